@@ -1,0 +1,1 @@
+"""Dash pages over the read models of the plane."""

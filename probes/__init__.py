@@ -1,0 +1,1 @@
+"""Functions that measure and return observations; comparisons that find where systems disagree."""
