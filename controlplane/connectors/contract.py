@@ -1,0 +1,219 @@
+"""What a connector declares and the few methods it has. The whole contract of the family is this file.
+
+A connector is made per System policy, used from several threads, and keeps no state that matters: caches and tokens
+only. It reads time from the context's clock and reaches the network only through the context's HTTP client.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from controlplane.clock import Clock
+from controlplane.errors import BadInputError, RejectedError
+from rules.outcomes import Guarantee, Outcome
+
+
+class UnsupportedError(RejectedError):
+    """The connector does not do this; its manifest says what it does."""
+
+
+class SignatureError(BadInputError):
+    """A webhook's signature is missing or wrong: answer 401 and store nothing."""
+
+
+class UnmappedError(BadInputError):
+    """A code of the system has no translation; the record waits in quarantine until somebody gives one."""
+
+    def __init__(self, entity: str, code: str, system: str) -> None:
+        super().__init__(
+            f"{system} calls a {entity} '{code}', and no Mapping policy translates it; "
+            f"add the code to the {entity} mapping of {system}, or correct the record"
+        )
+        self.entity = entity
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write that is owed to the system."""
+
+    entity: str
+    """As declared in the manifest."""
+    subject: str
+    idempotency_key: str
+    payload: Mapping[str, Any]
+    """Data of the canonical message (rules.model.messages)."""
+    business_ref: str
+    """What people call the document: order name, shipment id, posting key …"""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSpec:
+    """What can be written, and what the vendor does with the same write told twice."""
+
+    entity: str
+    message_types: tuple[str, ...]
+    guarantee: Guarantee
+    late_effect: float = 0.0
+    """Seconds within which a request that was not answered may still take effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSpec:
+    """What can be read: all of it (snapshot), or what changed since a cursor (changes)."""
+
+    entity: str
+    snapshot: bool = False
+    changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a connector can do, for people and for lint."""
+
+    name: str
+    title: str
+    reads: tuple[ReadSpec, ...] = ()
+    writes: tuple[WriteSpec, ...] = ()
+    receives: tuple[str, ...] = ()
+    """Webhook topics."""
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets it needs."""
+    probes: tuple[str, ...] = ("latency",)
+    verified_against: str = "prose only"
+
+    def write_spec(self, entity: str) -> WriteSpec:
+        """Return the declaration of one entity. Raises UnsupportedError naming those there are."""
+        for spec in self.writes:
+            if spec.entity == entity:
+                return spec
+        known = ", ".join(spec.entity for spec in self.writes) or "none"
+        raise UnsupportedError(f"the connector '{self.name}' does not write '{entity}'; it writes: {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A webhook as it came in."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing a system told us, verbatim, ready for intake."""
+
+    topic: str
+    event_key: str
+    """The same event told twice has the same key; prefix it with the topic."""
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Only what is needed as evidence; never credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of records; the cursor is stored only together with the records that came before it."""
+
+    records: tuple[Record, ...]
+    cursor: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A canonical message as the connector understands it, before the ledger gives it an id."""
+
+    type: str
+    subject: str
+    dedupe_key: str
+    """The same fact told by webhook and by poll has the same key: for a document its type and reference, for a state also the version."""
+    occurred_at: datetime
+    data: dict[str, Any]
+    source_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Stock that a system shows for one key, with the interval of our clock during which it was read."""
+
+    sku: str
+    location: str
+    on_hand: int | None
+    available: int | None
+    source_at: datetime | None
+    """The source's own change time, where it has one."""
+    read_from: datetime
+    read_to: datetime
+
+
+class Codes(Protocol):
+    """The Mapping policies of one system."""
+
+    def ours(self, entity: str, theirs: str) -> str:
+        """Translate a code of the system into ours. Raises UnmappedError when a strict mapping does not list it."""
+        ...
+
+    def theirs(self, entity: str, ours: str) -> str:
+        """Translate our code into the system's. Raises UnmappedError when a strict mapping does not list it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a connector is given."""
+
+    system: str
+    endpoint: str
+    options: Mapping[str, Any]
+    secret: Callable[[str], str]
+    """Name -> value. Raises SettingsError naming the reference that could not be resolved."""
+    codes: Codes
+    clock: Clock
+    timeout: float
+    """Seconds of the clock that one request may take."""
+
+
+class Connector(ABC):
+    """A plugin that speaks one system's protocol. Override what the manifest declares."""
+
+    manifest: ClassVar[Manifest]
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def ping(self) -> None:
+        """Make the cheapest request that proves that the system answers us. Raises ConnectorError."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' cannot be pinged")
+
+    def receive(self, inbound: Inbound) -> Record:
+        """Check a webhook's signature and name its topic and event key. Raises SignatureError. Does not interpret the body."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' receives no webhooks")
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield what changed since the cursor, oldest first, with overlap; None starts from the beginning. Raises ConnectorError."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' cannot be polled for '{entity}'")
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Turn a record into canonical messages; an empty list means that it is of no interest.
+
+        Raises UnmappedError for a code without translation, BadInputError for a record that breaks its contract,
+        ConnectorError when something has to be looked up and cannot be now.
+        """
+        raise UnsupportedError(f"the connector '{self.manifest.name}' translates nothing")
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield pages of stock levels, all of them or those of the keys (sku, location). Raises ConnectorError: a partial read is a failed read."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' has no snapshot of '{entity}'")
+
+    def write(self, request: Write) -> Outcome:
+        """Try one write. Answers with a named outcome; raises only on a defect of our own."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' writes nothing")
+
+    def read_back(self, request: Write) -> Outcome:
+        """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' cannot read back")

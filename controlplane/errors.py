@@ -1,0 +1,76 @@
+"""The exceptions of the plane, classed by what the caller must do.
+
+    TrueupError
+    ├── SettingsError        the operator must correct a setting; nothing was started
+    ├── PolicyError          the author must correct a policy document; nothing was changed
+    ├── NotFoundError        the caller named something that is not there
+    ├── ConflictError        the caller's base has moved; read again and decide
+    ├── ForbiddenError       the caller lacks the right; ask somebody who has it
+    ├── BadInputError        the caller must correct the record; nothing was stored
+    └── ConnectorError       talking to a system went wrong
+        ├── UnavailableError   try later; nothing took effect
+        ├── ThrottledError     try after `retry_after` seconds; nothing took effect
+        ├── RejectedError      the request is wrong and will stay wrong; a person must look
+        ├── UnknownOutcomeError  the request left and its effect is not known; read back before any retry
+        └── UnreadableError    the system answered what its contract does not allow
+
+Every message names the thing, the rule and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class TrueupError(Exception):
+    """Base of all errors the plane raises on purpose."""
+
+
+class SettingsError(TrueupError):
+    """A setting is wrong; the message names the variable and what it takes."""
+
+
+class PolicyError(TrueupError):
+    """A policy document was refused; the message names file, line and remedy."""
+
+
+class NotFoundError(TrueupError):
+    """The named thing does not exist."""
+
+
+class ConflictError(TrueupError):
+    """The thing has changed since the caller read it, or is not in a state that allows this."""
+
+
+class ForbiddenError(TrueupError):
+    """The actor may not do this."""
+
+
+class BadInputError(TrueupError):
+    """A record or request is malformed; nothing of it was stored."""
+
+
+class ConnectorError(TrueupError):
+    """Base of what can go wrong between the plane and a system."""
+
+
+class UnavailableError(ConnectorError):
+    """The system did not take the request; nothing took effect and it may be tried again."""
+
+
+class ThrottledError(ConnectorError):
+    """The system asks to slow down; `retry_after` is in seconds of our clock."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RejectedError(ConnectorError):
+    """The system refuses this request for good; trying again unchanged is useless."""
+
+
+class UnknownOutcomeError(ConnectorError):
+    """The request left and no answer came back; it may or may not have taken effect."""
+
+
+class UnreadableError(ConnectorError):
+    """The answer breaks the system's contract, so nothing may be concluded from it."""

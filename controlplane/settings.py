@@ -1,0 +1,109 @@
+"""Settings from the environment, checked before anything starts; each error names the variable and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from controlplane.errors import SettingsError
+
+REMEDIES = {
+    "home": "give a folder that can be created and written to",
+    "host": "give a host name or an address, for instance 127.0.0.1",
+    "port": "give a whole number from 1 to 65535",
+    "database_url": "give a SQLAlchemy address such as sqlite:///plane.sqlite or postgresql+psycopg://user@host/name",
+    "engine": "give 'embedded' or 'celery'",
+    "admin_password": "give at least 10 characters, or leave it out and one is generated",
+    "broker_url": "give a broker's address such as amqp://guest@127.0.0.1// or redis://127.0.0.1/0",
+    "sandbox_port": "give a whole number from 1 to 65535",
+}
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Source: environment variables with the prefix TRUEUP_."""
+
+    model_config = SettingsConfigDict(env_prefix="TRUEUP_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".trueup"), description="Folder that holds everything the plane keeps")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address the plane listens on")
+    port: int = Field(default=8700, ge=1, le=65535, description="Port the plane listens on")
+    database_url: str = Field(default="", description="SQLAlchemy address; default: SQLite in the home folder")
+    engine: Literal["embedded", "celery"] = Field(default="embedded", description="How work is run")
+    broker_url: str = Field(default="amqp://guest:guest@127.0.0.1:5672//", description="Celery's broker")
+    admin_password: str = Field(default="", description="Password of `admin`; default: generated, printed once")
+    sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
+    sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
+
+    @field_validator("admin_password")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and len(value) < 10:
+            raise ValueError(f"has {len(value)} characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            backend = make_url(value).get_backend_name()
+        except ArgumentError as error:
+            raise ValueError("is not a database address") from error
+        if backend not in {"sqlite", "postgresql"}:
+            raise ValueError(f"names the database '{backend}', and only sqlite and postgresql are supported")
+        return value
+
+    @model_validator(mode="after")
+    def _celery_needs_postgresql(self) -> Self:
+        if self.engine == "celery" and self.is_sqlite:
+            raise ValueError("TRUEUP_ENGINE=celery needs PostgreSQL: set TRUEUP_DATABASE_URL=postgresql+psycopg://…")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """The address of the database, with the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'plane.sqlite'}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the store is the embedded default."""
+        return self.store_url.startswith("sqlite")
+
+    @property
+    def url(self) -> str:
+        """Where people and webhooks reach the plane."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        """Where the sandbox retailer listens."""
+        return f"http://127.0.0.1:{self.sandbox_port or self.port + 1}"
+
+    @property
+    def secrets(self) -> Path:
+        """Folder that `file:NAME` secret references resolve in."""
+        return self.home / "sandbox" / "secrets"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read and check the settings; overrides win over the environment. Raises SettingsError naming the variable."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_explain(item["loc"], item["msg"], item["input"]) for item in error.errors())
+        ) from None
+
+
+def _explain(location: tuple[int | str, ...], message: str, given: object) -> str:
+    if not location:
+        return message.removeprefix("Value error, ")
+    name = str(location[0])
+    shown = "(hidden)" if "password" in name or "url" in name else repr(given)
+    return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"

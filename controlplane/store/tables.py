@@ -1,0 +1,534 @@
+"""Every table, in the order of the rooms that write it. A row here is how one room hands over to the next."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from controlplane.store.types import Amount, BigKey, Instant, Json
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Name = String(200)
+Id = String(36)
+
+# --- audit: who did what ------------------------------------------------------------------------------------------
+action = Table(
+    "action",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False, doc="gapless position in the chain, from 1"),
+    Column("at", Instant, nullable=False),
+    Column("actor", Name, nullable=False),
+    Column("action", Name, nullable=False, doc="dotted verb, e.g. change_request.approve"),
+    Column("subject", Name, nullable=False, doc="kind/name or kind/id of what was acted on"),
+    Column("reason", Text, nullable=False, default=""),
+    Column("before", Json),
+    Column("after", Json),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+)
+
+# --- access: who you are ------------------------------------------------------------------------------------------
+account = Table(
+    "account",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("display_name", Name, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("roles", Json, nullable=False, doc="list of viewer, operator, editor, approver, admin, auditor"),
+    Column("team", Name),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("failed_logins", Integer, nullable=False, default=0),
+    Column("locked_until", Instant),
+)
+login_session = Table(
+    "login_session",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("account", Name, ForeignKey("account.name"), nullable=False),
+    Column("csrf_token", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+service_token = Table(
+    "service_token",
+    metadata,
+    Column("prefix", String(16), primary_key=True),
+    Column("token_hash", String(64), nullable=False),
+    Column("account", Name, ForeignKey("account.name"), nullable=False),
+    Column("purpose", Name, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+# --- registry: what was promised ----------------------------------------------------------------------------------
+policy_revision = Table(
+    "policy_revision",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("revision", Integer, nullable=False, doc="1, 2, 3 … per kind and name"),
+    Column("document", Json, nullable=False),
+    Column("hash", String(64), nullable=False, doc="SHA-256 of the canonical document"),
+    Column("valid_from", Instant, nullable=False),
+    Column("valid_to", Instant, doc="NULL while in force"),
+    Column("recorded_at", Instant, nullable=False),
+    Column("author", Name, nullable=False),
+    Column("origin", Name, nullable=False, doc="genesis, or change_request/<id>"),
+    UniqueConstraint("kind", "name", "revision"),
+)
+registry_version = Table(
+    "registry_version",
+    metadata,
+    Column("version", BigKey, primary_key=True, autoincrement=True),
+    Column("recorded_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+change_request = Table(
+    "change_request",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("kind", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("base_revision", Integer, doc="revision that the author started from; NULL for a new document"),
+    Column("document", Json, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("author", Name, nullable=False),
+    Column("last_editor", Name, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("effective_at", Instant),
+    Column("applied_revision", Id, ForeignKey("policy_revision.id")),
+)
+change_vote = Table(
+    "change_vote",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("change_request_id", Id, ForeignKey("change_request.id"), nullable=False, index=True),
+    Column("voter", Name, nullable=False),
+    Column("decision", String(10), nullable=False, doc="approve or reject"),
+    Column("hash", String(64), nullable=False, doc="what was approved; a vote on another hash counts for nothing"),
+    Column("comment", Text, nullable=False, default=""),
+    Column("at", Instant, nullable=False),
+)
+
+# --- connectors: how the outside stands ---------------------------------------------------------------------------
+source_cursor = Table(
+    "source_cursor",
+    metadata,
+    Column("system", Name, primary_key=True),
+    Column("entity", Name, primary_key=True),
+    Column("value", Json, nullable=False, doc="whatever the connector needs to go on; opaque to all others"),
+    Column("read_at", Instant, nullable=False, doc="when the last complete read began"),
+)
+system_state = Table(
+    "system_state",
+    metadata,
+    Column("system", Name, primary_key=True),
+    Column("blocked_until", Instant, doc="no request before this: throttled, or the breaker is open"),
+    Column("blocked_reason", Text),
+    Column("consecutive_failures", Integer, nullable=False, default=0),
+    Column("paused_at", Instant, doc="an operator paused deliveries to this system"),
+    Column("last_ok_at", Instant),
+    Column("last_error", Text),
+    Column("last_error_at", Instant),
+)
+
+# --- sync/intake: what arrived, verbatim --------------------------------------------------------------------------
+intake = Table(
+    "intake",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("system", Name, nullable=False),
+    Column("channel", String(10), nullable=False, doc="webhook, poll, file, api or read-back"),
+    Column("topic", Name, nullable=False),
+    Column("event_key", Name, nullable=False, doc="the vendor's event id, or what the connector makes of the content"),
+    Column("headers", Json, nullable=False),
+    Column("body", LargeBinary, nullable=False, doc="the bytes as they came"),
+    Column("received_at", Instant, nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    Column("state", String(12), nullable=False, doc="new, translated, ignored or quarantined"),
+    Column("translated_at", Instant),
+    Column("note", Text),
+    UniqueConstraint("system", "event_key"),
+    Index("ix_intake_state_id", "state", "id"),
+)
+
+# --- sync/ledger: the one account of what happened ----------------------------------------------------------------
+message = Table(
+    "message",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("type", Name, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("source", Name, nullable=False, doc="the system it speaks of, or 'plane'"),
+    Column("subject", Name, nullable=False, index=True, doc="the business key: SKU@LOCATION, order, shipment …"),
+    Column("source_version", Name, doc="the source's own version of the subject, where it has one"),
+    Column("dedupe_key", Name, nullable=False, doc="the same fact told twice has the same key"),
+    Column("occurred_at", Instant, nullable=False),
+    Column("accepted_at", Instant, nullable=False, index=True),
+    Column("causation_id", Id, doc="the message that caused this one"),
+    Column("intake_id", Id, ForeignKey("intake.id"), index=True),
+    Column("trace_id", String(32), nullable=False, index=True),
+    Column("data", Json, nullable=False),
+    Column("state", String(12), nullable=False, doc="accepted, processed or quarantined"),
+    Column("processed_at", Instant),
+    Column("registry_version", Integer, nullable=False),
+    UniqueConstraint("source", "dedupe_key"),
+    Index("ix_message_state_id", "state", "id"),
+    Index("ix_message_type_accepted_at", "type", "accepted_at"),
+)
+
+# --- sync/processes: positions, orders, postings ------------------------------------------------------------------
+product = Table(
+    "product",
+    metadata,
+    Column("sku", Name, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("unit_cost", Amount),
+    Column("unit_price", Amount),
+    Column("currency", String(3), nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("message_id", Id, nullable=False),
+)
+stock_position = Table(
+    "stock_position",
+    metadata,
+    Column("sku", Name, primary_key=True),
+    Column("location", Name, primary_key=True),
+    Column("on_hand", Integer, nullable=False),
+    Column("allocated", Integer, nullable=False),
+    Column("available", Integer, nullable=False),
+    Column("in_transit", Integer, nullable=False),
+    Column("source", Name, nullable=False),
+    Column("source_at", Instant, nullable=False, doc="the source's clock; an older level never overwrites a newer"),
+    Column("updated_at", Instant, nullable=False),
+    Column("message_id", Id, nullable=False),
+)
+stock_change = Table(
+    "stock_change",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("sku", Name, nullable=False),
+    Column("location", Name, nullable=False),
+    Column("on_hand", Integer, nullable=False),
+    Column("allocated", Integer, nullable=False),
+    Column("available", Integer, nullable=False),
+    Column("in_transit", Integer, nullable=False),
+    Column("source_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("message_id", Id, nullable=False),
+    Index("ix_stock_change_key", "sku", "location", "changed_at"),
+)
+order_state = Table(
+    "order_state",
+    metadata,
+    Column("ref", Name, primary_key=True, doc="the business reference, e.g. #1001"),
+    Column("source", Name, nullable=False),
+    Column("native_id", Name, nullable=False, doc="the shop's own id"),
+    Column("state", String(24), nullable=False, index=True, doc="canonical order state"),
+    Column("location", Name, nullable=False),
+    Column("placed_at", Instant, nullable=False),
+    Column("value", Amount, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("message_id", Id, nullable=False),
+)
+order_line = Table(
+    "order_line",
+    metadata,
+    Column("order_ref", Name, ForeignKey("order_state.ref"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("sku", Name, nullable=False, index=True),
+    Column("location", Name, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("shipped", Integer, nullable=False, default=0),
+    Column("returned", Integer, nullable=False, default=0),
+    Column("unit_price", Amount, nullable=False),
+    Column("warehouse_at", Instant, doc="the warehouse's clock when it took the order; NULL until then"),
+)
+posting = Table(
+    "posting",
+    metadata,
+    Column("posting_key", Name, primary_key=True, doc="document/event/rule; one posting a key, ever"),
+    Column("document", Name, nullable=False, index=True),
+    Column("business_date", String(10), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("lines", Json, nullable=False, doc="list of {account, debit, credit, memo}; amounts as text"),
+    Column("rule_revision", Id, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("message_id", Id, nullable=False),
+    Column("reverses", Name, doc="posting key that this one reverses"),
+)
+
+# --- sync/delivery: what is owed to targets, and what came of it ---------------------------------------------------
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("message_id", Id, ForeignKey("message.id"), nullable=False, index=True),
+    Column("flow", Name, nullable=False, index=True),
+    Column("target", Name, nullable=False),
+    Column("entity", Name, nullable=False, doc="what is written, as the connector declares it"),
+    Column("subject", Name, nullable=False),
+    Column("order_key", Name, nullable=False, doc="deliveries of one target and order key go one after another"),
+    Column("idempotency_key", Name, nullable=False, unique=True),
+    Column("coalesce", Boolean, nullable=False, doc="state-like: only the last one matters"),
+    Column("payload", Json, nullable=False),
+    Column("state", String(12), nullable=False, doc="see rules.delivery.DeliveryState"),
+    Column("due_at", Instant, nullable=False),
+    Column("deadline_at", Instant, nullable=False, doc="retry budget ends here; a pause moves it"),
+    Column("promise_at", Instant, nullable=False, doc="late after this"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("lease_owner", Name),
+    Column("lease_until", Instant),
+    Column(
+        "fence", Integer, nullable=False, default=0, doc="goes up with each claim; a late worker's write is refused"
+    ),
+    Column("created_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("outcome", String(20), doc="the last attempt's named outcome"),
+    Column("detail", Text),
+    Column("retry_revision", Id, nullable=False),
+    Column("registry_version", Integer, nullable=False),
+    Column("money", Amount),
+    Column("currency", String(3)),
+    Index("ix_delivery_claim", "target", "state", "due_at"),
+    Index("ix_delivery_order_key", "target", "order_key", "id"),
+    Index("ix_delivery_state_finished_at", "state", "finished_at"),
+)
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("delivery_id", Id, ForeignKey("delivery.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(10), nullable=False, doc="write or read-back"),
+    Column("system", Name, nullable=False),
+    Column("flow", Name, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    Column("evidence", Json, doc="redacted request and answer"),
+    Column("retry_revision", Id, nullable=False),
+    Index("ix_attempt_finished_at", "finished_at"),
+)
+target_level = Table(
+    "target_level",
+    metadata,
+    Column("system", Name, primary_key=True),
+    Column("field", Name, primary_key=True, doc="available or on_hand"),
+    Column("sku", Name, primary_key=True),
+    Column("location", Name, primary_key=True),
+    Column("value", Integer, nullable=False, doc="what the ledger says the target shows"),
+    Column("as_of", Instant, nullable=False, doc="the target's clock"),
+    Column("updated_at", Instant, nullable=False),
+)
+target_effect = Table(
+    "target_effect",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("system", Name, nullable=False),
+    Column("field", Name, nullable=False),
+    Column("sku", Name, nullable=False),
+    Column("location", Name, nullable=False),
+    Column("delta", Integer, nullable=False, doc="change of the value"),
+    Column("value", Integer, nullable=False, doc="the value after it"),
+    Column("earliest", Instant, nullable=False, doc="our clock: not before this"),
+    Column("latest", Instant, nullable=False, doc="our clock: not after this"),
+    Column("cause", String(12), nullable=False, doc="delivery, event or read"),
+    Column("cause_id", Id, nullable=False),
+    Index("ix_target_effect_key", "system", "field", "sku", "location", "latest"),
+)
+
+# --- sync/quarantine: what waits for a person ---------------------------------------------------------------------
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("stage", String(10), nullable=False, doc="intake, process or delivery"),
+    Column("system", Name, nullable=False),
+    Column("flow", Name, nullable=False),
+    Column("reason_code", Name, nullable=False, doc="unmapped_sku, unmapped_location, schema, rejected, gave_up …"),
+    Column("reason", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("subject", Name, nullable=False),
+    Column("record", Json, nullable=False, doc="the record as it was refused, whole"),
+    Column("corrected", Json, doc="the record as a person corrected it"),
+    Column("intake_id", Id, ForeignKey("intake.id")),
+    Column("message_id", Id, ForeignKey("message.id")),
+    Column("delivery_id", Id, ForeignKey("delivery.id")),
+    Column("state", String(12), nullable=False, index=True, doc="waiting, corrected, replayed or dropped"),
+    Column("owner", Name, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    Column("closed_by", Name),
+    Column("replayed_as", Id, doc="message or delivery that the replay made"),
+)
+
+# --- jobs: what is due, and what ran ------------------------------------------------------------------------------
+run = Table(
+    "run",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("schedule", Name, nullable=False),
+    Column("scheduled_for", Instant, nullable=False),
+    Column("state", String(10), nullable=False, doc="running, done or failed"),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("detail", Json),
+    UniqueConstraint("schedule", "scheduled_for"),
+)
+
+# --- health/observations: what is known ---------------------------------------------------------------------------
+sample = Table(
+    "sample",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("indicator", Name, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("series", Name, nullable=False, doc="labels as sorted key=value text"),
+    Column("at", Instant, nullable=False),
+    Column("value", Float, doc="NULL: unknown, never zero"),
+    Column("good", Integer, doc="for ratios: good events since the last sample"),
+    Column("total", Integer, doc="for ratios: all events since the last sample"),
+    Column("note", Text),
+    Index("ix_sample_indicator_series_at", "indicator", "series", "at"),
+    Index("ix_sample_at", "at"),
+)
+rollup = Table(
+    "rollup",
+    metadata,
+    Column("indicator", Name, primary_key=True),
+    Column("series", Name, primary_key=True),
+    Column("minute", Instant, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("low", Float),
+    Column("high", Float),
+    Column("total_value", Float),
+    Column("last", Float),
+    Column("good", Integer),
+    Column("total", Integer),
+)
+comparison_run = Table(
+    "comparison_run",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("comparison", Name, nullable=False, index=True),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("state", String(12), nullable=False, doc="running, complete or failed"),
+    Column("trigger", Name, nullable=False, doc="schedule, or who asked"),
+    Column("keys", Integer),
+    Column("agree", Integer),
+    Column("in_flight", Integer),
+    Column("drift", Integer),
+    Column("indeterminate", Integer),
+    Column("unread", Json, doc="sides that could not be read, with the reason"),
+    Column("registry_version", Integer, nullable=False),
+)
+finding = Table(
+    "finding",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("comparison", Name, nullable=False),
+    Column("sku", Name, nullable=False),
+    Column("location", Name, nullable=False),
+    Column("side", Name, nullable=False, doc="the system that is wrong"),
+    Column("cause", String(24), nullable=False, doc="see rules.comparison.causes"),
+    Column("state", String(12), nullable=False, index=True, doc="suspected, open, healing, healed, closed, accepted"),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("confirmed_at", Instant),
+    Column("closed_at", Instant),
+    Column("expected", Json, nullable=False, doc="admissible values"),
+    Column("actual", Integer),
+    Column("money", Amount),
+    Column("currency", String(3)),
+    Column("explanation", Text, nullable=False),
+    Column("evidence", Json, nullable=False, doc="rows, read intervals, messages, deliveries"),
+    Column("message_id", Id),
+    Column("run_id", Id, ForeignKey("comparison_run.id"), nullable=False),
+    Column("registry_version", Integer, nullable=False),
+    Index("ix_finding_key", "comparison", "sku", "location", "side"),
+)
+
+# --- health/evaluation: what it means -----------------------------------------------------------------------------
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("service_level", Name, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("state", String(12), nullable=False, doc="meeting, at_risk, breached or unknown"),
+    Column("attainment", Float, doc="share of good, over the window; NULL when unknown"),
+    Column("budget_left", Float, doc="signed share of the error budget"),
+    Column("coverage", Float, nullable=False),
+    Column("tiers", Json, nullable=False, doc="per tier: long and short burn rate and coverage, firing"),
+    Column("policy_revision", Id, nullable=False),
+    Index("ix_verdict_service_level_at", "service_level", "at"),
+)
+
+# --- health/incidents: what people are told -----------------------------------------------------------------------
+incident = Table(
+    "incident",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("fingerprint", Name, nullable=False, index=True),
+    Column("open_key", Name, unique=True, doc="the fingerprint while open, NULL afterwards: one open incident each"),
+    Column("title", Text, nullable=False),
+    Column("severity", String(10), nullable=False, doc="page or ticket"),
+    Column("state", String(14), nullable=False, index=True, doc="open, acknowledged or resolved"),
+    Column("rule", Name, nullable=False, doc="what raised it: service_level/NAME or alert_rule/NAME"),
+    Column("owner", Name, nullable=False, doc="team"),
+    Column("cause", Text, nullable=False),
+    Column("money_at_risk", Amount),
+    Column("currency", String(3)),
+    Column("opened_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("acknowledged_at", Instant),
+    Column("acknowledged_by", Name),
+    Column("resolved_at", Instant),
+    Column("escalation_level", Integer, nullable=False, default=0),
+    Column("next_escalation_at", Instant),
+    Column("labels", Json, nullable=False),
+    Column("policy_revision", Id, nullable=False),
+)
+incident_event = Table(
+    "incident_event",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("incident_id", Id, ForeignKey("incident.id"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(20), nullable=False, doc="opened, updated, notified, acknowledged, escalated, resolved"),
+    Column("actor", Name, nullable=False),
+    Column("note", Text, nullable=False, default=""),
+    Column("message_id", Id, doc="the notification, when one was sent"),
+)

@@ -1,0 +1,195 @@
+"""The data of each message type, version 1. A message is one event about one business key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(min_length=1, max_length=190)]
+Units = Annotated[int, Field(gt=0, le=10**9)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
+class Data(BaseModel):
+    """Base of all message data: frozen, and refusing what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StockLine(Data):
+    """So many units of one SKU."""
+
+    sku: Text
+    quantity: Units
+
+
+class StockLevel(Data):
+    """`stock.level`: what a stock-keeping system holds of a SKU at a location; state-like."""
+
+    sku: Text
+    location: Text
+    on_hand: int
+    allocated: int
+    available: int
+    in_transit: int
+    source_at: AwareDatetime
+
+
+class ProductDescribed(Data):
+    """`product.described`: what an item is called and costs; state-like."""
+
+    sku: Text
+    title: str
+    unit_cost: Decimal | None
+    unit_price: Decimal | None
+    currency: Currency
+
+
+class OrderLine(Data):
+    """A line of an order."""
+
+    line: int
+    native_id: Text
+    sku: Text
+    location: Text
+    quantity: Units
+    unit_price: Decimal
+
+
+class OrderPlaced(Data):
+    """`order.placed`: a customer ordered; document-like. No personal data in it."""
+
+    ref: Text
+    native_id: Text
+    placed_at: AwareDatetime
+    currency: Currency
+    lines: Annotated[tuple[OrderLine, ...], Field(min_length=1)]
+
+    @property
+    def value(self) -> Decimal:
+        """Sum of the lines, without tax and shipping."""
+        return sum((line.unit_price * line.quantity for line in self.lines), Decimal(0))
+
+
+class ShipmentShipped(Data):
+    """`shipment.shipped`: goods left a warehouse for an order; document-like."""
+
+    shipment: Text
+    order_ref: Text
+    location: Text
+    shipped_at: AwareDatetime
+    carrier: str = ""
+    tracking: str = ""
+    lines: Annotated[tuple[StockLine, ...], Field(min_length=1)]
+
+
+class ReceiptReceived(Data):
+    """`receipt.received`: goods of a purchase order arrived; document-like."""
+
+    receipt: Text
+    purchase_order: Text
+    location: Text
+    received_at: AwareDatetime
+    lines: Annotated[tuple[StockLine, ...], Field(min_length=1)]
+
+
+class ReturnReceived(Data):
+    """`return.received`: goods came back and were put on the shelf; document-like."""
+
+    return_ref: Text
+    order_ref: Text
+    location: Text
+    received_at: AwareDatetime
+    lines: Annotated[tuple[StockLine, ...], Field(min_length=1)]
+
+
+class SaleRecorded(Data):
+    """`sale.recorded`: one line of a store's till; document-like. `quantity` is negative for goods handed back."""
+
+    ref: Text
+    location: Text
+    sku: Text
+    quantity: int
+    unit_price: Decimal
+    currency: Currency
+    sold_at: AwareDatetime
+
+
+class StockOffer(Data):
+    """`stock.offer`: what a channel ought to show as available to sell; state-like, made by the plane."""
+
+    sku: Text
+    location: Text
+    channel: Text
+    quantity: Annotated[int, Field(ge=0)]
+    expected: int | None
+    """What the ledger says the channel shows at this moment; the write is refused when it shows something else."""
+    rule_revision: str
+
+
+class PostingLine(Data):
+    """One side of a posting; exactly one of debit and credit is not zero."""
+
+    account: Text
+    debit: Decimal
+    credit: Decimal
+    memo: str = ""
+
+
+class PostingMade(Data):
+    """`posting.made`: a balanced journal entry; document-like, made by the plane."""
+
+    posting_key: Text
+    document: Text
+    business_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    currency: Currency
+    lines: Annotated[tuple[PostingLine, ...], Field(min_length=2)]
+    rule_revision: str
+
+
+class IncidentNotified(Data):
+    """`incident.notified`: what an incident tool is told; document-like, made by the plane."""
+
+    incident: Text
+    fingerprint: Text
+    action: Literal["trigger", "resolve"]
+    sequence: int
+    severity: Literal["page", "ticket"]
+    title: str
+    owner: Text
+    cause: str
+    money_at_risk: Decimal | None
+    currency: str | None
+    opened_at: datetime
+    url: str
+
+
+TYPES: dict[str, type[Data]] = {
+    "stock.level": StockLevel,
+    "product.described": ProductDescribed,
+    "order.placed": OrderPlaced,
+    "shipment.shipped": ShipmentShipped,
+    "receipt.received": ReceiptReceived,
+    "return.received": ReturnReceived,
+    "sale.recorded": SaleRecorded,
+    "stock.offer": StockOffer,
+    "posting.made": PostingMade,
+    "incident.notified": IncidentNotified,
+}
+"""Message type to the model of its data, version 1."""
+
+STATE_LIKE = frozenset({"stock.level", "product.described", "stock.offer"})
+"""Types of which only the last message of a subject matters; all others are documents."""
+
+
+def parse(message_type: str, data: dict[str, Any]) -> Data:
+    """Return the typed data of a message. Raises KeyError for an unknown type, pydantic's ValidationError for bad data."""
+    return TYPES[message_type].model_validate(data)
+
+
+def stock_key(sku: str, location: str) -> str:
+    """Return the subject of stock messages: SKU@LOCATION."""
+    return f"{sku}@{location}"

@@ -1,0 +1,392 @@
+"""One model per kind of policy document `{apiVersion, kind, metadata, spec}`.
+
+Durations are text such as 30s, 5m, 2h, 1d; they are read into timedelta. Money is text or integer, read into Decimal.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+API_VERSION = "trueup/v1"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Read `90s`, `5m`, `2h`, `1d`, `1h30m`. Raises ValueError saying what is taken."""
+    if isinstance(value, timedelta):
+        return value
+    text = str(value).strip()
+    if not re.fullmatch(r"(\d+[smhd])+", text):
+        raise ValueError(f"'{value}' is not a duration; write a number and s, m, h or d, for instance 90s, 5m or 1h30m")
+    return timedelta(seconds=sum(int(n) * UNITS[u] for n, u in re.findall(r"(\d+)([smhd])", text)))
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration the way `parse_duration` reads it."""
+    seconds = int(value.total_seconds())
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Severity = Literal["page", "ticket"]
+Entity = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class Part(BaseModel):
+    """Base of everything in a policy: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metadata(Part):
+    """Name and what people should know of a policy."""
+
+    name: PolicyName
+    title: str = ""
+    description: str = Field(default="", max_length=1050)
+    labels: dict[str, str] = {}
+
+
+class SystemSpec(Part):
+    """An outside party and how to reach it."""
+
+    connector: str = Field(description="name of the connector plugin")
+    owner: PolicyName = Field(description="Team that is called when it misbehaves")
+    role: Literal["erp", "wms", "shop", "till", "marketplace", "3pl", "carrier", "payment", "tax", "incident", "bi"]
+    endpoint: str = Field(description="base address or folder; ${SANDBOX} and ${HOME} are filled in from the settings")
+    secrets: dict[str, str] = Field(default={}, description="name -> reference: env:NAME or file:NAME, never a value")
+    options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
+    timeout: Duration = timedelta(seconds=10)
+    concurrency: int = Field(default=4, ge=1, le=100)
+    rate: float | None = Field(default=None, gt=0, description="requests a second, at most")
+
+
+class EntityOwnership(Part):
+    """Who is right about an entity."""
+
+    system_of_record: PolicyName
+    fields: dict[str, PolicyName] = Field(default={}, description="field -> System, where it differs from the entity's")
+
+
+class DomainSpec(Part):
+    """The blueprint of a domain."""
+
+    owner: PolicyName
+    entities: dict[Entity, EntityOwnership]
+    latency: Duration = Field(description="how fast a change has to be everywhere")
+    model_version: int = Field(default=1, ge=1)
+    failure_handling: Literal["quarantine", "retry-then-quarantine"] = "retry-then-quarantine"
+    reconciliation: PolicyName | None = Field(default=None, description="Comparison that watches over the domain")
+    escalation: PolicyName
+
+
+class FlowTarget(Part):
+    """Where a message is owed, and as what."""
+
+    system: PolicyName
+    entity: Entity = Field(description="what the target's connector writes")
+    accept_risk: str = Field(default="", description="needed for a document flow to a target that guarantees nothing")
+
+
+class FlowSpec(Part):
+    """One domain, from one source to its targets."""
+
+    domain: PolicyName
+    owner: PolicyName
+    source: str = Field(description="System, or 'plane' for what the plane itself makes")
+    message_types: Annotated[tuple[str, ...], Field(min_length=1)]
+    method: Literal["event", "poll", "batch", "orchestrated"]
+    read: Entity | None = Field(default=None, description="what is polled at the source")
+    poll_every: Duration | None = None
+    targets: tuple[FlowTarget, ...] = ()
+    retry: PolicyName
+    promise: Duration = Field(description="accepted to delivered, at most; late after that")
+
+
+class MappingSpec(Part):
+    """Translation between a system's codes and ours."""
+
+    system: PolicyName
+    entity: Literal["sku", "location", "unit", "lot", "status", "tax_code", "reason", "account"]
+    codes: dict[str, str] = Field(description="theirs -> ours")
+    strict: bool = Field(
+        default=True, description="a code that is not listed is quarantined; otherwise it stands for itself"
+    )
+
+
+class RetryPolicySpec(Part):
+    """How hard to try. Delay n is drawn from 0 … min(cap, first * factor**(n-1)) (full jitter)."""
+
+    first: Duration = timedelta(seconds=1)
+    factor: float = Field(default=2.0, ge=1, le=10)
+    cap: Duration = timedelta(minutes=5)
+    budget: Duration = Field(default=timedelta(hours=24), description="after this it waits for a person")
+    max_attempts: int | None = Field(default=None, ge=1)
+    jitter: bool = True
+
+
+class BurnTier(Part):
+    """Fire when the error budget burns faster than `factor` over both windows."""
+
+    severity: Severity
+    long: Duration
+    short: Duration
+    factor: float = Field(gt=0)
+
+
+class ServiceLevelSpec(Part):
+    """What is promised of an indicator: the share of good over a window."""
+
+    indicator: Literal["stock_freshness", "delivery_success"]
+    labels: dict[str, str] = Field(default={}, description="only series with these labels")
+    owner: PolicyName
+    escalation: PolicyName
+    target: Share
+    window: Duration = timedelta(days=28)
+    threshold: Duration | None = Field(default=None, description="for freshness: a slice is good when age stays below")
+    slice: Duration = timedelta(minutes=1)
+    min_coverage: float = Field(default=0.9, gt=0, le=1)
+    min_bad: int = Field(default=3, ge=1, description="fewer bad events than this in the long window never fire")
+    tiers: Annotated[tuple[BurnTier, ...], Field(min_length=1)]
+
+
+class Member(Part):
+    """Somebody on a team."""
+
+    username: str
+    name: str
+    contact: str = ""
+
+
+class TeamSpec(Part):
+    """People who own things."""
+
+    members: Annotated[tuple[Member, ...], Field(min_length=1)]
+    channel: str = ""
+
+
+class EscalationStep(Part):
+    """Whom to tell when nobody has answered for so long."""
+
+    after: Duration
+    team: PolicyName
+    system: PolicyName = Field(description="System of role incident that the notification goes to")
+
+
+class EscalationPathSpec(Part):
+    """Steps in the order of their delay; the first is taken at once."""
+
+    steps: Annotated[tuple[EscalationStep, ...], Field(min_length=1)]
+    acknowledge_within: Duration = timedelta(minutes=30)
+
+
+class ComparisonSide(Part):
+    """One system's part in a comparison."""
+
+    system: PolicyName
+    entity: Entity = Field(description="what the connector reads as a snapshot")
+    field: Literal["on_hand", "available"]
+
+
+class HealLimits(Part):
+    """What may be put right without asking. Beyond it, a person decides."""
+
+    enabled: bool = False
+    max_keys: int = Field(default=20, ge=0, description="per run")
+    max_units: int = Field(default=100, ge=0, description="per key")
+    max_money: Decimal = Field(default=Decimal(1000), ge=0, description="per run")
+
+
+class ComparisonSpec(Part):
+    """Which systems are held against each other, how often, and what may be healed."""
+
+    kind: str = Field(description="name of the comparison plugin")
+    domain: PolicyName
+    owner: PolicyName
+    sides: Annotated[tuple[ComparisonSide, ...], Field(min_length=2)]
+    source_side: PolicyName = Field(description="the side that is the system of record")
+    locations: Annotated[tuple[str, ...], Field(min_length=1)]
+    every: Duration
+    tolerance: int = Field(default=0, ge=0)
+    promise: Duration = Field(description="a difference younger than this may still be on its way")
+    heal: HealLimits = HealLimits()
+
+
+class AllocationRuleSpec(Part):
+    """How much of the stock a channel may sell."""
+
+    channel: PolicyName
+    locations: Annotated[tuple[str, ...], Field(min_length=1)]
+    safety_stock: int = Field(default=0, ge=0)
+    per_sku: dict[str, int] = Field(default={}, description="safety stock of single SKUs")
+    buffer_share: float = Field(default=0, ge=0, lt=1, description="share of the available kept back, rounded up")
+
+
+class AccountLine(Part):
+    """A line of an entry: which account, which side, which amount of the document."""
+
+    account: str
+    side: Literal["debit", "credit"]
+    amount: Literal["price", "cost"]
+    memo: str = ""
+
+
+class AccountingRuleSpec(Part):
+    """What a document posts."""
+
+    on: Literal["shipment.shipped", "return.received", "sale.recorded"]
+    owner: PolicyName
+    entry: str = Field(description="name of the entry within the document: revenue, cogs …")
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    calendar: PolicyName
+    lines: Annotated[tuple[AccountLine, ...], Field(min_length=2)]
+
+
+class CalendarSpec(Part):
+    """Business time."""
+
+    zone: str = Field(default="UTC", description="IANA time zone of the business date")
+    day_starts: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")] = "00:00"
+    freezes: tuple[tuple[str, str], ...] = Field(
+        default=(), description="pairs of ISO instants: nothing is healed between"
+    )
+
+
+class AlertRuleSpec(Part):
+    """When a reading, rather than a service level, opens an incident."""
+
+    indicator: str
+    labels: dict[str, str] = {}
+    owner: PolicyName
+    escalation: PolicyName
+    severity: Severity
+    above: float
+    clear_at: float = Field(description="resolved only at or below this")
+    hold: Duration = Field(default=timedelta(0), description="must be above for so long")
+    title: str
+
+
+class Document(Part):
+    """Base of all policy documents."""
+
+    apiVersion: Literal["trueup/v1"]  # noqa: N815
+    kind: str
+    metadata: Metadata
+
+    @property
+    def name(self) -> str:
+        """The document's name."""
+        return self.metadata.name
+
+
+class System(Document):
+    """See SystemSpec."""
+
+    kind: Literal["System"]
+    spec: SystemSpec
+
+
+class Domain(Document):
+    """See DomainSpec."""
+
+    kind: Literal["Domain"]
+    spec: DomainSpec
+
+
+class Flow(Document):
+    """See FlowSpec."""
+
+    kind: Literal["Flow"]
+    spec: FlowSpec
+
+
+class Mapping(Document):
+    """See MappingSpec."""
+
+    kind: Literal["Mapping"]
+    spec: MappingSpec
+
+
+class RetryPolicy(Document):
+    """See RetryPolicySpec."""
+
+    kind: Literal["RetryPolicy"]
+    spec: RetryPolicySpec
+
+
+class ServiceLevel(Document):
+    """See ServiceLevelSpec."""
+
+    kind: Literal["ServiceLevel"]
+    spec: ServiceLevelSpec
+
+
+class Team(Document):
+    """See TeamSpec."""
+
+    kind: Literal["Team"]
+    spec: TeamSpec
+
+
+class EscalationPath(Document):
+    """See EscalationPathSpec."""
+
+    kind: Literal["EscalationPath"]
+    spec: EscalationPathSpec
+
+
+class Comparison(Document):
+    """See ComparisonSpec."""
+
+    kind: Literal["Comparison"]
+    spec: ComparisonSpec
+
+
+class AllocationRule(Document):
+    """See AllocationRuleSpec."""
+
+    kind: Literal["AllocationRule"]
+    spec: AllocationRuleSpec
+
+
+class AccountingRule(Document):
+    """See AccountingRuleSpec."""
+
+    kind: Literal["AccountingRule"]
+    spec: AccountingRuleSpec
+
+
+class Calendar(Document):
+    """See CalendarSpec."""
+
+    kind: Literal["Calendar"]
+    spec: CalendarSpec
+
+
+class AlertRule(Document):
+    """See AlertRuleSpec."""
+
+    kind: Literal["AlertRule"]
+    spec: AlertRuleSpec
+
+
+KINDS: dict[str, type[Document]] = {
+    model.__name__: model
+    for model in (
+        System, Domain, Flow, Mapping, RetryPolicy, ServiceLevel, Team, EscalationPath, Comparison,
+        AllocationRule, AccountingRule, Calendar, AlertRule,
+    )
+}  # fmt: skip
+"""Kind to model."""
