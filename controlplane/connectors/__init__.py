@@ -1,1 +1,1 @@
-"""Plugins that speak the systems' protocols. Law: a connector translates and answers with named outcomes; it decides nothing and stores nothing."""
+"""Plugins that speak the systems' protocols. Law: a connector translates and answers; it decides and stores nothing."""

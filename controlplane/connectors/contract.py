@@ -207,7 +207,7 @@ class Connector(ABC):
         raise UnsupportedError(f"the connector '{self.manifest.name}' translates nothing")
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
-        """Yield pages of stock levels, all of them or those of the keys (sku, location). Raises ConnectorError: a partial read is a failed read."""
+        """Yield pages of stock levels, all of them or those of the keys (sku, location). A partial read raises ConnectorError."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' has no snapshot of '{entity}'")
 
     def write(self, request: Write) -> Outcome:
