@@ -59,9 +59,9 @@ def evidence(conn: Connection, now: datetime) -> Evidence:
     """Read what the cells need. Six queries, however many flows there are."""
     d, q, m, c = t.delivery.c, t.quarantine.c, t.message.c, t.source_cursor.c
     late = func.sum(case((d.promise_at < now, 1), else_=0)).label("late")
-    owed = select(d.flow, d.target, func.count().label("count"), late, func.min(d.created_at).label("oldest"))
-    sent = select(d.flow, d.target, func.count().label("count"), func.max(d.finished_at).label("last"))
-    held = select(q.flow, func.count().label("count")).where(q.state.in_(("waiting", "corrected"))).group_by(q.flow)
+    owed = select(d.flow, d.target, func.count().label("number"), late, func.min(d.created_at).label("oldest"))
+    sent = select(d.flow, d.target, func.count().label("number"), func.max(d.finished_at).label("last"))
+    held = select(q.flow, func.count().label("number")).where(q.state.in_(("waiting", "corrected"))).group_by(q.flow)
     heard = select(m.source, m.type, func.max(m.accepted_at)).where(m.accepted_at >= now - LATELY)
     return Evidence(
         owed={(r.flow, r.target): r for r in conn.execute(owed.where(d.state.in_(OWED)).group_by(d.flow, d.target))},
@@ -79,7 +79,7 @@ def evidence(conn: Connection, now: datetime) -> Evidence:
 
 
 def _counts(conn: Connection, query: Any) -> dict[str, int]:
-    return {name: count for name, count in conn.execute(query)}
+    return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def rows(promises: Promises, seen: Evidence, now: datetime) -> list[FlowRow]:
@@ -98,7 +98,7 @@ def _row(flow: Flow, seen: Evidence, now: datetime) -> FlowRow:
         owner=flow.spec.owner,
         promise=flow.spec.promise,
         light=worst(cell.light for cell in cells.values()),
-        owed=sum(row.count for row in mine),
+        owed=sum(row.number for row in mine),
         late=sum(row.late for row in mine),
         cells=cells,
     )
@@ -129,16 +129,16 @@ def target_cell(flow: Flow, system: str, seen: Evidence, now: datetime) -> Cell:
     """Judge whether the target is given what it is owed within the promise."""
     owed, sent = seen.owed.get((flow.name, system)), seen.sent.get((flow.name, system))
     if owed and owed.late:
-        reason = f"{owed.late} of {owed.count} owed are past their promise, the oldest {ago(now - owed.oldest)}"
+        reason = f"{owed.late} of {owed.number} owed are past their promise, the oldest {ago(now - owed.oldest)}"
         return Cell(Light.BREACH, f"{owed.late} late", reason, "target")
     if down := _down(seen.systems.get(system), now):
         return Cell(*down, "target")
     if owed:
         light = Light.OK if sent else Light.INFO
-        return Cell(light, f"{owed.count} on the way", f"{owed.count} owed, none past its promise", "target")
+        return Cell(light, f"{owed.number} on the way", f"{owed.number} owed, none past its promise", "target")
     if sent:
         last = ago(now - sent.last)
-        return Cell(Light.OK, "up to date", f"{sent.count} delivered within the hour, the last {last}", "target")
+        return Cell(Light.OK, "up to date", f"{sent.number} delivered within the hour, the last {last}", "target")
     return Cell(Light.UNKNOWN, "no traffic", "nothing was owed or delivered within the last hour", "target")
 
 

@@ -174,7 +174,9 @@ def _overall(flows: list[FlowRow], told: list[Incident], judged: list[Level], no
     covered = [level.coverage or 0.0 for level in judged]
     known = f"{min(covered):.0%} covered" if covered else "no service level"
     target = "every flow and promise known and kept"
-    return Tile("overall", "Can it be trusted?", word, f"as of {now:%H:%M:%S} UTC · {known}", target, light, light, [], "/")
+    return Tile(
+        "overall", "Can it be trusted?", word, f"as of {now:%H:%M:%S} UTC · {known}", target, light, light, [], "/"
+    )
 
 
 def _money(owed: list[Money]) -> Tile:
@@ -194,7 +196,17 @@ def _orders(orders: Backlog, line: Values, now: datetime) -> Tile:
     note = f"{value}{age}" if orders.orders else "no order waits for goods"
     old = orders.oldest is not None and now - orders.oldest > timedelta(days=1)
     light = Light.WARN if old else Light.OK
-    return Tile("backlog", "Orders not shipped", f"{orders.orders:,}", note, "none over 1 d", light, light, line, "/flows/orders")
+    return Tile(
+        "backlog",
+        "Orders not shipped",
+        f"{orders.orders:,}",
+        note,
+        "none over 1 d",
+        light,
+        light,
+        line,
+        "/flows/orders",
+    )
 
 
 def _oversell(line: Values) -> Tile:

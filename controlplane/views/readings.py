@@ -106,12 +106,16 @@ def latency(conn: Connection, over: Axis, flow: str | None = None) -> Latency:
     )
     if flow is not None:
         query = query.where(d.flow == flow)
-    found = Latency(*([None] * len(over.times) for _ in range(3)))
+    found = Latency(*(_blank(over) for _ in range(3)))
     for number, mean, slowest, count in conn.execute(query):
         found.mean[number] = float(mean) / 1e6
         found.slowest[number] = float(slowest) / 1e6
         found.delivered[number] = float(count)
     return found
+
+
+def _blank(over: Axis) -> Values:
+    return [None] * len(over.times)
 
 
 def newest_by_series(conn: Connection, indicator: str, now: datetime, within: timedelta) -> dict[str, Any]:
