@@ -3,10 +3,10 @@
 import codecs
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from probes.comparisons.files.problems import FileProblem
 
@@ -68,10 +68,10 @@ def as_utf8(path: Path, kind: str, scratch: Path) -> Plain:
 
 
 def _open(path: Path, kind: str) -> BinaryIO:
-    return gzip.open(path, "rb") if kind == "gzip" else path.open("rb")  # type: ignore[return-value]
+    return cast("BinaryIO", gzip.open(path, "rb")) if kind == "gzip" else path.open("rb")
 
 
-def _chunks(path: Path, kind: str) -> Iterator[bytes]:
+def _chunks(path: Path, kind: str) -> Generator[bytes, None, None]:
     with _open(path, kind) as file:
         while chunk := file.read(CHUNK):
             yield chunk
@@ -80,7 +80,7 @@ def _chunks(path: Path, kind: str) -> Iterator[bytes]:
 def _guess(path: Path, kind: str) -> tuple[_Guess, int]:
     chunks = _chunks(path, kind)
     head = next(chunks, b"")
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     wide = _utf16(head)
     if wide:
         return wide, 0
