@@ -12,6 +12,14 @@ LIMIT = 1000
 MASK = "YYYY-MM-DD HH24:MI:SS"
 STAMP = "%Y-%m-%d %H:%M:%S"
 KEYS_AT_ONCE = 200
+BALANCES = """
+SELECT b.location AS location, b.item AS item, item.itemid AS sku, location.name AS location_name,
+  b.quantityonhand AS on_hand, b.quantityavailable AS available, TO_CHAR(b.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
+FROM InventoryBalance b JOIN item ON item.id = b.item JOIN location ON location.id = b.location"""
+ITEMS = """
+SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averagecost AS cost,
+  TO_CHAR(item.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
+FROM item"""
 
 
 def text(value: str) -> str:
@@ -34,24 +42,15 @@ def balances(after: tuple[int, int], skus: Sequence[str] | None) -> str:
     location, item = after
     chosen = f" AND item.itemid IN ({', '.join(map(text, skus))})" if skus is not None else ""
     return (
-        # literals are written by text() and instant(); the vendor's API takes no bound parameters
-        "SELECT b.location AS location, b.item AS item, item.itemid AS sku, location.name AS location_name, "
-        "b.quantityonhand AS on_hand, b.quantityavailable AS available, "
-        f"TO_CHAR(b.lastmodifieddate, {text(MASK)}) AS changed "
-        "FROM InventoryBalance b JOIN item ON item.id = b.item JOIN location ON location.id = b.location "
-        f"WHERE (b.location > {location} OR (b.location = {location} AND b.item > {item})){chosen} "
-        "ORDER BY b.location, b.item"  # noqa: S608
+        f"{BALANCES} WHERE (b.location > {location} OR (b.location = {location} AND b.item > {item})){chosen} "
+        "ORDER BY b.location, b.item"
     )
 
 
 def items(after: int, since: datetime | None) -> str:
     """Return the query for the next page of items after an id, changed since an instant."""
     changed = f" AND item.lastmodifieddate >= {instant(since)}" if since else ""
-    return (
-        "SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averagecost AS cost, "
-        f"TO_CHAR(item.lastmodifieddate, {text(MASK)}) AS changed "
-        f"FROM item WHERE item.id > {after}{changed} ORDER BY item.id"  # noqa: S608
-    )
+    return f"{ITEMS} WHERE item.id > {after}{changed} ORDER BY item.id"
 
 
 def page(http: HttpClient, query: str, auth: Any) -> tuple[list[dict[str, Any]], bool, Answer]:
