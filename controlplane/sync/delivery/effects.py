@@ -1,0 +1,63 @@
+"""What a delivered write did to our picture of its target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import update
+
+from controlplane.store import tables as t
+from controlplane.sync.delivery.send import Sent
+from controlplane.sync.processes import targets
+from controlplane.sync.processes.contract import Work
+from controlplane.sync.processes.fulfilment import refresh_state
+
+STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment": 1, "cash_sale": -1}
+"""How the books of an ERP move with a document: units times this."""
+
+
+def apply(work: Work, sent: Sent) -> None:
+    """Note the effects of a delivered write; entities without any are not listed."""
+    entity = sent.claimed.entity
+    if entity in STOCK_SIGN:
+        _books(work, sent, STOCK_SIGN[entity])
+    elif entity in EFFECTS:
+        EFFECTS[entity](work, sent)
+
+
+def _books(work: Work, sent: Sent, sign: int) -> None:
+    payload = sent.claimed.payload
+    lines = payload.get("lines") or [{"sku": payload["sku"], "quantity": payload["quantity"]}]
+    for line in lines:
+        key = (sent.claimed.target, "on_hand", line["sku"], payload["location"])
+        targets.move(
+            work, key, sign * int(line["quantity"]), earliest=_first_try(sent), latest=sent.finished_at,
+            cause="delivery", cause_id=sent.claimed.id,
+        )  # fmt: skip
+
+
+def _first_try(sent: Sent) -> datetime:
+    return sent.started_at if sent.claimed.attempt == 1 else sent.claimed.created_at
+
+
+def _offer(work: Work, sent: Sent) -> None:
+    payload = sent.claimed.payload
+    key = (sent.claimed.target, "available", payload["sku"], payload["location"])
+    if targets.level(work, *key) is None:
+        as_of = sent.seen_at or sent.outcome.target_at or sent.finished_at
+        targets.anchor(work, key, int(payload["expected"] or 0), as_of, sent.started_at, sent.claimed.id)
+    targets.move(
+        work, key, int(payload["quantity"]) - int(payload["expected"]), earliest=_first_try(sent),
+        latest=sent.finished_at, cause="delivery", cause_id=sent.claimed.id,
+    )  # fmt: skip
+
+
+def _warehouse_took(work: Work, sent: Sent) -> None:
+    ref = sent.claimed.payload["ref"]
+    at = sent.outcome.target_at or sent.finished_at
+    work.connection.execute(update(t.order_line).where(t.order_line.c.order_ref == ref).values(warehouse_at=at))
+    refresh_state(work, ref)
+
+
+EFFECTS: dict[str, Callable[[Work, Sent], None]] = {"available": _offer, "order": _warehouse_took}

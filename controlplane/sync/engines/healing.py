@@ -1,0 +1,70 @@
+"""Re-drive what drifted: read the source again, or write the target again from what it really shows."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+from controlplane.clock import Clock
+from controlplane.connectors import Connections
+from controlplane.connectors.contract import Level
+from controlplane.store import Store
+from controlplane.sync.intake import take
+from controlplane.sync.ledger.readings import readings
+from controlplane.sync.processes import targets
+from controlplane.sync.processes.contract import Work
+from controlplane.sync.processes.inventory import offers
+from controlplane.sync.routing.run import emit
+from rules.ids import new_id
+
+Key = tuple[str, str]
+
+
+class Healing:
+    """What a comparison may ask for; each goes the way of live traffic."""
+
+    def __init__(
+        self, store: Store, clock: Clock, connections: Connections, work: Callable[[Connection], Work]
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.connections = connections
+        self.work = work
+
+    def reread_source(self, system: str, entity: str, keys: Sequence[Key]) -> int:
+        """Read the keys (sku, location) at the source and take the levels in; return how many were new. Raises ConnectorError."""
+        levels = [level for page in self.connections.get(system).snapshot(entity, keys) for level in page]
+        with self.store.write() as connection:
+            return take(connection, self.clock, system, "read-back", readings(levels))
+
+    def rewrite_target(self, system: str, level: Level, cause: str) -> list[str]:
+        """Take what a channel really shows for known and offer it what it ought to show; return the messages."""
+        with self.store.write() as connection:
+            work = self.work(connection)
+            self._anchor(work, system, "available", level, level.available, cause)
+            drafts = offers(work, [(level.sku, level.location)], f"{cause}:{new_id(self.clock.now())}")
+            ids = [emit(work, draft, secrets.token_hex(16), None) for draft in drafts]
+        return [message_id for message_id in ids if message_id]
+
+    def anchor(self, system: str, field: str, levels: Sequence[Level], cause: str) -> int:
+        """Take levels for known where nothing is known of the target yet; return how many."""
+        with self.store.write() as connection:
+            work = self.work(connection)
+            fresh = [x for x in levels if targets.level(work, system, field, x.sku, x.location) is None]
+            for level in fresh:
+                value = level.on_hand if field == "on_hand" else level.available
+                self._anchor(work, system, field, level, value, cause)
+            return len(fresh)
+
+    def _anchor(self, work: Work, system: str, field: str, level: Level, value: int | None, cause: str) -> None:
+        if value is None:
+            return
+        key = (system, field, level.sku, level.location)
+        targets.anchor(work, key, value, level.source_at or level.read_from, level.read_to, cause)
+
+    def read_channel(self, system: str, entity: str = "levels") -> int:
+        """Read all that a channel shows, before the first write to it; return how many levels were new to us."""
+        levels = [level for page in self.connections.get(system).snapshot(entity) for level in page]
+        return self.anchor(system, "available", levels, new_id(self.clock.now()))

@@ -1,0 +1,139 @@
+"""The steps of sync, each a bounded batch: what an engine calls, and what people ask for by hand."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from controlplane.clock import Clock
+from controlplane.connectors import Connections
+from controlplane.connectors.contract import Draft, Inbound
+from controlplane.errors import ConnectorError, NotFoundError
+from controlplane.registry import Registry
+from controlplane.store import Store
+from controlplane.sync import delivery, intake, ledger, routing
+from controlplane.sync.delivery import systems
+from controlplane.sync.engines.healing import Healing
+from controlplane.sync.engines.replay import Replay
+from controlplane.sync.processes.contract import Work
+
+BATCH = 50
+
+
+class Sync:
+    """Everything that moves, over one store, one registry and one set of connectors."""
+
+    def __init__(self, store: Store, clock: Clock, registry: Registry, connections: Connections) -> None:
+        self.store = store
+        self.clock = clock
+        self.registry = registry
+        self.connections = connections
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.healing = Healing(store, clock, connections, self.work)
+        self._replay = Replay(store, clock, registry, connections, self.work)
+
+    def work(self, connection: Connection) -> Work:
+        """Return what processes need inside the given transaction."""
+        return Work(connection, self.registry.snapshot(), self.clock)
+
+    # --- the steps ---
+
+    def take_webhook(self, system: str, inbound: Inbound) -> bool:
+        """Verify and commit a webhook; say whether it was new. Raises SignatureError, NotFoundError."""
+        if system not in self.registry.snapshot().systems:
+            raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
+        return intake.take_webhook(self.store, self.clock, self.connections.get(system), inbound)
+
+    def poll(self, flow_name: str) -> int:
+        """Poll the source of a flow; return how many records were new. Raises ConnectorError after noting it."""
+        flow = self.registry.snapshot().flows[flow_name]
+        if flow.spec.read is None:
+            raise NotFoundError(f"flow '{flow_name}' names nothing to read; give it `read` to poll its source")
+        try:
+            taken = intake.poll(self.store, self.clock, self.connections.get(flow.spec.source), flow.spec.read)
+        except ConnectorError as error:
+            with self.store.write() as connection:
+                systems.failed(connection, self.clock, flow.spec.source, str(error))
+            raise
+        with self.store.write() as connection:
+            systems.succeeded(connection, self.clock, flow.spec.source)
+        return taken
+
+    def translate(self) -> int:
+        """Turn new intake into messages; return how many records were dealt with."""
+        return ledger.translate_some(self.store, self.clock, self.connections, self.registry.snapshot(), BATCH)
+
+    def process(self) -> int:
+        """Take accepted messages through the processes and route them; return how many."""
+        return routing.process_some(self.store, self.clock, self.registry.snapshot(), BATCH)
+
+    def deliver(self, target: str, pool: Executor | None = None) -> int:
+        """Send what is due to one target; return how many tries were made."""
+        limit = self.registry.snapshot().systems[target].spec.concurrency if pool else BATCH
+        claimed = delivery.claim(self.store, self.work, self.clock, target, self.owner, limit)
+        if not claimed:
+            return 0
+        connector = self.connections.get(target)
+
+        def one(item: delivery.Claimed) -> None:
+            delivery.record(self.store, self.work, delivery.send(connector, self.clock, item))
+
+        list((pool.map if pool else map)(one, claimed))
+        return len(claimed)
+
+    def targets(self) -> list[str]:
+        """Return the systems that anything may be owed to."""
+        flows = self.registry.snapshot().flows.values()
+        return sorted({target.system for flow in flows for target in flow.spec.targets})
+
+    def drain(self, rounds: int = 1000) -> int:
+        """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved."""
+        moved = 0
+        for _ in range(rounds):
+            step = self.translate() + self.process()
+            step += sum(self.deliver(target) for target in self.targets())
+            if not step:
+                return moved
+            moved += step
+        return moved
+
+    def next_due(self) -> datetime | None:
+        """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""
+        with self.store.read() as connection:
+            return delivery.next_due(connection)
+
+    def recover(self, restarted: bool = False) -> int:
+        """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""
+        return delivery.recover(self.store, self.clock, everything=restarted and self.store.is_sqlite)
+
+    # --- what people ask for ---
+
+    def replay(self, case_id: str, actor: str) -> dict[str, object]:
+        """Send a quarantined record on its way again, corrected or as it was. Raises NotFoundError, ConflictError, BadInputError."""
+        return self._replay.replay(case_id, actor)
+
+    def preview(self, case_id: str) -> dict[str, object]:
+        """Return what a replay would make of the record, changing nothing. Raises like `replay`."""
+        return self._replay.preview(case_id)
+
+    def pause(self, system: str, actor: str, reason: str) -> None:
+        """Stop deliveries to a system."""
+        with self.store.write() as connection:
+            delivery.pause(connection, self.clock, system, actor, reason)
+
+    def resume(self, system: str, actor: str, reason: str) -> None:
+        """Let deliveries to a system go on."""
+        with self.store.write() as connection:
+            delivery.resume(connection, self.clock, system, actor, reason)
+
+    def emit(self, drafts: Sequence[Draft], trace_id: str | None = None) -> list[str]:
+        """Append messages of the plane's own; return the ids of those that were new."""
+        with self.store.write() as connection:
+            work = self.work(connection)
+            ids = [routing.emit(work, draft, trace_id or secrets.token_hex(16), None) for draft in drafts]
+        return [message_id for message_id in ids if message_id]

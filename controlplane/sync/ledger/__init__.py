@@ -1,0 +1,6 @@
+"""Canonical messages, append-only: the one account of what happened. Law: a message is never changed, only followed by another."""
+
+from controlplane.sync.ledger.messages import Message, append
+from controlplane.sync.ledger.translate import preview, translate_some
+
+__all__ = ["Message", "append", "preview", "translate_some"]

@@ -1,0 +1,70 @@
+"""Accounting: what a document posts, by rule, once. Kept apart from the operational record of the same event."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from controlplane.connectors.contract import Draft
+from controlplane.store import tables as t
+from controlplane.store.upsert import insert_new
+from controlplane.sync.ledger import Message
+from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
+from rules import accounting
+from rules.model.messages import PostingMade, ShipmentShipped
+from rules.policy.kinds import AccountingRule
+
+
+def apply(work: Work, message: Message) -> list[Draft]:
+    """Post what the rules say for this document; each entry has one posting key, ever."""
+    rules = [rule for rule in work.snapshot.accounting_rules.values() if rule.spec.on == message.type]
+    if not rules:
+        return []
+    lines = _worth(work, message.data)
+    return [draft for rule in rules if (draft := _post(work, message, rule, lines))]
+
+
+def _worth(work: Work, shipment: ShipmentShipped) -> list[accounting.DocumentLine]:
+    prices = _prices(work, shipment.order_ref)
+    costs = _costs(work, [line.sku for line in shipment.lines])
+    missing = [line.sku for line in shipment.lines if costs.get(line.sku) is None or line.sku not in prices]
+    if missing:
+        raise BusinessRuleError(
+            "missing_cost",
+            f"shipment {shipment.shipment} cannot be posted: no unit cost or order price for {', '.join(missing)}",
+            "give the items a cost in the ERP, poll products, then replay",
+        )
+    return [accounting.DocumentLine(line.quantity, prices[line.sku], costs[line.sku]) for line in shipment.lines]
+
+
+def _prices(work: Work, order_ref: str) -> dict[str, Decimal]:
+    query = select(t.order_line.c.sku, t.order_line.c.unit_price).where(t.order_line.c.order_ref == order_ref)
+    return {row.sku: row.unit_price for row in work.connection.execute(query)}
+
+
+def _costs(work: Work, skus: list[str]) -> dict[str, Decimal]:
+    query = select(t.product.c.sku, t.product.c.unit_cost).where(t.product.c.sku.in_(skus))
+    return {row.sku: row.unit_cost for row in work.connection.execute(query)}
+
+
+def _post(work: Work, message: Message, rule: AccountingRule, lines: list[accounting.DocumentLine]) -> Draft | None:
+    calendar = work.snapshot.calendars[rule.spec.calendar].spec
+    revision = work.snapshot.revision("AccountingRule", rule.name)
+    posting = PostingMade(
+        posting_key=f"{message.type}:{message.subject}:{rule.spec.entry}",
+        document=message.subject,
+        business_date=accounting.business_date(message.occurred_at, calendar.zone, calendar.day_starts),
+        currency=rule.spec.currency,
+        lines=accounting.entry(rule.spec, lines),
+        rule_revision=revision,
+    )
+    data = posting.model_dump(mode="json")
+    row = {name: data[name] for name in ("posting_key", "document", "business_date", "currency", "lines")}
+    row |= {"rule_revision": revision, "created_at": work.clock.now(), "message_id": message.id}
+    if not insert_new(work.connection, t.posting, [row]):
+        return None
+    return Draft("posting.made", posting.posting_key, f"posting.made:{posting.posting_key}", message.occurred_at, data)
+
+
+process = Process(frozenset({"shipment.shipped"}), apply)

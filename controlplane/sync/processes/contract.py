@@ -1,0 +1,40 @@
+"""What a process is: a name, the message types it handles, and one function inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from controlplane.clock import Clock
+from controlplane.connectors.contract import Draft
+from controlplane.registry import Snapshot
+from controlplane.sync.ledger import Message
+
+
+class BusinessRuleError(Exception):
+    """The message contradicts what is known; it waits in quarantine with this reason."""
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a process is given: the transaction it is in, the promises in force, the time."""
+
+    connection: Connection
+    snapshot: Snapshot
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A plugin of the family `processes`; those of one message run in the order of their names."""
+
+    handles: frozenset[str]
+    apply: Callable[[Work, Message], list[Draft]]
+    """Change the read models and return what follows. Raises BusinessRuleError."""

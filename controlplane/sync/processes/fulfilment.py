@@ -1,0 +1,85 @@
+"""Orders: what was placed, shipped and returned, line by line."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, select, update
+
+from controlplane.connectors.contract import Draft
+from controlplane.store import tables as t
+from controlplane.sync.ledger import Message
+from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
+from rules.model.messages import OrderPlaced, ReturnReceived, ShipmentShipped, StockLine
+from rules.orders import LineProgress, order_state
+
+
+def apply(work: Work, message: Message) -> list[Draft]:
+    """Keep the order's lines up to date; nothing follows from it."""
+    data = message.data
+    if isinstance(data, OrderPlaced):
+        _place(work, message, data)
+    elif isinstance(data, ShipmentShipped):
+        _progress(work, data.order_ref, data.lines, "shipped")
+    elif isinstance(data, ReturnReceived):
+        _progress(work, data.order_ref, data.lines, "returned")
+    return []
+
+
+def _place(work: Work, message: Message, order: OrderPlaced) -> None:
+    work.connection.execute(
+        insert(t.order_state).values(
+            ref=order.ref, source=message.source, native_id=order.native_id, state="pending_validation",
+            location=order.lines[0].location, placed_at=order.placed_at, value=order.value,
+            currency=order.currency, updated_at=work.clock.now(), message_id=message.id,
+        )
+    )  # fmt: skip
+    rows = [
+        {
+            "order_ref": order.ref, "line": line.line, "sku": line.sku, "location": line.location,
+            "quantity": line.quantity, "unit_price": line.unit_price, "shipped": 0, "returned": 0,
+        }
+        for line in order.lines
+    ]  # fmt: skip
+    work.connection.execute(insert(t.order_line), rows)
+
+
+def _progress(work: Work, ref: str, moved: tuple[StockLine, ...], field: str) -> None:
+    lines = work.connection.execute(
+        select(t.order_line).where(t.order_line.c.order_ref == ref).order_by(t.order_line.c.line)
+    ).all()
+    if not lines:
+        raise BusinessRuleError(
+            "unknown_order",
+            f"order {ref} is not known here, and something of it was {field}",
+            "find the order at its source, take it in (poll or replay), then replay this record",
+        )
+    limit = {"shipped": "quantity", "returned": "shipped"}[field]
+    for item in moved:
+        left = item.quantity
+        for line in lines:
+            take = min(left, getattr(line, limit) - getattr(line, field)) if line.sku == item.sku else 0
+            if take > 0:
+                where = (t.order_line.c.order_ref == ref, t.order_line.c.line == line.line)
+                column = t.order_line.c[field]
+                work.connection.execute(update(t.order_line).where(*where).values({field: column + take}))
+                left -= take
+        if left:
+            raise BusinessRuleError(
+                f"more_{field}_than_{'ordered' if field == 'shipped' else 'shipped'}",
+                f"{left} units of {item.sku} beyond what order {ref} allows were {field}",
+                "correct the quantity, or find the missing document",
+            )
+    refresh_state(work, ref)
+
+
+def refresh_state(work: Work, ref: str) -> None:
+    """Derive the order's state from its lines anew."""
+    lines = work.connection.execute(select(t.order_line).where(t.order_line.c.order_ref == ref)).all()
+    state = order_state(
+        [LineProgress(line.quantity, line.shipped, line.returned) for line in lines],
+        released=all(line.warehouse_at is not None for line in lines),
+    )
+    values = {"state": state, "updated_at": work.clock.now()}
+    work.connection.execute(update(t.order_state).where(t.order_state.c.ref == ref).values(**values))
+
+
+process = Process(frozenset({"order.placed", "shipment.shipped", "return.received"}), apply)

@@ -1,0 +1,116 @@
+"""Stock: positions that keep on hand, allocated, available and in transit apart, and what each channel may offer.
+
+A channel's `available` is known without asking: it is what we last wrote or read, less the orders taken in since.
+That expectation goes with each write, so that a write computed from anything else is refused (compare and set).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Row, func, insert, or_, select
+
+from controlplane.connectors.contract import Draft
+from controlplane.store import tables as t
+from controlplane.store.upsert import upsert
+from controlplane.sync.ledger import Message
+from controlplane.sync.processes import targets
+from controlplane.sync.processes.contract import Process, Work
+from rules.availability import available_to_sell
+from rules.model.messages import OrderPlaced, StockLevel, StockOffer, stock_key
+from rules.outcomes import DeliveryState
+from rules.policy.kinds import AllocationRule
+
+WAITING = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
+
+
+def apply(work: Work, message: Message) -> list[Draft]:
+    """Update positions and channel levels; return the offers that changed by it."""
+    data = message.data
+    if isinstance(data, StockLevel):
+        if not _position(work, message, data):
+            return []
+        return offers(work, [(data.sku, data.location)], message.id)
+    order: OrderPlaced = data
+    keys = sorted({(line.sku, line.location) for line in order.lines})
+    for line in order.lines:
+        targets.sold(work, message, line.sku, line.location, line.quantity, order.placed_at)
+    return offers(work, keys, message.id)
+
+
+def _position(work: Work, message: Message, level: StockLevel) -> bool:
+    where = (t.stock_position.c.sku == level.sku, t.stock_position.c.location == level.location)
+    known = work.connection.execute(select(t.stock_position).where(*where)).one_or_none()
+    if known and known.source_at > level.source_at:
+        return False
+    in_transit = level.in_transit if level.in_transit >= 0 else (known.in_transit if known else 0)
+    row = level.model_dump() | {"in_transit": in_transit, "message_id": message.id}
+    now = work.clock.now()
+    upsert(work.connection, t.stock_position, row | {"source": message.source, "updated_at": now})
+    work.connection.execute(insert(t.stock_change).values(**row, changed_at=now))
+    return True
+
+
+def offers(work: Work, keys: Iterable[tuple[str, str]], cause: str, force: bool = False) -> list[Draft]:
+    """Return a `stock.offer` for each channel whose level ought to change; `force` re-drives unchanged ones too."""
+    found = []
+    for sku, location in keys:
+        for rule in work.snapshot.allocation_rules.values():
+            if location in rule.spec.locations:
+                found += _offer(work, rule, sku, location, cause, force)
+    return found
+
+
+def _offer(work: Work, rule: AllocationRule, sku: str, location: str, cause: str, force: bool) -> list[Draft]:
+    quantity = desired(work, rule, sku, location)
+    if quantity is None:
+        return []
+    channel = rule.spec.channel
+    shown = targets.level(work, channel, "available", sku, location)
+    waiting = _waiting(work, channel, stock_key(sku, location))
+    if waiting == quantity or (waiting is None and shown is not None and shown.value == quantity and not force):
+        return []
+    offer = StockOffer(
+        sku=sku, location=location, channel=channel, quantity=quantity,
+        expected=shown.value if shown else None, rule_revision=work.snapshot.revision("AllocationRule", rule.name),
+    )  # fmt: skip
+    subject = stock_key(sku, location)
+    dedupe = f"stock.offer:{channel}:{subject}:{cause}"
+    return [Draft("stock.offer", subject, dedupe, work.clock.now(), offer.model_dump(mode="json"))]
+
+
+def desired(work: Work, rule: AllocationRule, sku: str, location: str) -> int | None:
+    """Return what the channel ought to show by what is known, or None while there is no position."""
+    where = (t.stock_position.c.sku == sku, t.stock_position.c.location == location)
+    position = work.connection.execute(select(t.stock_position).where(*where)).one_or_none()
+    if position is None:
+        return None
+    safety = rule.spec.per_sku.get(sku, rule.spec.safety_stock)
+    return available_to_sell(position.available, _unseen(work, position), safety, rule.spec.buffer_share)
+
+
+def _unseen(work: Work, position: Row[tuple[object, ...]]) -> int:
+    """Units of orders that the warehouse's figure does not contain yet."""
+    line = t.order_line.c
+    query = select(func.coalesce(func.sum(line.quantity), 0)).where(
+        line.sku == position.sku,
+        line.location == position.location,
+        or_(line.warehouse_at.is_(None), line.warehouse_at > position.source_at),
+    )
+    return int(work.connection.execute(query).scalar_one())
+
+
+def _waiting(work: Work, channel: str, subject: str) -> int | None:
+    """Return the quantity of the newest offer that is still on its way, if any."""
+    d = t.delivery.c
+    query = (
+        select(d.payload)
+        .where(d.target == channel, d.order_key == subject, d.entity == "available", d.state.in_(WAITING))
+        .order_by(d.id.desc())
+        .limit(1)
+    )
+    payload = work.connection.execute(query).scalar_one_or_none()
+    return None if payload is None else int(payload["quantity"])
+
+
+process = Process(frozenset({"stock.level", "order.placed"}), apply)
