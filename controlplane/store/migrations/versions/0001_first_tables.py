@@ -469,6 +469,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", controlplane.store.types.Instant(), nullable=False),
+        sa.Column("voided_at", controlplane.store.types.Instant(), nullable=True),
         sa.ForeignKeyConstraint(
             ["change_request_id"], ["change_request.id"], name=op.f("fk_change_vote_change_request_id_change_request")
         ),
