@@ -4,6 +4,7 @@ import secrets as tokens
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,18 @@ class Listener:
 
         server = create_server(app, host="127.0.0.1", port=0, threads=4)
         self.url = f"http://127.0.0.1:{server.effective_port}"
-        threading.Thread(target=server.run, daemon=True).start()
+        run_server(server)
         return server
+
+
+def run_server(server: Any) -> None:
+    """Serve in the background until the server is closed from here, which its loop takes for a bad descriptor."""
+
+    def run() -> None:
+        with suppress(OSError):
+            server.run()
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def request_topic(body: bytes) -> str:
