@@ -102,8 +102,8 @@ class Client:
 
     def bring_to_warehouse(self, name: str, *lines: tuple[str, int]) -> dict[str, Any]:
         goods = [{"sku": sku, "quantity": n, "partner_line_item_id": f"L{at}"} for at, (sku, n) in enumerate(lines)]
-        query = """mutation ($data: CreateOrderInput!) { order_create(data: $data) { request_id complexity
-          order { id order_number partner_order_id created_at fulfillment_status line_items { sku quantity_allocated } } } }"""
+        query = """mutation ($data: CreateOrderInput!) { order_create(data: $data) { request_id complexity order {
+          id order_number partner_order_id created_at fulfillment_status line_items { sku quantity_allocated } } } }"""
         return self.wms(query, data={"order_number": name, "partner_order_id": None, "line_items": goods})
 
     # --- shop ---

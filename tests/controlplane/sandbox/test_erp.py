@@ -38,7 +38,8 @@ def test_without_order_by_rows_come_in_another_order_each_time(sandbox: Client) 
 def test_nulls_are_left_out_and_transactions_can_be_joined(sandbox: Client) -> None:
     sandbox.put("itemReceipt", "RCV-1", goods("RCV-1", 5))
     text = """SELECT t.id, t.type, t.status, t.externalid, l.quantity FROM transaction t
-      JOIN transactionline l ON l.transaction = t.id WHERE t.lastmodifieddate >= TO_TIMESTAMP('2026-11-27', 'YYYY-MM-DD')"""
+      JOIN transactionline l ON l.transaction = t.id
+      WHERE t.lastmodifieddate >= TO_TIMESTAMP('2026-11-27', 'YYYY-MM-DD')"""
     (row,) = sandbox.suiteql(text)["items"]
     assert {k: row.get(k) for k in ("type", "status", "externalid", "quantity")} == {
         "type": "ItemRcpt",
