@@ -1,0 +1,1 @@
+"""The ERP: NetSuite-shaped SuiteTalk REST (records by external id) and SuiteQL."""

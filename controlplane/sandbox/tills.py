@@ -1,0 +1,75 @@
+"""The stores' tills: sales lower the store's stock at once; the rows are dropped as a CSV file every few minutes."""
+
+from decimal import Decimal
+
+from controlplane.sandbox.catalogue import Item
+from controlplane.sandbox.clock import iso_s
+from controlplane.sandbox.records import Event, TillLine
+from controlplane.sandbox.world import World
+
+HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
+
+
+class Tills:
+    """Sales in the stores and the drop folder `tills/`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.folder = world.home / "tills"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def sell(self, store: str, goods: list[tuple[Item, int]], plu: str | None = None) -> None:
+        """One receipt of (article, pieces); what the shelf does not hold is not sold. `plu` overrides the label's."""
+        receipt = f"{store}-{self.world.counters.next('receipt ' + store):06d}"
+        number = 0
+        for item, wanted in goods:
+            level = self.world.level(item.sku, store)
+            pieces = min(wanted, level.on_hand)
+            if pieces > 0:
+                number += 1
+                self._ring_up(TillLine(
+                    store=store,
+                    receipt=receipt,
+                    line=number,
+                    plu=plu or item.plu,
+                    quantity=pieces,
+                    unit_price=item.price,
+                    sold_at=self.world.clock.now(),
+                ), item, unmapped=plu is not None)  # fmt: skip
+
+    def _ring_up(self, row: TillLine, item: Item, *, unmapped: bool) -> None:
+        ref = f"{row.store}/{row.receipt}/{row.line}"
+        self.world.till_lines.put(ref, row)
+        self.world.journal.write(
+            "document",
+            doc="till_sale",
+            ref=ref,
+            lines=[{"sku": item.sku, "location": row.store, "quantity": row.quantity, "price": str(row.unit_price)}],
+            plu=row.plu,
+            expected_targets=["erp"],
+            expect_quarantine=unmapped,
+        )
+        self.world.move_physical(self.world.level(item.sku, row.store), -row.quantity, "till_sale", ref)
+
+    def drop(self, event: Event) -> None:
+        """Write what a store sold since the last drop into the folder, under its final name only when complete."""
+        store = event.data["store"]
+        rows = [row for row in self.world.till_lines if row.store == store]
+        if rows:
+            number = self.world.counters.next("drop " + store)
+            stamp = self.world.clock.now().strftime("%Y%m%dT%H%M%S")
+            final = self.folder / f"sales_{store}_{stamp}_{number:04d}.csv"
+            part = final.with_suffix(".part")
+            part.write_text("\n".join([HEADER, *map(_csv_row, rows)]) + "\n", encoding="utf-8")
+            part.rename(final)
+        for row in rows:
+            self.world.till_lines.drop(f"{row.store}/{row.receipt}/{row.line}")
+        if self.world.trading():
+            due = self.world.clock.now() + self.world.scenario.actors.stores.drop_every
+            ends = self.world.trading_ends
+            self.world.agenda.add(min(due, ends) if ends else due, "till_drop", store=store)
+
+
+def _csv_row(row: TillLine) -> str:
+    price = f"{row.unit_price.quantize(Decimal('0.01'))}".replace(".", ",")
+    return f"{row.store};{row.receipt};{row.line};{row.plu};{row.quantity};{price};{iso_s(row.sold_at)}"

@@ -1,0 +1,175 @@
+"""The vendors' webhooks: written once, signed, sent in order of time, retried by each vendor's own schedule."""
+
+import base64
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from controlplane.sandbox.agenda import Counters
+from controlplane.sandbox.clock import Clock, iso_ms
+from controlplane.sandbox.faults import Faults
+from controlplane.sandbox.journal import Journal
+from controlplane.sandbox.records import Outgoing
+from controlplane.sandbox.store import Shelf
+from controlplane.sandbox.streams import stream
+
+LAG = timedelta(seconds=1)
+"""Time between a change and the vendor's first attempt to tell of it."""
+
+
+@dataclass(frozen=True)
+class Habit:
+    """How a vendor delivers: where to, how long it waits, and the pauses (s) between attempts."""
+
+    path: str
+    timeout: float
+    pauses: tuple[float, ...]
+
+
+HABITS = {
+    # 8 retries over 4 h; the vendor does not publish the single pauses
+    "shop": Habit("/hooks/shop", 5.0, (10, 60, 300, 900, 1800, 2700, 3600, 4800)),
+    "wms": Habit("/hooks/wms", 10.0, (10, 60, 300, 900, 3600)),
+}
+
+
+def sign(secret: str, body: bytes) -> str:
+    """Base64 of the HMAC-SHA256 of the raw body."""
+    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+class Outbox:
+    """Webhooks not yet delivered. `post` is called with the world locked, `send` without."""
+
+    def __init__(
+        self,
+        shelf: Shelf[Outgoing],
+        *,
+        plane: str,
+        secrets: Callable[[str], str],
+        faults: Faults,
+        journal: Journal,
+        clock: Clock,
+        counters: Counters,
+        seed: int,
+    ) -> None:
+        self._shelf, self._plane, self._secrets = shelf, plane.rstrip("/"), secrets
+        self._faults, self._journal, self._clock = faults, journal, clock
+        self._counters, self._seed = counters, seed
+        self._client = httpx.Client(trust_env=False)
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    def post(self, system: str, topic: str, body: dict[str, Any], keys: list[str], headers: dict[str, str]) -> None:
+        """Owe the plane a webhook; faults decide now what becomes of it. `headers` get signature and id added."""
+        number = self._counters.next("webhook")
+        raw = json.dumps(body, separators=(",", ":"))
+        name = str(uuid.UUID(int=stream(self._seed, "webhook", number).getrandbits(128), version=4))
+        now = self._clock.now()
+        entry = Outgoing(
+            id=name,
+            system=system,
+            topic=topic,
+            path=HABITS[system].path,
+            headers=headers | self._identity(system, name, raw),
+            body=raw,
+            keys=keys,
+            created_at=now,
+            due=now + LAG,
+            order=number,
+        )
+        self._fall_to_fault(entry)
+
+    def next_at(self) -> datetime | None:
+        """When the earliest attempt is due, or None."""
+        return min((entry.due for entry in self._shelf), default=None)
+
+    def take(self, until: datetime) -> Outgoing | None:
+        """The webhook whose attempt is due first, at or before `until`; it stays owed until settled."""
+        due = [entry for entry in self._shelf if entry.due <= until]
+        return min(due, key=lambda entry: (entry.due, entry.order), default=None)
+
+    def send(self, entry: Outgoing) -> bool:
+        """One attempt over HTTP; True when the plane answered 2xx in time."""
+        try:
+            answer = self._client.post(
+                self._plane + entry.path,
+                content=entry.body.encode(),
+                headers=entry.headers,
+                timeout=HABITS[entry.system].timeout,
+            )
+        except httpx.HTTPError:
+            return False
+        return answer.is_success
+
+    def settle(self, entry: Outgoing, delivered: bool) -> None:
+        """Book the attempt: done, to be tried again, or given up."""
+        pauses = HABITS[entry.system].pauses
+        if delivered:
+            self._note(entry, entry.fate, delivered_at=iso_ms(self._clock.now()))
+        elif entry.attempt >= len(pauses):
+            self._note(entry, "failed")
+        else:
+            entry.due = self._clock.now() + timedelta(seconds=pauses[entry.attempt])
+            entry.attempt += 1
+            self._shelf.put(str(entry.order), entry)
+            return
+        self._shelf.drop(str(entry.order))
+
+    def hold(self, entry: Outgoing, seconds: float) -> None:
+        """Its system is down: nothing leaves for now."""
+        entry.due = self._clock.now() + timedelta(seconds=seconds)
+        self._shelf.put(str(entry.order), entry)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _fall_to_fault(self, entry: Outgoing) -> None:
+        if self._strikes("lost_webhook", entry):
+            self._note(entry, "lost")
+            return
+        late = self._strikes("late_webhook", entry)
+        passed = self._strikes("reordered_webhook", entry)
+        if late or passed:
+            fault = late or passed
+            entry.fate = "late" if late else "reordered"
+            entry.due += timedelta(seconds=fault.seconds if fault and fault.seconds is not None else 20.0)
+        if self._strikes("duplicate_webhook", entry):
+            entry.fate = "duplicated"
+            twin = entry.model_copy(update={"order": self._counters.next("webhook"), "due": entry.due + LAG})
+            self._shelf.put(str(twin.order), twin)
+        self._shelf.put(str(entry.order), entry)
+
+    def _strikes(self, kind: str, entry: Outgoing) -> Any:
+        return self._faults.strike(kind, entry.system, topic=entry.topic, keys=entry.keys)
+
+    def _identity(self, system: str, name: str, raw: str) -> dict[str, str]:
+        signature = sign(self._secrets(f"{system}_webhook_secret"), raw.encode())
+        common = {"Content-Type": "application/json"}
+        if system == "shop":
+            event = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+            named = {"X-Shopify-Hmac-Sha256": signature, "X-Shopify-Webhook-Id": name, "X-Shopify-Event-Id": event}
+            return common | named
+        return common | {"X-Shiphero-Hmac-Sha256": signature, "X-Shiphero-Message-ID": name}
+
+    def _note(self, entry: Outgoing, fate: str, **more: Any) -> None:
+        self._journal.write(
+            "webhook",
+            id=entry.id,
+            system=entry.system,
+            topic=entry.topic,
+            keys=entry.keys,
+            fate=fate,
+            created_at=iso_ms(entry.created_at),
+            attempts=entry.attempt + (fate != "lost"),
+            **more,
+        )

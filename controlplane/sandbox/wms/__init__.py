@@ -1,0 +1,1 @@
+"""The warehouse: a ShipHero-shaped GraphQL API over the physical stock."""
