@@ -1,1 +1,4 @@
-"""Functions that measure and return observations; comparisons that find where systems disagree."""
+"""Probes: functions `(ProbeContext) -> list[Observation]`, found by entry point `trueup.probes`.
+
+Law: a probe reads committed rows or asks a system; it changes nothing, and what it cannot know it says is unknown.
+"""

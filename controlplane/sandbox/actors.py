@@ -46,17 +46,17 @@ class Actors:
 
     def _wake_up(self) -> None:
         world, actors, start = self.world, self.world.scenario.actors, self.world.meta.started_at
-        world.agenda.add(start + self._pause("customers", actors.customers.orders_per_minute / 60), "customer")
-        world.agenda.add(start + self._pause("receipts", actors.receipts.per_hour / 3600), "purchase")
+        world.trade_at(start + self._pause("customers", actors.customers.orders_per_minute / 60), "customer")
+        world.trade_at(start + self._pause("receipts", actors.receipts.per_hour / 3600), "purchase")
         for store in world.scenario.retailer.stores:
             world.agenda.add(
                 start + self._pause(f"store {store}", actors.stores.sales_per_minute / 60), "store", store=store
             )
             world.agenda.add(start + actors.stores.drop_every, "till_drop", store=store)
         for odd in actors.stores.unmapped:
-            world.agenda.add(start + odd.at, "unmapped", plu=odd.plu)
+            world.trade_at(start + odd.at, "unmapped", plu=odd.plu)
         if actors.hands:
-            world.agenda.add(start + (actors.hands.first or actors.hands.every), "hands")
+            world.trade_at(start + (actors.hands.first or actors.hands.every), "hands")
 
     def _luck(self, actor: str) -> Random:
         return stream(self.world.seed, actor, self.world.counters.next("luck " + actor))
@@ -70,8 +70,7 @@ class Actors:
         return self.world.meta.running and self.world.trading()
 
     def _again(self, event: Event, actor: str, per_second: float) -> None:
-        if self.world.trading():
-            self.world.agenda.add(self.world.clock.now() + self._pause(actor, per_second), event.kind, **event.data)
+        self.world.trade_at(self.world.clock.now() + self._pause(actor, per_second), event.kind, **event.data)
 
     def _goods(self, luck: Random, lines: tuple[int, int], pieces: tuple[int, int]) -> list[tuple[Item, int]]:
         count = min(luck.randint(*lines), len(self.world.catalogue.items))
@@ -115,7 +114,7 @@ class Actors:
             for at, delay in enumerate(delays):
                 pieces = quantity - share * (parts - 1) if at == parts - 1 else share
                 due = self.world.clock.now() + timedelta(seconds=delay)
-                self.world.agenda.add(due, "receive", purchase=row.id, quantity=pieces)
+                self.world.trade_at(due, "receive", purchase=row.id, quantity=pieces)
         self._again(event, "receipts", habits.per_hour / 3600)
 
     def _hands(self, event: Event) -> None:
@@ -128,8 +127,7 @@ class Actors:
         if self._awake():
             level = self.world.level(item.sku)
             self.counter.hand_edit(level, max(0, level.shop_available + delta))
-        if self.world.trading():
-            self.world.agenda.add(self.world.clock.now() + hands.every, event.kind)
+        self.world.trade_at(self.world.clock.now() + hands.every, event.kind)
 
     def _fault_on(self, event: Event) -> None:
         self.world.faults.switch_on(event.data["fault"])

@@ -53,10 +53,9 @@ class Numbers(BaseModel):
 
 
 class Meta(BaseModel):
-    """When this world began, how far it came, and what was switched through the control API."""
+    """When this world began, and what was switched through the control API."""
 
     started_at: datetime
-    last_seen: datetime
     seed: int
     running: bool = True
     rate: float = 1.0

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import heapq
 import hmac
 import json
 import uuid
@@ -64,6 +65,8 @@ class Outbox:
         self._faults, self._journal, self._clock = faults, journal, clock
         self._counters, self._seed = counters, seed
         self._client = httpx.Client(trust_env=False)
+        self._heap = [(entry.due, entry.order) for entry in shelf]
+        heapq.heapify(self._heap)
 
     def __len__(self) -> int:
         return len(self._shelf)
@@ -90,12 +93,26 @@ class Outbox:
 
     def next_at(self) -> datetime | None:
         """When the earliest attempt is due, or None."""
-        return min((entry.due for entry in self._shelf), default=None)
+        entry = self._first()
+        return entry.due if entry else None
 
     def take(self, until: datetime) -> Outgoing | None:
         """The webhook whose attempt is due first, at or before `until`; it stays owed until settled."""
-        due = [entry for entry in self._shelf if entry.due <= until]
-        return min(due, key=lambda entry: (entry.due, entry.order), default=None)
+        entry = self._first()
+        return entry if entry and entry.due <= until else None
+
+    def _first(self) -> Outgoing | None:
+        while self._heap:
+            due, order = self._heap[0]
+            entry = self._shelf.get(str(order))
+            if entry and entry.due == due:
+                return entry
+            heapq.heappop(self._heap)
+        return None
+
+    def _owe(self, entry: Outgoing) -> None:
+        self._shelf.put(str(entry.order), entry)
+        heapq.heappush(self._heap, (entry.due, entry.order))
 
     def send(self, entry: Outgoing) -> bool:
         """One attempt over HTTP; True when the plane answered 2xx in time."""
@@ -120,14 +137,14 @@ class Outbox:
         else:
             entry.due = self._clock.now() + timedelta(seconds=pauses[entry.attempt])
             entry.attempt += 1
-            self._shelf.put(str(entry.order), entry)
+            self._owe(entry)
             return
         self._shelf.drop(str(entry.order))
 
     def hold(self, entry: Outgoing, seconds: float) -> None:
         """Its system is down: nothing leaves for now."""
         entry.due = self._clock.now() + timedelta(seconds=seconds)
-        self._shelf.put(str(entry.order), entry)
+        self._owe(entry)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -146,8 +163,8 @@ class Outbox:
         if self._strikes("duplicate_webhook", entry):
             entry.fate = "duplicated"
             twin = entry.model_copy(update={"order": self._counters.next("webhook"), "due": entry.due + LAG})
-            self._shelf.put(str(twin.order), twin)
-        self._shelf.put(str(entry.order), entry)
+            self._owe(twin)
+        self._owe(entry)
 
     def _strikes(self, kind: str, entry: Outgoing) -> Any:
         return self._faults.strike(kind, entry.system, topic=entry.topic, keys=entry.keys)

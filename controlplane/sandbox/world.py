@@ -19,6 +19,9 @@ from controlplane.sandbox.store import Store
 from controlplane.sandbox.streams import stream
 from controlplane.sandbox.webhooks import Outbox
 
+FIRST_ORDER_ID, FIRST_ORDER_NUMBER = 10_000_000_000, 1000
+"""The shop's order number n has id FIRST_ORDER_ID + n and name `#(FIRST_ORDER_NUMBER + n)`."""
+
 
 class World:
     """The whole retailer's state. Take `transaction()` around each look or change: it locks, and commits at the end."""
@@ -59,6 +62,9 @@ class World:
         self.answers = shelf("answers", records.KeptAnswer)
         self.wms_orders = shelf("wms_orders", records.WmsOrder)
         self.shipments = shelf("shipments", records.Shipment)
+        self._shipments_of: dict[str, list[records.Shipment]] = {}
+        for row in self.shipments:
+            self._shipments_of.setdefault(row.order_ref, []).append(row)
         self.purchases = shelf("purchases", records.PurchaseOrder)
         self.returns = shelf("returns", records.Return)
         self.moves = shelf("moves", records.StockMove)
@@ -72,7 +78,7 @@ class World:
         kept = self.metas.get("meta")
         self.is_new = kept is None
         now = self.clock.now()
-        return kept or self.metas.put("meta", records.Meta(started_at=now, last_seen=now, seed=seed))
+        return kept or self.metas.put("meta", records.Meta(started_at=now, seed=seed))
 
     def _stock_up(self) -> None:
         retail, now = self.scenario.retailer, self.clock.now()
@@ -95,8 +101,20 @@ class World:
                     shop_updated_at=now,
                 )
                 self.levels.put(level.key, level)
+                self._open_books(level)
         for spec in self.scenario.faults:
             self.faults.add(spec, self.meta.started_at)
+
+    def _open_books(self, level: Level) -> None:
+        """The journal begins with every number that can be compared."""
+        home = level.location == WAREHOUSE
+        values = {("wms" if home else "truth", "on_hand"): level.on_hand, ("erp", "on_hand"): level.erp_on_hand}
+        values["erp", "available"] = level.erp_on_hand
+        if home:
+            values["wms", "available"], values["truth", "ats"] = level.available, level.ats
+            values["shop", "available"], values["shop", "on_hand"] = level.shop_available, level.shop_available
+        for (system, field), value in values.items():
+            self._value(system, field, level, value, "opening", "")
 
     @contextmanager
     def transaction(self) -> Iterator["World"]:
@@ -118,9 +136,30 @@ class World:
         ends = self.trading_ends
         return ends is None or self.clock.now() < ends
 
+    def trade_at(self, due: datetime, kind: str, **data: object) -> None:
+        """Something of trade happens at `due`, unless the shop and the stores have closed by then."""
+        ends = self.trading_ends
+        if ends is None or due < ends:
+            self.agenda.add(due, kind, **data)
+
     def level(self, sku: str, location: str = WAREHOUSE) -> Level:
         """Everybody's books of one article at one place."""
         return self.levels[f"{sku}@{location}"]
+
+    def order_named(self, name: str) -> records.ShopOrder | None:
+        """The shop's order of that name, with or without `#`, or None."""
+        digits = name.removeprefix("#")
+        number = int(digits) - FIRST_ORDER_NUMBER if digits.isdecimal() else 0
+        return self.orders.get(str(FIRST_ORDER_ID + number)) if number > 0 else None
+
+    def shipments_of(self, order_ref: str) -> list[records.Shipment]:
+        """What left the warehouse for an order, in order of departure."""
+        return self._shipments_of.get(order_ref, [])
+
+    def keep_shipment(self, row: records.Shipment) -> None:
+        """Remember a new shipment."""
+        self.shipments.put(row.id, row)
+        self._shipments_of.setdefault(row.order_ref, []).append(row)
 
     def effect(self, system: str, doc: str, ref: str, native_id: str, lines: dict[str, int]) -> None:
         """Journal that a business document took effect at a system; the ordinal tells first from again."""

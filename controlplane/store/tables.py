@@ -178,6 +178,7 @@ intake = Table(
     Column("note", Text),
     UniqueConstraint("system", "event_key"),
     Index("ix_intake_state_id", "state", "id"),
+    Index("ix_intake_system_received_at", "system", "received_at"),
 )
 
 # --- sync/ledger: the one account of what happened ----------------------------------------------------------------
@@ -259,6 +260,7 @@ order_state = Table(
     Column("currency", String(3), nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("message_id", Id, nullable=False),
+    Index("ix_order_state_placed_at", "placed_at"),
 )
 order_line = Table(
     "order_line",
@@ -420,7 +422,7 @@ sample = Table(
     Column("good", Integer, doc="for ratios: good events since the last sample"),
     Column("total", Integer, doc="for ratios: all events since the last sample"),
     Column("note", Text),
-    Index("ix_sample_indicator_series_at", "indicator", "series", "at"),
+    Index("ix_sample_indicator_at", "indicator", "at"),
     Index("ix_sample_at", "at"),
 )
 rollup = Table(
@@ -454,6 +456,7 @@ comparison_run = Table(
     Column("indeterminate", Integer),
     Column("unread", Json, doc="sides that could not be read, with the reason"),
     Column("registry_version", Integer, nullable=False),
+    Index("ix_comparison_run_latest", "comparison", "state", "finished_at"),
 )
 finding = Table(
     "finding",

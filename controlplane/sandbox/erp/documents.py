@@ -38,7 +38,14 @@ class Ledger:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._fulfilments: dict[str, dict[str, ErpRecord]] = {}
+        for row in world.erp_records:
+            self._index(row)
         self.books = SuiteQl(world.catalogue, world.levels, world.erp_records, world.meta.started_at)
+
+    def _index(self, row: ErpRecord) -> None:
+        if row.type == "itemFulfillment" and row.created_from:
+            self._fulfilments.setdefault(row.created_from, {})[row.external_id] = row
 
     def find(self, kind: str, external_id: str) -> ErpRecord | None:
         """The document of that type under that external id, or None."""
@@ -57,6 +64,7 @@ class Ledger:
         row.effect = {key: _SIGN[kind] * quantity for key, quantity in lines.items()} if lines else {}
         row.digest = hashlib.sha256(json.dumps([lines, accounts], sort_keys=True).encode()).hexdigest()
         self.world.erp_records.put(f"{kind}/{external_id}", row)
+        self._index(row)
         self._apply(before, row)
         self.books.show_record(row)
         if before is None or before.digest != row.digest:
@@ -119,10 +127,9 @@ class Ledger:
 
     def _shipped(self, order_id: str) -> dict[str, int]:
         found: dict[str, int] = {}
-        for row in self.world.erp_records:
-            if row.type == "itemFulfillment" and row.created_from == order_id:
-                for key, pieces in row.lines.items():
-                    found[key] = found.get(key, 0) + pieces
+        for row in self._fulfilments.get(order_id, {}).values():
+            for key, pieces in row.lines.items():
+                found[key] = found.get(key, 0) + pieces
         return found
 
     # --- reading bodies ---

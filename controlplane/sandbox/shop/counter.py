@@ -7,7 +7,7 @@ from controlplane.sandbox.clock import iso_s
 from controlplane.sandbox.records import Fulfilment, Level, Shipment, ShopLine, ShopOrder
 from controlplane.sandbox.shop import bodies
 from controlplane.sandbox.streams import stream
-from controlplane.sandbox.world import World, as_lines
+from controlplane.sandbox.world import FIRST_ORDER_ID, FIRST_ORDER_NUMBER, World, as_lines
 
 _FIRST = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Tony", "Radia", "Ken")
 _LAST = ("Sample", "Example", "Placeholder", "Specimen", "Testcase", "Mock", "Nobody")
@@ -68,8 +68,8 @@ class Counter:
             for at, (sku, n) in enumerate(wanted, 1)
         ]
         return ShopOrder(
-            id=10_000_000_000 + number,
-            name=f"#{1000 + number}",
+            id=FIRST_ORDER_ID + number,
+            name=f"#{FIRST_ORDER_NUMBER + number}",
             created_at=now,
             updated_at=now,
             customer=customer,
@@ -120,7 +120,7 @@ class Counter:
 
     def _shipment_behind(self, order: ShopOrder, row: Fulfilment) -> Shipment | None:
         """The shipment this fulfilment speaks of: by tracking number, else the first untold one with these goods."""
-        mine = [s for s in self.world.shipments if s.order_ref == order.name]
+        mine = self.world.shipments_of(order.name)
         goods = {key.partition("@")[0]: n for key, n in self._by_sku(order, row).items()}
         named = [s for s in mine if s.tracking == row.tracking_number]
         alike = [s for s in mine if not s.fulfilled and s.lines == goods and not row.tracking_number]

@@ -61,9 +61,8 @@ class Warehouse:
         return order
 
     def _shop_order(self, data: dict[str, Any]) -> ShopOrder | None:
-        number, partner = data["order_number"].lstrip("#"), str(data.get("partner_order_id") or "").rsplit("/", 1)[-1]
-        matching = (o for o in self.world.orders if o.name.lstrip("#") == number or str(o.id) == partner)
-        return next(matching, None)
+        partner = str(data.get("partner_order_id") or "").rsplit("/", 1)[-1]
+        return self.world.order_named(data["order_number"]) or self.world.orders.get(partner)
 
     def _reserve(self, order: WmsOrder, line: WmsLine, *, now_short: bool = False) -> None:
         level = self.world.level(line.sku)
@@ -101,7 +100,7 @@ class Warehouse:
     def ship(self, event: Event) -> None:
         """Goods leave the building."""
         world, order = self.world, self.world.wms_orders[event.data["order"]]
-        number = sum(1 for s in world.shipments if s.order_id == order.id) + 1
+        number = sum(1 for s in world.shipments_of(order.ref) if s.order_id == order.id) + 1
         row = Shipment(
             id=f"SHP-{order.id[3:]}-{number}",
             order_id=order.id,
@@ -117,7 +116,7 @@ class Warehouse:
         order.status = "fulfilled" if event.data["last"] else "partially_fulfilled"
         order.updated_at = world.clock.now()
         world.wms_orders.put(order.id, order)
-        world.shipments.put(row.id, row)
+        world.keep_shipment(row)
         lines = {f"{sku}@{WAREHOUSE}": quantity for sku, quantity in row.lines.items()}
         world.journal.write(
             "document",
@@ -170,8 +169,6 @@ class Warehouse:
 
     def receive(self, event: Event) -> None:
         """A part of a purchase order arrives and is put away."""
-        if not self.world.trading():
-            return
         world, row = self.world, self.world.purchases[event.data["purchase"]]
         now, quantity = world.clock.now(), event.data["quantity"]
         receipt = Receipt(
@@ -197,13 +194,11 @@ class Warehouse:
         pause = chance.uniform(habits.after[0].total_seconds(), habits.after[1].total_seconds())
         sku = chance.choice(sorted(row.lines))
         due = self.world.clock.now() + timedelta(seconds=pause)
-        self.world.agenda.add(due, "return", shipment=row.id, sku=sku, quantity=1)
+        self.world.trade_at(due, "return", shipment=row.id, sku=sku, quantity=1)
 
     def take_back(self, event: Event) -> None:
         """A customer's return arrives and is restocked."""
         world, row = self.world, self.world.shipments[event.data["shipment"]]
-        if not world.trading():
-            return
         sku, quantity = event.data["sku"], event.data["quantity"]
         back = Return(
             id=f"RET-{row.id[4:]}",

@@ -126,3 +126,18 @@ def recover(store: Store, clock: Clock, *, everything: bool = False) -> int:
         lost = update(t.delivery).where(d.state == "sending", gone)
         values = {"state": "unknown", "due_at": clock.now(), "lease_owner": None, "lease_until": None}
         return int(connection.execute(lost.values(**values)).rowcount)
+
+
+def next_due(connection: Connection, target: str | None = None) -> datetime | None:
+    """Return when a waiting delivery (of one target, or any) can be tried next: due, and its system not asking to wait."""
+    d, s = t.delivery.c, t.system_state.c
+    query = (
+        select(d.due_at, s.blocked_until)
+        .outerjoin(t.system_state, s.system == d.target)
+        .where(d.state.in_(("pending", "unknown")), s.paused_at.is_(None))
+        .order_by(d.due_at)
+    )
+    if target is not None:
+        query = query.where(d.target == target)
+    instants = [max(row.due_at, row.blocked_until or row.due_at) for row in connection.execute(query)]
+    return min(instants, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
@@ -18,15 +19,17 @@ IDLE = 1.0
 class EmbeddedEngine:
     """Runs the steps of sync until it is stopped."""
 
-    def __init__(self, sync: Sync) -> None:
+    def __init__(self, sync: Sync, deliver: Callable[[str], int] | None = None) -> None:
+        """`deliver`: what to do instead of sending from here (an engine that hands batches to workers)."""
         self.sync = sync
+        self._deliver = deliver
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
     def start(self) -> None:
         """Give back what an earlier process had claimed, then start the threads."""
-        self.sync.recover()
+        self.sync.recover(restarted=True)
         self._run("translate", self.sync.translate)
         self._run("process", self.sync.process)
         self._run("targets", self._new_targets)
@@ -39,11 +42,15 @@ class EmbeddedEngine:
     def _new_targets(self) -> int:
         """A system that policy adds gets its thread without a restart."""
         for target in self.sync.targets():
-            if target not in self._pools:
-                size = self.sync.registry.snapshot().systems[target].spec.concurrency
-                pool = self._pools[target] = ThreadPoolExecutor(size, thread_name_prefix=f"send-{target}")
-                self._run(f"deliver-{target}", lambda t=target, p=pool: self.sync.deliver(t, p))  # type: ignore[misc]
+            if f"deliver-{target}" not in self._threads:
+                self._run(f"deliver-{target}", partial(self._deliver or self._send, target))
         return 0
+
+    def _send(self, target: str) -> int:
+        if target not in self._pools:
+            size = self.sync.registry.snapshot().systems[target].spec.concurrency
+            self._pools[target] = ThreadPoolExecutor(size, thread_name_prefix=f"send-{target}")
+        return self.sync.deliver(target, self._pools[target])
 
     def _loop(self, name: str, step: Callable[[], int]) -> None:
         seen = 0

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -101,9 +102,14 @@ class Sync:
             moved += step
         return moved
 
-    def recover(self) -> int:
-        """Give back what a worker that is gone had claimed; return how many."""
-        return delivery.recover(self.store, self.clock, everything=self.store.is_sqlite)
+    def next_due(self) -> datetime | None:
+        """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""
+        with self.store.read() as connection:
+            return delivery.next_due(connection)
+
+    def recover(self, restarted: bool = False) -> int:
+        """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""
+        return delivery.recover(self.store, self.clock, everything=restarted and self.store.is_sqlite)
 
     # --- what people ask for ---
 

@@ -60,6 +60,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("comparison_run", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_comparison_run_comparison"), ["comparison"], unique=False)
+        batch_op.create_index("ix_comparison_run_latest", ["comparison", "state", "finished_at"], unique=False)
 
     op.create_table(
         "incident",
@@ -109,6 +110,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("intake", schema=None) as batch_op:
         batch_op.create_index("ix_intake_state_id", ["state", "id"], unique=False)
+        batch_op.create_index("ix_intake_system_received_at", ["system", "received_at"], unique=False)
 
     op.create_table(
         "order_state",
@@ -125,6 +127,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("ref", name=op.f("pk_order_state")),
     )
     with op.batch_alter_table("order_state", schema=None) as batch_op:
+        batch_op.create_index("ix_order_state_placed_at", ["placed_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_order_state_state"), ["state"], unique=False)
 
     op.create_table(
@@ -219,7 +222,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("sample", schema=None) as batch_op:
         batch_op.create_index("ix_sample_at", ["at"], unique=False)
-        batch_op.create_index("ix_sample_indicator_series_at", ["indicator", "series", "at"], unique=False)
+        batch_op.create_index("ix_sample_indicator_at", ["indicator", "at"], unique=False)
 
     op.create_table(
         "source_cursor",
@@ -632,7 +635,7 @@ def downgrade() -> None:
     op.drop_table("stock_change")
     op.drop_table("source_cursor")
     with op.batch_alter_table("sample", schema=None) as batch_op:
-        batch_op.drop_index("ix_sample_indicator_series_at")
+        batch_op.drop_index("ix_sample_indicator_at")
         batch_op.drop_index("ix_sample_at")
 
     op.drop_table("sample")
@@ -647,9 +650,11 @@ def downgrade() -> None:
     op.drop_table("policy_revision")
     with op.batch_alter_table("order_state", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_order_state_state"))
+        batch_op.drop_index("ix_order_state_placed_at")
 
     op.drop_table("order_state")
     with op.batch_alter_table("intake", schema=None) as batch_op:
+        batch_op.drop_index("ix_intake_system_received_at")
         batch_op.drop_index("ix_intake_state_id")
 
     op.drop_table("intake")
@@ -659,6 +664,7 @@ def downgrade() -> None:
 
     op.drop_table("incident")
     with op.batch_alter_table("comparison_run", schema=None) as batch_op:
+        batch_op.drop_index("ix_comparison_run_latest")
         batch_op.drop_index(batch_op.f("ix_comparison_run_comparison"))
 
     op.drop_table("comparison_run")

@@ -1,0 +1,44 @@
+"""Samples and rollups. Probes write them, everybody reads them; a value that is not known is None."""
+
+from controlplane.health.observations.catalogue import INDICATORS, Indicator
+from controlplane.health.observations.model import (
+    Observation,
+    ProbeContext,
+    Promises,
+    Reach,
+    read_series_key,
+    series_key,
+)
+from controlplane.health.observations.record import prune, record, roll_up
+from controlplane.health.observations.series import (
+    NEWEST_WITHIN,
+    Newest,
+    Point,
+    last_at,
+    newest,
+    series,
+    series_of,
+    with_labels,
+)
+
+__all__ = [
+    "INDICATORS",
+    "NEWEST_WITHIN",
+    "Indicator",
+    "Newest",
+    "Observation",
+    "Point",
+    "ProbeContext",
+    "Promises",
+    "Reach",
+    "last_at",
+    "newest",
+    "prune",
+    "read_series_key",
+    "record",
+    "roll_up",
+    "series",
+    "series_key",
+    "series_of",
+    "with_labels",
+]

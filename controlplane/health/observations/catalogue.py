@@ -1,0 +1,38 @@
+"""Every indicator that we ship: what it says and in which unit. Plugins may observe others; these have documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """What an indicator says; `unit` is seconds, count, share, money or state."""
+
+    help: str
+    unit: str
+
+
+INDICATORS: dict[str, Indicator] = {
+    "api_latency": Indicator("Time that the system took to answer a ping", "seconds"),
+    "api_up": Indicator("1 the system answers us, 0 it does not", "state"),
+    "api_down": Indicator("1 the system does not answer us, 0 it does", "state"),
+    "queue_depth": Indicator("Deliveries owed and not finished, without those in quarantine", "count"),
+    "queue_age": Indicator("Age of the oldest delivery that is owed and not finished, 0 when none is", "seconds"),
+    "failed_messages": Indicator("Records that wait in quarantine for a person", "count"),
+    "deliveries_given_up": Indicator("Deliveries that wait in quarantine for a person", "count"),
+    "retries": Indicator("Attempts beyond the first since the last observation", "count"),
+    "order_backlog": Indicator("Orders with units not shipped yet, by age", "count"),
+    "order_backlog_value": Indicator("Value of the units not shipped yet, by age", "money"),
+    "shipment_update_delay": Indicator("Shipped to shown by the shop; those not shown yet at their present age", "seconds"),
+    "shipments_not_shown": Indicator("Shipments that the shop does not show yet", "count"),
+    "posting_failures": Indicator("Postings whose first attempt failed / postings tried first, last hour", "share"),
+    "postings_unresolved": Indicator("Postings that are not in the ledger yet", "count"),
+    "postings_unresolved_value": Indicator("Debits of the postings that are not in the ledger yet", "money"),
+    "freshness": Indicator("Age of the oldest message that is not at all its targets; unknown without a fresh watermark", "seconds"),
+    "stock_freshness": Indicator("Stock keys whose last offer is delivered or younger than the threshold / keys known", "share"),
+    "delivery_success": Indicator("Writes that took effect / writes that were answered or lost, since the last observation", "share"),
+    "oversell_rate": Indicator("Order lines above the stock known sellable when accepted / lines accepted, last hour", "share"),
+    "mismatch_rate": Indicator("Keys in unexplained drift / keys compared, last complete comparison", "share"),
+    "drift_findings": Indicator("Confirmed findings that are not closed", "count"),
+}  # fmt: skip

@@ -1,0 +1,97 @@
+"""Start the parts of a plane that work by themselves: engine, ticker, web server; each is stopped in reverse."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+from typing import Protocol
+
+import structlog
+from waitress.server import create_server
+
+from controlplane import access
+from controlplane.app import create_app
+from controlplane.jobs import Ticker, runs
+from controlplane.settings import Settings
+from controlplane.sync.engines.embedded import EmbeddedEngine
+from controlplane.wiring import Plane, build_plane
+
+THREADS = 12
+
+
+class Engine(Protocol):
+    """What runs the work."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End after what is under way."""
+        ...
+
+
+def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
+    """Start everything; return the login that may be shown: a password only when it was generated just now."""
+    configure_logging(settings)
+    plane = build_plane(settings, pack=pack)
+    stack.callback(plane.close)
+    login = seed_people(plane)
+    runs.abandon(plane.store, plane.clock)
+    ticker = Ticker(plane)
+    serve(stack, plane, ticker)
+    engine = make_engine(plane)
+    engine.start()
+    stack.callback(engine.stop)
+    ticker.start()
+    stack.callback(ticker.stop)
+    return login
+
+
+def make_engine(plane: Plane) -> Engine:
+    """Return what runs the work: threads of this process, or Celery workers."""
+    if plane.settings.engine == "embedded":
+        return EmbeddedEngine(plane.sync)
+    from controlplane.sync.engines.celery import CeleryEngine
+
+    return CeleryEngine(plane.sync, plane.settings.broker_url)
+
+
+def serve(stack: ExitStack, plane: Plane, ticker: Ticker) -> None:
+    """Serve API and dashboards from threads of this process."""
+    server = create_server(
+        create_app(plane, ticker), host=plane.settings.host, port=plane.settings.port, threads=THREADS,
+        ident="trueup", channel_timeout=60,
+    )  # fmt: skip
+    threading.Thread(target=server.run, name="web", daemon=True).start()
+    stack.callback(server.close)
+
+
+def seed_people(plane: Plane) -> str:
+    """Make the administrator, and the sandbox's distinct people; return what to print."""
+    settings = plane.settings
+    generated = access.ensure_admin(plane.store, plane.clock, settings.admin_password or None)
+    if generated:
+        return f"admin / {generated}   (shown this once)"
+    return (
+        "admin / the password you chose"
+        if settings.admin_password
+        else "admin / the password printed at the first start"
+    )
+
+
+def configure_logging(settings: Settings) -> None:
+    """Write one JSON line per event to the log file; only warnings reach the terminal."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    file = (settings.home / "plane.log").open("a", buffering=1)
+    logging.basicConfig(stream=file, level=logging.WARNING, force=True)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=file),
+    )

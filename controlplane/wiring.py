@@ -1,0 +1,65 @@
+"""Put a plane together: straight down, once; and take it apart in reverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert
+
+from controlplane.clock import Clock, SystemClock
+from controlplane.connectors import Connections
+from controlplane.errors import NotFoundError
+from controlplane.registry import Registry
+from controlplane.registry.packs import load_genesis
+from controlplane.settings import Settings
+from controlplane.store import Store, open_store
+from controlplane.store import tables as t
+from controlplane.store.migrate import migrate
+from controlplane.sync.engines import Sync
+from rules.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One running control plane: what the API, the jobs and the dashboards are given."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    registry: Registry
+    connections: Connections
+    sync: Sync
+    started_at: datetime
+
+    def request_run(self, schedule: str) -> str:
+        """Ask the ticker to run a schedule now; return the run's id. Raises NotFoundError for an unknown comparison."""
+        kind, _, name = schedule.partition(":")
+        if kind == "compare" and name not in self.registry.snapshot().comparisons:
+            known = ", ".join(self.registry.snapshot().comparisons) or "none"
+            raise NotFoundError(f"no comparison '{name}' in the registry; there are: {known}")
+        now = self.clock.now()
+        row = {"id": new_id(now), "schedule": schedule, "scheduled_for": now, "started_at": now, "state": "requested"}
+        with self.store.write() as connection:
+            connection.execute(insert(t.run).values(**row))
+        return str(row["id"])
+
+    def close(self) -> None:
+        """Give everything back, last opened first."""
+        self.connections.close()
+        self.store.close()
+
+
+def build_plane(settings: Settings, clock: Clock | None = None, pack: str = "sandbox") -> Plane:
+    """Open the store, bring it up to date, load the first pack into an empty registry, and wire the rooms.
+
+    Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
+    """
+    clock = clock or SystemClock()
+    store = open_store(settings.store_url)
+    migrate(store)
+    registry = Registry(store, clock)
+    load_genesis(store, clock, registry, pack)
+    connections = Connections(registry, settings, clock)
+    sync = Sync(store, clock, registry, connections)
+    return Plane(settings, clock, store, registry, connections, sync, clock.now())

@@ -1,0 +1,139 @@
+"""What the ledger knows of each key: loaded in a fixed number of queries, then looked up by key."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from controlplane.health.observations.comparison import Key
+from controlplane.store import tables as t
+from controlplane.sync.delivery.effects import STOCK_SIGN
+from rules.comparison.explain import Owed, Shown
+from rules.outcomes import OPEN_STATES, DeliveryState
+
+SENT = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The ledger's side of a comparison, as of one read transaction."""
+
+    positions: dict[Key, Row[Any]]
+    changes: dict[Key, list[Row[Any]]]
+    levels: dict[tuple[str, str, Key], int]
+    effects: dict[tuple[str, str, Key], list[Row[Any]]]
+    owed: dict[tuple[str, Key], list[Row[Any]]]
+    prices: dict[str, tuple[Decimal | None, str]]
+    now: datetime
+
+    def heard(self, key: Key, since: datetime) -> set[tuple[int, int]]:
+        """Return what the ledger took for (on hand, available) at any time since the reading began."""
+        position = self.positions.get(key)
+        if position is None:
+            return set()
+        pairs = {(position.on_hand, position.available)}
+        history = self.changes.get(key, [])
+        pairs |= {(row.on_hand, row.available) for row in history if row.changed_at >= since}
+        before = [row for row in history if row.changed_at < since]
+        if before:
+            pairs.add((before[-1].on_hand, before[-1].available))
+        return pairs
+
+    def shown(self, system: str, field: str, key: Key, since: datetime) -> Shown:
+        """Return what the ledger says a target may have shown since the reading began."""
+        place = (system, field, key)
+        earlier: list[int] = []
+        for row in self.effects.get(place, []):
+            if row.latest >= since:
+                earlier += [row.value, row.value - row.delta]
+        owed = self._offers(system, key) if field == "available" else self._documents(system, key)
+        return Shown(self.levels.get(place), tuple(earlier), owed)
+
+    def _documents(self, system: str, key: Key) -> tuple[Owed, ...]:
+        return tuple(
+            _owed(row, delta, self.now) for row in self.owed.get((system, key), []) if (delta := books_delta(row, key))
+        )
+
+    def _offers(self, system: str, key: Key) -> tuple[Owed, ...]:
+        shown = self.levels.get((system, "available", key), 0)
+        found = []
+        for row in self.owed.get((system, key), []):
+            delta = int(row.payload["quantity"]) - shown
+            found.append(_owed(row, delta, self.now))
+            shown += delta
+        return tuple(found)
+
+
+def _owed(row: Row[Any], delta: int, now: datetime) -> Owed:
+    return Owed(
+        row.id, row.message_id, delta, sent=row.state in SENT, overdue=row.promise_at < now,
+        held=row.state == DeliveryState.QUARANTINED,
+    )  # fmt: skip
+
+
+def books_delta(row: Row[Any], key: Key) -> int:
+    """Return how a document changes the books of a key."""
+    if row.entity not in STOCK_SIGN or row.payload.get("location") != key[1]:
+        return 0
+    lines = row.payload.get("lines") or [row.payload]
+    return STOCK_SIGN[row.entity] * sum(int(line["quantity"]) for line in lines if line["sku"] == key[0])
+
+
+def load(connection: Connection, systems: Sequence[str], since: datetime, now: datetime) -> Evidence:
+    """Load the evidence for readings that began at `since` or later."""
+    positions = connection.execute(select(t.stock_position)).all()
+    changes = connection.execute(
+        select(t.stock_change).where(t.stock_change.c.changed_at >= since).order_by(t.stock_change.c.id)
+    ).all()
+    levels = connection.execute(select(t.target_level).where(t.target_level.c.system.in_(systems))).all()
+    effects = connection.execute(
+        select(t.target_effect)
+        .where(t.target_effect.c.system.in_(systems), t.target_effect.c.latest >= since)
+        .order_by(t.target_effect.c.id)
+    ).all()
+    d = t.delivery.c
+    owed = connection.execute(
+        select(t.delivery).where(d.target.in_(systems), d.state.in_(OPEN_STATES)).order_by(d.id)
+    ).all()
+    products = connection.execute(select(t.product)).all()
+    return Evidence(
+        positions={(row.sku, row.location): row for row in positions},
+        changes=_by_key(changes),
+        levels={(row.system, row.field, (row.sku, row.location)): row.value for row in levels},
+        effects=_by_place(effects),
+        owed=_by_target(owed),
+        prices={row.sku: (row.unit_price or row.unit_cost, row.currency) for row in products},
+        now=now,
+    )
+
+
+def _by_key(rows: Sequence[Row[Any]]) -> dict[Key, list[Row[Any]]]:
+    found: dict[Key, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        found[(row.sku, row.location)].append(row)
+    return found
+
+
+def _by_place(rows: Sequence[Row[Any]]) -> dict[tuple[str, str, Key], list[Row[Any]]]:
+    found: dict[tuple[str, str, Key], list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        found[(row.system, row.field, (row.sku, row.location))].append(row)
+    return found
+
+
+def _by_target(rows: Sequence[Row[Any]]) -> dict[tuple[str, Key], list[Row[Any]]]:
+    found: dict[tuple[str, Key], list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        if row.entity == "available":
+            found[(row.target, (row.payload["sku"], row.payload["location"]))].append(row)
+        elif row.entity in STOCK_SIGN:
+            lines = row.payload.get("lines") or [row.payload]
+            for sku in sorted({line["sku"] for line in lines}):
+                found[(row.target, (sku, row.payload["location"]))].append(row)
+    return found
