@@ -187,6 +187,27 @@ def test_a_fulfilment_takes_only_what_remains(sandbox: Client) -> None:
     assert fulfil(1)[0].endswith("has an unfulfillable status= closed.")
 
 
+@pytest.mark.parametrize("named", ["tracking", "shipment", "nothing"])
+def test_a_fulfilment_is_journalled_under_its_shipment(sandbox: Client, named: str) -> None:
+    name = sandbox.order((SKU, 2))
+    sandbox.bring_to_warehouse(name, (SKU, 2))
+    sandbox.advance("2026-11-27T06:10:00Z")
+    query = "{ shipments { data { edges { node { id tracking_number } } } } }"
+    (edge,) = sandbox.wms(query)["data"]["shipments"]["data"]["edges"]
+    numbers = {"tracking": edge["node"]["tracking_number"], "shipment": edge["node"]["id"], "nothing": None}
+    orders = "{ orders(first: 1) { nodes { fulfillmentOrders(first: 1) { nodes { id } } } } }"
+    found = sandbox.shop(orders)["data"]["orders"]["nodes"][0]["fulfillmentOrders"]["nodes"][0]["id"]
+    given = {"lineItemsByFulfillmentOrder": [{"fulfillmentOrderId": found}], "trackingInfo": {"number": numbers[named]}}
+    sandbox.shop(FULFIL, f=given)
+    assert [e["ref"] for e in sandbox.journal("effect") if e["system"] == "shop"] == [edge["node"]["id"]]
+
+
+def test_setting_what_is_there_already_changes_and_tells_nothing(sandbox: Client) -> None:
+    answer = sandbox.set_stock(SKU, 38, 38, "k1")
+    assert answer["data"]["inventorySetQuantities"]["inventoryAdjustmentGroup"]["changes"] == []
+    assert sandbox.advance("2026-11-27T06:00:00Z")["webhooks_pending"] == 0
+
+
 def test_a_wrong_token_is_refused(sandbox: Client) -> None:
     path = "/shop/admin/api/2026-04/graphql.json"
     assert sandbox.http.post(path, json={"query": "{ shop { name } }"}).status_code == 401
