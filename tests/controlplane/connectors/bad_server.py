@@ -87,12 +87,13 @@ class BadServer:
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(habit.body)))
         handler.end_headers()
-        for at in range(len(habit.body)):
-            handler.wfile.write(habit.body[at : at + 1]) if habit.drip else None
-            if habit.drip and self.released.wait(0.05):
-                return
         if not habit.drip:
             handler.wfile.write(habit.body)
+            return
+        for at in range(len(habit.body)):
+            if self.released.wait(0.05):
+                return
+            handler.wfile.write(habit.body[at : at + 1])
 
     def close(self) -> None:
         self.released.set()
