@@ -177,7 +177,7 @@ def test_a_token_that_the_plane_does_not_take_is_said(plane: Path) -> None:
 def test_when_no_plane_runs_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUEUP_HOME", str(tmp_path))
     monkeypatch.setenv("TRUEUP_PORT", "1")
-    with pytest.raises(UnavailableError, match="cli-token is missing.*start one with `trueup up`"):
+    with pytest.raises(UnavailableError, match=r"cli-token is missing.*start one with `trueup up`"):
         run("list")
     (tmp_path / "cli-token").write_text(TOKEN)
     with pytest.raises(UnavailableError, match=r"no plane answers at http://127.0.0.1:1 .*--pack"):
