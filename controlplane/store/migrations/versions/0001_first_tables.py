@@ -187,6 +187,7 @@ def upgrade() -> None:
         sa.Column("minute", controlplane.store.types.Instant(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("unknown", sa.Integer(), nullable=False),
+        sa.Column("valued", sa.Integer(), nullable=False),
         sa.Column("low", sa.Float(), nullable=True),
         sa.Column("high", sa.Float(), nullable=True),
         sa.Column("total_value", sa.Float(), nullable=True),
