@@ -127,7 +127,7 @@ def heal(plane: Plane, policy: Comparison, judged: dict[Key, Judged]) -> int:
 def _units(row: Row[Any]) -> int:
     if row.actual is None or not row.expected:
         return 0
-    return min(abs(row.actual - value) for value in row.expected)
+    return int(min(abs(row.actual - value) for value in row.expected))
 
 
 def _redrive(plane: Plane, policy: Comparison, row: Row[Any], judged: Judged) -> bool:

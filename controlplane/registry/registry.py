@@ -1,0 +1,167 @@
+"""The registry and its immutable snapshots."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, func, select
+
+from controlplane.clock import Clock
+from controlplane.errors import NotFoundError
+from controlplane.registry import revisions
+from controlplane.store import Store
+from controlplane.store import tables as t
+from rules.policy import kinds as k
+
+D = TypeVar("D", bound=k.Document)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All policies that govern at one version of the registry. Immutable; equal versions are the same object."""
+
+    version: int
+    """0 while the registry is empty."""
+    documents: Mapping[tuple[str, str], k.Document] = field(repr=False)
+    """(kind, name) -> document."""
+    revision_ids: Mapping[tuple[str, str], str] = field(repr=False)
+
+    def _of(self, model: type[D]) -> Mapping[str, D]:
+        found = {name: document for (kind, name), document in self.documents.items() if kind == model.__name__}
+        return MappingProxyType(cast("dict[str, D]", found))
+
+    @cached_property
+    def systems(self) -> Mapping[str, k.System]:
+        """System documents by name."""
+        return self._of(k.System)
+
+    @cached_property
+    def domains(self) -> Mapping[str, k.Domain]:
+        """Domain documents by name."""
+        return self._of(k.Domain)
+
+    @cached_property
+    def flows(self) -> Mapping[str, k.Flow]:
+        """Flow documents by name."""
+        return self._of(k.Flow)
+
+    @cached_property
+    def mappings(self) -> Mapping[str, k.Mapping]:
+        """Mapping documents by name."""
+        return self._of(k.Mapping)
+
+    @cached_property
+    def retry_policies(self) -> Mapping[str, k.RetryPolicy]:
+        """RetryPolicy documents by name."""
+        return self._of(k.RetryPolicy)
+
+    @cached_property
+    def service_levels(self) -> Mapping[str, k.ServiceLevel]:
+        """ServiceLevel documents by name."""
+        return self._of(k.ServiceLevel)
+
+    @cached_property
+    def teams(self) -> Mapping[str, k.Team]:
+        """Team documents by name."""
+        return self._of(k.Team)
+
+    @cached_property
+    def escalation_paths(self) -> Mapping[str, k.EscalationPath]:
+        """EscalationPath documents by name."""
+        return self._of(k.EscalationPath)
+
+    @cached_property
+    def comparisons(self) -> Mapping[str, k.Comparison]:
+        """Comparison documents by name."""
+        return self._of(k.Comparison)
+
+    @cached_property
+    def allocation_rules(self) -> Mapping[str, k.AllocationRule]:
+        """AllocationRule documents by name."""
+        return self._of(k.AllocationRule)
+
+    @cached_property
+    def accounting_rules(self) -> Mapping[str, k.AccountingRule]:
+        """AccountingRule documents by name."""
+        return self._of(k.AccountingRule)
+
+    @cached_property
+    def calendars(self) -> Mapping[str, k.Calendar]:
+        """Calendar documents by name."""
+        return self._of(k.Calendar)
+
+    @cached_property
+    def alert_rules(self) -> Mapping[str, k.AlertRule]:
+        """AlertRule documents by name."""
+        return self._of(k.AlertRule)
+
+    def revision(self, kind: str, name: str) -> str:
+        """Return the id of the revision in force. Raises NotFoundError."""
+        try:
+            return self.revision_ids[kind, name]
+        except KeyError:
+            raise NotFoundError(f"there is no {kind} '{name}' in registry version {self.version}") from None
+
+    def mapping_codes(self, system: str) -> dict[str, k.MappingSpec]:
+        """Return the translations of a system by entity (sku, location …); connectors make Codes of them."""
+        specs = (document.spec for document in self.mappings.values())
+        return {spec.entity: spec for spec in specs if spec.system == system}
+
+
+class Registry:
+    """Gives the snapshot in force. Asks the database only for the version number unless that has changed."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._cached = Snapshot(0, MappingProxyType({}), MappingProxyType({}))
+
+    def snapshot(self) -> Snapshot:
+        """Return what governs now; a change made by anybody is seen at the next call."""
+        with self.store.read() as conn:
+            return self.snapshot_in(conn)
+
+    def snapshot_in(self, conn: Connection) -> Snapshot:
+        """Return what governs as the caller's transaction sees it; call it before that transaction changes the registry."""
+        version = current_version(conn)
+        while True:
+            with self._lock:
+                if self._cached.version == version:
+                    return self._cached
+            rows, began = revisions.in_force(conn), version
+            version = current_version(conn)
+            if (
+                version == began
+            ):  # otherwise a change was committed between the two queries, where the database lets that be seen
+                return self._remember(_build(version, rows))
+
+    def _remember(self, fresh: Snapshot) -> Snapshot:
+        with self._lock:
+            if fresh.version > self._cached.version:
+                self._cached = fresh
+            return fresh
+
+    def snapshot_at(self, instant: datetime) -> Snapshot:
+        """Return what governed at an instant; its version is that of the registry then."""
+        with self.store.read() as conn:
+            newest = select(func.max(t.registry_version.c.version)).where(t.registry_version.c.recorded_at <= instant)
+            version = conn.execute(newest).scalar() or 0
+            return _build(version, revisions.in_force_at(conn, instant))
+
+
+def current_version(conn: Connection) -> int:
+    """Return the number of the registry's present version; 0 while it is empty."""
+    return int(conn.execute(select(func.max(t.registry_version.c.version))).scalar() or 0)
+
+
+def _build(version: int, rows: list[dict[str, Any]]) -> Snapshot:
+    documents = {(row["kind"], row["name"]): k.KINDS[row["kind"]].model_validate(row["document"]) for row in rows}
+    ids = {(row["kind"], row["name"]): row["id"] for row in rows}
+    return Snapshot(version, MappingProxyType(documents), MappingProxyType(ids))

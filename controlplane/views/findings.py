@@ -1,0 +1,102 @@
+"""Where systems disagree: findings, the runs that found them, and one finding with all its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from controlplane.errors import NotFoundError
+from controlplane.store import tables as t
+
+OPEN = ("suspected", "open", "healing")
+LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement with its cause."""
+
+    id: str
+    comparison: str
+    sku: str
+    location: str
+    side: str
+    cause: str
+    state: str
+    first_seen_at: datetime
+    confirmed_at: datetime | None
+    closed_at: datetime | None
+    expected: list[int]
+    actual: int | None
+    money: Decimal | None
+    currency: str | None
+    explanation: str
+    message_id: str | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingPage:
+    """A finding, what was read, and what was done about it."""
+
+    finding: Finding
+    evidence: Mapping[str, Any]
+    run: Mapping[str, Any] | None
+    message: Mapping[str, Any] | None
+    deliveries: list[Mapping[str, Any]]
+    """Writes to the side that is wrong, of this key, since it was first seen: the heal is among them."""
+    product: Mapping[str, Any] | None
+
+
+FIELDS = [getattr(t.finding.c, name) for name in Finding.__dataclass_fields__]
+
+
+def findings(conn: Connection, everything: bool = False, limit: int = LIMIT) -> list[Finding]:
+    """Return the findings that are not closed (or all), the newest first. One query."""
+    f = t.finding.c
+    query = select(*FIELDS).order_by(f.first_seen_at.desc()).limit(limit)
+    if not everything:
+        query = query.where(f.state.in_(OPEN))
+    return [Finding(**row._mapping) for row in conn.execute(query)]
+
+
+def finding(conn: Connection, finding_id: str) -> FindingPage:
+    """Read one finding. Five queries. Raises NotFoundError."""
+    f, d = t.finding.c, t.delivery.c
+    row = conn.execute(select(t.finding).where(f.id == finding_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"no finding '{finding_id}'; list them with GET /api/v1/findings")
+    one = Finding(**{name: row[name] for name in Finding.__dataclass_fields__})
+    writes = (
+        select(d.id, d.message_id, d.target, d.entity, d.state, d.attempts, d.created_at, d.finished_at, d.outcome,
+               d.detail, d.payload)
+        .where(d.target == one.side, d.order_key == f"{one.sku}@{one.location}", d.created_at >= one.first_seen_at)
+        .order_by(d.id).limit(20)
+    )  # fmt: skip
+    return FindingPage(
+        finding=one,
+        evidence=row["evidence"],
+        run=_one(conn, select(t.comparison_run).where(t.comparison_run.c.id == one.run_id)),
+        message=_one(conn, select(t.message).where(t.message.c.id == one.message_id)),
+        deliveries=[dict(write) for write in conn.execute(writes).mappings()],
+        product=_one(conn, select(t.product).where(t.product.c.sku == one.sku)),
+    )
+
+
+def _one(conn: Connection, query: Any) -> Mapping[str, Any] | None:
+    row = conn.execute(query).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def runs(conn: Connection, comparison: str | None = None, limit: int = 50) -> list[Mapping[str, Any]]:
+    """Return the newest runs of comparisons. One query."""
+    r = t.comparison_run.c
+    query = select(t.comparison_run).order_by(r.id.desc()).limit(limit)
+    if comparison is not None:
+        query = query.where(r.comparison == comparison)
+    return [dict(row) for row in conn.execute(query).mappings()]

@@ -1,0 +1,179 @@
+"""What has to make sense within one document, beyond the shape of its kind."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rules.model.messages import TYPES
+from rules.policy import kinds as k
+from rules.policy.kinds import format_duration
+from rules.policy.problems import Path
+from rules.policy.reading import nearest
+
+Flaw = tuple[Path, str, str]
+"""Path, rule, remedy."""
+
+SECRET = re.compile(r"^(env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+PLACEHOLDERS = frozenset({"SANDBOX", "HOME"})
+SAMPLES = 3
+"""Slices that a short window must hold, so that one late sample does not decide."""
+
+
+def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
+    for name, reference in spec.secrets.items():
+        if not SECRET.match(reference):  # the value is not shown: it may well be the secret itself
+            yield (
+                ("spec", "secrets", name),
+                "a secret is given by reference, never by value",
+                "write env:NAME or file:NAME",
+            )
+    for placeholder in re.findall(r"\$\{([^}]*)\}", spec.endpoint):
+        if placeholder not in PLACEHOLDERS:
+            rule = f"unknown placeholder ${{{placeholder}}}"
+            yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
+
+
+def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
+    for position, name in enumerate(spec.message_types):
+        if name not in TYPES:
+            yield ("spec", "message_types", position), f"unknown message type '{name}'", nearest(name, TYPES, "types")
+    if spec.poll_every is not None and spec.read is None:
+        yield ("spec", "poll_every"), "it says how often, and not what to read", "add 'read: …'"
+    if spec.method == "poll" and (spec.read is None or spec.poll_every is None):
+        yield ("spec", "method"), "a flow by poll has to say what is read and how often", "add 'read' and 'poll_every'"
+    if spec.poll_every is not None and spec.poll_every <= timedelta(0):
+        yield ("spec", "poll_every"), "a poll every 0 seconds never rests", "write for instance 1m"
+    seen = Counter((target.system, target.entity) for target in spec.targets)
+    for position, target in enumerate(spec.targets):
+        if seen[target.system, target.entity] > 1:
+            rule = f"{target.system}/{target.entity} is a target twice"
+            yield ("spec", "targets", position), rule, "keep one: each message is owed to a target once"
+
+
+def _retry(spec: k.RetryPolicySpec) -> Iterator[Flaw]:
+    first, cap, budget = (format_duration(value) for value in (spec.first, spec.cap, spec.budget))
+    if spec.first <= timedelta(0):
+        yield ("spec", "first"), "a first delay of 0 s hammers a system that is in trouble", "write for instance 1s"
+    if spec.cap < spec.first:
+        yield ("spec", "cap"), f"the cap {cap} is shorter than the first delay {first}", f"write at least {first}"
+    if spec.budget < spec.first:
+        rule = f"the budget {budget} ends before the first retry after {first}"
+        yield ("spec", "budget"), rule, f"write more than {first}"
+
+
+def _service_level(spec: k.ServiceLevelSpec) -> Iterator[Flaw]:
+    if spec.indicator == "stock_freshness" and spec.threshold is None:
+        yield ("spec", "threshold"), "freshness needs an age from which it is bad", "add for instance 'threshold: 2m'"
+    if spec.slice <= timedelta(0):
+        yield ("spec", "slice"), "a slice of 0 s holds no sample", "write for instance 1m"
+        return
+    for position, tier in enumerate(spec.tiers):
+        for key, rule, remedy in _tier(spec, tier):
+            yield ("spec", "tiers", position, key), rule, remedy
+
+
+def _tier(spec: k.ServiceLevelSpec, tier: k.BurnTier) -> Iterator[tuple[str, str, str]]:
+    short, long, window = format_duration(tier.short), format_duration(tier.long), format_duration(spec.window)
+    highest = 1 / (1 - spec.target)
+    if tier.factor > highest * (1 + 1e-9):
+        rule = (
+            f"the tier can never fire: at a target of {spec.target} the error budget burns at most {highest:.4g} times"
+        )
+        yield "factor", rule, f"write a factor below {highest:.4g}, or raise the target"
+    if tier.short >= tier.long:
+        yield (
+            "short",
+            f"the short window {short} is not shorter than the long one {long}",
+            "write about a twelfth of it",
+        )
+    if tier.long > spec.window:
+        yield "long", f"the long window {long} is longer than the level's window {window}", f"write at most {window}"
+    if tier.short < SAMPLES * spec.slice:
+        least = format_duration(SAMPLES * spec.slice)
+        rule = f"the short window {short} holds fewer than {SAMPLES} slices of {format_duration(spec.slice)}"
+        yield "short", rule, f"write at least {least}, or shorten the slice"
+
+
+def _escalation(spec: k.EscalationPathSpec) -> Iterator[Flaw]:
+    delays = [step.after for step in spec.steps]
+    if delays != sorted(delays):
+        yield ("spec", "steps"), "the steps are not in the order of their delay", "sort them by 'after'"
+    if delays[0] > timedelta(0):
+        yield ("spec", "steps", 0, "after"), "nobody is told at once", "write 'after: 0s' for the first step"
+
+
+def _comparison(spec: k.ComparisonSpec) -> Iterator[Flaw]:
+    systems = [side.system for side in spec.sides]
+    if spec.source_side not in systems:
+        rule = f"the source side '{spec.source_side}' is not among the sides"
+        yield ("spec", "source_side"), rule, nearest(spec.source_side, systems, "sides")
+    for position, system in enumerate(systems):
+        if system in systems[:position]:
+            rule = f"'{system}' is a side twice"
+            yield ("spec", "sides", position, "system"), rule, "compare different systems"
+    if spec.every <= timedelta(0):
+        yield ("spec", "every"), "a comparison every 0 seconds never rests", "write for instance 5m"
+
+
+def _accounting(spec: k.AccountingRuleSpec) -> Iterator[Flaw]:
+    for amount in ("price", "cost"):
+        sides = Counter(line.side for line in spec.lines if line.amount == amount)
+        if sides["debit"] != sides["credit"]:
+            rule = (
+                f"the entry cannot balance: {amount} is debited {sides['debit']} and credited {sides['credit']} times"
+            )
+            yield ("spec", "lines"), rule, f"debit and credit {amount} equally often"
+
+
+def _calendar(spec: k.CalendarSpec) -> Iterator[Flaw]:
+    try:
+        ZoneInfo(spec.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield ("spec", "zone"), f"unknown time zone '{spec.zone}'", "write an IANA name, for instance Europe/Berlin"
+    hours, minutes = (int(part) for part in spec.day_starts.split(":"))
+    if hours > 23 or minutes > 59:
+        yield ("spec", "day_starts"), f"'{spec.day_starts}' is no time of day", "write 00:00 to 23:59"
+    for position, pair in enumerate(spec.freezes):
+        start, end = (_instant(text) for text in pair)
+        path = ("spec", "freezes", position)
+        if start is None or end is None:
+            yield path, "a freeze is a pair of instants with a time zone", "write for instance 2026-11-27T00:00:00Z"
+        elif start >= end:
+            yield path, "the freeze ends before it begins", "write the earlier instant first"
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else None
+
+
+def _alert(spec: k.AlertRuleSpec) -> Iterator[Flaw]:
+    if spec.clear_at > spec.above:
+        rule = f"it clears at {spec.clear_at:g}, above the {spec.above:g} at which it fires, so it would flap"
+        yield ("spec", "clear_at"), rule, f"write at most {spec.above:g}"
+
+
+CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
+    k.SystemSpec: _system,
+    k.FlowSpec: _flow,
+    k.RetryPolicySpec: _retry,
+    k.ServiceLevelSpec: _service_level,
+    k.EscalationPathSpec: _escalation,
+    k.ComparisonSpec: _comparison,
+    k.AccountingRuleSpec: _accounting,
+    k.CalendarSpec: _calendar,
+    k.AlertRuleSpec: _alert,
+}
+
+
+def flaws(spec: k.Part) -> list[Flaw]:
+    """Return what does not make sense in the spec by itself."""
+    check = CHECKS.get(type(spec))
+    return list(check(spec)) if check else []
