@@ -132,7 +132,7 @@ class Ticker:
 
     def _call(self, schedule: Schedule) -> tuple[dict[str, Any], str]:
         try:
-            return schedule.run(), "done"
+            return {"result": schedule.run()}, "done"
         except TrueupError as error:
             return {"error": str(error)}, "failed"
         except Exception as error:

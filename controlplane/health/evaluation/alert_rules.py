@@ -60,7 +60,7 @@ def _system(seen: Newest) -> str:
 
 def _read(conn: Connection, rule: AlertRule, seen: Newest, told: bool) -> Reading:
     if seen.value is None:
-        return "unknown"
+        return "clear" if seen.total == 0 else "unknown"
     if seen.value > rule.spec.above:
         return "firing" if told or _held(conn, rule, seen) else "pending"
     return "firing" if told and seen.value > rule.spec.clear_at else "clear"
@@ -118,7 +118,9 @@ def _reason(rule: AlertRule, shown: Sequence[_Read]) -> str:
 
 
 def _figure(seen: Newest) -> str:
-    return seen.note or "unknown" if seen.value is None else f"{seen.value:g}"
+    if seen.value is None:
+        return seen.note or ("nothing to judge" if seen.total == 0 else "unknown")
+    return f"{seen.value:g}"
 
 
 def _common_labels(members: Sequence[Newest]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import batched
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -71,7 +70,7 @@ def _order_lines(conn: Connection, rows: Iterable[Any], now: datetime) -> Iterat
         ref = str(row.payload.get("order_ref") or row.payload["ref"])
         late[ref] = late.get(ref, False) or _late(row, now)
     line, order = t.order_line.c, t.order_state.c
-    for refs in batched(sorted(late), CHUNK):
+    for refs in _chunks(sorted(late)):
         query = (
             select(line.order_ref, line.line, line.quantity, line.unit_price, order.currency)
             .join(t.order_state, order.ref == line.order_ref)
@@ -83,18 +82,8 @@ def _order_lines(conn: Connection, rows: Iterable[Any], now: datetime) -> Iterat
 
 
 def _offers(conn: Connection, rows: Sequence[Any], now: datetime) -> Iterator[Exposure]:
-    level, product = t.target_level.c, t.product.c
     skus = sorted({row.payload["sku"] for row in rows})
-    shown: dict[tuple[str, str, str], int] = {}
-    prices: dict[str, tuple[Decimal | None, str]] = {}
-    for chunk in batched(skus, CHUNK):
-        levels = select(level.system, level.sku, level.location, level.value)
-        for one in conn.execute(levels.where(level.field == "available", level.sku.in_(chunk))):
-            shown[one.system, one.sku, one.location] = one.value
-        for one in conn.execute(
-            select(product.sku, product.unit_price, product.currency).where(product.sku.in_(chunk))
-        ):
-            prices[one.sku] = (one.unit_price, one.currency)
+    shown, prices = _shown(conn, skus), _prices(conn, skus)
     for row in rows:
         sku, location = row.payload["sku"], row.payload["location"]
         price, currency = prices.get(sku, (None, ""))
@@ -102,6 +91,30 @@ def _offers(conn: Connection, rows: Sequence[Any], now: datetime) -> Iterator[Ex
         if price is not None and value is not None:
             wrong = abs(int(row.payload["quantity"]) - value)
             yield Exposure((f"{row.target}:{row.subject}", 0), wrong * price, currency, _late(row, now))
+
+
+def _shown(conn: Connection, skus: Sequence[str]) -> dict[tuple[str, str, str], int]:
+    level = t.target_level.c
+    query = select(level.system, level.sku, level.location, level.value).where(level.field == "available")
+    return {
+        (row.system, row.sku, row.location): row.value
+        for chunk in _chunks(skus)
+        for row in conn.execute(query.where(level.sku.in_(chunk)))
+    }
+
+
+def _prices(conn: Connection, skus: Sequence[str]) -> dict[str, tuple[Decimal | None, str]]:
+    product = t.product.c
+    query = select(product.sku, product.unit_price, product.currency)
+    return {
+        row.sku: (row.unit_price, row.currency)
+        for chunk in _chunks(skus)
+        for row in conn.execute(query.where(product.sku.in_(chunk)))
+    }
+
+
+def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
 
 
 def _amounts(rows: Iterable[Any], now: datetime) -> Iterator[Exposure]:

@@ -82,6 +82,12 @@ def acknowledge(store: Store, clock: Clock, incident_id: str, actor: str) -> Non
         audit.record(conn, clock, actor=actor, action="incident.acknowledge", subject=f"incident/{incident_id}")
 
 
+def count_open(store: Store) -> int:
+    """Return how many incidents are open or acknowledged."""
+    with store.read() as conn:
+        return len(_open_rows(conn))
+
+
 def _refuse(conn: Connection, incident_id: str) -> None:
     state = conn.scalar(select(t.incident.c.state).where(t.incident.c.id == incident_id))
     if state is None:
@@ -154,7 +160,7 @@ def _refresh(conn: Connection, clock: Clock, row: Any, verdict: Verdict, facts: 
     risen = verdict.severity == "page" and row.severity == "ticket"
     if facts == Facts(row.cause, row.money_at_risk, row.currency) and not risen:
         return
-    values = {"cause": facts.cause, "money_at_risk": facts.money, "currency": facts.currency}
+    values: dict[str, Any] = {"cause": facts.cause, "money_at_risk": facts.money, "currency": facts.currency}
     if risen:
         values |= {"severity": "page", "next_escalation_at": clock.now()}
         log(conn, clock, row.id, "updated", note="from ticket to page")

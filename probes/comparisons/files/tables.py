@@ -77,3 +77,9 @@ def publish(desk: Desk, *, kept_lines: bool) -> None:
     desk.con.execute(
         f"CREATE VIEW raw_{desk.index} AS SELECT {columns}, {extra}, rowid AS ordinal FROM text_{desk.index}"  # noqa: S608
     )
+
+
+def counted(con: "duckdb.DuckDBPyConnection", query: str) -> list[int]:
+    """The one row of counts that `query` answers; fetched whole, for an open result blocks the connection."""
+    (row,) = con.execute(query).fetchall()
+    return [int(cell) for cell in row]

@@ -187,6 +187,7 @@ def upgrade() -> None:
         sa.Column("minute", controlplane.store.types.Instant(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("unknown", sa.Integer(), nullable=False),
+        sa.Column("valued", sa.Integer(), nullable=False),
         sa.Column("low", sa.Float(), nullable=True),
         sa.Column("high", sa.Float(), nullable=True),
         sa.Column("total_value", sa.Float(), nullable=True),
@@ -469,6 +470,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", controlplane.store.types.Instant(), nullable=False),
+        sa.Column("voided_at", controlplane.store.types.Instant(), nullable=True),
         sa.ForeignKeyConstraint(
             ["change_request_id"], ["change_request.id"], name=op.f("fk_change_vote_change_request_id_change_request")
         ),

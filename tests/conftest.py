@@ -1,0 +1,90 @@
+"""What every test may ask for: a store on each database, brought to the newest schema, and a clock that stands still."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from controlplane.clock import ManualClock
+from controlplane.store import Store, open_store
+from controlplane.store.migrate import migrate
+from controlplane.store.tables import metadata
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+POSTGRES = os.environ.get("TRUEUP_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock at a Monday morning that moves only when it is told to."""
+    return ManualClock(START)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with all tables, to be copied: migrating anew for each test would take most of its time."""
+    path = tmp_path_factory.mktemp("template") / "plane.sqlite"
+    store = open_store(f"sqlite:///{path}")
+    migrate(store)
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    return path
+
+
+@pytest.fixture
+def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
+    """A store on a SQLite file of its own."""
+    path = tmp_path / "plane.sqlite"
+    shutil.copy(sqlite_template, path)
+    store = open_store(f"sqlite:///{path}")
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_schema() -> Iterator[Store]:
+    """A schema of this test run's own on the PostgreSQL server, dropped at the end."""
+    admin = open_store(POSTGRES)
+    name = f"trueup_test_{uuid.uuid4().hex[:12]}"
+    try:
+        with admin.engine.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {name}"))
+    except OperationalError as error:
+        reason = f"no PostgreSQL at {make_url(POSTGRES).render_as_string()}: start one, or set TRUEUP_TEST_POSTGRES"
+        if os.environ.get("CI", "").lower() == "true":
+            raise RuntimeError(reason) from error
+        pytest.skip(reason)
+    store = open_store(
+        make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(False)
+    )
+    migrate(store)
+    yield store
+    store.close()
+    with admin.engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+    admin.close()
+
+
+@pytest.fixture
+def postgresql_store(postgresql_schema: Store) -> Store:
+    """A store on PostgreSQL with all tables empty."""
+    tables = ", ".join(table.name for table in metadata.sorted_tables)
+    with postgresql_schema.write() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    return postgresql_schema
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store with all tables, empty; the test runs once on each database."""
+    return request.getfixturevalue(f"{request.param}_store")
