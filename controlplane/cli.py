@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-import click
+import typer
+from typer.core import TyperGroup
 
 from controlplane import plugins
 from controlplane.errors import TrueupError
@@ -22,44 +23,56 @@ SUMMARIES = {
 """One line per command that we ship, so that `trueup --help` imports none of them."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(TyperGroup):
     """A group whose commands are found by entry point and loaded when called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, ours in the order of use, then others'."""
         names = list(plugins.registered("commands"))
         return [name for name in SUMMARIES if name in names] + [name for name in names if name not in SUMMARIES]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import one command: a Typer group, or a function that becomes a command."""
         if cmd_name not in plugins.registered("commands"):
             return None
-        return _command(cmd_name, plugins.load("commands", cmd_name))
+        found = plugins.load("commands", cmd_name)
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_group(found)
+            command.name = cmd_name
+            return command
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        app.command(cmd_name)(found)
+        return typer.main.get_command(app)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing them."""
         rows = [(name, SUMMARIES.get(name, "(from another package)")) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
-def _command(name: str, found: Any) -> click.Command:
-    import typer
-
-    if isinstance(found, click.Command):
-        return found
-    if isinstance(found, typer.Typer):
-        command = typer.main.get_group(found)
-        command.name = name
-        return command
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(name)(found)
-    return typer.main.get_command(app)
+root = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("trueup"), prog_name="trueup")
-def root() -> None:
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trueup {version('trueup')}")
+        raise typer.Exit
+
+
+@root.callback()
+def trueup(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
     """Trueup keeps a retailer's systems in step: stock, orders and money across ERP, warehouse and shops.
 
     Begin with `trueup up`: it starts the plane with a simulated retailer and prints where to look.
@@ -71,5 +84,5 @@ def main() -> None:
     try:
         root(prog_name="trueup")
     except TrueupError as error:
-        click.echo(f"trueup: {error}", err=True)
+        typer.echo(f"trueup: {error}", err=True)
         sys.exit(2)

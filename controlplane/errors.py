@@ -19,6 +19,10 @@ Every message names the thing, the rule and the remedy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 
 class TrueupError(Exception):
     """Base of all errors the plane raises on purpose."""
@@ -50,6 +54,9 @@ class BadInputError(TrueupError):
 
 class ConnectorError(TrueupError):
     """Base of what can go wrong between the plane and a system."""
+
+    evidence: Mapping[str, Any] = MappingProxyType({})
+    """The redacted request and answer behind it, where there was one."""
 
 
 class UnavailableError(ConnectorError):

@@ -68,7 +68,10 @@ def oversell(ctx: ProbeContext) -> list[Observation]:
     known = len(recent) - unknown
     over = _count_oversold(lines, now - OVERSELL_WINDOW)
     note = f"{unknown} lines left out: their stock was not known when they were accepted" if unknown else None
-    return [Observation("oversell_rate", now, over / known if known else None, note=note)]
+    if unknown and not known:
+        return [Observation("oversell_rate", now, None, note=note)]
+    rate = over / known if known else None
+    return [Observation("oversell_rate", now, rate, good=known - over, total=known, note=note)]
 
 
 def _lines(conn: Connection, since: datetime) -> list[Any]:

@@ -29,13 +29,13 @@ def probe(ctx: ProbeContext) -> list[Observation]:
     with ctx.store.read() as conn:
         outcomes = [outcome for outcome in conn.scalars(tried) if outcome not in UNDECIDED]
         open_ones = conn.execute(owed).all()
-    failed = sum(outcome not in DONE for outcome in outcomes)
+    good, total = sum(outcome in DONE for outcome in outcomes), len(outcomes)
     values: dict[str, Decimal] = defaultdict(Decimal)
     for row in open_ones:
         if row.money is not None and row.currency is not None:
             values[row.currency] += row.money
     return [
-        Observation("posting_failures", now, failed / len(outcomes) if outcomes else None),
+        Observation("posting_failures", now, (total - good) / total if total else None, good=good, total=total),
         Observation("postings_unresolved", now, float(len(open_ones))),
         *(
             Observation("postings_unresolved_value", now, float(value), {"currency": currency})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Alias, ColumnElement, Connection, exists, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, exists, func, select
 
 from controlplane.health.observations import Observation, ProbeContext, Promises
 from controlplane.store import tables as t
@@ -76,7 +76,7 @@ def _silent_sources(ctx: ProbeContext, conn: Connection, now: datetime) -> list[
     )
 
 
-def _same_key(other: Alias) -> tuple[ColumnElement[bool], ...]:
+def _same_key(other: FromClause) -> tuple[ColumnElement[bool], ...]:
     d = t.delivery.c
     return (other.c.target == d.target, other.c.order_key == d.order_key, other.c.flow == d.flow)
 

@@ -176,6 +176,10 @@ class Context:
     clock: Clock
     timeout: float
     """Seconds of the clock that one request may take."""
+    concurrency: int = 4
+    """Requests that may be under way at once."""
+    rate: float | None = None
+    """Requests a second, at most; None leaves it to the system to complain."""
 
 
 class Connector(ABC):
@@ -185,6 +189,9 @@ class Connector(ABC):
 
     def __init__(self, context: Context) -> None:
         self.context = context
+
+    def close(self) -> None:  # noqa: B027  # most connectors hold nothing, so it is no duty
+        """Let go of connections. Nothing is asked of the connector afterwards."""
 
     def ping(self) -> None:
         """Make the cheapest request that proves that the system answers us. Raises ConnectorError."""

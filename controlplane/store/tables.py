@@ -136,6 +136,7 @@ change_vote = Table(
     Column("hash", String(64), nullable=False, doc="what was approved; a vote on another hash counts for nothing"),
     Column("comment", Text, nullable=False, default=""),
     Column("at", Instant, nullable=False),
+    Column("voided_at", Instant, doc="the request was edited after the vote, which counts for nothing since"),
 )
 
 # --- connectors: how the outside stands ---------------------------------------------------------------------------
@@ -432,7 +433,8 @@ rollup = Table(
     Column("series", Name, primary_key=True),
     Column("minute", Instant, primary_key=True),
     Column("count", Integer, nullable=False),
-    Column("unknown", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False, doc="samples that said that nothing is known"),
+    Column("valued", Integer, nullable=False, doc="samples with a value: the mean is total_value / valued"),
     Column("low", Float),
     Column("high", Float),
     Column("total_value", Float),
@@ -452,6 +454,7 @@ comparison_run = Table(
     Column("keys", Integer),
     Column("agree", Integer),
     Column("in_flight", Integer),
+    Column("suspected", Integer, doc="keys whose difference a second reading has not confirmed yet"),
     Column("drift", Integer),
     Column("indeterminate", Integer),
     Column("unread", Json, doc="sides that could not be read, with the reason"),

@@ -49,8 +49,9 @@ class Reach(Protocol):
 class Observation:
     """One measured value.
 
-    `value` None means that it could not be known, never zero. Ratios also carry `good` and `total`: events since the
-    last observation, both None when unknown. `good=0, total=0` says that the probe looked and nothing was owed.
+    `value` None means that it could not be known, never zero. Ratios also carry `good` and `total`, the events they were
+    made of, both None when unknown. `good=0, total=0` says that the probe looked and there was nothing to judge. What
+    a service level adds up (stock_freshness, delivery_success) counts each event once; other ratios look back an hour.
     """
 
     indicator: str

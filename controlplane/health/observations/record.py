@@ -84,6 +84,7 @@ def _summary(indicator: str, series: str, minute: datetime, rows: list[Any]) -> 
         "minute": minute,
         "count": len(rows),
         "unknown": sum(row.value is None and row.total is None for row in rows),
+        "valued": len(values),
         "low": min(values, default=None),
         "high": max(values, default=None),
         "total_value": sum(values) if values else None,

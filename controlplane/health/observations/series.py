@@ -24,7 +24,7 @@ class Point:
 
     at: datetime
     value: float | None
-    """Mean of what was observed; for ratios good / total."""
+    """Mean of the values that were known. For a ratio over a longer step, divide good by total."""
     low: float | None = None
     high: float | None = None
     good: int | None = None
@@ -56,7 +56,7 @@ def series(
     """Return one point per step of the aligned grid in [since, until), from the rollups by minute."""
     rollup = t.rollup.c
     rows = conn.execute(
-        select(t.rollup, (rollup["count"] - rollup.unknown).label("measured"))
+        select(t.rollup)
         .where(rollup.indicator == indicator, rollup.series == series_key(labels))
         .where(rollup.minute >= aligned(since, step), rollup.minute < until)
         .order_by(rollup.minute)
@@ -105,17 +105,16 @@ def with_labels(column: ColumnElement[str], labels: Mapping[str, str]) -> list[C
 def _point(at: datetime, rows: list[Any]) -> Point:
     known = [row for row in rows if row.total_value is not None]
     counted = [row for row in rows if row.total is not None]
-    good, total = sum(row.good for row in counted), sum(row.total for row in counted)
     return Point(
         at=at,
-        value=good / total if total else _mean(known),
+        value=_mean(known),
         low=min((row.low for row in known), default=None),
         high=max((row.high for row in known), default=None),
-        good=good if counted else None,
-        total=total if counted else None,
+        good=sum(row.good for row in counted) if counted else None,
+        total=sum(row.total for row in counted) if counted else None,
     )
 
 
 def _mean(rows: list[Any]) -> float | None:
-    measured = sum(row.measured for row in rows)
-    return float(sum(row.total_value for row in rows)) / measured if measured else None
+    measured = sum(row.valued for row in rows)
+    return sum(row.total_value for row in rows) / measured if measured else None

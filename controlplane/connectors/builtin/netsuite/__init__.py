@@ -1,0 +1,1 @@
+"""NetSuite, SuiteTalk REST and SuiteQL. Verified against prose and the sandbox only."""

@@ -1,0 +1,211 @@
+"""The NetSuite connector: balances and items read by SuiteQL, documents upserted by external id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from controlplane.connectors.auth import OAuth1, OAuth1Keys
+from controlplane.connectors.builtin.netsuite import records, suiteql
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Level,
+    Manifest,
+    Page,
+    ReadSpec,
+    Record,
+    Write,
+    WriteSpec,
+)
+from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.outcomes import answering_read_back, answering_write
+from controlplane.connectors.records import content_key, read_json, verbatim
+from controlplane.connectors.redaction import Redactor
+from controlplane.errors import BadInputError, RejectedError
+from rules.outcomes import Guarantee, Outcome, Result
+
+OVERLAP = timedelta(minutes=10)
+LATE = 15.0
+KEY_FIELD = "custbody_trueup_key"
+"""Tells which of our writes a record shows: a corrected document is put under the same external id."""
+WRITES = (
+    ("sales_order", "order.placed"),
+    ("item_fulfillment", "shipment.shipped"),
+    ("item_receipt", "receipt.received"),
+    ("inventory_adjustment", "return.received"),
+    ("cash_sale", "sale.recorded"),
+    ("journal_entry", "posting.made"),
+)
+
+
+class NetSuiteConnector(Connector):
+    """A NetSuite account whose time zone is UTC. Options: realm, currency, locations (ours)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="netsuite",
+        title="NetSuite (SuiteTalk REST, SuiteQL)",
+        reads=(ReadSpec("inventory_balance", snapshot=True), ReadSpec("items", changes=True)),
+        writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE) for entity, kind in WRITES),
+        secrets=("consumer_key", "consumer_secret", "token_id", "token_secret"),
+        verified_against="prose only, the sandbox",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        keys = OAuth1Keys(*(context.secret(name) for name in self.manifest.secrets))
+        self._auth = OAuth1(keys, str(context.options.get("realm", "")), context.clock)
+        secrets = (keys.consumer_key, keys.consumer_secret, keys.token_id, keys.token_secret)
+        # misspelt fields are dropped silently unless the validation is asked for
+        self._http = HttpClient(context, Redactor(secrets), headers={"X-NetSuite-PropertyNameValidation": "Error"})
+        self._currency = str(context.options.get("currency", "USD"))
+        self._locations = frozenset(str(name) for name in context.options.get("locations", ()))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ping(self) -> None:
+        """Count the locations."""
+        suiteql.page(self._http, "SELECT COUNT(*) AS n FROM location", self._auth)
+
+    # --- reading ---
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield the `inventory_balance` of the configured locations (all, if none is named), or of the keys."""
+        if entity != "inventory_balance":
+            yield from super().snapshot(entity, keys)
+        wanted = None if keys is None else set(keys)
+        codes = self.context.codes
+        skus = None if keys is None else sorted({codes.theirs("sku", sku) for sku, _ in keys})
+        places = {codes.theirs("location", name): name for name in self._locations}
+        for rows, answer in suiteql.all_balances(self._http, self._auth, skus):
+            told = (self._level(row, places, answer) for row in rows)
+            yield [n for n in told if n and (wanted is None or (n.sku, n.location) in wanted)]
+
+    def _level(self, row: Mapping[str, Any], places: Mapping[str, str], answer: Answer) -> Level | None:
+        try:
+            native = str(row["location"])
+            if places and native not in places:
+                return None
+            return Level(
+                sku=self.context.codes.ours("sku", row["sku"]),
+                location=places.get(native) or self.context.codes.ours("location", native),
+                on_hand=_units(row.get("on_hand")),
+                available=_units(row.get("available")),
+                source_at=suiteql.read_instant(row.get("changed")),
+                read_from=answer.started,
+                read_to=answer.ended,
+            )
+        except (KeyError, ValueError, InvalidOperation):
+            answer.fail(f"answered a balance that breaks its contract: {dict(row)}")
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield `items` changed since the cursor. They are paged by id, so the cursor moves at the end."""
+        if entity != "items":
+            yield from super().poll(entity, cursor)
+        held = cursor or {}
+        since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
+        seen = held.get("since", "")
+        after, more = 0, True
+        while more:
+            rows, more, answer = suiteql.page(self._http, suiteql.items(after, since), self._auth)
+            try:
+                changes = [suiteql.read_instant(row.get("changed")) for row in rows]
+                after = int(rows[-1]["id"]) if rows else after
+                taken = tuple(_item_record(row) for row in rows)
+            except (KeyError, ValueError):
+                answer.fail("answered an item that breaks its contract")
+            seen = max([seen, *(change.isoformat() for change in changes if change)])
+            yield Page(taken, held if more else ({"since": seen} if seen else {}))
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read items as `product.described`."""
+        row = read_json(body)
+        try:
+            sku, version = self.context.codes.ours("sku", row["sku"]), str(row["changed"])
+            occurred = suiteql.read_instant(version)
+            cost = str(Decimal(row["cost"])) if row.get("cost") else None
+        except (KeyError, ValueError, InvalidOperation) as error:
+            if isinstance(error, BadInputError):
+                raise
+            raise BadInputError(f"the item breaks the ERP's contract: {error!r}; correct it, or drop it") from error
+        data = {
+            "sku": sku,
+            "title": row.get("title", ""),
+            "unit_cost": cost,
+            "unit_price": None,
+            "currency": self._currency,
+        }
+        key = f"product.described:{sku}:{version}:{cost}"
+        return [Draft("product.described", sku, key, occurred, data, source_version=version)] if occurred else []
+
+    # --- writing ---
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Put the record under its external id: created or replaced, the vendor keeps one."""
+        self.manifest.write_spec(request.entity)
+        document = records.document(request.entity, request.payload, self.context.codes)
+        body = {**document.body, KEY_FIELD: request.idempotency_key}
+        try:
+            answer = self._http.send("PUT", _path(document), write=True, auth=self._auth, json=body)
+        except RejectedError as error:
+            waiting = self._waits_for_order(request)
+            if waiting is None:
+                raise
+            return Outcome(Result.UNAVAILABLE, waiting, evidence={**error.evidence, "waits_for": waiting})
+        native = answer.headers.get("location", "").rpartition("/")[2]
+        return Outcome(Result.DELIVERED, native_id=native or None, evidence=answer.evidence)
+
+    def _waits_for_order(self, request: Write) -> str | None:
+        """A fulfilment may overtake its order; then nothing is wrong with it and it is only early."""
+        if request.entity != "item_fulfillment":
+            return None
+        order = records.sales_order_id(request.payload["order_ref"])
+        if self._find(records.Document("salesOrder", order, {})).status != 404:
+            return None
+        return f"the sales order {order} is not in the ERP yet; the fulfilment waits for it"
+
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Get the record by its external id; one that shows another write of ours counts as absent."""
+        self.manifest.write_spec(request.entity)
+        document = records.document(request.entity, request.payload, self.context.codes)
+        answer = self._find(document)
+        if answer.status == 404:
+            return Outcome(Result.ABSENT, f"the ERP has no {document.type} {document.external_id}")
+        record = answer.json()
+        if not isinstance(record, dict):
+            answer.fail("answered a record that is not an object")
+        if record.get(KEY_FIELD) not in (None, request.idempotency_key):
+            return Outcome(Result.ABSENT, f"the ERP shows an earlier version of {document.type} {document.external_id}")
+        changed = record.get("lastModifiedDate")
+        return Outcome(
+            Result.ALREADY_DELIVERED,
+            f"the ERP has it as {document.type} {record.get('id')}",
+            target_at=datetime.fromisoformat(changed) if changed else None,
+            native_id=str(record.get("id", "")) or None,
+        )
+
+    def _find(self, document: records.Document) -> Answer:
+        return self._http.send("GET", _path(document), write=False, auth=self._auth, accept=(404,))
+
+
+def _path(document: records.Document) -> str:
+    return f"/services/rest/record/v1/{document.type}/eid:{quote(document.external_id, safe='')}"
+
+
+def _units(value: str | None) -> int:
+    number = Decimal(value or 0)
+    if number != number.to_integral_value():
+        raise ValueError(value)
+    return int(number)
+
+
+def _item_record(row: dict[str, Any]) -> Record:
+    told = {name: value for name, value in row.items() if name != "links"}
+    body = verbatim(told)
+    return Record("items", content_key("items", str(told["sku"]), body), body)

@@ -1,0 +1,94 @@
+"""SuiteQL: pages by keyset, because offset pages shift when rows change and end at 100,000 rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.connectors.http import Answer, HttpClient
+
+LIMIT = 1000
+MASK = "YYYY-MM-DD HH24:MI:SS"
+STAMP = "%Y-%m-%d %H:%M:%S"
+KEYS_AT_ONCE = 200
+BALANCES = """
+SELECT b.location AS location, b.item AS item, item.itemid AS sku, location.name AS location_name,
+  b.quantityonhand AS on_hand, b.quantityavailable AS available, TO_CHAR(b.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
+FROM InventoryBalance b JOIN item ON item.id = b.item JOIN location ON location.id = b.location"""
+ITEMS = """
+SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averagecost AS cost,
+  TO_CHAR(item.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
+FROM item"""
+
+
+def text(value: str) -> str:
+    """Return a SuiteQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def instant(value: datetime) -> str:
+    """Return a SuiteQL timestamp that does not depend on the user's date format. The account's time zone must be UTC."""
+    return f"TO_TIMESTAMP({text(value.astimezone(UTC).strftime(STAMP))}, {text(MASK)})"
+
+
+def read_instant(value: str | None) -> datetime | None:
+    """Read a timestamp written with MASK. Raises ValueError."""
+    return datetime.strptime(value, STAMP).replace(tzinfo=UTC) if value else None
+
+
+def balances(after: tuple[int, int], skus: Sequence[str] | None) -> str:
+    """Return the query for the next page of balances after (location id, item id), by a unique order."""
+    location, item = after
+    chosen = f" AND item.itemid IN ({', '.join(map(text, skus))})" if skus is not None else ""
+    return (
+        f"{BALANCES} WHERE (b.location > {location} OR (b.location = {location} AND b.item > {item})){chosen} "
+        "ORDER BY b.location, b.item"
+    )
+
+
+def items(after: int, since: datetime | None) -> str:
+    """Return the query for the next page of items after an id, changed since an instant."""
+    changed = f" AND item.lastmodifieddate >= {instant(since)}" if since else ""
+    return f"{ITEMS} WHERE item.id > {after}{changed} ORDER BY item.id"
+
+
+def page(http: HttpClient, query: str, auth: Any) -> tuple[list[dict[str, Any]], bool, Answer]:
+    """Run a query and return (rows, whether there are more, answer). Raises ConnectorError."""
+    answer = http.send(
+        "POST",
+        "/services/rest/query/v1/suiteql",
+        write=False,
+        auth=auth,
+        params={"limit": LIMIT, "offset": 0},
+        headers={"Prefer": "transient"},
+        json={"q": query},
+    )
+    found = answer.json()
+    try:
+        return list(found["items"]), bool(found["hasMore"]), answer
+    except (KeyError, TypeError):
+        answer.fail("answered SuiteQL without items and hasMore")
+
+
+def all_balances(
+    http: HttpClient, auth: Any, skus: Sequence[str] | None
+) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
+    """Yield every page of balances, of the SKUs or of all."""
+    chunks: list[Sequence[str] | None] = [None]
+    if skus is not None:
+        chunks = [skus[at : at + KEYS_AT_ONCE] for at in range(0, len(skus), KEYS_AT_ONCE)]
+    for chunk in chunks:
+        after, more = (0, 0), True
+        while more:
+            rows, more, answer = page(http, balances(after, chunk), auth)
+            yield rows, answer
+            if more:
+                after = _next(rows, answer)
+
+
+def _next(rows: list[dict[str, Any]], answer: Answer) -> tuple[int, int]:
+    try:
+        return int(rows[-1]["location"]), int(rows[-1]["item"])
+    except (IndexError, KeyError, ValueError):
+        answer.fail("promises another page after one without keys")

@@ -1,0 +1,150 @@
+"""The Shopify connector: what it declares, and which part does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from controlplane.connectors.auth import signed_by
+from controlplane.connectors.builtin.shopify import documents
+from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
+from controlplane.connectors.builtin.shopify.fulfilments import Fulfilments
+from controlplane.connectors.builtin.shopify.orders import order_draft
+from controlplane.connectors.builtin.shopify.stock import Stock
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Inbound,
+    Level,
+    Manifest,
+    Page,
+    ReadSpec,
+    Record,
+    SignatureError,
+    Write,
+    WriteSpec,
+)
+from controlplane.connectors.graphql import relay
+from controlplane.connectors.http import Answer
+from controlplane.connectors.outcomes import answering_read_back, answering_write
+from controlplane.connectors.records import content_key, read_json, verbatim
+from rules.outcomes import Guarantee, Outcome
+
+OVERLAP = timedelta(minutes=5)
+"""How far behind the last change seen a poll starts; the vendor's search index lags."""
+ORDER_TOPICS = ("orders/create", "orders/updated")
+PAGE = 25
+
+
+class ShopifyConnector(Connector):
+    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="shopify",
+        title="Shopify (GraphQL Admin)",
+        reads=(ReadSpec("levels", snapshot=True), ReadSpec("orders", changes=True)),
+        writes=(
+            WriteSpec("available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0),
+            WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=10.0),
+        ),
+        receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
+        secrets=("access_token", "webhook_secret"),
+        probes=("latency", "throttle"),
+        verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._http, self._graphql = make_api(context)
+        self._stock = Stock(context, self._graphql)
+        self._fulfilments = Fulfilments(context, self._graphql)
+        self._locations = [str(name) for name in context.options.get("locations", ())]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ping(self) -> None:
+        """Ask for the shop's name."""
+        self._graphql.ask(documents.PING)
+
+    def receive(self, inbound: Inbound) -> Record:
+        """Check the HMAC of the raw body; the webhook id stays the same over the vendor's retries."""
+        if not signed_by(
+            self.context.secret("webhook_secret"), inbound.body, inbound.headers.get("x-shopify-hmac-sha256")
+        ):
+            raise SignatureError(
+                "X-Shopify-Hmac-Sha256 does not match the body; check webhook_secret of the System policy"
+            )
+        topic = inbound.headers.get("x-shopify-topic", "unknown")
+        event = inbound.headers.get("x-shopify-webhook-id")
+        kept = {name: value for name, value in inbound.headers.items() if name in KEPT_HEADERS}
+        return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", inbound.body), inbound.body, kept)
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield orders changed since the cursor, oldest first, five minutes of overlap included."""
+        if entity != "orders":
+            yield from super().poll(entity, cursor)
+        since = datetime.fromisoformat(cursor["updated_at"]) - OVERLAP if cursor else None
+        query = f"updated_at:>='{since.strftime('%Y-%m-%dT%H:%M:%SZ')}'" if since else None
+        seen = cursor["updated_at"] if cursor else ""
+
+        def fetch(after: str | None) -> tuple[dict[str, Any], Answer]:
+            data, answer = self._graphql.ask(documents.ORDERS, first=PAGE, after=after, query=query)
+            return data["orders"], answer
+
+        for nodes, _ in relay(fetch):
+            whole = [self._with_all_lines(node) for node in nodes]
+            seen = max([seen, *(node["updatedAt"] for node in whole)])
+            yield Page(tuple(_record(node) for node in whole), {"updated_at": seen} if seen else {})
+
+    def _with_all_lines(self, node: dict[str, Any]) -> dict[str, Any]:
+        info = node["lineItems"]["pageInfo"]
+        if not info["hasNextPage"]:
+            return node
+
+        def fetch(after: str | None) -> tuple[dict[str, Any], Answer]:
+            cursor = after or info["endCursor"]
+            data, answer = self._graphql.ask(documents.ORDER_LINES, id=node["id"], after=cursor)
+            return data["order"]["lineItems"], answer
+
+        rest = [line for lines, _ in relay(fetch) for line in lines]
+        return {**node, "lineItems": {"nodes": [*node["lineItems"]["nodes"], *rest]}}
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read orders; everything else the shop tells is an echo or of no interest."""
+        if topic in (*ORDER_TOPICS, "orders"):
+            return order_draft(read_json(body), self._locations[0] if self._locations else "")
+        return []
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield the `levels` of the configured locations, or of the keys."""
+        if entity != "levels":
+            yield from super().snapshot(entity, keys)
+        yield from self._stock.snapshot(self._locations, keys)
+
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Set `available`, or create a `fulfillment`."""
+        self.manifest.write_spec(request.entity)
+        return (
+            self._stock.set_available(request) if request.entity == "available" else self._fulfilments.create(request)
+        )
+
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Look at the level, or for the fulfilment."""
+        self.manifest.write_spec(request.entity)
+        return self._stock.read_back(request) if request.entity == "available" else self._fulfilments.read_back(request)
+
+
+KEPT_HEADERS = frozenset(
+    {"x-shopify-topic", "x-shopify-webhook-id", "x-shopify-event-id", "x-shopify-triggered-at", "x-shopify-shop-domain"}
+)
+
+
+def _record(node: dict[str, Any]) -> Record:
+    body = verbatim(node)
+    return Record("orders", content_key("orders", f"{node['id']}@{node['updatedAt']}", body), body)

@@ -1,0 +1,100 @@
+"""The GraphQL documents, checked by a contract test against the vendor's schema of 2026-04."""
+
+from __future__ import annotations
+
+PING = "query Ping { shop { name } }"
+
+ITEM_BY_SKU = """
+query ItemBySku($query: String!) {
+  inventoryItems(first: 10, query: $query) { nodes { id sku } }
+}"""
+
+LEVEL = """
+query Level($item: ID!, $location: ID!) {
+  inventoryItem(id: $item) {
+    id
+    sku
+    inventoryLevel(locationId: $location) { quantities(names: ["available", "on_hand"]) { name quantity updatedAt } }
+  }
+}"""
+
+LEVELS = """
+query Levels($first: Int!, $after: String, $location: ID!) {
+  inventoryItems(first: $first, after: $after) {
+    nodes {
+      id
+      sku
+      inventoryLevel(locationId: $location) { quantities(names: ["available", "on_hand"]) { name quantity updatedAt } }
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+SET_AVAILABLE = """
+mutation SetAvailable($input: InventorySetQuantitiesInput!, $key: String!) {
+  inventorySetQuantities(input: $input) @idempotent(key: $key) {
+    inventoryAdjustmentGroup { id createdAt changes { name delta } }
+    userErrors { field message code }
+  }
+}"""
+
+_ORDER_FIELDS = """
+      id
+      name
+      createdAt
+      updatedAt
+      cancelledAt
+      currencyCode
+      lineItems(first: 50) {
+        nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
+        pageInfo { hasNextPage endCursor }
+      }"""
+
+ORDERS = f"""
+query Orders($first: Int!, $after: String, $query: String) {{
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    nodes {{{_ORDER_FIELDS}
+    }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}"""
+
+ORDER_LINES = """
+query OrderLines($id: ID!, $after: String) {
+  order(id: $id) {
+    lineItems(first: 50, after: $after) {
+      nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+ORDER_TO_FULFIL = """
+query OrderToFulfil($query: String!) {
+  orders(first: 5, query: $query) {
+    nodes {
+      id
+      name
+      fulfillments(first: 50) {
+        id
+        status
+        createdAt
+        trackingInfo(first: 5) { number company }
+        fulfillmentLineItems(first: 100) { nodes { quantity lineItem { id sku } } }
+      }
+      fulfillmentOrders(first: 20) {
+        nodes { id status lineItems(first: 100) { nodes { id sku remainingQuantity } } }
+      }
+    }
+  }
+}"""
+
+FULFIL = """
+mutation Fulfil($fulfillment: FulfillmentInput!) {
+  fulfillmentCreate(fulfillment: $fulfillment) {
+    fulfillment { id status createdAt }
+    userErrors { field message }
+  }
+}"""
+
+ALL = (PING, ITEM_BY_SKU, LEVEL, LEVELS, SET_AVAILABLE, ORDERS, ORDER_LINES, ORDER_TO_FULFIL, FULFIL)

@@ -1,0 +1,1 @@
+"""Stores' tills that drop CSV files into a folder."""

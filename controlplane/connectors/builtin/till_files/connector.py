@@ -1,0 +1,161 @@
+"""Till files: each complete `sales_*.csv` is read once, row by row, and stays where it is; the cursor says what is done.
+
+Rows are kept raw. A row that cannot be read spoils only itself.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, ClassVar
+
+from controlplane.connectors.contract import Connector, Context, Draft, Manifest, Page, ReadSpec, Record
+from controlplane.connectors.records import read_json, verbatim
+from controlplane.errors import BadInputError, UnavailableError
+
+COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
+PATTERN = "sales_*.csv"
+
+
+class TillFilesConnector(Connector):
+    """A drop folder. Options: currency, encoding (default: UTF-8, with or without BOM, else Latin-1)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="till_files",
+        title="Till files (CSV)",
+        reads=(ReadSpec("sales", changes=True),),
+        verified_against="the sandbox",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._folder = Path(context.endpoint)
+        self._currency = str(context.options.get("currency", "USD"))
+        self._encoding = context.options.get("encoding")
+
+    def ping(self) -> None:
+        """Look whether the folder is there."""
+        if not self._folder.is_dir():
+            raise UnavailableError(f"the drop folder {self._folder} is not there; create or mount it")
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield one page a file that has not been read, in the order of their names.
+
+        A file without a line end may still be written: it is read once its size has not changed since the last poll.
+        """
+        if entity != "sales":
+            yield from super().poll(entity, cursor)
+        self.ping()
+        files = {path.name: path for path in sorted(self._folder.glob(PATTERN)) if path.is_file()}
+        # names of files that somebody took away are forgotten, so the cursor does not grow for ever
+        held = cursor or {}
+        done = set(held.get("done", ())) & set(files)
+        growing: dict[str, int] = {}
+        for name, path in files.items():
+            if name in done:
+                continue
+            content = self._read(path)
+            if not content.endswith(b"\n") and held.get("growing", {}).get(name) != len(content):
+                growing[name] = len(content)
+                continue
+            done.add(name)
+            yield Page(tuple(self._records(name, content)), _cursor(done, growing))
+        yield Page((), _cursor(done, growing))
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UnavailableError(f"the till file {path.name} cannot be read: {error.strerror}") from error
+
+    def _records(self, name: str, content: bytes) -> Iterator[Record]:
+        lines = [line.rstrip("\r") for line in self._decode(content).split("\n")]
+        rows = [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
+        header = rows[0][1] if rows else ""
+        for at, row in rows[1:]:
+            body = verbatim({"file": name, "line": at, "header": header, "row": row})
+            yield Record("sales", f"sales:{name}:{at}", body)
+
+    def _decode(self, content: bytes) -> str:
+        if self._encoding:
+            return content.decode(self._encoding, errors="replace")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read one row as `sale.recorded`; the PLU becomes our SKU by the mapping of the tills."""
+        record = read_json(body)
+        try:
+            row = split(record["header"], record["row"])
+        except (KeyError, AttributeError, TypeError) as error:
+            raise BadInputError("the record has no `header` and `row` texts; correct it, or drop it") from error
+        where = f"{record.get('file', 'the file')} line {record.get('line', '?')}"
+        ref = f"{row['store']}/{row['receipt']}/{row['line']}"
+        data = {
+            "ref": ref,
+            "location": self.context.codes.ours("location", row["store"]),
+            "sku": self.context.codes.ours("sku", row["plu"]),
+            "quantity": _quantity(row["qty"], where),
+            "unit_price": str(_amount(row["unit_price"], where)),
+            "currency": self._currency,
+            "sold_at": _instant(row["sold_at"], where).isoformat(),
+        }
+        return [Draft("sale.recorded", ref, f"sale.recorded:{ref}", _instant(row["sold_at"], where), data)]
+
+
+def _cursor(done: set[str], growing: dict[str, int]) -> dict[str, Any]:
+    return {"done": sorted(done), "growing": growing}
+
+
+def split(header: str, row: str) -> Mapping[str, str]:
+    """Return the row's fields by column. The delimiter is the header's. Raises BadInputError naming what is missing."""
+    delimiter = max(";,\t|", key=header.count)
+    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}")
+    values = next(csv.reader([row], delimiter=delimiter), [])
+    if len(values) != len(names):
+        raise BadInputError(
+            f"the row has {len(values)} fields and the header {len(names)}: {row[:200]}; correct the row"
+        )
+    found = {name: value.strip() for name, value in zip(names, values, strict=True)}
+    empty = [name for name in COLUMNS if not found[name]]
+    if empty:
+        raise BadInputError(f"the row has nothing in {', '.join(empty)}: {row[:200]}; fill it in, or drop the row")
+    return found
+
+
+def _amount(text: str, where: str) -> Decimal:
+    # a decimal comma, with or without points between the thousands
+    plain = text.replace("\u00a0", "").replace(" ", "")
+    plain = plain.replace(".", "").replace(",", ".") if "," in plain else plain
+    try:
+        number = Decimal(plain)
+    except InvalidOperation as error:
+        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90") from error
+    if not number.is_finite():
+        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90")
+    return number
+
+
+def _quantity(text: str, where: str) -> int:
+    number = _amount(text, where)
+    if number != number.to_integral_value() or number == 0:
+        raise BadInputError(f"{where}: the quantity '{text}' is not a whole number other than 0")
+    return int(number)
+
+
+def _instant(text: str, where: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInputError(f"{where}: '{text}' is no instant; write it like 2026-11-27T06:00:00Z") from error
+    if found.tzinfo is None:
+        raise BadInputError(f"{where}: '{text}' names no time zone; end it with Z or an offset")
+    return found.astimezone(UTC)

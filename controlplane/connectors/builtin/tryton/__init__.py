@@ -1,0 +1,1 @@
+"""Tryton, JSON-RPC. Tested against a real Tryton 8.2."""

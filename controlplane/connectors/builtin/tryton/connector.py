@@ -1,0 +1,158 @@
+"""The Tryton connector: stock and products, read only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from controlplane.connectors.builtin.tryton.rpc import Rpc, encode
+from controlplane.connectors.builtin.tryton.stock import Position, Warehouses
+from controlplane.connectors.contract import Connector, Context, Draft, Level, Manifest, Page, ReadSpec, Record
+from controlplane.connectors.records import content_key, read_json, verbatim
+from controlplane.errors import BadInputError
+from rules.model.messages import stock_key
+
+OVERLAP = timedelta(minutes=5)
+BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class TrytonConnector(Connector):
+    """A Tryton database. Options: database, company (id), currency, locations (ours, mapped to location codes)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="tryton",
+        title="Tryton (JSON-RPC)",
+        reads=(ReadSpec("stock", snapshot=True, changes=True), ReadSpec("items", changes=True)),
+        secrets=("user", "password"),
+        verified_against="Tryton 8.2, running",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._rpc = Rpc(context)
+        self._currency = str(context.options.get("currency", "EUR"))
+        self._company = int(context.options.get("company", 1))
+        self._stock = Warehouses(context, self._rpc, [str(name) for name in context.options.get("locations", ())])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._rpc.http.close()
+
+    def ping(self) -> None:
+        """Ask for our own preferences, which proves the session too."""
+        self._rpc.call("model.res.user.get_preferences", True, {})
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield the `stock` of the configured warehouses, or of the keys."""
+        if entity != "stock":
+            yield from super().snapshot(entity, keys)
+        wanted = None if keys is None else set(keys)
+        for page in self._stock.levels(None):
+            yield [_level(p) for p in page if wanted is None or (p.sku, p.location) in wanted]
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield `stock` of products whose moves changed, or `items` that changed; all of them without a cursor."""
+        held = cursor or {}
+        since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
+        if entity == "stock":
+            yield from self._poll_stock(since, held)
+        elif entity == "items":
+            yield from self._poll_items(since, held)
+        else:
+            yield from super().poll(entity, cursor)
+
+    def _poll_stock(self, since: datetime | None, held: dict[str, Any]) -> Iterator[Page]:
+        moved = self._stock.moved(since or BEGINNING)
+        done = {"since": max(moved.values()).isoformat()} if moved else held
+        pages = self._stock.levels(list(moved) if since else None) if moved or not since else iter(())
+        for page in pages:
+            yield Page(tuple(_stock_record(position, moved.get(position.product)) for position in page), held)
+        yield Page((), done)
+
+    def _poll_items(self, since: datetime | None, held: dict[str, Any]) -> Iterator[Page]:
+        domain: list[Any] = [["type", "=", "goods"]]
+        if since:
+            stamp = encode(since)
+            domain.append(["OR", ["write_date", ">=", stamp], ["create_date", ">=", stamp]])
+        fields = ["code", "name", "cost_price", "list_price_used", "write_date", "create_date"]
+        seen = held.get("since", "")
+        for rows, _ in self._rpc.rows("product.product", domain, fields, {"company": self._company}):
+            told = [row for row in rows if row["code"]]
+            seen = max([seen, *((row["write_date"] or row["create_date"]).isoformat() for row in told)])
+            yield Page(tuple(_item_record(row) for row in told), held)
+        yield Page((), {"since": seen} if seen else {})
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read stock as `stock.level` and items as `product.described`."""
+        record = read_json(body)
+        try:
+            return [self._stock_draft(record) if topic == "stock" else self._item_draft(record)]
+        except BadInputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInputError(f"the record breaks Tryton's contract: {error!r}; correct it, or drop it") from error
+
+    def _stock_draft(self, told: dict[str, Any]) -> Draft:
+        on_hand, available = int(told["on_hand"]), int(told["available"])
+        subject, version = stock_key(told["sku"], told["location"]), str(told["changed"])
+        data = {
+            "sku": told["sku"],
+            "location": told["location"],
+            "on_hand": on_hand,
+            "allocated": on_hand - available,
+            "available": available,
+            "in_transit": 0,
+            "source_at": version,
+        }
+        key = f"stock.level:{subject}:{version}:{on_hand}/{available}"
+        return Draft("stock.level", subject, key, datetime.fromisoformat(version), data, source_version=version)
+
+    def _item_draft(self, told: dict[str, Any]) -> Draft:
+        sku, version = self.context.codes.ours("sku", told["code"]), str(told["changed"])
+        data = {
+            "sku": sku,
+            "title": told["name"],
+            "unit_cost": told["cost"],
+            "unit_price": told["price"],
+            "currency": self._currency,
+        }
+        key = f"product.described:{sku}:{version}"
+        return Draft("product.described", sku, key, datetime.fromisoformat(version), data, source_version=version)
+
+
+def _level(position: Position) -> Level:
+    return Level(
+        sku=position.sku,
+        location=position.location,
+        on_hand=position.on_hand,
+        available=position.available,
+        source_at=None,
+        read_from=position.answer.started,
+        read_to=position.answer.ended,
+    )
+
+
+def _stock_record(position: Position, changed: datetime | None) -> Record:
+    told = {
+        "product": position.product,
+        "sku": position.sku,
+        "location": position.location,
+        "on_hand": position.on_hand,
+        "available": position.available,
+        "changed": (changed or BEGINNING).isoformat(),
+    }
+    body = verbatim(told)
+    return Record("stock", content_key("stock", stock_key(position.sku, position.location), body), body)
+
+
+def _item_record(row: dict[str, Any]) -> Record:
+    told = {
+        "code": row["code"],
+        "name": row["name"],
+        "cost": None if row["cost_price"] is None else str(row["cost_price"]),
+        "price": None if row["list_price_used"] is None else str(row["list_price_used"]),
+        "changed": (row["write_date"] or row["create_date"]).isoformat(),
+    }
+    body = verbatim(told)
+    return Record("items", content_key("items", str(told["code"]), body), body)

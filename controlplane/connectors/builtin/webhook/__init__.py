@@ -1,0 +1,1 @@
+"""The inlet of an incident tool: one POST per notification."""

@@ -1,0 +1,251 @@
+"""The one HTTP client of all connectors: pool, limits, time-outs, and what became of a request, classed by consequence.
+
+    never left (no connection, refused before it was read)   UnavailableError
+    slow down (429)                                           ThrottledError
+    refused for good (3xx, 4xx)                               RejectedError
+    left, and no answer that tells                            UnknownOutcomeError for a write, UnavailableError for a read
+    answered against the contract                             UnknownOutcomeError for a write, UnreadableError for a read
+
+A write is a request that changes something at the system when it is carried out; everything else is a read.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+
+import httpx
+
+from controlplane.connectors.contract import Context
+from controlplane.connectors.redaction import Redactor
+from controlplane.errors import (
+    ConnectorError,
+    RejectedError,
+    ThrottledError,
+    UnavailableError,
+    UnknownOutcomeError,
+    UnreadableError,
+)
+
+DEFAULT_WAIT = 2.0
+"""Seconds to wait when a system says 'slow down' and not for how long."""
+LARGEST = 64 * 2**20
+"""Bytes of the largest answer that is taken."""
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a system answered. `started` and `ended` are instants of our clock around the exchange."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    started: datetime
+    ended: datetime
+    wrote: bool
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        """Return the body read as JSON. Raises UnreadableError, of a write UnknownOutcomeError."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            kind = self.headers.get("content-type", "no content type")
+            self.fail(f"answered {self.status} with {len(self.content)} bytes that are not JSON ({kind})")
+
+    def fail(self, what: str) -> NoReturn:
+        """Raise for an answer that breaks the contract; of a write the effect is then unknown."""
+        raise with_evidence(
+            (UnknownOutcomeError if self.wrote else UnreadableError)(f"the system {what}"), self.evidence
+        )
+
+
+def with_evidence(error: ConnectorError, evidence: Mapping[str, Any]) -> ConnectorError:
+    """Attach the redacted exchange to the error and return it."""
+    error.evidence = dict(evidence)
+    return error
+
+
+class Pace:
+    """Spaces requests evenly, in seconds of the clock; safe to use from several threads."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def step(self) -> None:
+        """Wait for the next free place. Raises ThrottledError when that is further away than a request may take."""
+        if self._context.rate is None:
+            return
+        with self._lock:
+            now = self._context.clock.stopwatch()
+            wait = max(0.0, self._next - now)
+            if wait > self._context.timeout:
+                raise ThrottledError(
+                    f"our own limit of {self._context.rate} requests/s for {self._context.system}", wait
+                )
+            self._next = max(now, self._next) + 1 / self._context.rate
+        if wait:
+            self._context.clock.wait(threading.Event(), wait)
+
+
+class HttpClient:
+    """The way to one system. Make one per connector; it may be used from several threads."""
+
+    def __init__(self, context: Context, redactor: Redactor, *, headers: Mapping[str, str] | None = None) -> None:
+        self.context, self.redactor = context, redactor
+        self._headers = {"user-agent": "trueup/1", **(headers or {})}
+        self._wall = max(context.timeout * context.clock.pace, 0.001)
+        self._places = threading.BoundedSemaphore(context.concurrency)
+        self._pace = Pace(context)
+        limits = httpx.Limits(max_connections=context.concurrency + 1, max_keepalive_connections=context.concurrency)
+        # no redirects: a redirected write would be sent twice; no proxy from the environment: policy names the way
+        self._client = httpx.Client(timeout=self._wall, limits=limits, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        write: bool,
+        auth: httpx.Auth | None = None,
+        accept: tuple[int, ...] = (),
+        limited: bool = True,
+        **content: Any,
+    ) -> Answer:
+        """Send one request to endpoint + path (already percent-encoded) and return the answer.
+
+        `content` is httpx's: json, content, data, params, headers. Statuses other than 2xx are raised unless accepted.
+        `limited` is False only for fetching a token, which happens while the request that needs it holds its place.
+        Raises the ConnectorErrors above, each with the redacted exchange as evidence.
+        """
+        request = self._request(method, path, content)
+        with self._place() if limited else nullcontext():
+            answer = self._exchange(request, auth, write=write)
+        if answer.status not in accept and not 200 <= answer.status < 300:
+            raise with_evidence(self._refusal(answer), answer.evidence)
+        return answer
+
+    def _request(self, method: str, path: str, content: dict[str, Any]) -> httpx.Request:
+        headers = {**self._headers, **content.pop("headers", {})}
+        try:
+            url = httpx.URL(self.context.endpoint.rstrip("/") + path)
+        except httpx.InvalidURL as error:
+            raise RejectedError(f"the endpoint of {self.context.system} is no address: {error}") from error
+        return self._client.build_request(method, url, headers=headers, **content)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=self._wall):
+            raise UnavailableError(
+                f"{self.context.system}: all {self.context.concurrency} connections were busy for "
+                f"{self.context.timeout:g} s; nothing was sent. Raise `concurrency` if the system can take more"
+            )
+        try:
+            self._pace.step()
+            yield
+        finally:
+            self._places.release()
+
+    def _exchange(self, request: httpx.Request, auth: httpx.Auth | None, *, write: bool) -> Answer:
+        started = self.context.clock.now()
+        try:
+            response = self._client.send(request, auth=auth, stream=True)
+            try:
+                content = self._read(response)
+            finally:
+                response.close()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise with_evidence(self._failure(error, write=write), self._evidence(request, None, b"")) from error
+        return Answer(
+            status=response.status_code,
+            headers=response.headers,
+            content=content,
+            started=started,
+            ended=self.context.clock.now(),
+            wrote=write,
+            evidence=self._evidence(request, response, content),
+        )
+
+    def _read(self, response: httpx.Response) -> bytes:
+        deadline = time.monotonic() + self._wall
+        parts, size = [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            # httpx's own time-out starts anew with every byte, so a dripping answer would hold a thread for hours
+            if time.monotonic() > deadline or size > LARGEST:
+                raise httpx.ReadTimeout(f"the answer was not over after {self._wall:g} s and {size} bytes")
+        return b"".join(parts)
+
+    def _failure(self, error: Exception, *, write: bool) -> ConnectorError:
+        system, told = self.context.system, self.redactor.text(str(error)) or type(error).__name__
+        if isinstance(error, NOT_SENT):
+            return UnavailableError(f"{system}: no connection, nothing was sent: {told}")
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return RejectedError(f"the endpoint of {system} is no address: {told}; correct it in the System policy")
+        if write:
+            return UnknownOutcomeError(
+                f"{system}: the request left and no answer came: {told}; read back before any retry"
+            )
+        return UnavailableError(f"{system}: no answer: {told}")
+
+    def _refusal(self, answer: Answer) -> ConnectorError:
+        status, system = answer.status, self.context.system
+        told = f"{system} answered {status}: {self._told(answer)}"
+        if status == 429:
+            return ThrottledError(told, retry_after(answer.headers, self.context.clock.now()))
+        if status == 401:
+            # nothing is wrong with the document: it waits until the credentials are put right
+            return UnavailableError(f"{told}; check the secrets of the System policy")
+        if status < 500 and status != 408:
+            return RejectedError(told)
+        if answer.wrote and not (status == 503 and "retry-after" in answer.headers):
+            return UnknownOutcomeError(f"{told}; it may have taken effect")
+        return UnavailableError(told)
+
+    def _told(self, answer: Answer) -> str:
+        if "html" in answer.headers.get("content-type", ""):
+            return "an HTML page"
+        return self.redactor.body(answer.content, 500) or "no body"
+
+    def _evidence(self, request: httpx.Request, response: httpx.Response | None, content: bytes) -> dict[str, Any]:
+        asked = {
+            "method": request.method,
+            "url": self.redactor.text(str(request.url)),
+            "body": self.redactor.body(request.content, 1500),
+        }
+        if response is None:
+            return {"request": asked, "response": None}
+        return {
+            "request": asked,
+            "response": {"status": response.status_code, "body": self.redactor.body(content, 1500)},
+        }
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float:
+    """Return the seconds that a Retry-After header asks for, given as seconds or as a date; else the default."""
+    given = headers.get("retry-after", "").strip()
+    try:
+        return max(0.0, float(given))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(given)
+    except ValueError:
+        return DEFAULT_WAIT
+    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (aware - now).total_seconds())

@@ -1,0 +1,35 @@
+"""Records in the form in which intake takes them: bytes, and a key that the same content always gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from controlplane.errors import BadInputError
+
+
+def verbatim(document: Any) -> bytes:
+    """Return what was polled as bytes; equal content gives equal bytes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def content_key(topic: str, identity: str, body: bytes) -> str:
+    """Return the event key of a record whose vendor gives none: topic, identity and what it says.
+
+    An overlapping poll finds the same key again; a changed record gets a new one.
+    """
+    told = hashlib.sha256(body).hexdigest()[:24]
+    readable = identity if len(identity) <= 100 else hashlib.sha256(identity.encode()).hexdigest()[:24]
+    return f"{topic}:{readable}:{told}" if readable else f"{topic}:{told}"
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """Return the record as a JSON object. Raises BadInputError when it is none."""
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        raise BadInputError(f"the record is not JSON: {error}; correct it, or drop it") from error
+    if not isinstance(found, dict):
+        raise BadInputError(f"the record is {type(found).__name__}, not an object; correct it, or drop it")
+    return found

@@ -1,0 +1,70 @@
+"""What the ticker has health do. Each duty takes a plane and says what it did; repeating one does no harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Protocol
+
+from controlplane import plugins
+from controlplane.clock import Clock
+from controlplane.health import evaluation, incidents, observations
+from controlplane.health.observations import ProbeContext, Promises, Reach
+from controlplane.settings import Settings
+from controlplane.store import Store
+
+SAMPLES_KEPT = timedelta(days=2)
+ROLLUPS_KEPT = timedelta(days=90)
+
+
+class Registry(Protocol):
+    """Gives the promises in force."""
+
+    def snapshot(self) -> Promises:
+        """Return the snapshot in force."""
+        ...
+
+
+class Plane(Protocol):
+    """The parts of a plane that health works with."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def connections(self) -> Reach: ...
+
+
+def probe(plane: Plane, name: str) -> int:
+    """Run one probe and store what it observed; return how many observations. Raises NotFoundError."""
+    context = ProbeContext(plane.store, plane.registry.snapshot(), plane.connections, plane.clock)
+    seen = plugins.load("probes", name)(context)
+    with plane.store.write() as conn:
+        return observations.record(conn, seen)
+
+
+def evaluate_all(plane: Plane) -> dict[str, Any]:
+    """Judge everything and bring the incidents in line; return the number of verdicts, and which rules fire."""
+    snapshot = plane.registry.snapshot()
+    verdicts = evaluation.evaluate(plane.store, snapshot, plane.clock)
+    incidents.reconcile(plane.store, snapshot, plane.clock, verdicts, plane.settings.url)
+    firing = sorted(verdict.fingerprint for verdict in verdicts if verdict.firing)
+    return {"verdicts": len(verdicts), "firing": firing}
+
+
+def escalate_all(plane: Plane) -> dict[str, Any]:
+    """Take the escalation steps that are due; return how many incidents are open."""
+    incidents.reconcile(plane.store, plane.registry.snapshot(), plane.clock, [], plane.settings.url)
+    return {"open": incidents.count_open(plane.store)}
+
+
+def prune_all(plane: Plane) -> dict[str, Any]:
+    """Forget samples after two days and rollups after ninety; return how many of each."""
+    now = plane.clock.now()
+    with plane.store.write() as conn:
+        samples, rollups = observations.prune(conn, now - SAMPLES_KEPT, now - ROLLUPS_KEPT)
+    return {"samples": samples, "rollups": rollups}

@@ -1,0 +1,134 @@
+"""The newest observations, verdicts and incidents in Prometheus' text format, read from committed rows.
+
+Labels are bounded: they come from policy names and fixed bands, never from keys of the business. An unknown value is
+NaN, for leaving it out would let the last one stand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection, func, select
+
+from controlplane.clock import Clock
+from controlplane.health.observations import INDICATORS, NEWEST_WITHIN, Newest, Promises, newest
+from controlplane.store import Store
+from controlplane.store import tables as t
+from rules.slo import State
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+CACHED = timedelta(seconds=1)
+UNITS = {"seconds": "_seconds", "share": "_ratio", "count": "", "money": "", "state": ""}
+
+_bodies: WeakKeyDictionary[Promises, tuple[datetime, bytes]] = WeakKeyDictionary()
+"""By snapshot, of which each plane has its own: a changed registry is seen at once."""
+_lock = threading.Lock()
+
+
+def render(store: Store, clock: Clock, snapshot: Promises) -> bytes:
+    """Return the exposition; one made less than a second ago is given again."""
+    with _lock:
+        now = clock.now()
+        made = _bodies.get(snapshot)
+        if made is None or not timedelta(0) <= now - made[0] < CACHED:
+            registry = CollectorRegistry(auto_describe=False)
+            registry.register(_Rows(store, now, snapshot))
+            made = (now, generate_latest(registry))
+            _bodies[snapshot] = made
+        return made[1]
+
+
+class _Rows(Collector):
+    """Reads one consistent view of the rows for one exposition."""
+
+    def __init__(self, store: Store, now: datetime, snapshot: Promises) -> None:
+        self._store = store
+        self._now = now
+        self._snapshot = snapshot
+
+    def describe(self) -> list[Any]:
+        """Describe nothing beforehand, so that registering reads no rows."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield one family per indicator, then verdicts, incidents and the registry."""
+        with self._store.read() as conn:
+            seen = newest(conn, self._now - NEWEST_WITHIN)
+            verdicts = _verdicts(conn, self._snapshot)
+            incidents = _incidents(conn)
+        yield from _indicators(seen, self._now)
+        yield from _service_levels(verdicts)
+        yield incidents
+        yield _gauge("trueup_registry_version", "Version of the registry in force", self._snapshot.version)
+
+
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value)
+
+
+def _indicators(seen: list[Newest], now: datetime) -> Iterator[GaugeMetricFamily]:
+    ages = GaugeMetricFamily(
+        "trueup_observation_age_seconds", "Age of the newest observation of an indicator", labels=["indicator"]
+    )
+    for name in sorted({one.indicator for one in seen}):
+        mine = [one for one in seen if one.indicator == name]
+        yield _family(name, mine)
+        ages.add_metric([name], (now - max(one.at for one in mine)).total_seconds())
+    yield ages
+
+
+def _family(name: str, seen: list[Newest]) -> GaugeMetricFamily:
+    known = INDICATORS.get(name)
+    labels = sorted({label for one in seen for label in one.labels})
+    family = GaugeMetricFamily(
+        f"trueup_{name}{UNITS[known.unit] if known else ''}",
+        known.help if known else "Observed by a probe of a plugin",
+        labels=labels,
+    )
+    for one in seen:
+        value = float("nan") if one.value is None else one.value
+        family.add_metric([one.labels.get(label, "") for label in labels], value)
+    return family
+
+
+def _verdicts(conn: Connection, snapshot: Promises) -> list[Any]:
+    v = t.verdict.c
+    found = [
+        conn.execute(select(t.verdict).where(v.service_level == name).order_by(v.at.desc()).limit(1)).one_or_none()
+        for name in sorted(snapshot.service_levels)
+    ]
+    return [row for row in found if row is not None]
+
+
+def _service_levels(verdicts: list[Any]) -> Iterator[GaugeMetricFamily]:
+    label = ["service_level"]
+    budget = GaugeMetricFamily(
+        "trueup_error_budget_left_ratio", "Signed share of the error budget that is left", labels=label
+    )
+    covered = GaugeMetricFamily("trueup_coverage_ratio", "Observed / expected slices of the window", labels=label)
+    state = GaugeMetricFamily(
+        "trueup_service_level_state", "1 for the state that the promise is in", labels=[*label, "state"]
+    )
+    for row in verdicts:
+        budget.add_metric([row.service_level], float("nan") if row.budget_left is None else row.budget_left)
+        covered.add_metric([row.service_level], row.coverage)
+        for name in State:
+            state.add_metric([row.service_level, name], float(row.state == name))
+    yield from (budget, covered, state)
+
+
+def _incidents(conn: Connection) -> GaugeMetricFamily:
+    i = t.incident.c
+    family = GaugeMetricFamily("trueup_incidents_open", "Open incidents", labels=["severity"])
+    query = select(i.severity, func.count()).where(i.open_key.is_not(None)).group_by(i.severity)
+    found = {str(severity): int(count) for severity, count in conn.execute(query)}
+    for severity in ("page", "ticket"):
+        family.add_metric([severity], found.get(severity, 0))
+    return family

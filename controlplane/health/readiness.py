@@ -1,0 +1,64 @@
+"""Whether the plane can do its work now: each check says what it saw, and what is wrong when something is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from controlplane.clock import Clock
+from controlplane.health.observations import Promises
+from controlplane.store import Store
+from controlplane.store import tables as t
+
+HEARTBEAT = timedelta(seconds=90)
+OVERDUE = timedelta(minutes=10)
+
+Checks = dict[str, dict[str, Any]]
+
+
+def ready(store: Store, clock: Clock, snapshot: Promises) -> tuple[bool, Checks]:
+    """Return whether all checks are well, and each check as {ok, detail}: database, registry, ticker, work."""
+    checks: Checks = {"registry": _registry(snapshot)}
+    try:
+        with store.read() as conn:
+            conn.execute(select(1))
+            checks["database"] = _check(True, "answers")
+            checks["ticker"] = _ticker(conn, clock)
+            checks["work"] = _work(conn, clock)
+    except SQLAlchemyError as error:
+        checks["database"] = _check(False, f"does not answer: {type(error).__name__}; see that it runs and has space")
+    return all(check["ok"] for check in checks.values()), checks
+
+
+def _check(ok: bool, detail: str) -> dict[str, Any]:
+    return {"ok": ok, "detail": detail}
+
+
+def _registry(snapshot: Promises) -> dict[str, Any]:
+    if not snapshot.version:
+        return _check(False, "holds no policies; load a pack")
+    return _check(True, f"version {snapshot.version}, {len(snapshot.flows)} flows")
+
+
+def _ticker(conn: Connection, clock: Clock) -> dict[str, Any]:
+    """The newest run is the ticker's heartbeat: probes are due several times a minute."""
+    last = conn.scalar(select(t.run.c.started_at).order_by(t.run.c.id.desc()).limit(1))
+    if last is None:
+        return _check(False, "has run nothing yet")
+    age = clock.now() - last
+    return _check(age <= HEARTBEAT, f"ran something {age.total_seconds():.0f} s ago")
+
+
+def _work(conn: Connection, clock: Clock) -> dict[str, Any]:
+    """Work that is due, and that no pause or failing target holds back, has to be taken up."""
+    now, d, s = clock.now(), t.delivery.c, t.system_state.c
+    held = select(s.system).where(s.paused_at.is_not(None) | (s.blocked_until > now) | (s.consecutive_failures > 0))
+    due = select(func.min(d.due_at)).where(d.state.in_(("pending", "unknown")), d.target.not_in(held))
+    oldest = conn.scalar(due)
+    if oldest is None or oldest >= now:
+        return _check(True, "nothing is overdue")
+    age = now - oldest
+    return _check(age <= OVERDUE, f"the oldest due delivery has waited for {age.total_seconds():.0f} s")

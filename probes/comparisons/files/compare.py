@@ -1,0 +1,174 @@
+"""Compare plain files: read every side, align, judge, answer."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from probes.comparisons.files.align import Aligned, Shape, align
+from probes.comparisons.files.csv_reader import load_csv
+from probes.comparisons.files.encoding import as_utf8, magic
+from probes.comparisons.files.jsonl_reader import load_jsonl
+from probes.comparisons.files.model import Result, SourceSummary
+from probes.comparisons.files.parquet_reader import load_parquet
+from probes.comparisons.files.problems import CouldNotCompare, FileProblem
+from probes.comparisons.files.request import Request, Side, build_request
+from probes.comparisons.files.tables import Desk, Loaded, literal
+from probes.comparisons.files.values import Normalised, normalise
+
+if TYPE_CHECKING:
+    import duckdb
+
+Reporter = Callable[[int, str], None]
+_JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
+
+
+def compare_files(
+    paths: Sequence[str | Path],
+    keys: Sequence[str],
+    values: Sequence[str],
+    tolerance: Decimal | str = Decimal(0),
+    *,
+    names: Sequence[str] = (),
+    maps: Sequence[str] = (),
+    decimals: Sequence[str] = (),
+    limit: int = 100,
+    memory_limit: str | None = None,
+    progress: Reporter | None = None,
+) -> Result:
+    """Compare two or more files of rows (CSV, JSON Lines, Parquet) that share key columns.
+
+    keys, values  canonical column names; keys are text, values exact decimals
+    tolerance     absolute and inclusive, in the unit of the values
+    names         one per file, else taken from the file names
+    maps          `FILE:COLUMN=NAME` where a file spells a column otherwise
+    decimals      `FILE=,` or `FILE=.` where a file's decimal mark is not to be detected
+    limit         how many differences to fetch, worst first
+    memory_limit  of the engine, e.g. `2GB`; what does not fit goes to a temporary folder
+    progress      called with the number of steps done (one per file, one for the join) and what is being done
+
+    Raises CouldNotCompare with one line for each problem.
+    """
+    request = build_request(
+        paths, keys, values, tolerance=tolerance, names=names, maps=maps, decimals=decimals, limit=limit
+    )
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="trueup-compare-") as folder:
+        sources, aligned = _run(request, Path(folder), memory_limit, progress or _silent)
+    return _result(request, sources, aligned, time.perf_counter() - started)
+
+
+def _silent(_step: int, _what: str) -> None:
+    """Report to nobody."""
+
+
+def _run(
+    request: Request, scratch: Path, memory_limit: str | None, report: Reporter
+) -> tuple[list[SourceSummary], Aligned]:
+    import duckdb
+
+    con = _connect(scratch, memory_limit)
+    try:
+        sources = _load_all(con, request, scratch, report)
+        report(len(request.sides), "aligning the keys")
+        bad = tuple(source.bad_rows > 0 for source in sources)
+        shape = Shape(len(sources), len(request.keys), len(request.values), bad, request.tolerance)
+        aligned = align(con, shape, request.limit)
+        report(len(request.sides) + 1, "done")
+    except duckdb.OutOfMemoryException as error:
+        raise CouldNotCompare(["memory or temporary disk ran out: raise --memory-limit or free disk space"]) from error
+    finally:
+        con.close()
+    return sources, aligned
+
+
+def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
+    try:
+        if memory_limit is not None:
+            con.execute(f"SET memory_limit = {literal(memory_limit)}")
+    except duckdb.Error as error:
+        raise CouldNotCompare([f"--memory-limit {memory_limit!r}: write a size such as 512MB or 2GB"]) from error
+    return con
+
+
+def _load_all(
+    con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path, report: Reporter
+) -> list[SourceSummary]:
+    sources, problems = [], []
+    for side in request.sides:
+        report(side.index, f"reading {side.name}")
+        progress = partial(_rows_read, report, side)
+        desk = Desk(con, scratch, side.index, request.keys, request.values, progress)
+        try:
+            loaded = _load(desk, request, side)
+            sources.append(_summary(side, loaded, normalise(desk, loaded)))
+        except FileProblem as problem:
+            problems.append(f"{side.path}: {problem}")
+    if problems:
+        raise CouldNotCompare(problems)
+    if not any(source.rows for source in sources):
+        raise CouldNotCompare(["no file holds a row: there is nothing to compare, and nothing is not agreement"])
+    return sources
+
+
+def _rows_read(report: Reporter, side: Side, what: str, rows: int) -> None:
+    report(side.index, f"{side.name}: {what}, {rows:,} rows")
+
+
+def _load(desk: Desk, request: Request, side: Side) -> Loaded:
+    kind = magic(side.path)
+    wanted = request.wanted(side)
+    suffixes = [suffix.lower() for suffix in side.path.suffixes if suffix.lower() != ".gz"]
+    last = suffixes[-1] if suffixes else ""
+    if kind == "parquet":
+        return load_parquet(desk, side, wanted)
+    if kind == "zip":
+        raise FileProblem("is a zip or Excel file: save the sheet as CSV, or unpack it")
+    if last in (".parquet", ".pq"):
+        raise FileProblem("does not begin like a Parquet file: empty, truncated or another format; export it again")
+    plain = as_utf8(side.path, kind, desk.scratch / f"{side.index}.txt")
+    return (load_jsonl if last in _JSON_SUFFIXES else load_csv)(desk, side, plain, wanted)
+
+
+def _summary(side: Side, loaded: Loaded, read: Normalised) -> SourceSummary:
+    empty = () if read.rows else ("it has no rows: every key is missing there",)
+    return SourceSummary(
+        name=side.name,
+        path=str(side.path),
+        format=loaded.format,
+        encoding=loaded.encoding,
+        rows=read.rows,
+        duplicate_keys=0,
+        bad_rows=read.bad_rows,
+        notes=(*loaded.notes, *read.notes, *empty),
+        bad_samples=read.bad_samples,
+    )
+
+
+def _result(request: Request, sources: Sequence[SourceSummary], aligned: Aligned, seconds: float) -> Result:
+    from dataclasses import replace
+
+    counted = [replace(s, duplicate_keys=n) for s, n in zip(sources, aligned.duplicates, strict=True)]
+    return Result(
+        keys=request.keys,
+        values=request.values,
+        tolerance=request.tolerance,
+        sources=tuple(counted),
+        key_count=aligned.agree + aligned.differ,
+        agree=aligned.agree,
+        differ=aligned.differ,
+        missing={source.name: n for source, n in zip(counted, aligned.missing, strict=True)},
+        differences=aligned.differences,
+        truncated=len(aligned.differences) < aligned.differ,
+        kinds=aligned.kinds,
+        seconds=seconds,
+    )

@@ -1,0 +1,89 @@
+"""The tables that readers fill and the engine reads, in one DuckDB that spills to a folder of its own.
+
+`text_I` and over it the view `raw_I`: k0.. (key text, trimmed, NULL where the key could not be read), t0.. (value text
+as written), line (of the file, NULL when it must be looked up), trouble (why the whole row is bad), ordinal (0-based).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rules.comparison.numbers import Mark
+
+if TYPE_CHECKING:
+    import duckdb
+
+BLANKS = " \t\r\n\u00a0"
+Progress = Callable[[str, int], None]
+LineFinder = Callable[[Sequence[int]], dict[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a reader says about a side whose raw table it filled.
+
+    `marks`: per value column the decimal mark where it is certain (typed numbers, JSON, asked for), else None.
+    `find_lines`: the file's lines of some ordinals, for a reader that did not keep them.
+    """
+
+    format: str
+    encoding: str
+    notes: tuple[str, ...]
+    marks: tuple[Mark | None, ...]
+    semicolon_separated: bool = False
+    find_lines: LineFinder | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where one side is loaded: the database, a scratch folder, the side's number and the canonical columns."""
+
+    con: "duckdb.DuckDBPyConnection"
+    scratch: Path
+    index: int
+    keys: tuple[str, ...]
+    values: tuple[str, ...]
+    progress: Progress
+
+    @property
+    def key_columns(self) -> list[str]:
+        return [f"k{i}" for i in range(len(self.keys))]
+
+    @property
+    def text_columns(self) -> list[str]:
+        return [f"t{i}" for i in range(len(self.values))]
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """`name` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def trimmed(expression: str) -> str:
+    """SQL: the text without surrounding blanks, NULL when nothing is left.
+
+    Most keys have nothing to trim, and finding that out is several times cheaper than trimming a set of characters.
+    """
+    bare = f"regexp_full_match({expression}, '[!-~]([ -~]*[!-~])?')"
+    return f"CASE WHEN {bare} THEN {expression} ELSE nullif(trim({expression}, {literal(BLANKS)}), '') END"
+
+
+def publish(desk: Desk, *, kept_lines: bool) -> None:
+    """Put the view `raw_I` over the filled table `text_I`."""
+    columns = ", ".join([*desk.key_columns, *desk.text_columns])
+    extra = "line, trouble" if kept_lines else "NULL::BIGINT AS line, NULL::VARCHAR AS trouble"
+    desk.con.execute(
+        f"CREATE VIEW raw_{desk.index} AS SELECT {columns}, {extra}, rowid AS ordinal FROM text_{desk.index}"  # noqa: S608
+    )
+
+
+def counted(con: "duckdb.DuckDBPyConnection", query: str) -> list[int]:
+    """The one row of counts that `query` answers; fetched whole, for an open result blocks the connection."""
+    (row,) = con.execute(query).fetchall()
+    return [int(cell) for cell in row]

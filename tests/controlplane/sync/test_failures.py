@@ -1,0 +1,254 @@
+"""What goes wrong, and what becomes of it: nothing lost, nothing twice, and no neighbour harmed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import select
+
+from controlplane.clock import ManualClock
+from controlplane.errors import ConflictError, NotFoundError
+from controlplane.store import Store
+from controlplane.store import tables as t
+from controlplane.sync import delivery, quarantine
+from controlplane.sync.delivery.send import send
+from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.test_loop import SKU, rows, states
+
+
+@pytest.fixture
+def house(store: Store, clock: ManualClock) -> House:
+    """A retailer with one product."""
+    house = House(store, clock)
+    house.shop.levels[SKU, "WH1"] = 8
+    house.sync.healing.read_channel("shop")
+    house.product(SKU, "4.00")
+    house.level(SKU, 10)
+    house.run()
+    return house
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "throttled", "lost answer", "lost request"])
+def test_an_order_takes_effect_exactly_once_through(house: House, fault: str) -> None:
+    for vendor in (house.erp, house.wms):
+        vendor.faults.extend([fault] * 3)
+    house.order("#1001", SKU, 1)
+    house.run(minutes=10)
+    assert house.erp.effects["sales_order", "#1001"] == 1
+    assert house.wms.effects["order", "#1001"] == 1
+    assert states(house, "order") == ["delivered"]
+
+
+def test_an_unknown_outcome_is_read_back_before_any_retry(house: House) -> None:
+    house.wms.faults.append("lost answer")
+    house.order("#1001", SKU, 1)
+    house.run(minutes=1)
+    with house.store.read() as connection:
+        a = t.attempt.c
+        kinds = connection.execute(select(a.kind, a.outcome).where(a.system == "wms").order_by(a.id)).all()
+    assert [tuple(row) for row in kinds] == [("write", "unknown"), ("read-back", "already_delivered")]
+    assert house.wms.writes == 1
+
+
+def test_the_last_stock_level_arrives_after_an_outage_and_only_it(house: House) -> None:
+    house.shop.down = True
+    for on_hand in (20, 30, 40):
+        house.clock.advance(30)
+        house.level(SKU, on_hand)
+        house.run()
+    house.shop.down = False
+    house.run(minutes=6)
+    assert house.shop.levels[SKU, "WH1"] == 38
+
+
+def test_one_systems_outage_does_not_hold_up_another(house: House) -> None:
+    house.erp.down = True
+    house.order("#1001", SKU, 1)
+    house.run()
+    assert house.wms.effects["order", "#1001"] == 1
+    house.erp.down = False
+    house.run(minutes=6)
+    assert house.erp.effects["sales_order", "#1001"] == 1
+
+
+def test_a_failing_system_is_given_pauses_instead_of_a_storm(house: House) -> None:
+    house.erp.down = True
+    for number in range(20):
+        house.order(f"#{number}", SKU, 1)
+    before = house.erp.writes
+    house.run(minutes=10)
+    assert house.erp.writes - before < 60
+    house.erp.down = False
+    house.run(minutes=6)
+    assert sum(house.erp.effects.values()) == 20
+
+
+def test_a_refused_record_waits_whole_and_its_neighbours_go_on(house: House) -> None:
+    house.erp.faults.append("rejected")
+    house.order("#1001", SKU, 1)
+    house.run()
+    house.order("#1002", SKU, 1)
+    house.run()
+    assert house.erp.effects["sales_order", "#1002"] == 1
+    [case] = rows(house, t.quarantine)
+    assert (case["stage"], case["reason_code"], case["subject"]) == ("delivery", "rejected", "#1001")
+    assert case["record"]["lines"][0]["sku"] == SKU  # type: ignore[index]
+    house.sync.replay(str(case["id"]), "olga")
+    house.run()
+    assert house.erp.effects["sales_order", "#1001"] == 1
+
+
+def test_a_corrected_payload_is_sent_under_a_new_key_only_when_the_old_one_had_no_effect(house: House) -> None:
+    house.erp.faults.append("rejected")
+    house.order("#1001", SKU, 1)
+    house.run()
+    [case] = rows(house, t.quarantine)
+    corrected = {**case["record"], "currency": "USD"}  # type: ignore[dict-item]
+    with house.store.write() as connection:
+        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
+    answer = house.sync.replay(str(case["id"]), "olga")
+    assert str(answer["idempotency_key"]).count(":r") == 1
+    house.run()
+    assert house.erp.effects["sales_order", "#1001"] == 1
+
+
+def test_an_unmapped_code_is_quarantined_corrected_and_replayed(house: House) -> None:
+    house.level("UNKNOWN", 5)
+    house.level(SKU, 12, version="2")
+    house.run()
+    assert house.shop.levels[SKU, "WH1"] == 10, "its neighbour went on"
+    [case] = rows(house, t.quarantine)
+    assert (case["stage"], case["reason_code"], case["state"]) == ("intake", "unmapped_sku", "waiting")
+    body = case["record"]["body"]  # type: ignore[index]
+    body["data"]["sku"] = "0042"
+    with house.store.write() as connection:
+        quarantine.correct(connection, house.clock, str(case["id"]), {**case["record"], "body": body}, "olga")  # type: ignore[dict-item]
+    assert house.sync.preview(str(case["id"]))["messages"]
+    house.sync.replay(str(case["id"]), "olga")
+    house.run()
+    assert {row["sku"] for row in rows(house, t.stock_position)} == {SKU, "0042"}
+    with pytest.raises(ConflictError, match="replayed already"):
+        house.sync.replay(str(case["id"]), "olga")
+
+
+def test_a_shipment_of_an_unknown_order_waits_until_the_order_is_here(house: House) -> None:
+    house.shipment("SH1", "#1001", SKU, 1)
+    house.run()
+    [case] = rows(house, t.quarantine)
+    assert case["reason_code"] == "unknown_order"
+    house.order("#1001", SKU, 1)
+    house.sync.replay(str(case["id"]), "olga")
+    house.run()
+    assert house.shop.effects["fulfillment", "SH1"] == 1
+
+
+def test_malformed_webhooks_are_kept_and_explained(house: House) -> None:
+    house.hook("wms", "stock.level", "x@WH1", {"sku": "x", "on_hand": "many"})
+    house.run()
+    [case] = rows(house, t.quarantine)
+    assert case["reason_code"] == "schema"
+    assert "on_hand" in str(case["reason"])
+
+
+def test_a_defect_in_a_connector_is_verified_by_reading_back(house: House) -> None:
+    house.erp.faults.append("defect")
+    house.order("#1001", SKU, 1)
+    house.run(minutes=3)
+    assert house.erp.effects["sales_order", "#1001"] == 1
+
+
+def test_a_killed_worker_loses_nothing_and_doubles_nothing(house: House) -> None:
+    house.order("#1001", SKU, 1)
+    house.sync.translate()
+    house.sync.process()
+    claimed = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w1", 10)
+    send(house.wms, house.clock, claimed[0])  # sent; the process dies before it records
+    house.sync = house.restarted()
+    assert house.sync.recover() == 0, "on a lease that still runs nothing is taken away"
+    house.clock.advance(121)
+    assert house.sync.recover() >= 1
+    house.run(minutes=1)
+    assert house.wms.effects["order", "#1001"] == 1
+    assert states(house, "order") == ["delivered"]
+
+
+def test_a_fenced_workers_late_result_is_ignored(house: House) -> None:
+    house.order("#1001", SKU, 1)
+    house.sync.translate()
+    house.sync.process()
+    [late] = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w1", 10)
+    house.clock.advance(121)
+    house.sync.recover()
+    [second] = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w2", 10)
+    assert second.fence == late.fence + 1
+    assert not delivery.record(house.store, house.sync.work, send(house.wms, house.clock, late))
+    assert states(house, "order") == ["sending"]
+
+
+def test_two_workers_never_claim_the_same_delivery(house: House) -> None:
+    for number in range(5):
+        house.order(f"#{number}", SKU, 1)
+    house.sync.translate()
+    house.sync.process()
+    first = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w1", 3)
+    second = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w2", 10)
+    assert len(first) == 3
+    assert len(second) == 2
+    assert not {x.id for x in first} & {x.id for x in second}
+
+
+def test_a_pause_stops_deliveries_and_the_clock_of_their_deadlines(house: House) -> None:
+    house.order("#0", SKU, 1)
+    house.erp.down = True
+    house.run()
+    with house.store.read() as connection:
+        before = (
+            connection.execute(
+                select(t.delivery.c.deadline_at).where(t.delivery.c.target == "erp", t.delivery.c.state == "pending")
+            )
+            .scalars()
+            .all()
+        )
+    house.sync.pause("erp", "olga", "maintenance")
+    house.erp.down = False
+    house.run(minutes=10)
+    assert house.erp.effects["sales_order", "#0"] == 0
+    house.sync.resume("erp", "olga", "done")
+    with house.store.read() as connection:
+        after = (
+            connection.execute(
+                select(t.delivery.c.deadline_at).where(t.delivery.c.target == "erp", t.delivery.c.state == "pending")
+            )
+            .scalars()
+            .all()
+        )
+    assert [round((b - a).total_seconds()) for a, b in zip(before, after, strict=True)] == [600]
+    house.run(minutes=3)
+    assert house.erp.effects["sales_order", "#0"] == 1
+
+
+def test_what_gives_up_waits_for_a_person(house: House) -> None:
+    house.erp.down = True
+    house.order("#1001", SKU, 1)
+    policy = house.registry.snapshot().retry_policies["default"].spec
+    house.run()
+    house.clock.advance(policy.budget.total_seconds() + 3600)
+    house.run(minutes=5)
+    [case] = [row for row in rows(house, t.quarantine) if row["system"] == "erp"]
+    assert case["reason_code"] == "gave_up"
+    house.erp.down = False
+    house.sync.replay(str(case["id"]), "olga")
+    house.run(minutes=6)
+    assert house.erp.effects["sales_order", "#1001"] == 1
+
+
+def test_an_unknown_system_is_named(house: House) -> None:
+    with pytest.raises(NotFoundError, match="no system 'nobody'"):
+        house.sync.take_webhook("nobody", None)  # type: ignore[arg-type]
+
+
+def test_intake_keeps_the_bytes_as_they_came(house: House) -> None:
+    house.level(SKU, 33, version="bytes")
+    row = rows(house, t.intake)[-1]
+    assert json.loads(row["body"])["data"]["on_hand"] == 33  # type: ignore[arg-type]
