@@ -101,8 +101,13 @@ def signature(value: object) -> str:
 def acted(function: Callable[[], str]) -> Component:
     """Do what a person asked for and return the sentence that answers them; refusals are told, not raised."""
     try:
-        return dmc.Alert(function(), color="teal", variant="light", withCloseButton=True)
+        return _answer(function(), "", "teal")
     except TrueupError as error:
-        return dmc.Alert(str(error), title="Refused", color="orange", variant="light", withCloseButton=True)
+        return _answer(str(error), "Refused", "orange")
     except Exception as error:  # noqa: BLE001 - a button that does nothing and says nothing is worse
-        return dmc.Alert(explain(error), title="Failed", color="red", variant="light", withCloseButton=True)
+        return _answer(explain(error), "Failed", "red")
+
+
+def _answer(text: str, title: str, color: str) -> Component:
+    found: Component = dmc.Alert(text, title=title or None, color=color, variant="light", withCloseButton=True)
+    return found

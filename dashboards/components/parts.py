@@ -16,6 +16,11 @@ from dashboards.components.text import ICONS
 Node = Component | str | None
 
 
+def aria(**names: str) -> Any:
+    """Return properties for assistive technology: `aria(label=…)` is `aria-label`."""
+    return {f"aria-{name}": value for name, value in names.items()}
+
+
 def chip(light: Light, word: str, **props: Any) -> Component:
     """Return a state as icon, word and colour."""
     return html.Span(word, className=chip_class(light), **props)
@@ -40,7 +45,9 @@ def page_head(title: Node, *facts: Node, back: tuple[str, str] | None = None) ->
 
 def fact(label: str, value: Node) -> Component:
     """Return a small labelled fact."""
-    return html.Div([html.Span(label, className="tu-label"), html.Span(value, className="tu-value")], className="tu-fact")
+    return html.Div(
+        [html.Span(label, className="tu-label"), html.Span(value, className="tu-value")], className="tu-fact"
+    )
 
 
 def facts(pairs: Iterable[tuple[str, Node]]) -> Component:
@@ -88,7 +95,7 @@ def table(
     }
     if height is None:
         options["domLayout"] = "autoHeight"
-    return dag.AgGrid(
+    grid: Component = dag.AgGrid(
         id=grid_id,
         columnDefs=list(columns),
         rowData=list(rows),
@@ -100,3 +107,4 @@ def table(
         className="tu-grid",
         style={"height": f"{height}px" if height else None, "width": "100%"},
     )
+    return grid

@@ -7,6 +7,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from controlplane.access import Actor
+from dashboards.components.parts import aria
 
 NAVIGATION = (
     ("Overview", "/"),
@@ -27,7 +28,7 @@ THEME = {
 
 def shell(who: Actor, csrf_token: str) -> Component:
     """Return the frame; the router fills `page`."""
-    return dmc.MantineProvider(
+    frame: Component = dmc.MantineProvider(
         html.Div(
             [
                 dcc.Location(id="url", refresh="callback-nav"),
@@ -39,6 +40,7 @@ def shell(who: Actor, csrf_token: str) -> Component:
         theme=THEME,
         defaultColorScheme="auto",
     )
+    return frame
 
 
 def _brand() -> Component:
@@ -49,12 +51,12 @@ def _navigation() -> Component:
     links = [
         dcc.Link(title, href=path, id={"type": "nav", "path": path}, className="tu-nav") for title, path in NAVIGATION
     ]
-    return html.Nav(links, className="tu-navs", **{"aria-label": "Pages"})
+    return html.Nav(links, className="tu-navs", **aria(label="Pages"))
 
 
 def _account(who: Actor, csrf_token: str) -> Component:
     toggle = dmc.ColorSchemeToggle(
-        lightIcon="☀", darkIcon="☾", variant="subtle", color="gray", size="md", **{"aria-label": "Light or dark"}
+        lightIcon="☀", darkIcon="☾", variant="subtle", color="gray", size="md", **aria(label="Light or dark")
     )
     leave = html.Form(
         [
@@ -65,4 +67,6 @@ def _account(who: Actor, csrf_token: str) -> Component:
         method="POST",
     )
     roles = ", ".join(sorted(who.roles))
-    return html.Div([toggle, html.Span(who.name, title=f"Roles: {roles}", className="tu-who"), leave], className="tu-account")
+    return html.Div(
+        [toggle, html.Span(who.name, title=f"Roles: {roles}", className="tu-who"), leave], className="tu-account"
+    )

@@ -41,7 +41,9 @@ def thin(times: Sequence[datetime], line: Line, limit: int = LIMIT) -> tuple[lis
     size = -(-len(line) // limit) or 1
     if size == 1:
         return list(times), list(line)
-    kept = [max(range(at, min(at + size, len(line))), key=lambda n: _height(line[n])) for at in range(0, len(line), size)]
+    kept = [
+        max(range(at, min(at + size, len(line))), key=lambda n: _height(line[n])) for at in range(0, len(line), size)
+    ]
     return [times[n] for n in kept], [line[n] for n in kept]
 
 
@@ -86,4 +88,13 @@ def unknown_bands(times: Sequence[datetime], line: Line, domain: tuple[float, fl
 
 def note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
     """Return a text on the figure, placed on the paper."""
-    return {"text": text, "xref": "paper", "yref": "paper", "x": x, "y": y, "showarrow": False, "xanchor": "left", **more}
+    return {
+        "text": text,
+        "xref": "paper",
+        "yref": "paper",
+        "x": x,
+        "y": y,
+        "showarrow": False,
+        "xanchor": "left",
+        **more,
+    }

@@ -31,7 +31,9 @@ class Mark:
     page: bool = field(default=True)
 
 
-def small_multiples(times: Sequence[datetime], panels: Sequence[Panel], marks: Sequence[Mark] = (), height: int = 96) -> Figure:
+def small_multiples(
+    times: Sequence[datetime], panels: Sequence[Panel], marks: Sequence[Mark] = (), height: int = 96
+) -> Figure:
     """Return the panels one above the other, all on the axis `times`, with incidents across all of them."""
     data: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
@@ -116,5 +118,7 @@ def _said(times: Sequence[datetime], panel: Panel) -> str:
     if not known:
         return "not observed"
     peak, when = max(known, key=lambda pair: pair[0])
-    newest = "not known now" if known[-1][1] < times[-1] - timedelta(minutes=5) else f"{known[-1][0]:.3g} {panel.unit} now"
+    newest = (
+        "not known now" if known[-1][1] < times[-1] - timedelta(minutes=5) else f"{known[-1][0]:.3g} {panel.unit} now"
+    )
     return f"{newest}, peak {peak:.3g} at {when:%H:%M} UTC"

@@ -1,8 +1,7 @@
-"""One module per page: `layout(plane, key, query)` draws it once, `register(app, plane)` keeps it up to date."""
+"""One module per page: `layout(asked)` draws it once, `register(app, plane)` keeps it up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -11,11 +10,10 @@ from dash.development.base_component import Component
 
 from controlplane.errors import NotFoundError
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import explain
 from dashboards.components.parts import page_head, quiet
 from dashboards.pages import comparisons, finding, findings, flow, incidents, message, overview, policies, quarantine
-
-Layout = Callable[[Plane, str, Mapping[str, str]], Component]
 
 PAGES: tuple[tuple[str, Any], ...] = (
     ("/", overview),
@@ -42,7 +40,7 @@ def find(plane: Plane, path: str, search: str) -> Component:
     query = {name: values[-1] for name, values in parse_qs(search.lstrip("?")).items()}
     try:
         page, key = _match(path)
-        drawn: Component = page.layout(plane, key, query)
+        drawn: Component = page.layout(Asked(plane, key, query))
     except NotFoundError as error:
         return html.Div([page_head("Not here"), quiet(str(error))])
     except Exception as error:  # noqa: BLE001 - the frame stays usable when a page cannot be drawn

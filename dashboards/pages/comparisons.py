@@ -14,8 +14,9 @@ from controlplane.api.answers import actor, commands
 from controlplane.views.findings import runs
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, refresh
-from dashboards.components.parts import card, page_head, state_column, table
+from dashboards.components.parts import aria, card, page_head, state_column, table
 from dashboards.components.text import day_time, seconds, worded
 from rules.policy.kinds import format_duration
 
@@ -41,14 +42,14 @@ RUNS = [
 ]
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw what was promised and what ran."""
-    promised = plane.registry.snapshot().comparisons
+    promised = asked.plane.registry.snapshot().comparisons
     names = list(promised)
     choice = html.Div(
         [
             dmc.Select(id="comparison-name", data=names, value=names[0] if names else None, size="sm", w=220,
-                       **{"aria-label": "Comparison"}),
+                       **aria(label="Comparison")),
             dmc.Button("Run now", id="comparison-run", size="sm", disabled=not (names and allowed(actor(), "comparison.run"))),
         ],
         className="tu-row",
@@ -59,7 +60,7 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
             live("comparisons"),
             card("Promised", table("comparisons-promised", PROMISED, [_promised(one) for one in promised.values()],
                                    empty="No comparison is promised yet."), aside=choice),
-            html.Div(id="comparison-answer", **{"aria-live": "polite"}),
+            html.Div(id="comparison-answer", **aria(live="polite")),
             card("Runs", table("comparisons-runs", RUNS, empty="Awaiting the first run.")),
         ]
     )  # fmt: skip
@@ -67,7 +68,11 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
 
 def _promised(one: Any) -> dict[str, Any]:
     spec, heal = one.spec, one.spec.heal
-    limits = f"up to {heal.max_keys} keys, {heal.max_units} units each, {heal.max_money} worth" if heal.enabled else "no, a person decides"
+    limits = (
+        f"up to {heal.max_keys} keys, {heal.max_units} units each, {heal.max_money} worth"
+        if heal.enabled
+        else "no, a person decides"
+    )
     return {
         "id": one.name, "name": one.name, "source": spec.source_side, "every": format_duration(spec.every),
         "sides": " · ".join(f"{side.system} {side.field.replace('_', ' ')}" for side in spec.sides),
@@ -101,7 +106,10 @@ def _run_now(name: str) -> str:
 def _run(one: Mapping[str, Any]) -> dict[str, Any]:
     took = (one["finished_at"] - one["started_at"]).total_seconds() if one["finished_at"] else None
     light, word = _result(one)
-    counts = {name: "—" if one[name] is None else f"{one[name]:,}" for name in ("keys", "agree", "in_flight", "drift", "indeterminate")}
+    counts = {
+        name: "—" if one[name] is None else f"{one[name]:,}"
+        for name in ("keys", "agree", "in_flight", "drift", "indeterminate")
+    }
     unread = "; ".join(f"{side}: {why}" for side, why in (one["unread"] or {}).items()) or word
     return {
         "id": one["id"], "state": worded(light, word), "comparison": one["comparison"], "at": day_time(one["started_at"]),

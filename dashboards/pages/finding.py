@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from controlplane.views.findings import FindingPage, finding
 from controlplane.views.states import OF_DELIVERY, OF_FINDING, Light
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh, signature
 from dashboards.components.parts import Node, card, chip, code, facts, page_head, state_column, table
 from dashboards.components.text import clock_time, day_time, money, pretty, worded
@@ -33,19 +34,21 @@ WRITES = [
 ]
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the page of one finding. Raises NotFoundError."""
-    page = _read(plane, key)
+    page = _read(asked.plane, asked.key)
     one = page.finding
     readings = _readings(page)
-    figure = dcc.Graph(figure=intervals(readings), config={"displayModeBar": False, "responsive": True}, className="tu-graph")
+    figure = dcc.Graph(
+        figure=intervals(readings), config={"displayModeBar": False, "responsive": True}, className="tu-graph"
+    )
     raw = html.Details([html.Summary("All evidence, as it was kept"), code(pretty(page.evidence))])
     return html.Div(
         [
             page_head(f"{one.sku} @ {one.location}", html.Div(id="finding-state", className="tu-row"),
                       back=("Findings", "/findings")),
             live("finding", every=3000),
-            dcc.Store(id="finding-id", data=key),
+            dcc.Store(id="finding-id", data=asked.key),
             dcc.Store(id="finding-seen"),
             facts(_about(page)),
             card("Why", html.P(one.explanation, className="tu-big")),
@@ -90,7 +93,9 @@ def _read_rows(page: FindingPage) -> list[dict[str, Any]]:
     position = page.evidence.get("position")
     if isinstance(position, Mapping):
         plane = {"system": "the ledger", "read": "what the plane was told", "source_at": position.get("source_at")}
-        rows.append({"id": "ledger", **plane, "on_hand": position.get("on_hand"), "available": position.get("available")})
+        rows.append(
+            {"id": "ledger", **plane, "on_hand": position.get("on_hand"), "available": position.get("available")}
+        )
     return rows
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -12,6 +11,7 @@ from dash.development.base_component import Component
 from controlplane.views.findings import Finding, findings
 from controlplane.views.states import OF_FINDING, Light
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
 from dashboards.components.parts import card, page_head, state_column, table
 from dashboards.components.text import ago, money, worded
@@ -28,7 +28,7 @@ COLUMNS = [
 ]
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(_: Asked) -> Component:
     """Draw the list of findings."""
     choice = dmc.Switch(id="findings-all", label="Also those that are closed", size="sm")
     empty = "No comparison has found a difference that is still open."

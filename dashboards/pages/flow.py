@@ -11,17 +11,20 @@ from dash.development.base_component import Component
 from controlplane.views.flows import FlowPage, flow
 from controlplane.views.states import OF_DELIVERY, Light, worst
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
 from dashboards.components.parts import card, chip, facts, page_head, state_column, table
 from dashboards.components.text import ago, clock_time, worded
 from dashboards.figures.trend import Panel, small_multiples, summary
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the frame of one flow. Raises NotFoundError."""
-    page = _read(plane, key)
+    page = _read(asked.plane, asked.key)
     spec = page.policy["spec"]
-    targets = ", ".join(f"{target['system']} as {target['entity']}" for target in spec["targets"]) or "none: feeds processes"
+    targets = (
+        ", ".join(f"{target['system']} as {target['entity']}" for target in spec["targets"]) or "none: feeds processes"
+    )
     promised = facts(
         [
             ("Source", spec["source"]),
@@ -30,7 +33,7 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
             ("Promise", spec["promise"]),
             ("Retries by", dcc.Link(spec["retry"], href=f"/policies?kind=RetryPolicy&name={spec['retry']}")),
             ("Owner", spec["owner"]),
-            ("Policy", dcc.Link("Flow/" + key, href=f"/policies?kind=Flow&name={key}")),
+            ("Policy", dcc.Link("Flow/" + asked.key, href=f"/policies?kind=Flow&name={asked.key}")),
         ]
     )
     owed = [
@@ -55,9 +58,9 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
     ]
     return html.Div(
         [
-            page_head(key, html.Div(id="flow-cells", className="tu-row"), back=("Overview", "/")),
+            page_head(asked.key, html.Div(id="flow-cells", className="tu-row"), back=("Overview", "/")),
             live("flow"),
-            dcc.Store(id="flow-name", data=key),
+            dcc.Store(id="flow-name", data=asked.key),
             promised,
             card("Throughput and latency",
                  dcc.Graph(id="flow-trend", config={"displayModeBar": False, "responsive": True}, className="tu-graph"),

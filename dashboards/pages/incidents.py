@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +14,9 @@ from controlplane.api.answers import actor, commands
 from controlplane.views.incidents import Event, incident, incidents
 from controlplane.views.states import OF_INCIDENT, Light
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, refresh
-from dashboards.components.parts import card, chip, facts, page_head, quiet, state_column, table
+from dashboards.components.parts import aria, card, chip, facts, page_head, quiet, state_column, table
 from dashboards.components.text import clock_time, day_time, money
 from dashboards.pages.overview import incident_row
 
@@ -33,10 +33,10 @@ COLUMNS = [
 ]
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the list, and the incident that the address names."""
-    chosen = query.get("incident")
-    shown = _panel(plane, chosen) if chosen else [quiet("Choose an incident to see its life.")]
+    chosen = asked.query.get("incident")
+    shown = _panel(asked.plane, chosen) if chosen else [quiet("Choose an incident to see its life.")]
     return html.Div(
         [
             page_head("Incidents"),
@@ -60,7 +60,7 @@ def _panel(plane: Plane, incident_id: str) -> list[Component]:
         card(
             one.title, html.P(one.cause, className="tu-big"), facts(about), _life(events),
             dmc.Button("I look after it", id="incident-acknowledge", disabled=not may, size="sm"),
-            html.Div(id="incident-answer", **{"aria-live": "polite"}), dcc.Store(id="incident-id", data=one.id),
+            html.Div(id="incident-answer", **aria(live="polite")), dcc.Store(id="incident-id", data=one.id),
             aside=chip(OF_INCIDENT[one.state], one.state),
         )
     ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -12,6 +11,7 @@ from dash.development.base_component import Component
 from controlplane.views.messages import MessageLife, Step, message_life
 from controlplane.views.states import OF_DELIVERY, Light, worst
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import live, refresh, signature
 from dashboards.components.parts import Node, card, chip, code, facts, page_head, quiet
 from dashboards.components.text import clock_time, day_time, pretty, seconds
@@ -22,12 +22,18 @@ OF_OUTCOME = {
     "delivered": Light.OK, "already_delivered": Light.OK, "absent": Light.INFO, "stale": Light.WARN,
     "throttled": Light.WARN, "unavailable": Light.WARN, "unknown": Light.WARN, "rejected": Light.BREACH,
 }  # fmt: skip
-OF_KIND = {"arrived": Light.INFO, "accepted": Light.INFO, "caused": Light.INFO, "owed": Light.INFO, "held": Light.BREACH}
+OF_KIND = {
+    "arrived": Light.INFO,
+    "accepted": Light.INFO,
+    "caused": Light.INFO,
+    "owed": Light.INFO,
+    "held": Light.BREACH,
+}
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the page of one message. Raises NotFoundError."""
-    life = _read(plane, key)
+    life = _read(asked.plane, asked.key)
     one = life.message
     said = [
         ("Type", f"{one['type']} v{one['schema_version']}"),
@@ -43,7 +49,7 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
         [
             page_head(one["subject"], html.Div(id="message-state", className="tu-row"), back=("Overview", "/")),
             live("message", every=3000),
-            dcc.Store(id="message-id", data=key),
+            dcc.Store(id="message-id", data=asked.key),
             dcc.Store(id="message-seen"),
             facts([*said, *_relations(life)]),
             html.Div(
@@ -77,7 +83,9 @@ def _raw(life: MessageLife) -> Component:
         return quiet("Made by the plane itself: nothing came in for it.")
     said = f"{life.intake['channel']} of {life.intake['system']} · {life.intake['topic']}"
     hidden = quiet("Personal and secret fields are masked here; what was stored is verbatim.")
-    return html.Div([facts([("Came by", said), ("Event key", life.intake["event_key"])]), code(life.intake["body"]), hidden])
+    return html.Div(
+        [facts([("Came by", said), ("Event key", life.intake["event_key"])]), code(life.intake["body"]), hidden]
+    )
 
 
 def _sent(life: MessageLife) -> Component:
@@ -96,7 +104,9 @@ def _answers(life: MessageLife) -> Component:
         return quiet("No attempt has brought an answer that was kept.")
     return html.Div(
         [
-            html.Div([html.B(f"Attempt {one['number']} at {one['system']}: {one['outcome']}"), code(pretty(one["evidence"]))])
+            html.Div(
+                [html.B(f"Attempt {one['number']} at {one['system']}: {one['outcome']}"), code(pretty(one["evidence"]))]
+            )
             for one in found
         ],
         className="tu-stack",
@@ -129,13 +139,17 @@ def timeline(steps: list[Step]) -> Component:
     shown = steps if len(steps) <= SHOWN else steps[: SHOWN // 2] + steps[-SHOWN // 2 :]
     items = [_item(step) for step in shown]
     if len(steps) > SHOWN:
-        left_out = html.Li([html.Span(), html.Span(className="tu-dot"), html.Small(f"{len(steps) - SHOWN} steps left out")])
+        left_out = html.Li(
+            [html.Span(), html.Span(className="tu-dot"), html.Small(f"{len(steps) - SHOWN} steps left out")]
+        )
         items.insert(SHOWN // 2, left_out)
     return html.Ol(items, className="tu-life")
 
 
 def _item(step: Step) -> Component:
-    light = OF_OUTCOME.get(step.state) if step.kind == "attempt" else OF_KIND.get(step.kind, OF_DELIVERY.get(step.state))
+    light = (
+        OF_OUTCOME.get(step.state) if step.kind == "attempt" else OF_KIND.get(step.kind, OF_DELIVERY.get(step.state))
+    )
     took = f" · took {seconds(step.took)}" if step.took is not None else ""
     title: Component = html.B(step.title)
     if step.link:

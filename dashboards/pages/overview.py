@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from controlplane.views.incidents import Incident
 from controlplane.views.overview import Level, Overview, Tile, overview
 from controlplane.views.states import OF_INCIDENT, Promises
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
 from dashboards.components.parts import card, chip_class, state_column, table
 from dashboards.components.spark import spark
@@ -36,10 +37,10 @@ FRESH = timedelta(seconds=1)
 """Everybody who looks within so long sees the same state, read once."""
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the fixed frame; the first refresh fills it."""
-    systems = list(plane.registry.snapshot().systems)
-    window = query.get("minutes", "60")
+    systems = list(asked.plane.registry.snapshot().systems)
+    window = asked.query.get("minutes", "60")
     return html.Div(
         [
             html.H1("Overview", className="tu-hidden"),

@@ -17,8 +17,9 @@ from controlplane.errors import BadInputError
 from controlplane.views.policies import catalogue, change_request, change_requests, policy
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, refresh
-from dashboards.components.parts import card, chip, code, facts, page_head, quiet, state_column, table
+from dashboards.components.parts import aria, card, chip, code, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, day_time, worded
 
 OF_REQUEST = {
@@ -39,13 +40,18 @@ REQUESTS = [
     {"field": "author", "headerName": "By", "minWidth": 90},
     {"field": "age", "headerName": "Asked", "minWidth": 100},
 ]
+STRONG = {"approve": "filled", "apply": "filled"}
 DEEDS = ("submit", "approve", "reject", "apply")
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the catalogue, and the policy that the address names."""
-    kind, name = query.get("kind"), query.get("name")
-    shown = _panel(plane, kind, name) if kind and name else [quiet("Choose a policy to see its document and history.")]
+    kind, name = asked.query.get("kind"), asked.query.get("name")
+    shown = (
+        _panel(asked.plane, kind, name)
+        if kind and name
+        else [quiet("Choose a policy to see its document and history.")]
+    )
     return html.Div(
         [
             page_head("Policies"),
@@ -54,7 +60,7 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
                  aside=dmc.Switch(id="requests-all", label="Also those that are decided", size="sm")),
             html.Div(id="request-one"),
             html.Div(
-                [card("In force", table("policies-grid", CATALOGUE, _entries(plane), height=520)), html.Div(shown, id="policy-one")],
+                [card("In force", table("policies-grid", CATALOGUE, _entries(asked.plane), height=520)), html.Div(shown, id="policy-one")],
                 className="tu-split",
             ),
         ]
@@ -69,7 +75,10 @@ def _entries(plane: Plane) -> list[dict[str, Any]]:
 def _panel(plane: Plane, kind: str, name: str) -> list[Component]:
     with plane.store.read() as conn:
         page = policy(conn, kind, name)
-    history = [f"r{row['revision']} · {day_time(row['valid_from'])} · {row['author']} · {row['origin']}" for row in page.history]
+    history = [
+        f"r{row['revision']} · {day_time(row['valid_from'])} · {row['author']} · {row['origin']}"
+        for row in page.history
+    ]
     may = allowed(actor(), "policy.propose")
     return [
         card(
@@ -77,12 +86,12 @@ def _panel(plane: Plane, kind: str, name: str) -> list[Component]:
             dmc.Textarea(id="policy-document", label="Document", value=as_yaml(page.policy["document"]), autosize=True,
                          minRows=8, maxRows=26, readOnly=not may, classNames={"input": "tu-code"}),
             html.Div(
-                [dmc.TextInput(id="policy-title", placeholder="What changes, in a line", size="sm", w=260, **{"aria-label": "Title"}),
-                 dmc.TextInput(id="policy-reason", placeholder="Why", size="sm", w=260, **{"aria-label": "Reason"}),
+                [dmc.TextInput(id="policy-title", placeholder="What changes, in a line", size="sm", w=260, **aria(label="Title")),
+                 dmc.TextInput(id="policy-reason", placeholder="Why", size="sm", w=260, **aria(label="Reason")),
                  dmc.Button("Propose and ask for review", id="policy-propose", size="sm", disabled=not may)],
                 className="tu-row", style={"margin": "12px 0"},
             ),
-            html.Div(id="policy-answer", **{"aria-live": "polite"}),
+            html.Div(id="policy-answer", **aria(live="polite")),
             html.Details([html.Summary(f"{len(history)} revisions"), code("\n".join(history))], open=len(history) > 1),
             dcc.Store(id="policy-named", data=[kind, name]),
             aside=chip(Light.INFO, f"revision {page.policy['revision']}"),
@@ -111,9 +120,9 @@ def _request_panel(plane: Plane, request_id: str) -> list[Component]:
     return [
         card(
             one["title"], about, code(difference(one["in_force"], one["document"])),
-            html.Div([dmc.TextInput(id="request-comment", placeholder="Comment", size="sm", w=260, **{"aria-label": "Comment"}),
+            html.Div([dmc.TextInput(id="request-comment", placeholder="Comment", size="sm", w=260, **aria(label="Comment")),
                       *_deeds(one)], className="tu-row", style={"margin": "12px 0"}),
-            html.Div(id="request-answer", **{"aria-live": "polite"}),
+            html.Div(id="request-answer", **aria(live="polite")),
             dcc.Store(id="request-id", data=request_id),
             aside=chip(OF_REQUEST[one["state"]], one["state"].replace("_", " ")),
         )
@@ -130,9 +139,9 @@ def _deeds(one: Mapping[str, Any]) -> list[Component]:
         "reject": state == "in_review" and allowed(who, "policy.approve") and not own,
         "apply": state == "approved" and allowed(who, "policy.apply"),
     }
-    look = {"approve": {}, "apply": {}}
     return [
-        dmc.Button(deed.capitalize(), id=f"request-{deed}", size="sm", disabled=not may[deed], variant="filled" if deed in look else "default")
+        dmc.Button(deed.capitalize(), id=f"request-{deed}", size="sm", disabled=not may[deed],
+                   variant=STRONG.get(deed, "default"))
         for deed in DEEDS
     ]  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -16,8 +15,9 @@ from controlplane.errors import BadInputError
 from controlplane.views.quarantine import OPEN, Held, case, held
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
+from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, refresh
-from dashboards.components.parts import card, facts, page_head, quiet, state_column, table
+from dashboards.components.parts import aria, card, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, day_time, pretty, worded
 
 OF_CASE = {"waiting": Light.BREACH, "corrected": Light.WARN, "replayed": Light.OK, "dropped": Light.UNKNOWN}
@@ -32,9 +32,9 @@ COLUMNS = [
 ]
 
 
-def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
+def layout(asked: Asked) -> Component:
     """Draw the list, and the case that the address names."""
-    chosen = query.get("case")
+    chosen = asked.query.get("case")
     choice = dmc.Switch(id="quarantine-all", label="Also those that are closed", size="sm")
     grid = table("quarantine-grid", COLUMNS, empty="Nothing waits for a person.")
     return html.Div(
@@ -42,7 +42,10 @@ def layout(plane: Plane, key: str, query: Mapping[str, str]) -> Component:
             page_head("Quarantine"),
             live("quarantine"),
             card("What waits for a person", grid, aside=choice),
-            html.Div(_panel(plane, chosen) if chosen else [quiet("Choose a case to see its record.")], id="quarantine-case"),
+            html.Div(
+                _panel(asked.plane, chosen) if chosen else [quiet("Choose a case to see its record.")],
+                id="quarantine-case",
+            ),
         ]
     )
 
@@ -66,7 +69,7 @@ def _panel(plane: Plane, case_id: str) -> list[Component]:
             one["subject"], html.P(one["reason"], className="tu-big"),
             html.P(["What helps: ", one["remedy"]], className="tu-said"), about, editor,
             _buttons(who) if opened else quiet(f"Closed by {one['closed_by']}, {day_time(one['closed_at'])}."),
-            html.Div(id="case-answer", **{"aria-live": "polite"}),
+            html.Div(id="case-answer", **aria(live="polite")),
             html.Div(case_id, id="case-id", hidden=True),
         )
     ]  # fmt: skip
@@ -74,14 +77,15 @@ def _panel(plane: Plane, case_id: str) -> list[Component]:
 
 def _buttons(who: Actor) -> Component:
     def button(name: str, title: str, right: str, **look: Any) -> Component:
-        return dmc.Button(title, id=f"case-{name}", disabled=not allowed(who, right), size="sm", **look)
+        found: Component = dmc.Button(title, id=f"case-{name}", disabled=not allowed(who, right), size="sm", **look)
+        return found
 
     return html.Div(
         [
             button("correct", "Save the correction", "quarantine.correct", variant="default"),
             button("preview", "What would a replay do?", "quarantine.replay", variant="default"),
             button("replay", "Replay", "quarantine.replay"),
-            dmc.TextInput(id="case-reason", placeholder="Reason for dropping it", size="sm", **{"aria-label": "Reason"}),
+            dmc.TextInput(id="case-reason", placeholder="Reason for dropping it", size="sm", **aria(label="Reason")),
             button("drop", "Drop", "quarantine.drop", variant="outline", color="red"),
         ],
         className="tu-row",
