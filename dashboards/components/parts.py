@@ -83,7 +83,7 @@ def table(
 ) -> Component:
     """Return a grid; feed it through `rowData`. Rows need an `id`. Without a height it grows with its rows."""
     options: dict[str, Any] = {
-        "overlayNoRowsTemplate": f"<span class='tu-quiet'>{empty}</span>",
+        "localeText": {"noRowsToShow": empty},
         "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
         "suppressCellFocus": False,
         "tooltipShowDelay": 300,
@@ -97,10 +97,9 @@ def table(
         options["domLayout"] = "autoHeight"
     grid: Component = dag.AgGrid(
         id=grid_id,
-        columnDefs=list(columns),
+        columnDefs=[{"flex": 1, **column} for column in columns],
         rowData=list(rows),
         defaultColDef={"resizable": True, "sortable": True, "suppressMovable": True, "minWidth": 90},
-        columnSize="responsiveSizeToFit",
         getRowId="params.data.id",
         dashGridOptions=options,
         dangerously_allow_code=False,

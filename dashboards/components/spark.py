@@ -11,6 +11,8 @@ BLUE = "#2b8cc4"
 
 def spark(values: Sequence[float | None]) -> str:
     """Return a data address of a line through the values; unknown stretches stay empty."""
+    if not values:
+        return _address("")
     known = [value for value in values if value is not None]
     if not known:
         return _address(f'<path d="M0 {HEIGHT / 2}H{WIDTH}" stroke="#8a929e" stroke-dasharray="2 4" fill="none"/>')

@@ -12,7 +12,9 @@ from controlplane.views.matrix import span
 from controlplane.views.overview import amount, share
 from controlplane.views.states import Light
 
-__all__ = ["ago", "amount", "clock_time", "day_time", "icon", "pretty", "seconds", "share", "span", "worded"]
+__all__ = [
+    "ago", "amount", "clock_time", "counted", "day_time", "icon", "money", "pretty", "seconds", "share", "span", "worded",
+]  # fmt: skip
 
 ICONS = {Light.OK: "✓", Light.WARN: "▲", Light.BREACH: "✕", Light.UNKNOWN: "?", Light.INFO: "•"}
 
@@ -47,6 +49,11 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "—"
     return f"{value:.2g} s" if value < 10 else span(timedelta(seconds=value))
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number of things: `1 flow`, `3 flows`, `2 deliveries`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def money(value: Decimal | None, currency: str | None) -> str:

@@ -32,7 +32,7 @@ class Mark:
 
 
 def small_multiples(
-    times: Sequence[datetime], panels: Sequence[Panel], marks: Sequence[Mark] = (), height: int = 96
+    times: Sequence[datetime], panels: Sequence[Panel], marks: Sequence[Mark] = (), height: int = 88
 ) -> Figure:
     """Return the panels one above the other, all on the axis `times`, with incidents across all of them."""
     data: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ def _axis(number: int) -> str:
 def _yaxis(domain: tuple[float, float]) -> dict[str, Any]:
     return {
         "domain": domain, "rangemode": "tozero", "nticks": 3, "zeroline": False, "fixedrange": True, "anchor": "x",
-        "tickformat": "~s", "automargin": False,
+        "tickformat": ",~g", "automargin": False,
     }  # fmt: skip
 
 

@@ -92,9 +92,9 @@ def _read_rows(page: FindingPage) -> list[dict[str, Any]]:
     rows = [_read_row(system, row) for system, row in _rows_read(page)]
     position = page.evidence.get("position")
     if isinstance(position, Mapping):
-        plane = {"system": "the ledger", "read": "what the plane was told", "source_at": position.get("source_at")}
+        plane = {"system": "the ledger", "read": "what the plane was told", "source_at": _time(position.get("source_at"))}
         rows.append(
-            {"id": "ledger", **plane, "on_hand": position.get("on_hand"), "available": position.get("available")}
+            {"id": "ledger", **plane, "on_hand": _count(position, "on_hand"), "available": _count(position, "available")}
         )
     return rows
 
@@ -102,9 +102,13 @@ def _read_rows(page: FindingPage) -> list[dict[str, Any]]:
 def _read_row(system: str, row: Mapping[str, Any]) -> dict[str, Any]:
     read = f"{_time(row.get('read_from'))} and {_time(row.get('read_to'))} UTC"
     return {
-        "id": system, "system": system, "on_hand": row.get("on_hand"), "available": row.get("available"),
-        "read": read, "source_at": row.get("source_at") or "not told",
+        "id": system, "system": system, "on_hand": _count(row, "on_hand"), "available": _count(row, "available"),
+        "read": read, "source_at": _time(row["source_at"]) if row.get("source_at") else "not told",
     }  # fmt: skip
+
+
+def _count(row: Mapping[str, Any], name: str) -> str:
+    return "—" if row.get(name) is None else f"{row[name]:,}"
 
 
 def _time(text: Any) -> str:

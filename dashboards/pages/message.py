@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
+from controlplane.views.matrix import OWED
 from controlplane.views.messages import MessageLife, Step, message_life
 from controlplane.views.states import OF_DELIVERY, Light, worst
 from controlplane.wiring import Plane
@@ -120,18 +122,32 @@ def register(app: Dash, plane: Plane) -> None:
     @refresh(app, "message", outputs, Input("message-id", "data"), State("message-seen", "data"))
     def update(message_id: str, seen: str | None) -> list[Any]:
         life = _read(plane, message_id)
-        mark = signature(life.steps)
+        late = [one["id"] for one in life.deliveries if _late(one, plane.clock.now())]
+        mark = signature((life.steps, late))
         if mark == seen:
             return [no_update, no_update, no_update]
-        return [_states(life), timeline(life.steps), mark]
+        return [_states(life, plane.clock.now()), timeline(life.steps), mark]
 
 
-def _states(life: MessageLife) -> list[Component]:
-    lights = [OF_DELIVERY[one["state"]] for one in life.deliveries]
+def _late(one: Mapping[str, Any], now: datetime) -> bool:
+    return one["state"] in OWED and one["promise_at"] < now
+
+
+def _light(one: Mapping[str, Any], now: datetime) -> Light:
+    return Light.BREACH if _late(one, now) else OF_DELIVERY[one["state"]]
+
+
+def _states(life: MessageLife, now: datetime) -> list[Component]:
+    lights = [_light(one, now) for one in life.deliveries]
     if not lights:
         return [chip(Light.INFO, life.message["state"])]
-    done = chip(worst(lights), f"{sum(light is Light.OK for light in lights)} of {len(lights)} targets have it")
-    return [done, *(chip(OF_DELIVERY[one["state"]], f"{one['target']}: {one['state']}") for one in life.deliveries[:6])]
+    have = sum(light is Light.OK for light in lights)
+    overall = Light.INFO if worst(lights) is Light.OK and have < len(lights) else worst(lights)
+    each = (
+        chip(light, f"{one['target']}: {one['state']}{', late' if _late(one, now) else ''}")
+        for one, light in zip(life.deliveries[:6], lights, strict=False)
+    )
+    return [chip(overall, f"{have} of {len(lights)} targets have it"), *each]
 
 
 def timeline(steps: list[Step]) -> Component:

@@ -19,7 +19,7 @@ from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
 from dashboards.components.parts import card, chip_class, state_column, table
 from dashboards.components.spark import spark
-from dashboards.components.text import ago, clock_time, money, share, span, worded
+from dashboards.components.text import ago, clock_time, counted, money, share, span, worded
 from dashboards.figures.trend import Mark, Panel, small_multiples, summary
 
 TITLES = {
@@ -86,13 +86,13 @@ def _trend_card(window: str) -> Component:
 
 def _side() -> Component:
     columns = [
-        state_column("title", "Incident", flex=2, minWidth=180, tooltipField="cause"),
-        {"field": "owner", "headerName": "Owner", "minWidth": 110},
-        {"field": "money", "headerName": "At risk", "minWidth": 100, "type": "rightAligned"},
-        {"field": "age", "headerName": "Since", "minWidth": 80},
+        state_column("title", "Incident", flex=5, minWidth=190, tooltipField="cause"),
+        {"field": "owner", "headerName": "Owner", "flex": 3, "minWidth": 126},
+        {"field": "money", "headerName": "At risk", "flex": 2, "minWidth": 104, "type": "rightAligned"},
+        {"field": "age", "headerName": "Since", "flex": 2, "minWidth": 104},
     ]
     levels = [
-        state_column("name", "Promise", flex=2, minWidth=160, tooltipField="why"),
+        state_column("name", "Promise", flex=5, minWidth=220, tooltipField="why"),
         {"field": "attained", "headerName": "Kept", "minWidth": 80, "type": "rightAligned"},
         {"field": "burn", "headerName": "Burn", "minWidth": 70, "type": "rightAligned"},
         {"field": "coverage", "headerName": "Seen", "minWidth": 76, "type": "rightAligned"},
@@ -112,10 +112,10 @@ def _side() -> Component:
 def matrix_columns(systems: Sequence[str]) -> list[dict[str, Any]]:
     """Return the columns of the matrix: the flow, what it owes, and one per system."""
     return [
-        {"field": "flow", "headerName": "Flow", "pinned": "left", "minWidth": 130, "width": 150},
+        {"field": "flow", "headerName": "Flow", "pinned": "left", "flex": None, "width": 130},
         *(state_column(f"at_{name}", name, minWidth=130, tooltipField=f"why_{name}") for name in systems),
-        {"field": "owed", "headerName": "Owed", "type": "rightAligned", "minWidth": 80, "width": 90},
-        {"field": "promise", "headerName": "Promise", "minWidth": 90, "width": 100},
+        {"field": "owed", "headerName": "Owed", "type": "rightAligned", "flex": None, "width": 80},
+        {"field": "promise", "headerName": "Promise", "flex": None, "width": 90},
         {"field": "owner", "headerName": "Owner", "minWidth": 140},
     ]
 
@@ -258,6 +258,10 @@ def _flows_said(page: Overview) -> str:
     if not page.flows:
         return "Awaiting the first policies: load a pack, and every flow shows up here."
     late = sum(row.late for row in page.flows)
-    unknown = sum(row.light == "unknown" for row in page.flows)
-    parts = [f"{len(page.flows)} flows", f"{late} deliveries past their promise", f"{unknown} flows not fully known"]
+    unknown = sum(any(cell.light == "unknown" for cell in row.cells.values()) for row in page.flows)
+    parts = [
+        counted(len(page.flows), "flow"),
+        f"{counted(late, 'delivery', 'deliveries')} past the promise",
+        f"{unknown} not fully known",
+    ]
     return f"{', '.join(parts)}. As of {clock_time(page.at)}. → marks the source; a grey hatch is unknown, never well."
