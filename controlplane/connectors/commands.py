@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from controlplane.connectors.contract import Level
+    from controlplane.connectors.contract import Level, Manifest
     from controlplane.registry import Snapshot
 
 app = typer.Typer(help="List connectors, take a snapshot of a system.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_connectors() -> None:
+def list_connectors(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the connectors that are installed: what they read, write and receive."""
+    from controlplane.plugins import load_all
+
+    found = [_described(connector.manifest) for _, connector in load_all("connectors")]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
     from rich.console import Console
     from rich.table import Table
 
-    from controlplane.plugins import load_all
-
     table = Table("connector", "reads", "writes (guarantee)", "receives", "verified against")
-    for name, connector in load_all("connectors"):
-        manifest = connector.manifest
-        reads = ", ".join(spec.entity for spec in manifest.reads)
-        writes = ", ".join(f"{spec.entity} ({spec.guarantee})" for spec in manifest.writes)
-        table.add_row(name, reads, writes, ", ".join(manifest.receives), manifest.verified_against)
+    for row in found:
+        writes = ", ".join(f"{entity} ({guarantee})" for entity, guarantee in row["writes"].items())
+        table.add_row(row["name"], ", ".join(row["reads"]), writes, ", ".join(row["receives"]), row["verified_against"])
     Console().print(table)
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "title": manifest.title,
+        "reads": [spec.entity for spec in manifest.reads],
+        "writes": {spec.entity: str(spec.guarantee) for spec in manifest.writes},
+        "receives": list(manifest.receives),
+        "secrets": list(manifest.secrets),
+        "verified_against": manifest.verified_against,
+    }
 
 
 @app.command("snapshot")
