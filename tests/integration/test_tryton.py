@@ -97,9 +97,9 @@ def test_stock_is_read_into_canonical_positions_of_each_warehouse(connector: Try
     found = {draft.subject: parse(draft.type, draft.data) for draft in drafts(connector, "stock")}
     assert len(found) == 50 * 2
     first = found["SKU-0010@WH"]
-    assert (first.on_hand, first.available, first.allocated) == (109, 109, 0)  # type: ignore[attr-defined]
-    assert found["SKU-0010@DC2"].on_hand == 10  # type: ignore[attr-defined]
-    assert found["SKU-0030@DC2"].on_hand == 0  # type: ignore[attr-defined]
+    assert (first.on_hand, first.available, first.allocated) == (109, 109, 0)
+    assert found["SKU-0010@DC2"].on_hand == 10
+    assert found["SKU-0030@DC2"].on_hand == 0
 
 
 def test_a_later_poll_reads_only_what_moved_since(connector: TrytonConnector) -> None:
@@ -113,8 +113,8 @@ def test_a_later_poll_reads_only_what_moved_since(connector: TrytonConnector) ->
 def test_items_have_their_cost_and_price(connector: TrytonConnector) -> None:
     found = {draft.subject: parse(draft.type, draft.data) for draft in drafts(connector, "items")}
     assert len(found) == 50
-    assert str(found["SKU-0010"].unit_price).startswith("15.99")  # type: ignore[attr-defined]
-    assert found["SKU-0010"].currency == "EUR"  # type: ignore[attr-defined]
+    assert str(found["SKU-0010"].unit_price).startswith("15.99")
+    assert found["SKU-0010"].currency == "EUR"
 
 
 def test_an_application_error_inside_http_200_is_a_refusal(connector: TrytonConnector) -> None:
