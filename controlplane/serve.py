@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from waitress.server import create_server
 
 from controlplane import access
@@ -96,7 +97,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.WriteLoggerFactory(file=file),

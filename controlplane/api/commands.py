@@ -24,7 +24,9 @@ class Commands:
         """Keep a corrected record beside the original one. Raises NotFoundError, ConflictError, BadInputError."""
         require(actor, "quarantine.correct")
         if not isinstance(record, dict):
-            raise BadInputError("a corrected record is a JSON object, whole, as the original is; correct its fields only")
+            raise BadInputError(
+                "a corrected record is a JSON object, whole, as the original is; correct its fields only"
+            )
         with self.plane.store.write() as conn:
             quarantine.correct(conn, self.plane.clock, case_id, record, actor.name)
 

@@ -11,7 +11,9 @@ from controlplane.access import authenticate, open_session, revoke_session
 from controlplane.api.answers import plane
 from controlplane.api.gate import clear_session, current_session, set_session
 
-login = Blueprint("login", __name__, template_folder="templates", static_folder="static", static_url_path="/login/static")
+login = Blueprint(
+    "login", __name__, template_folder="templates", static_folder="static", static_url_path="/login/static"
+)
 WRONG = "That name and password do not go together, or the account is locked for a while after too many tries."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, jsonify
 
 from controlplane.api.answers import plane
 
@@ -21,7 +21,7 @@ def readyz() -> tuple[Response, int]:
     """Say whether the plane can do its work: database, registry, ticker. 503 when it cannot, with the checks that failed."""
     from controlplane.health.readiness import ready
 
-    fine, checks = ready(plane(), current_app.extensions.get(TICKER))
+    fine, checks = ready(plane().store, plane().clock, plane().registry.snapshot())
     return jsonify(ready=fine, checks=checks), 200 if fine else 503
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, json
-from sqlalchemy.exc import OperationalError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from controlplane.connectors.contract import SignatureError

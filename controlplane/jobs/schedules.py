@@ -30,6 +30,8 @@ class Schedule:
     every: timedelta
     run: Callable[[], Any]
     """Returns what goes into the run's detail."""
+    after_loading: bool = False
+    """Makes no sense before the initial loads are done."""
 
 
 def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
@@ -39,8 +41,8 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
         yield Schedule(f"probe:{name}", pulse, partial(duties.probe, plane, name))
     for comparison in plane.registry.snapshot().comparisons.values():
         name, every = comparison.name, comparison.spec.every
-        yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"))
-        yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name))
+        yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True)
+        yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
     yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover)
