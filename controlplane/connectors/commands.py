@@ -52,7 +52,9 @@ def snapshot(
     system: Annotated[str, typer.Argument(help="Name of a System policy.")],
     entity: Annotated[str, typer.Option(help="What to read, as the connector's manifest names it.")],
     out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
-    pack: Annotated[str, typer.Option(help="Policies that have the System: a shipped pack, or a file or folder.")] = "sandbox",
+    pack: Annotated[
+        str, typer.Option(help="Policies that have the System: a shipped pack, or a file or folder.")
+    ] = "sandbox",
 ) -> None:
     """Read a system's stock and write it to a file that `trueup compare` takes."""
     from controlplane.clock import SystemClock
