@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from waitress.server import create_server
 
 from controlplane import access
@@ -69,16 +71,21 @@ def serve(stack: ExitStack, plane: Plane, ticker: Ticker) -> None:
 
 
 def seed_people(plane: Plane) -> str:
-    """Make the administrator, and the sandbox's distinct people; return what to print."""
-    settings = plane.settings
-    generated = access.ensure_admin(plane.store, plane.clock, settings.admin_password or None)
+    """Make the administrator, the sandbox's distinct people and the command line's token; return what to print."""
+    settings, store, clock = plane.settings, plane.store, plane.clock
+    generated = access.ensure_admin(store, clock, settings.admin_password or None)
+    access.ensure_cli_token(store, clock, settings.home / "cli-token")
+    people = settings.home / "people.txt"
+    made = access.seed_people(store, clock)
+    if made:
+        lines = "".join(f"{name} / {password}\n" for name, password in made.items())
+        with os.fdopen(os.open(people, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
+            file.write(lines)
+    others = f"\n  other people:  {people} (a governance change takes two)"
     if generated:
-        return f"admin / {generated}   (shown this once)"
-    return (
-        "admin / the password you chose"
-        if settings.admin_password
-        else "admin / the password printed at the first start"
-    )
+        return f"admin / {generated}   (shown this once){others}"
+    known = "the password you chose" if settings.admin_password else "the password printed at the first start"
+    return f"admin / {known}{others}"
 
 
 def configure_logging(settings: Settings) -> None:
@@ -90,7 +97,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.WriteLoggerFactory(file=file),

@@ -11,7 +11,11 @@ from zoneinfo import ZoneInfo
 from rules.model.messages import PostingLine
 from rules.policy.kinds import AccountingRuleSpec
 
-MINOR_UNITS = {"JPY": 0, "KRW": 0, "KWD": 3, "BHD": 3, "TND": 3}
+NO_DIGITS = (
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+)  # fmt: skip
+THREE_DIGITS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+MINOR_UNITS = dict.fromkeys(NO_DIGITS, 0) | dict.fromkeys(THREE_DIGITS, 3) | {"CLF": 4, "UYW": 4}
 """Digits after the point, where they are not two (ISO 4217)."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 
 def available_to_sell(available: int, unseen: int, safety: int, buffer_share: float = 0.0) -> int:
@@ -11,5 +12,6 @@ def available_to_sell(available: int, unseen: int, safety: int, buffer_share: fl
     `available`: the warehouse's own available. `unseen`: units of accepted orders that the warehouse's figure does
     not contain yet. `safety`: units kept back. `buffer_share`: further share of the rest kept back, rounded up.
     """
-    rest = available - unseen - safety
-    return max(0, rest - math.ceil(max(0, rest) * buffer_share))
+    rest = max(0, available - unseen - safety)
+    share = Decimal(str(buffer_share))  # as it is written: in binary, 7 % of 100 units is a little more than 7
+    return rest - math.ceil(rest * share)

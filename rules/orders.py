@@ -40,14 +40,15 @@ class LineProgress:
 
 
 def order_state(lines: Sequence[LineProgress], released: bool) -> OrderState:
-    """Return the state that the quantities prove; `released`: the warehouse has taken the order."""
-    ordered = sum(line.quantity for line in lines)
-    shipped = sum(line.shipped for line in lines)
-    returned = sum(line.returned for line in lines)
-    if returned and returned >= ordered:
+    """Return the state that the quantities prove; `released`: the warehouse has taken the order.
+
+    Each line has to be whole by itself: too many units of one never make up for another's. Nothing is proven of an
+    order without lines.
+    """
+    if lines and all(line.returned >= line.quantity for line in lines):
         return OrderState.RETURNED
-    if shipped >= ordered:
+    if lines and all(line.shipped >= line.quantity for line in lines):
         return OrderState.SHIPPED
-    if shipped:
+    if any(line.shipped for line in lines):
         return OrderState.PARTIALLY_SHIPPED
     return OrderState.RELEASED_TO_WAREHOUSE if released else OrderState.PENDING_VALIDATION

@@ -16,11 +16,12 @@ def delay(policy: RetryPolicySpec, attempt: int, draw: float) -> timedelta:
     Without jitter the ceiling itself is taken. Never below a twentieth of the first pause, so that a run of small
     draws does not become a storm.
     """
-    exponent = min(attempt - 1, 64)
-    ceiling = min(policy.cap, policy.first * policy.factor**exponent)
+    # in seconds: a day's worth of attempts doubles a timedelta past its largest value
+    doubled = policy.first.total_seconds() * policy.factor ** min(attempt - 1, 64)
+    ceiling = timedelta(seconds=min(policy.cap.total_seconds(), doubled))
     if not policy.jitter:
         return ceiling
-    return max(ceiling * draw, policy.first / 20)
+    return max(ceiling * draw, min(ceiling, policy.first / 20))
 
 
 def gives_up(policy: RetryPolicySpec, attempt: int, next_try: datetime, deadline: datetime) -> bool:

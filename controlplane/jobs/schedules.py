@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from controlplane import health, plugins
+from controlplane import plugins
+from controlplane.health import duties
 from controlplane.jobs import comparisons
 from controlplane.wiring import Plane
 
 ONCE = timedelta(days=36500)
 """The grid of what runs once in the life of an installation."""
+CONFIRM_EVERY = timedelta(seconds=30)
+EVALUATE_EVERY = timedelta(minutes=1)
+ESCALATE_EVERY = timedelta(seconds=30)
+RECOVER_EVERY = timedelta(seconds=30)
+PRUNE_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,32 +28,31 @@ class Schedule:
 
     name: str
     every: timedelta
-    run: Callable[[], dict[str, Any]]
+    run: Callable[[], Any]
+    """Returns what goes into the run's detail."""
+    after_loading: bool = False
+    """Makes no sense before the initial loads are done."""
 
 
 def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     """Yield all schedules of a plane, initial loads first; `pulse` is how often probes measure."""
+    yield from _reading(plane)
+    for name in plugins.registered("probes"):
+        yield Schedule(f"probe:{name}", pulse, partial(duties.probe, plane, name))
+    for comparison in plane.registry.snapshot().comparisons.values():
+        name, every = comparison.name, comparison.spec.every
+        yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True)
+        yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
+    yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
+    yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
+    yield Schedule("recover", RECOVER_EVERY, plane.sync.recover)
+    yield Schedule("prune", PRUNE_EVERY, partial(duties.prune_all, plane))
+
+
+def _reading(plane: Plane) -> Iterator[Schedule]:
     snapshot = plane.registry.snapshot()
     for flow in snapshot.flows.values():
         if flow.spec.read:
-            every = flow.spec.poll_every or ONCE
-            yield Schedule(f"poll:{flow.name}", every, lambda name=flow.name: {"taken": plane.sync.poll(name)})
+            yield Schedule(f"poll:{flow.name}", flow.spec.poll_every or ONCE, partial(plane.sync.poll, flow.name))
     for channel in sorted({rule.spec.channel for rule in snapshot.allocation_rules.values()}):
-        yield Schedule(f"channel:{channel}", ONCE, lambda c=channel: {"levels": plane.sync.healing.read_channel(c)})
-    for name in plugins.registered("probes"):
-        yield Schedule(f"probe:{name}", pulse, lambda name=name: {"observations": health.probe(plane, name)})
-    for comparison in snapshot.comparisons.values():
-        yield Schedule(
-            f"compare:{comparison.name}",
-            comparison.spec.every,
-            lambda name=comparison.name: comparisons.run(plane, name, "schedule"),
-        )
-        yield Schedule(
-            f"confirm:{comparison.name}",
-            timedelta(seconds=30),
-            lambda name=comparison.name: comparisons.confirm(plane, name),
-        )
-    yield Schedule("evaluate", timedelta(minutes=1), lambda: health.evaluate_all(plane))
-    yield Schedule("escalate", timedelta(seconds=30), lambda: health.escalate_all(plane))
-    yield Schedule("recover", timedelta(seconds=30), lambda: {"recovered": plane.sync.recover()})
-    yield Schedule("prune", timedelta(hours=1), lambda: health.prune_all(plane))
+        yield Schedule(f"channel:{channel}", ONCE, partial(plane.sync.healing.read_channel, channel))

@@ -18,6 +18,7 @@ from controlplane.store.types import EPOCH
 from controlplane.wiring import Plane
 
 log = structlog.get_logger()
+NEVER = EPOCH - ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Ticker:
         self.beat_at: datetime | None = None
         self._slots: dict[str, datetime] = {}
         self._busy: set[str] = set()
+        self._ready = False
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="job")
         self._scheduler = BackgroundScheduler(timezone="UTC")
@@ -97,13 +99,25 @@ class Ticker:
 
     def _is_due(self, schedule: Schedule) -> bool:
         now = self.plane.clock.now()
-        return schedule.name not in self._busy and runs.slot(now, schedule.every) > self._last(schedule)
+        if schedule.name in self._busy or runs.slot(now, schedule.every) <= self._last(schedule):
+            return False
+        return not schedule.after_loading or self._loaded()
+
+    def _loaded(self) -> bool:
+        """Whether the initial loads are done and processed: before that a comparison would find nothing but gaps."""
+        if not self._ready:
+            owed = any(self._last(each) == NEVER for each in schedules(self.plane, self.pulse) if each.every >= ONCE)
+            self._ready = not owed and not self._loading() and self.plane.sync.backlog() == 0
+        return self._ready
+
+    def _loading(self) -> bool:
+        return any(name.startswith(("poll:", "channel:")) for name in self._busy)
 
     def _last(self, schedule: Schedule) -> datetime:
         if schedule.name not in self._slots:
             with self.plane.store.read() as connection:
                 known = runs.last_slot(connection, schedule.name)
-            self._slots[schedule.name] = known or EPOCH
+            self._slots[schedule.name] = known or NEVER
         return self._slots[schedule.name]
 
     def _run(self, errand: Errand) -> None:
@@ -132,7 +146,7 @@ class Ticker:
 
     def _call(self, schedule: Schedule) -> tuple[dict[str, Any], str]:
         try:
-            return schedule.run(), "done"
+            return {"result": schedule.run()}, "done"
         except TrueupError as error:
             return {"error": str(error)}, "failed"
         except Exception as error:

@@ -10,7 +10,8 @@ from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import NotFoundError, PolicyError
 from controlplane.registry import revisions
-from controlplane.registry.registry import current_version
+from controlplane.registry.manifests import declared_writes
+from controlplane.registry.registry import Registry, current_version
 from controlplane.store import Store
 from rules.policy.lint import Manifests, lint
 from rules.policy.problems import Problem
@@ -27,11 +28,13 @@ def shipped_packs() -> dict[str, Path]:
 
 
 def pack_folder(name: str) -> Path:
-    """Return the folder of a shipped pack. Raises NotFoundError naming those there are."""
+    """Return the folder of a shipped pack, or the folder or file of that path. Raises NotFoundError naming the packs there are."""
     packs = shipped_packs()
-    if name not in packs:
-        raise NotFoundError(f"there is no pack '{name}'; packs there are: {', '.join(packs)}")
-    return packs[name]
+    if name in packs:
+        return packs[name]
+    if Path(name).exists():
+        return Path(name)
+    raise NotFoundError(f"there is no pack '{name}'; give a folder, or one of: {', '.join(packs)}")
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -69,15 +72,15 @@ def check(paths: Iterable[Path], manifests: Manifests | None = None) -> tuple[li
     return entries, sorted([*unreadable, *refused, *lint(entries, manifests)])
 
 
-def load_if_empty(store: Store, clock: Clock, folder: Path, manifests: Manifests | None = None) -> int:
-    """Put a pack in force as the first revisions when the registry is empty; return how many documents were loaded.
+def load_genesis(store: Store, clock: Clock, registry: Registry, pack: str | Path) -> int:
+    """Put a pack (a shipped one's name, or a folder or file) in force when the registry is empty; return how many documents.
 
-    Raises PolicyError with every problem, a line each.
+    Raises NotFoundError for an unknown name, PolicyError with every problem, a line each.
     """
-    with store.read() as conn:
-        if current_version(conn):
-            return 0
-    entries, problems = check([folder], manifests)
+    if registry.snapshot().version:
+        return 0
+    folder = pack if isinstance(pack, Path) else pack_folder(pack)
+    entries, problems = check([folder], declared_writes())
     if problems:
         raise PolicyError("\n".join(map(str, problems)))
     return install(store, clock, entries, folder.name)

@@ -129,16 +129,24 @@ class Registry:
             return self.snapshot_in(conn)
 
     def snapshot_in(self, conn: Connection) -> Snapshot:
-        """Return what governs as the caller's transaction sees it."""
+        """Return what governs as the caller's transaction sees it; call it before that transaction changes the registry."""
         version = current_version(conn)
-        with self._lock:
-            if self._cached.version == version:
-                return self._cached
-        fresh = _build(version, revisions.in_force(conn))
+        while True:
+            with self._lock:
+                if self._cached.version == version:
+                    return self._cached
+            rows, began = revisions.in_force(conn), version
+            version = current_version(conn)
+            if (
+                version == began
+            ):  # otherwise a change was committed between the two queries, where the database lets that be seen
+                return self._remember(_build(version, rows))
+
+    def _remember(self, fresh: Snapshot) -> Snapshot:
         with self._lock:
             if fresh.version > self._cached.version:
                 self._cached = fresh
-        return fresh
+            return fresh
 
     def snapshot_at(self, instant: datetime) -> Snapshot:
         """Return what governed at an instant; its version is that of the registry then."""

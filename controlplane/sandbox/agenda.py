@@ -21,6 +21,10 @@ class Counters:
         self._shelf.put("numbers", self._row)
         return value
 
+    def last(self, name: str) -> int:
+        """The number last given out, 0 when none was."""
+        return self._row.values.get(name, 0)
+
 
 class Agenda:
     """The queue of everything that will happen by itself."""

@@ -51,7 +51,7 @@ class Retailer(Part):
     """The goods and where they lie."""
 
     skus: Annotated[int, Field(ge=1, le=9999)] = 40
-    stores: list[str] = ["ST1", "ST2"]
+    stores: list[Annotated[str, Field(pattern=r"^[A-Z0-9]+$")]] = ["ST1", "ST2"]
     stock: Span = (40, 120)
     store_stock: Span = (20, 60)
     safety: Annotated[int, Field(ge=0)] = 2
@@ -217,7 +217,7 @@ def live_default() -> Scenario:
                 drop_every=timedelta(seconds=30),
                 unmapped=[Unmapped(at=timedelta(seconds=40), plu="999999")],
             ),
-            receipts=Receipts(per_hour=40, quantity=(10, 40)),
+            receipts=Receipts(per_hour=60, quantity=(10, 40)),
             returns=Returns(share=0.05, after=(timedelta(minutes=2), timedelta(minutes=10))),
             hands=Hands(every=timedelta(minutes=4), first=timedelta(seconds=90)),
         )

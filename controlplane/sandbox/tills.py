@@ -1,6 +1,7 @@
 """The stores' tills: sales lower the store's stock at once; the rows are dropped as a CSV file every few minutes."""
 
 from decimal import Decimal
+from pathlib import Path
 
 from controlplane.sandbox.catalogue import Item
 from controlplane.sandbox.clock import iso_s
@@ -17,6 +18,7 @@ class Tills:
         self.world = world
         self.folder = world.home / "tills"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._recover()
 
     def sell(self, store: str, goods: list[tuple[Item, int]], plu: str | None = None) -> None:
         """One receipt of (article, pieces); what the shelf does not hold is not sold. `plu` overrides the label's."""
@@ -52,22 +54,36 @@ class Tills:
         self.world.move_physical(self.world.level(item.sku, row.store), -row.quantity, "till_sale", ref)
 
     def drop(self, event: Event) -> None:
-        """Write what a store sold since the last drop into the folder, under its final name only when complete."""
+        """Put what a store sold since the last drop into the folder: complete, and exactly once even over a kill."""
         store = event.data["store"]
         rows = [row for row in self.world.till_lines if row.store == store]
-        if rows:
-            number = self.world.counters.next("drop " + store)
-            stamp = self.world.clock.now().strftime("%Y%m%dT%H%M%S")
-            final = self.folder / f"sales_{store}_{stamp}_{number:04d}.csv"
-            part = final.with_suffix(".part")
-            part.write_text("\n".join([HEADER, *map(_csv_row, rows)]) + "\n", encoding="utf-8")
-            part.rename(final)
+        part = self._write_aside(store, rows) if rows else None
         for row in rows:
             self.world.till_lines.drop(f"{row.store}/{row.receipt}/{row.line}")
         if self.world.trading():
             due = self.world.clock.now() + self.world.scenario.actors.stores.drop_every
             ends = self.world.trading_ends
             self.world.agenda.add(min(due, ends) if ends else due, "till_drop", store=store)
+        if part:
+            # the rows are committed as dropped before the file gets its name; `_recover` settles what a kill leaves
+            self.world.store.commit()
+            part.rename(part.with_suffix(".csv"))
+
+    def _write_aside(self, store: str, rows: list[TillLine]) -> Path:
+        number = self.world.counters.next("drop " + store)
+        stamp = self.world.clock.now().strftime("%Y%m%dT%H%M%S")
+        part = self.folder / f"sales_{store}_{stamp}_{number:04d}.part"
+        part.write_text("\n".join([HEADER, *map(_csv_row, rows)]) + "\n", encoding="utf-8")
+        return part
+
+    def _recover(self) -> None:
+        """A part whose drop was committed gets its name; any other is written anew with the next drop."""
+        for part in self.folder.glob("sales_*.part"):
+            _, store, _, number = part.stem.split("_")
+            if int(number) <= self.world.counters.last("drop " + store):
+                part.rename(part.with_suffix(".csv"))
+            else:
+                part.unlink()
 
 
 def _csv_row(row: TillLine) -> str:

@@ -30,6 +30,8 @@ class Store:
         with self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
+            else:  # PostgreSQL's default gives every statement a view of its own
+                connection.execution_options(isolation_level="REPEATABLE READ")
             try:
                 yield connection
             finally:

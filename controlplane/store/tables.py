@@ -136,6 +136,7 @@ change_vote = Table(
     Column("hash", String(64), nullable=False, doc="what was approved; a vote on another hash counts for nothing"),
     Column("comment", Text, nullable=False, default=""),
     Column("at", Instant, nullable=False),
+    Column("voided_at", Instant, doc="the request was edited after the vote, which counts for nothing since"),
 )
 
 # --- connectors: how the outside stands ---------------------------------------------------------------------------
@@ -453,6 +454,7 @@ comparison_run = Table(
     Column("keys", Integer),
     Column("agree", Integer),
     Column("in_flight", Integer),
+    Column("suspected", Integer, doc="keys whose difference a second reading has not confirmed yet"),
     Column("drift", Integer),
     Column("indeterminate", Integer),
     Column("unread", Json, doc="sides that could not be read, with the reason"),

@@ -40,7 +40,9 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
 def policy(conn: Connection, kind: str, name: str, revision: int | None = None) -> PolicyPage:
     """Read one policy. Three queries. Raises NotFoundError naming the revisions there are."""
     chosen = revisions.get(conn, kind, name, revision)
-    past: list[Mapping[str, Any]] = [{key: row[key] for key in row if key != "document"} for row in revisions.history(conn, kind, name)]
+    past: list[Mapping[str, Any]] = [
+        {key: row[key] for key in row if key != "document"} for row in revisions.history(conn, kind, name)
+    ]
     c = t.change_request.c
     mine = select(t.change_request).where(c.kind == kind, c.name == name).order_by(c.id.desc()).limit(LIMIT)
     return PolicyPage(chosen, past, [dict(row) for row in conn.execute(mine).mappings()])

@@ -69,9 +69,9 @@ def _dangling(entry: Entry, names: Names) -> Iterator[Problem]:
             yield _problem(entry, reference.path, rule, nearest(reference.name, known, f"{reference.kind} documents"))
         elif reference.roles and isinstance(found.document, k.System):
             role = found.document.spec.role
+            wanted = " or ".join(sorted(reference.roles))
             if role not in reference.roles:
-                wanted = " or ".join(sorted(reference.roles))
-                rule = f"the System '{reference.name}' is a {role}, and a {wanted} is wanted here"
+                rule = f"the System '{reference.name}' has the role {role}, and {wanted} is wanted here"
                 yield _problem(entry, reference.path, rule, f"name a System whose role is {wanted}")
 
 

@@ -119,11 +119,12 @@ class Counter:
         return found
 
     def _shipment_behind(self, order: ShopOrder, row: Fulfilment) -> Shipment | None:
-        """The shipment this fulfilment speaks of: by tracking number, else the first untold one with these goods."""
+        """The shipment this fulfilment speaks of: the one its tracking names, else the first untold one alike."""
         mine = self.world.shipments_of(order.name)
         goods = {key.partition("@")[0]: n for key, n in self._by_sku(order, row).items()}
-        named = [s for s in mine if s.tracking == row.tracking_number]
-        alike = [s for s in mine if not s.fulfilled and s.lines == goods and not row.tracking_number]
+        told = f"{row.tracking_number or ''} {row.tracking_url or ''}"
+        named = [s for s in mine if s.tracking in told or s.id in told]
+        alike = [s for s in mine if not s.fulfilled and s.lines == goods]
         found = next(iter(named or alike), None)
         if found:
             found.fulfilled = True

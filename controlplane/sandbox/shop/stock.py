@@ -104,8 +104,10 @@ class SetQuantities:
 
     def _set_one(self, level: Level, name: str, quantity: int, ref: str) -> list[dict[str, Any]]:
         delta = quantity - _current(level, name)
+        if delta == 0:
+            return []
         self.counter.set_available(level, level.shop_available + delta, "inventorySetQuantities", ref)
-        return [{"name": each, "delta": delta, "sku": level.sku} for each in ("available", "on_hand")] if delta else []
+        return [{"name": each, "delta": delta, "sku": level.sku} for each in ("available", "on_hand")]
 
     def _line_problems(self, given: dict[str, Any]) -> list[Problem]:
         problems: list[Problem] = []

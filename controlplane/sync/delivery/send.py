@@ -8,7 +8,7 @@ from datetime import datetime
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Write
-from controlplane.errors import ConnectorError, ThrottledError, TrueupError
+from controlplane.errors import ConnectorError, RejectedError, ThrottledError, TrueupError
 from controlplane.sync.delivery.claim import Claimed
 from rules.outcomes import Outcome, Result
 
@@ -39,6 +39,8 @@ def send(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
         outcome = connector.read_back(request) if claimed.read_back else connector.write(request)
     except ThrottledError as error:
         outcome, late_effect = Outcome(Result.THROTTLED, str(error), retry_after=error.retry_after), 0.0
+    except RejectedError as error:
+        outcome, late_effect = Outcome(Result.REJECTED, str(error)), 0.0
     except ConnectorError as error:
         outcome, late_effect = Outcome(Result.UNAVAILABLE, str(error)), 0.0
     except TrueupError as error:
@@ -66,6 +68,8 @@ def _with_base(connector: Connector, claimed: Claimed) -> tuple[Claimed, datetim
     key = (str(claimed.payload["sku"]), str(claimed.payload["location"]))
     levels = [level for page in connector.snapshot("levels", [key]) for level in page]
     if not levels:
-        return claimed, None
+        raise RejectedError(
+            f"{claimed.target} does not list {claimed.subject}; add the item there, or take it out of the flow, and replay"
+        )
     payload = {**claimed.payload, "expected": levels[0].available}
     return replace(claimed, payload=payload), levels[0].source_at

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
@@ -16,6 +16,7 @@ from controlplane.connectors.contract import Draft, Inbound
 from controlplane.errors import ConnectorError, NotFoundError
 from controlplane.registry import Registry
 from controlplane.store import Store
+from controlplane.store import tables as t
 from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import systems
 from controlplane.sync.engines.healing import Healing
@@ -101,6 +102,13 @@ class Sync:
                 return moved
             moved += step
         return moved
+
+    def backlog(self) -> int:
+        """Return how many records and messages are taken in and not processed yet."""
+        new = select(func.count()).select_from(t.intake).where(t.intake.c.state == "new")
+        accepted = select(func.count()).select_from(t.message).where(t.message.c.state == "accepted")
+        with self.store.read() as connection:
+            return int(connection.execute(new).scalar_one() + connection.execute(accepted).scalar_one())
 
     def next_due(self) -> datetime | None:
         """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""

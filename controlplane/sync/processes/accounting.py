@@ -67,4 +67,4 @@ def _post(work: Work, message: Message, rule: AccountingRule, lines: list[accoun
     return Draft("posting.made", posting.posting_key, f"posting.made:{posting.posting_key}", message.occurred_at, data)
 
 
-process = Process(frozenset({"shipment.shipped"}), apply)
+process = Process(frozenset({"shipment.shipped"}), apply, stage=90)

@@ -33,8 +33,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A plugin of the family `processes`; those of one message run in the order of their names."""
+    """A plugin of the family `processes`; those of one message run in the order of their stage, then of their names."""
 
     handles: frozenset[str]
     apply: Callable[[Work, Message], list[Draft]]
     """Change the read models and return what follows. Raises BusinessRuleError."""
+    stage: int = 50
+    """What is recorded (10) comes before what is derived from it (50) and what is posted of it (90)."""

@@ -82,4 +82,4 @@ def refresh_state(work: Work, ref: str) -> None:
     work.connection.execute(update(t.order_state).where(t.order_state.c.ref == ref).values(**values))
 
 
-process = Process(frozenset({"order.placed", "shipment.shipped", "return.received"}), apply)
+process = Process(frozenset({"order.placed", "shipment.shipped", "return.received"}), apply, stage=10)

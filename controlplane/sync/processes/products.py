@@ -18,4 +18,4 @@ def apply(work: Work, message: Message) -> list[Draft]:
     return []
 
 
-process = Process(frozenset({"product.described"}), apply)
+process = Process(frozenset({"product.described"}), apply, stage=10)

@@ -20,8 +20,9 @@ from controlplane.sync.routing.route import route
 
 @cache
 def processes() -> tuple[Process, ...]:
-    """Return the processes that are installed, in the order of their names."""
-    return tuple(process for _, process in plugins.load_all("processes"))
+    """Return the processes that are installed, in the order in which they run."""
+    found: list[Process] = [process for _, process in plugins.load_all("processes")]
+    return tuple(sorted(found, key=lambda process: process.stage))
 
 
 def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 100) -> int:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from probes.comparisons.files.model import Difference
+from probes.comparisons.files.tables import counted
 from probes.comparisons.files.values import DECIMAL
 from rules.comparison.verdict import Kind, Side, State, judge, kind_of
 
@@ -66,8 +67,7 @@ def align(con: "duckdb.DuckDBPyConnection", shape: Shape, limit: int) -> Aligned
 
 
 def _scalars(con: "duckdb.DuckDBPyConnection", expressions: Sequence[str], table: str = "candidates") -> list[int]:
-    row = con.execute(f"SELECT {', '.join(expressions)} FROM {table}").fetchone()  # noqa: S608
-    return [int(cell) for cell in row or ()]
+    return counted(con, f"SELECT {', '.join(expressions)} FROM {table}")  # noqa: S608
 
 
 def _set_duplicates_apart(con: "duckdb.DuckDBPyConnection", shape: Shape, side: int) -> int:

@@ -49,7 +49,7 @@ def _position(name: str, header: Sequence[str]) -> int:
 
 def _absent(name: str, header: Sequence[str]) -> str:
     by_plain = {_plain(column): column for column in header}
-    close = difflib.get_close_matches(_plain(name), list(by_plain), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(_plain(name), list(by_plain), n=1, cutoff=0.5)
     hint = f"did you mean {by_plain[close[0]]!r}? " if close else ""
     there = ", ".join(column.strip() or "(blank)" for column in header[:30]) + (", …" if len(header) > 30 else "")
     return f"has no column {name!r}; {hint}its columns are: {there} (another name: --map FILE:{name}=NAME)"

@@ -9,7 +9,7 @@ from probes.comparisons.files.dialect import NAMES, Dialect, Record, records, sn
 from probes.comparisons.files.encoding import Plain
 from probes.comparisons.files.request import Side
 from probes.comparisons.files.rows import Row, fill
-from probes.comparisons.files.tables import Desk, LineFinder, Loaded, literal, publish, trimmed
+from probes.comparisons.files.tables import Desk, LineFinder, Loaded, counted, literal, publish, trimmed
 
 
 def load_csv(desk: Desk, side: Side, plain: Plain, wanted: Sequence[str]) -> Loaded:
@@ -36,12 +36,8 @@ def _load_fast(desk: Desk, plain: Plain, dialect: Dialect, found: Found) -> bool
     link = desk.scratch / f"{desk.index}.link.csv"  # DuckDB would take `*` and `[` in a path for a pattern
     link.symlink_to(plain.path.absolute())
     try:
-        _read(desk, link, dialect, found, parallel=True)
-        if not _is_one_line_per_row(desk, plain):
-            # Reading in parallel has to guess whether a line end is inside quotes; one reader knows.
-            _drop(desk)
-            _read(desk, link, dialect, found, parallel=False)
-        if not _is_clean(desk):
+        _read(desk, link, dialect, found)
+        if not _is_one_line_per_row(desk, plain) or not _is_clean(desk):
             _drop(desk)
             return False
     except duckdb.OutOfMemoryException:
@@ -53,7 +49,7 @@ def _load_fast(desk: Desk, plain: Plain, dialect: Dialect, found: Found) -> bool
     return True
 
 
-def _read(desk: Desk, link: Path, dialect: Dialect, found: Found, *, parallel: bool) -> None:
+def _read(desk: Desk, link: Path, dialect: Dialect, found: Found) -> None:
     count = len(desk.keys)
     keys = [f"{trimmed(f'c{p}')} AS k{i}" for i, p in enumerate(found.positions[:count])]
     texts = [f"c{p} AS t{i}" for i, p in enumerate(found.positions[count:])]
@@ -61,7 +57,7 @@ def _read(desk: Desk, link: Path, dialect: Dialect, found: Found, *, parallel: b
     desk.con.execute(
         f"CREATE TABLE text_{desk.index} AS SELECT {', '.join(keys + texts)} FROM read_csv({literal(str(link))}, "  # noqa: S608
         f"auto_detect=false, header=false, skip=1, delim={literal(dialect.delimiter)}, quote='\"', escape='\"', "
-        f"comment='', nullstr='\u0001', columns={{{columns}}}, strict_mode=true, parallel={str(parallel).lower()}, "
+        f"comment='', nullstr='\u0001', columns={{{columns}}}, strict_mode=true, "
         f"store_rejects=true, rejects_table='rejects_{desk.index}', rejects_scan='scans_{desk.index}')"
     )
 
@@ -72,13 +68,12 @@ def _drop(desk: Desk) -> None:
 
 
 def _count(desk: Desk, query: str) -> int:
-    row = desk.con.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    return counted(desk.con, query)[0]
 
 
 def _is_one_line_per_row(desk: Desk, plain: Plain) -> bool:
-    rows = _count(desk, f"SELECT count(*) FROM text_{desk.index}")  # noqa: S608
-    return rows in (plain.lines, plain.lines - 1)
+    """Whether every line but the header became one row: DuckDB drops some rows of open quotes without a word."""
+    return _count(desk, f"SELECT count(*) FROM text_{desk.index}") == plain.lines - 1  # noqa: S608
 
 
 def _is_clean(desk: Desk) -> bool:

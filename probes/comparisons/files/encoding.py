@@ -18,7 +18,7 @@ _C1 = frozenset(range(0x80, 0xA0))
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A UTF-8 text file without BOM; `lines` counts its line ends, `note` says what was unusual, or is empty."""
+    """A UTF-8 text file without BOM; `lines` counts by line feeds; `note` says what was unusual, or is empty."""
 
     path: Path
     encoding: str
@@ -105,7 +105,7 @@ def _utf16(head: bytes) -> _Guess | None:
 
 def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, int]:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = offset = 0
+    lines, offset, chunk = 0, 0, b"\n"
     try:
         for chunk in _chunks(path, kind):
             decoder.decode(chunk)
@@ -115,7 +115,7 @@ def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, int]:
     except UnicodeDecodeError as error:
         where = f"byte 0x{error.object[error.start]:02X} after about {offset + error.start} bytes"
         return _latin(path, kind, where), 0
-    return _Guess("utf-8", "UTF-8 with BOM" if bom else "UTF-8", bom), lines
+    return _Guess("utf-8", "UTF-8 with BOM" if bom else "UTF-8", bom), lines + (not chunk.endswith(b"\n"))
 
 
 def _latin(path: Path, kind: str, where: str) -> _Guess:
@@ -130,9 +130,9 @@ def _latin(path: Path, kind: str, where: str) -> _Guess:
 
 
 def _transcode(path: Path, kind: str, guess: _Guess, target: Path) -> int:
-    """Write the text as UTF-8 without BOM and line ends as they are; returns the number of line feeds."""
+    """Write the text as UTF-8 without BOM and line ends as they are; returns the number of lines."""
     decoder = codecs.getincrementaldecoder(guess.codec)()
-    lines, skip = 0, guess.skip
+    lines, skip, data = 0, guess.skip, b"\n"
     with target.open("wb") as out:
         for chunk in _chunks(path, kind):
             data = decoder.decode(chunk[skip:]).encode()
@@ -140,4 +140,4 @@ def _transcode(path: Path, kind: str, guess: _Guess, target: Path) -> int:
             lines += data.count(b"\n")
             out.write(data)
         out.write(decoder.decode(b"", final=True).encode())
-    return lines
+    return lines + (not data.endswith(b"\n"))

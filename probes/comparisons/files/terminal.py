@@ -54,10 +54,10 @@ def _print_sources(console: "Console", result: Result) -> None:
 def _print_notes(console: "Console", result: Result) -> None:
     for source in result.sources:
         for note in source.notes:
-            console.print(f"  {visible(source.name)}: {visible(note)}")
+            console.print(f"  {visible(source.name)}: {visible(note)}", soft_wrap=True)
         for row in source.bad_samples[:SHOWN_BAD]:
             where = "line unknown" if row.line is None else f"line {row.line}"
-            console.print(f"  {visible(source.name)} {where}: {visible(row.reason)}", style="yellow")
+            console.print(f"  {visible(source.name)} {where}: {visible(row.reason)}", style="yellow", soft_wrap=True)
         if source.bad_rows > SHOWN_BAD:
             console.print(f"  {visible(source.name)}: {source.bad_rows - SHOWN_BAD:,} more bad rows", style="yellow")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from probes.comparisons.files.model import BadRow
-from probes.comparisons.files.tables import Desk, Loaded, literal
+from probes.comparisons.files.tables import Desk, Loaded, counted, literal
 from rules.comparison.numbers import (
     DECIMAL_PLACES,
     INTEGER_DIGITS,
@@ -57,8 +57,7 @@ def _is_like(column: str, pattern: str) -> str:
 
 def _count_unlike(desk: Desk, column: str, pattern: str) -> int:
     query = f"SELECT count(*) FILTER (NOT {_is_like(column, pattern)}) FROM raw_{desk.index}"  # noqa: S608
-    row = desk.con.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    return counted(desk.con, query)[0]
 
 
 def _marks(desk: Desk, loaded: Loaded, odd: Sequence[str]) -> tuple[dict[str, Mark], tuple[str, ...]]:
@@ -130,8 +129,8 @@ def _number(column: str, mark: Mark, looked_up: bool) -> str:
 
 
 def _counts(desk: Desk) -> tuple[int, int]:
-    row = desk.con.execute(f"SELECT count(*), count(*) FILTER (bad) FROM every_{desk.index}").fetchone()  # noqa: S608
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    rows, bad = counted(desk.con, f"SELECT count(*), count(*) FILTER (bad) FROM every_{desk.index}")  # noqa: S608
+    return rows, bad
 
 
 def _samples(desk: Desk, loaded: Loaded, marks: dict[str, Mark]) -> tuple[BadRow, ...]:
@@ -156,8 +155,9 @@ def _sample(desk: Desk, marks: dict[str, Mark], row: Sequence[object], lines: di
 
 def _reason(desk: Desk, marks: dict[str, Mark], cells: Sequence[object]) -> str:
     for name, column, cell in zip(desk.values, desk.text_columns, cells, strict=True):
+        text = "" if cell is None else str(cell)
         try:
-            parse_number("" if cell is None else str(cell), marks[column])
+            parse_number(text, marks[column])
         except NumberError as error:
-            return f"{name}: {error}" if cell is None else f"{name} {str(cell)[:40]!r}: {error}"
+            return f"{name} {text[:40]!r}: {error}" if text.strip() else f"{name}: {error}"
     return "cannot be read"

@@ -13,7 +13,7 @@ from controlplane.connectors.codes import codes_for
 from controlplane.connectors.contract import UnmappedError
 from controlplane.errors import NotFoundError, PolicyError
 from controlplane.registry import Registry, revisions
-from controlplane.registry.packs import check, load_if_empty, pack_folder, shipped_packs
+from controlplane.registry.packs import check, load_genesis, pack_folder, shipped_packs
 from controlplane.registry.registry import current_version
 from controlplane.store import Store
 from rules.policy.kinds import RetryPolicy
@@ -48,7 +48,7 @@ def test_an_empty_registry_is_version_0_and_holds_nothing(store: Store, clock: M
 
 def test_a_pack_is_loaded_once_as_first_revisions_and_audited(store: Store, clock: ManualClock) -> None:
     registry = sandbox_registry(store, clock)
-    assert load_if_empty(store, clock, pack_folder("sandbox")) == 0
+    assert load_genesis(store, clock, registry, "sandbox") == 0
     snapshot = registry.snapshot()
     assert snapshot.version == 1
     assert [target.system for target in snapshot.flows["orders"].spec.targets] == ["erp", "wms"]
@@ -64,7 +64,7 @@ def test_a_pack_with_problems_loads_nothing_and_names_each(store: Store, clock: 
         "apiVersion: trueup/v1\nkind: Mapping\nmetadata: {name: x}\nspec: {system: erp, entity: sku, codes: {}}\n"
     )
     with pytest.raises(PolicyError, match=r"a\.yaml:4:8: Mapping/x spec\.system: there is no System 'erp'"):
-        load_if_empty(store, clock, tmp_path)
+        load_genesis(store, clock, Registry(store, clock), tmp_path)
     with store.read() as conn:
         assert current_version(conn) == 0
 

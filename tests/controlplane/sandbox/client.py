@@ -4,6 +4,7 @@ import secrets as tokens
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,8 @@ class Client:
 
     def bring_to_warehouse(self, name: str, *lines: tuple[str, int]) -> dict[str, Any]:
         goods = [{"sku": sku, "quantity": n, "partner_line_item_id": f"L{at}"} for at, (sku, n) in enumerate(lines)]
-        query = """mutation ($data: CreateOrderInput!) { order_create(data: $data) { request_id complexity
-          order { id order_number partner_order_id created_at fulfillment_status line_items { sku quantity_allocated } } } }"""
+        query = """mutation ($data: CreateOrderInput!) { order_create(data: $data) { request_id complexity order {
+          id order_number partner_order_id created_at fulfillment_status line_items { sku quantity_allocated } } } }"""
         return self.wms(query, data={"order_number": name, "partner_order_id": None, "line_items": goods})
 
     # --- shop ---
@@ -156,8 +157,18 @@ class Listener:
 
         server = create_server(app, host="127.0.0.1", port=0, threads=4)
         self.url = f"http://127.0.0.1:{server.effective_port}"
-        threading.Thread(target=server.run, daemon=True).start()
+        run_server(server)
         return server
+
+
+def run_server(server: Any) -> None:
+    """Serve in the background until the server is closed from here, which its loop takes for a bad descriptor."""
+
+    def run() -> None:
+        with suppress(OSError):
+            server.run()
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def request_topic(body: bytes) -> str:

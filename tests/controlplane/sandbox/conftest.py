@@ -1,6 +1,5 @@
 """A sandbox on a free port, stepped from a fixed moment; quiet unless the test asks for traffic."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ import pytest
 from controlplane.sandbox.app import Sandbox, build
 from controlplane.sandbox.clock import SteppedClock
 from controlplane.sandbox.scenario import read_scenario
-from tests.controlplane.sandbox.client import Client, Listener
+from tests.controlplane.sandbox.client import Client, Listener, run_server
 
 START = datetime(2026, 11, 27, 6, tzinfo=UTC)
 QUIET = {
@@ -60,7 +59,7 @@ def start(tmp_path: Path, listener: Listener) -> Iterator[Callable[..., Client]]
 def serve(sandbox: Sandbox, stack: ExitStack) -> str:
     """Run a sandbox's server until the stack is closed; answers its address."""
     server = sandbox.server(0)
-    threading.Thread(target=server.run, daemon=True).start()
+    run_server(server)
     stack.callback(sandbox.engine.stop)
     stack.callback(server.close)
     return f"http://127.0.0.1:{server.effective_port}"

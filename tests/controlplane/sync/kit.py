@@ -203,7 +203,8 @@ class House:
         self.hook("wms", "stock.level", f"{sku}@WH1", data, version=version or at)
 
     def order(self, ref: str, sku: str, quantity: int, event: str = "") -> bool:
-        """A customer orders in the shop, whose level falls at once."""
+        """A customer orders in the shop a second later, and its level falls at once."""
+        self.clock.advance(1)
         if not event:
             self.shop.levels[sku, "WH1"] = self.shop.levels.get((sku, "WH1"), 0) - quantity
         line = {

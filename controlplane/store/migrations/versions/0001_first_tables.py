@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("keys", sa.Integer(), nullable=True),
         sa.Column("agree", sa.Integer(), nullable=True),
         sa.Column("in_flight", sa.Integer(), nullable=True),
+        sa.Column("suspected", sa.Integer(), nullable=True),
         sa.Column("drift", sa.Integer(), nullable=True),
         sa.Column("indeterminate", sa.Integer(), nullable=True),
         sa.Column("unread", controlplane.store.types.Json(), nullable=True),
@@ -470,6 +471,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", controlplane.store.types.Instant(), nullable=False),
+        sa.Column("voided_at", controlplane.store.types.Instant(), nullable=True),
         sa.ForeignKeyConstraint(
             ["change_request_id"], ["change_request.id"], name=op.f("fk_change_vote_change_request_id_change_request")
         ),

@@ -1,0 +1,77 @@
+"""Service tokens: for the command line, for Prometheus, for other programs. Shown once, kept as a hash, found by their prefix."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import insert, select, update
+
+from controlplane import audit
+from controlplane.access.accounts import find_actor
+from controlplane.access.rights import Actor
+from controlplane.access.sessions import hashed
+from controlplane.clock import Clock
+from controlplane.errors import NotFoundError
+from controlplane.store import Store
+from controlplane.store import tables as t
+
+TOKEN = t.service_token
+SHAPE = re.compile(r"^tru_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$")
+"""tru_PREFIX_SECRET: a scanner of leaked secrets knows it by its beginning."""
+
+
+def issue_token(
+    store: Store, clock: Clock, account: str, purpose: str, *, actor: str, valid_for: timedelta | None = None
+) -> str:
+    """Make a token that acts as the account; return it, this once. Raises NotFoundError for an unknown account."""
+    prefix, secret, now = secrets.token_hex(6), secrets.token_urlsafe(32), clock.now()
+    row = {
+        "prefix": prefix, "token_hash": hashed(secret), "account": account, "purpose": purpose, "created_at": now,
+        "expires_at": now + valid_for if valid_for else None,
+    }  # fmt: skip
+    with store.write() as conn:
+        if find_actor(conn, account) is None:
+            raise NotFoundError(f"there is no account '{account}' that is in use; make one first")
+        conn.execute(insert(TOKEN).values(**row))
+        after = {"account": account, "purpose": purpose}
+        audit.record(conn, clock, actor=actor, action="token.issue", subject=f"token/{prefix}", after=after)
+    return f"tru_{prefix}_{secret}"
+
+
+def check_token(store: Store, clock: Clock, token: str) -> Actor | None:
+    """Return whom a token acts as, with the roles of now; None when it is unknown, expired or revoked."""
+    match = SHAPE.match(token)
+    if match is None:
+        return None
+    prefix, secret = match.groups()
+    with store.read() as conn:
+        row = conn.execute(select(TOKEN).where(TOKEN.c.prefix == prefix)).one_or_none()
+        if row is None or not hmac.compare_digest(row.token_hash, hashed(secret)) or row.revoked_at is not None:
+            return None
+        if row.expires_at is not None and row.expires_at <= clock.now():
+            return None
+        return find_actor(conn, row.account)
+
+
+def revoke_token(store: Store, clock: Clock, prefix: str, *, actor: str) -> None:
+    """End a token. Raises NotFoundError for one that is not there or ended already."""
+    mine = (TOKEN.c.prefix == prefix) & TOKEN.c.revoked_at.is_(None)
+    with store.write() as conn:
+        if conn.execute(update(TOKEN).where(mine).values(revoked_at=clock.now())).rowcount != 1:
+            raise NotFoundError(f"there is no token '{prefix}' in use")
+        audit.record(conn, clock, actor=actor, action="token.revoke", subject=f"token/{prefix}")
+
+
+def ensure_cli_token(store: Store, clock: Clock, path: Path, account: str = "admin") -> None:
+    """See to it that the file holds a token that works, readable by its owner only: the command line speaks to the plane with it."""
+    if path.exists() and check_token(store, clock, path.read_text(encoding="ascii").strip()) is not None:
+        return
+    token = issue_token(store, clock, account, "command line", actor="setup")
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(token + "\n")

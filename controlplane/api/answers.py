@@ -1,0 +1,87 @@
+"""How values become JSON: money as text, instants in ISO 8601 with their zone, durations the way policies write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from flask import Flask, current_app, g, request
+from flask.json.provider import DefaultJSONProvider
+
+from controlplane.access import Actor
+from controlplane.api.commands import Commands
+from controlplane.errors import BadInputError
+from controlplane.wiring import Plane
+from rules.policy.kinds import format_duration
+
+EXTENSION = "trueup"
+
+
+class Provider(DefaultJSONProvider):
+    """Flask's JSON, for the values of the plane."""
+
+    sort_keys = False
+
+    @staticmethod
+    def default(value: Any) -> Any:
+        """Return a JSON value for what JSON does not know. Raises TypeError."""
+        match value:
+            case datetime():
+                return value.isoformat()
+            case timedelta():
+                return format_duration(value)
+            case Decimal():
+                return format(value, "f")
+            case bytes():
+                return value.decode("utf-8", errors="replace")
+            case frozenset() | set():
+                return sorted(value)
+            case Mapping():
+                return dict(value)
+        if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: getattr(value, field.name) for field in fields(value)}
+        return DefaultJSONProvider.default(value)
+
+
+def install(app: Flask, plane: Plane) -> None:
+    """Give the handlers their plane and their JSON."""
+    app.json = Provider(app)
+    app.extensions[EXTENSION] = plane
+    app.extensions[f"{EXTENSION}.commands"] = Commands(plane)
+
+
+def plane() -> Plane:
+    """Return the plane that this request is for."""
+    found: Plane = current_app.extensions[EXTENSION]
+    return found
+
+
+def commands() -> Commands:
+    """Return the services of the plane that change something."""
+    found: Commands = current_app.extensions[f"{EXTENSION}.commands"]
+    return found
+
+
+def actor() -> Actor:
+    """Return who asks. The gate has let nobody through without."""
+    found: Actor = g.actor
+    return found
+
+
+def body(*required: str) -> dict[str, Any]:
+    """Return the request's JSON object. Raises BadInputError naming what is missing."""
+    found = request.get_json(silent=True)
+    if not isinstance(found, dict):
+        raise BadInputError("the body is not a JSON object; send one with Content-Type: application/json")
+    missing = [name for name in required if name not in found]
+    if missing:
+        raise BadInputError(f"the body lacks '{missing[0]}'; it takes: {', '.join(required)}")
+    return found
+
+
+def flag(name: str) -> bool:
+    """Return whether a query parameter is set to something that means yes."""
+    return request.args.get(name, "").lower() in {"1", "true", "yes"}

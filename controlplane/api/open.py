@@ -1,0 +1,34 @@
+"""What watchers of the plane ask: does it live, can it work, what does it measure."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from controlplane.api.answers import plane
+
+watch = Blueprint("open", __name__)
+TICKER = "trueup.ticker"
+
+
+@watch.get("/healthz")
+def healthz() -> Response:
+    """Say that the process answers. Tells nothing else to anybody."""
+    return jsonify(status="ok")
+
+
+@watch.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """Say whether the plane can do its work: database, registry, ticker. 503 when it cannot, with the checks that failed."""
+    from controlplane.health.readiness import ready
+
+    fine, checks = ready(plane().store, plane().clock, plane().registry.snapshot())
+    return jsonify(ready=fine, checks=checks), 200 if fine else 503
+
+
+@watch.get("/metrics")
+def metrics() -> Response:
+    """Give the measurements in Prometheus' format, to a session or a service token."""
+    from controlplane.health.metrics import render
+
+    body = render(plane().store, plane().clock, plane().registry.snapshot())
+    return Response(body, mimetype="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,155 @@
+"""Transactions: all or nothing, one writer at a time on SQLite, and a reader sees one state."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from controlplane.store import Store, open_store
+from controlplane.store import tables as t
+from controlplane.store.upsert import insert_new, upsert
+
+AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+WRITERS = 6
+ROUNDS = 20
+
+
+class BrokenOffError(Exception):
+    """What a test breaks a transaction off with."""
+
+
+def add_version(connection: Connection, reason: str) -> None:
+    """Write one row."""
+    connection.execute(insert(t.registry_version).values(recorded_at=AT, reason=reason))
+
+
+def versions(store: Store) -> list[str]:
+    """Return the reasons of all rows in the order of their keys."""
+    with store.read() as connection:
+        query = select(t.registry_version.c.reason).order_by(t.registry_version.c.version)
+        return list(connection.execute(query).scalars())
+
+
+def test_a_block_that_ends_is_committed_and_seen_by_the_next_reader(store: Store) -> None:
+    with store.write() as connection:
+        add_version(connection, "first")
+    assert versions(store) == ["first"]
+
+
+def test_a_block_that_raises_leaves_nothing_behind(store: Store) -> None:
+    def broken_off() -> None:
+        with store.write() as connection:
+            add_version(connection, "half")
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        broken_off()
+    assert versions(store) == []
+    with store.write() as connection:
+        add_version(connection, "afterwards")
+    assert versions(store) == ["afterwards"]
+
+
+def test_what_is_written_in_a_read_is_undone(store: Store) -> None:
+    with store.read() as connection:
+        add_version(connection, "by mistake")
+    assert versions(store) == []
+
+
+def test_a_broken_reference_is_refused_by_the_database(store: Store) -> None:
+    row = {"token_hash": "x", "account": "nobody", "csrf_token": "y", "created_at": AT, "last_seen_at": AT}
+
+    def write() -> None:
+        with store.write() as connection:
+            connection.execute(insert(t.login_session).values(**row))
+
+    with pytest.raises(IntegrityError):
+        write()
+
+
+@pytest.fixture
+def counter(store: Store) -> Store:
+    """A store with one row whose attempts are counted up."""
+    with store.write() as connection:
+        row = {"system": "shop", "consecutive_failures": 0}
+        connection.execute(insert(t.system_state).values(**row))
+    return store
+
+
+def count_up(store: Store, ready: threading.Barrier) -> None:
+    """Read and write in two statements, which loses updates wherever writers do not take turns."""
+    failures = t.system_state.c.consecutive_failures
+    ready.wait()
+    for _ in range(ROUNDS):
+        with store.write() as connection:
+            seen = connection.execute(select(failures).with_for_update()).scalar_one()
+            connection.execute(update(t.system_state).values(consecutive_failures=seen + 1))
+
+
+def test_writers_take_turns_and_no_update_is_lost(counter: Store) -> None:
+    ready = threading.Barrier(WRITERS)
+    threads = [threading.Thread(target=count_up, args=(counter, ready)) for _ in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with counter.read() as connection:
+        found = connection.execute(select(t.system_state.c.consecutive_failures)).scalar_one()
+    assert found == WRITERS * ROUNDS
+
+
+def test_a_reader_sees_the_state_it_began_with_to_its_end(store: Store) -> None:
+    count = select(func.count()).select_from(t.registry_version)
+    with store.read() as reader:
+        before = reader.execute(count).scalar_one()
+        with store.write() as writer:
+            add_version(writer, "meanwhile")
+        assert reader.execute(count).scalar_one() == before == 0
+    assert versions(store) == ["meanwhile"]
+
+
+def test_a_reader_is_never_kept_waiting_by_a_writer(store: Store) -> None:
+    with store.write() as connection:
+        add_version(connection, "not committed yet")
+        assert versions(store) == []
+
+
+def test_a_commit_wakes_whoever_waits_for_a_change_and_a_rollback_does_not(store: Store) -> None:
+    seen = store.wait_for_change(-1, 0)
+    with store.write() as connection:
+        add_version(connection, "one")
+    after = store.wait_for_change(seen, 0)
+    assert after == seen + 1
+    with pytest.raises(BrokenOffError), store.write():
+        raise BrokenOffError
+    assert store.wait_for_change(after, 0) == after
+
+
+def test_only_rows_with_new_keys_go_in_and_their_keys_are_told(store: Store) -> None:
+    rows = [{"reason": reason, "recorded_at": AT, "version": number} for number, reason in enumerate("ab", start=1)]
+    with store.write() as connection:
+        assert insert_new(connection, t.registry_version, rows[:1]) == [1]
+        assert insert_new(connection, t.registry_version, rows) == [2]
+        assert insert_new(connection, t.registry_version, []) == []
+    assert versions(store) == ["a", "b"]
+
+
+def test_an_upsert_overwrites_the_row_of_the_same_key_only(store: Store) -> None:
+    with store.write() as connection:
+        for system, failures in (("shop", 1), ("erp", 2), ("shop", 3)):
+            upsert(connection, t.system_state, {"system": system, "consecutive_failures": failures})
+    with store.read() as connection:
+        found = connection.execute(select(t.system_state.c.system, t.system_state.c.consecutive_failures)).all()
+    assert sorted(tuple(row) for row in found) == [("erp", 2), ("shop", 3)]
+
+
+def test_what_was_committed_is_there_after_the_file_is_opened_again(sqlite_store: Store) -> None:
+    with sqlite_store.write() as connection:
+        add_version(connection, "kept")
+    again = open_store(sqlite_store.engine.url.render_as_string(False))
+    assert versions(again) == ["kept"]
+    again.close()

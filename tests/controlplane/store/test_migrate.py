@@ -1,0 +1,54 @@
+"""The migrations and the tables say the same, on both databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, event, inspect
+
+from controlplane.store import Store, open_store
+from controlplane.store.migrate import SCRIPTS, migrate
+from controlplane.store.tables import metadata
+
+
+def test_autogenerate_finds_no_difference_between_the_tables_and_a_migrated_database(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_migrated_database_has_exactly_the_tables_and_columns(store: Store) -> None:
+    found = MetaData()
+    found.reflect(store.engine)
+    tables = {name: set(table.columns.keys()) for name, table in found.tables.items() if name != "alembic_version"}
+    assert tables == {table.name: set(table.columns.keys()) for table in metadata.sorted_tables}
+
+
+def test_every_unique_rule_and_index_is_there(store: Store) -> None:
+    inspector = inspect(store.engine)
+    for table in metadata.sorted_tables:
+        found = {index["name"] for index in inspector.get_indexes(table.name)}
+        assert {index.name for index in table.indexes} <= found, table.name
+
+
+def test_migrating_again_runs_one_query_and_changes_nothing(sqlite_store: Store) -> None:
+    statements: list[str] = []
+    event.listen(sqlite_store.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    migrate(sqlite_store)
+    assert all("alembic_version" in statement for statement in statements)
+
+
+def test_a_fresh_file_in_a_folder_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'deep' / 'plane.sqlite'}")
+    migrate(store)
+    assert set(inspect(store.engine).get_table_names()) >= {"message", "delivery"}
+    store.close()
+
+
+def test_migrations_form_one_line_without_branches() -> None:
+    scripts = ScriptDirectory(str(SCRIPTS))
+    assert len(scripts.get_heads()) == 1
+    assert len(scripts.get_bases()) == 1

@@ -1,0 +1,238 @@
+"""Lint: each refusal, with its file and line, its rule and its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from rules.outcomes import Guarantee
+from rules.policy.lint import lint
+from rules.policy.problems import Problem
+from rules.policy.reading import Entry, read_policies
+
+BASE = """\
+{apiVersion: trueup/v1, kind: Team, metadata: {name: ops}, spec: {members: [{username: a, name: A}]}}
+---
+{apiVersion: trueup/v1, kind: System, metadata: {name: erp}, spec: {connector: books, owner: ops, role: erp, endpoint: x}}
+---
+{apiVersion: trueup/v1, kind: System, metadata: {name: shop}, spec: {connector: store, owner: ops, role: shop, endpoint: x}}
+---
+{apiVersion: trueup/v1, kind: System, metadata: {name: pager}, spec: {connector: inlet, owner: ops, role: incident, endpoint: x}}
+---
+{apiVersion: trueup/v1, kind: EscalationPath, metadata: {name: path}, spec: {steps: [{after: 0s, team: ops, system: pager}]}}
+---
+{apiVersion: trueup/v1, kind: RetryPolicy, metadata: {name: retry}, spec: {}}
+---
+{apiVersion: trueup/v1, kind: Calendar, metadata: {name: days}, spec: {}}
+---
+apiVersion: trueup/v1
+kind: Domain
+metadata: {name: stock}
+spec: {owner: ops, entities: {stock: {system_of_record: erp}}, latency: 1m, escalation: path}
+"""
+
+
+def problems_of(text: str, manifests: dict[str, set[tuple[str, Guarantee]]] | None = None) -> list[Problem]:
+    """Return every problem of a text beside the base documents, which have none."""
+    entries, refused = read_policies([("base.yaml", BASE), ("new.yaml", text)])
+    return sorted([*refused, *lint(entries, manifests)])
+
+
+def document(kind: str, spec: str, name: str = "new") -> str:
+    """Return a document: kind in line 2, name in line 3, the spec from line 5 on."""
+    return f"apiVersion: trueup/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A text that is refused, and where and why."""
+
+    text: str
+    place: str
+    rule: str
+    remedy: str
+
+
+LEVEL = "  indicator: delivery_success\n  owner: ops\n  escalation: path\n  target: 0.9\n  window: 7d\n"
+FLOW = "  domain: stock\n  owner: ops\n  source: erp\n  method: event\n  retry: retry\n  promise: 1m\n"
+COMPARISON = "  kind: inventory\n  domain: stock\n  owner: ops\n  locations: [A]\n  every: 5m\n  promise: 1m\n"
+SIDES = "  sides:\n  - {system: erp, entity: x, field: on_hand}\n  - {system: shop, entity: y, field: available}\n"
+TIERS = "  tiers:\n  - "
+ACCOUNTING = "  on: sale.recorded\n  owner: ops\n  entry: e\n  currency: USD\n"
+DOMAIN = "  owner: ops\n  latency: 1m\n  escalation: path\n"
+SYSTEM = "  connector: books\n  owner: ops\n  role: erp\n"
+ALERT = "  indicator: queue_age\n  owner: ops\n  escalation: path\n  severity: page\n  title: Late\n"
+
+CASES = {
+    "unknown kind": Case("apiVersion: trueup/v1\nkind: Flwo\nmetadata: {name: x}\nspec: {}\n",
+        "2:1 kind", "unknown kind 'Flwo'", "did you mean 'Flow'?"),
+    "unknown apiVersion": Case("apiVersion: v2\nkind: Team\n", "1:1 apiVersion", "unknown apiVersion 'v2'", "trueup/v1"),
+    "missing head": Case("metadata: {name: x}\n", "1:1 kind", "the key 'kind' is missing", "kinds there are"),
+    "not a mapping": Case("- 1\n- 2\n", "1:1 ", "a policy is a mapping", "docs/policies.md"),
+    "unknown key": Case(document("RetryPolicy", "  first: 1s\n  bugdet: 1h\n"),
+        "6:3 spec.bugdet", "unknown key 'bugdet'", "did you mean 'budget'?"),
+    "unknown key deep down": Case(document("Flow", FLOW + "  message_types: [order.placed]\n  targets:\n  - {system: erp, entty: x}\n"),
+        "13:19 spec.targets.0.entty", "unknown key 'entty'", "did you mean 'entity'?"),
+    "no owner": Case(document("Flow", FLOW.replace("  owner: ops\n", "") + "  message_types: [order.placed]\n"),
+        "4:1 spec.owner", "the key 'owner' is missing", "write 'owner: …'"),
+    "wrong type": Case(document("AllocationRule", "  channel: shop\n  locations: [A]\n  safety_stock: many\n"),
+        "7:3 spec.safety_stock", "a number is wanted, and 'many' was given", "digits without quotes"),
+    "number for text": Case(document("Mapping", "  system: erp\n  entity: sku\n  codes:\n    A: 12\n"),
+        "8:5 spec.codes.A", "text is wanted, and '12' was given", 'put it in quotes: "12"'),
+    "wrong word": Case(document("Mapping", "  system: erp\n  entity: skus\n  codes: {}\n"),
+        "6:3 spec.entity", "'skus' is none of the words taken here", "did you mean 'sku'?"),
+    "wrong duration": Case(document("RetryPolicy", "  first: fast\n"), "5:3 spec.first", "'fast' is not a duration", "90s"),
+    "wrong name": Case(document("RetryPolicy", "  {}\n", name="My Policy"),
+        "3:12 metadata.name", "'My Policy' is not written as it must be", "lower-case letters"),
+    "empty list": Case(document("EscalationPath", "  steps: []\n"), "5:3 spec.steps", "nothing is listed", "'steps: …'"),
+    "key twice": Case(document("RetryPolicy", "  first: 1s\n  first: 2s\n"),
+        "6:3 spec.first", "the key 'first' is told twice (first in line 5)", "keep one"),
+    "broken YAML": Case("kind: [Team\nspec: }\n", "2:", "", "correct the YAML"),
+    "anchor": Case("kind: &a Team\n", "1:7 ", "anchors and aliases are not taken", "write the value out"),
+    "tag": Case("kind: !!python/object:os.system x\n", "1:7 kind", "is not taken", "plain text"),
+    "bottomless": Case("[" * 5000, "1:41 ", "nested deeper than 40 levels", "flatten"),
+    "name twice": Case(document("Team", "  members: [{username: b, name: B}]\n", name="ops"),
+        "3:12 metadata.name", "there is a Team of this name already (base.yaml:1)", "rename one"),
+    "dangling team": Case(document("AlertRule", ALERT.replace("owner: ops", "owner: opps") + "  above: 1\n  clear_at: 0\n"),
+        "6:3 spec.owner", "there is no Team 'opps'", "did you mean 'ops'?"),
+    "dangling system": Case(document("Flow", FLOW + "  message_types: [order.placed]\n  targets:\n  - {system: epr, entity: x}\n"),
+        "13:6 spec.targets.0.system", "there is no System 'epr'", "did you mean 'erp'?"),
+    "dangling retry": Case(document("Flow", FLOW.replace("retry: retry", "retry: never") + "  message_types: [order.placed]\n"),
+        "9:3 spec.retry", "there is no RetryPolicy 'never'", "RetryPolicy documents there are: retry"),
+    "dangling domain": Case(document("Flow", FLOW.replace("domain: stock", "domain: money") + "  message_types: [order.placed]\n"),
+        "5:3 spec.domain", "there is no Domain 'money'", "stock"),
+    "dangling escalation": Case(document("AlertRule", ALERT.replace("path", "ladder") + "  above: 1\n  clear_at: 0\n"),
+        "7:3 spec.escalation", "there is no EscalationPath 'ladder'", "path"),
+    "dangling comparison": Case(document("Domain", DOMAIN + "  entities: {}\n  reconciliation: c\n"),
+        "9:3 spec.reconciliation", "there is no Comparison 'c'", "there are no Comparison documents yet"),
+    "dangling calendar": Case(document("AccountingRule", ACCOUNTING
+        + "  calendar: moon\n  lines: [{account: a, side: debit, amount: price}, {account: b, side: credit, amount: price}]\n"),
+        "9:3 spec.calendar", "there is no Calendar 'moon'", "days"),
+    "unknown message type": Case(document("Flow", FLOW + "  message_types: [order.place]\n"),
+        "11:19 spec.message_types.0", "unknown message type 'order.place'", "did you mean 'order.placed'?"),
+    "poll without what": Case(document("Flow", FLOW.replace("event", "poll") + "  message_types: [order.placed]\n"),
+        "8:3 spec.method", "a flow by poll has to say what is read", "add 'read'"),
+    "target twice": Case(document("Flow", FLOW + "  message_types: [order.placed]\n"
+        "  targets: [{system: erp, entity: x}, {system: erp, entity: x}]\n"),
+        "12:13 spec.targets.0", "erp/x is a target twice", "keep one"),
+    "escalation to a system of another role": Case(document("EscalationPath", "  steps:\n  - {after: 0s, team: ops, system: erp}\n"),
+        "6:28 spec.steps.0.system", "the System 'erp' has the role erp, and incident is wanted here", "role is incident"),
+    "escalation to nobody at first": Case(document("EscalationPath", "  steps:\n  - {after: 5m, team: ops, system: pager}\n"),
+        "6:6 spec.steps.0.after", "nobody is told at once", "after: 0s"),
+    "a tier that never fires": Case(document("ServiceLevel", LEVEL + TIERS + "{severity: page, long: 1h, short: 5m, factor: 14.4}\n"),
+        "11:43 spec.tiers.0.factor", "the tier can never fire: at a target of 0.9 the error budget burns at most 10 times", "below 10"),
+    "short not below long": Case(document("ServiceLevel", LEVEL + TIERS + "{severity: page, long: 5m, short: 5m, factor: 2}\n"),
+        "11:32 spec.tiers.0.short", "the short window 5m is not shorter than the long one 5m", "twelfth"),
+    "slice too long": Case(document("ServiceLevel", LEVEL + "  slice: 2m\n" + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "12:32 spec.tiers.0.short", "the short window 5m holds fewer than 3 slices of 2m", "at least 6m"),
+    "window too short": Case(document("ServiceLevel", LEVEL.replace("7d", "1h")
+        + TIERS + "{severity: page, long: 6h, short: 30m, factor: 2}\n"),
+        "11:22 spec.tiers.0.long", "the long window 6h is longer than the level's window 1h", "at most 1h"),
+    "freshness without age": Case(document("ServiceLevel", LEVEL.replace("delivery_success", "stock_freshness")
+        + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "4:1 spec.threshold", "freshness needs an age", "threshold: 2m"),
+    "budget below the first delay": Case(document("RetryPolicy", "  first: 10s\n  cap: 20s\n  budget: 5s\n"),
+        "7:3 spec.budget", "the budget 5s ends before the first retry after 10s", "more than 10s"),
+    "cap below the first delay": Case(document("RetryPolicy", "  first: 10s\n  cap: 5s\n"),
+        "6:3 spec.cap", "the cap 5s is shorter than the first delay 10s", "at least 10s"),
+    "unknown channel": Case(document("AllocationRule", "  channel: shpo\n  locations: [A]\n"),
+        "5:3 spec.channel", "there is no System 'shpo'", "did you mean 'shop'?"),
+    "channel that sells nothing": Case(document("AllocationRule", "  channel: erp\n  locations: [A]\n"),
+        "5:3 spec.channel", "the System 'erp' has the role erp, and marketplace or shop or till is wanted here", "role"),
+    "entry that cannot balance": Case(document("AccountingRule", ACCOUNTING
+        + "  calendar: days\n  lines: [{account: a, side: debit, amount: price}, {account: b, side: credit, amount: cost}]\n"),
+        "10:3 spec.lines", "price is debited 1 and credited 0 times", "equally often"),
+    "source side elsewhere": Case(document("Comparison", COMPARISON + SIDES + "  source_side: wms\n"),
+        "14:3 spec.source_side", "the source side 'wms' is not among the sides", "sides there are: erp, shop"),
+    "alert that flaps": Case(document("AlertRule", ALERT + "  above: 5\n  clear_at: 6\n"),
+        "11:3 spec.clear_at", "it clears at 6, above the 5 at which it fires", "at most 5"),
+    "entity of two domains": Case(document("Domain", DOMAIN + "  entities:\n    stock: {system_of_record: shop}\n"),
+        "9:5 spec.entities.stock", "'stock' has a system of record in another domain already (Domain 'stock', base.yaml:17)", "one domain"),
+    "secret by value": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: hunter2\n"),
+        "10:5 spec.secrets.token", "a secret is given by reference, never by value", "file:NAME"),
+    "unknown placeholder": Case(document("System", SYSTEM + "  endpoint: ${HOEM}/x\n"),
+        "8:3 spec.endpoint", "unknown placeholder ${HOEM}", "did you mean 'HOME'?"),
+    "unknown time zone": Case(document("Calendar", "  zone: Mars/Olympus\n"), "5:3 spec.zone", "unknown time zone", "Europe/Berlin"),
+    "freeze without a zone": Case(document("Calendar", '  freezes: [["2026-11-27T00:00:00", "2026-11-28T00:00:00Z"]]\n'),
+        "5:13 spec.freezes.0", "a freeze is a pair of instants with a time zone", "2026-11-27T00:00:00Z"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_it_is_refused_with_its_line_its_rule_and_a_remedy(case: Case) -> None:
+    found = problems_of(case.text)
+    matching = [
+        p
+        for p in found
+        if f"{p.line}:{p.column} {p.path}".startswith(case.place) and case.rule in p.rule and case.remedy in p.remedy
+    ]
+    assert matching, "\n".join(map(str, found))
+    assert all(problem.file == "new.yaml" for problem in found)
+
+
+def test_the_documents_that_the_cases_are_put_beside_have_no_problem() -> None:
+    assert problems_of("") == []
+
+
+def test_all_problems_are_told_in_the_order_of_their_places() -> None:
+    text = document("RetryPolicy", "  first: never\n  bugdet: 1h\n  cap: 1\n")
+    found = problems_of(text + "---\nkind: Nonsense\n")
+    assert [problem.line for problem in found] == [5, 6, 7, 9, 9]
+
+
+def test_a_problem_reads_as_place_thing_rule_and_remedy() -> None:
+    (found,) = problems_of(document("RetryPolicy", "  bugdet: 1h\n"))
+    assert str(found) == "new.yaml:5:3: RetryPolicy/new spec.bugdet: unknown key 'bugdet'; did you mean 'budget'?"
+
+
+def test_a_secret_given_by_value_is_not_shown() -> None:
+    assert "hunter2" not in "".join(map(str, problems_of(CASES["secret by value"].text)))
+
+
+def test_words_that_other_yaml_readers_take_for_something_else_stay_text() -> None:
+    text = document(
+        "Mapping", '  system: erp\n  entity: sku\n  codes:\n    no: on\n    007: 0042\n    12:30: 1e\n    "1": "2"\n'
+    )
+    entries, refused = read_policies([("new.yaml", text)])
+    assert refused == []
+    assert entries[0].document.model_dump()["spec"]["codes"] == {"no": "on", "007": "0042", "12:30": "1e", "1": "2"}
+
+
+DOCUMENT_FLOW = document(
+    "Flow", FLOW + "  message_types: [order.placed]\n  targets:\n  - {system: shop, entity: order}\n"
+)
+KNOWN = {"books": set(), "inlet": set()}
+
+
+def test_a_document_flow_to_a_target_without_guarantee_needs_the_risk_named() -> None:
+    manifests = {**KNOWN, "store": {("order", Guarantee.NONE)}}
+    (found,) = problems_of(DOCUMENT_FLOW, manifests)
+    assert "shop/order does not protect order.placed from taking effect twice" in found.rule
+    named = DOCUMENT_FLOW.replace("entity: order", "entity: order, accept_risk: the desk checks by hand")
+    assert problems_of(named, manifests) == []
+    assert problems_of(DOCUMENT_FLOW, {**KNOWN, "store": {("order", Guarantee.READABLE)}}) == []
+
+
+def test_a_state_flow_needs_no_guarantee() -> None:
+    text = DOCUMENT_FLOW.replace("order.placed", "stock.offer")
+    assert problems_of(text, {**KNOWN, "store": {("order", Guarantee.NONE)}}) == []
+
+
+def test_an_entity_that_the_connector_does_not_write_is_refused() -> None:
+    (found,) = problems_of(DOCUMENT_FLOW, {**KNOWN, "store": {("orders", Guarantee.KEYED)}})
+    assert (found.rule, found.remedy) == ("the connector 'store' does not write 'order'", "did you mean 'orders'?")
+    assert found.line == 13
+
+
+def test_a_connector_that_is_not_installed_is_refused() -> None:
+    found = problems_of("", {"store": set(), "inlet": set()})
+    assert [str(problem) for problem in found] == [
+        "base.yaml:3:69: System/erp spec.connector: there is no connector plugin 'books'; connectors there are: inlet, store"
+    ]
+
+
+def test_documents_without_a_file_are_told_by_their_names() -> None:
+    entries, _ = read_policies([("x", document("RetryPolicy", "  first: 10s\n  cap: 5s\n"))])
+    (found,) = lint([Entry(entries[0].document)])
+    assert str(found).startswith("RetryPolicy/new spec.cap: the cap 5s is shorter")
