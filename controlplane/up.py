@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -57,9 +58,9 @@ def check_port(host: str, port: int, variable: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except socket.gaierror as error:
-            raise SettingsError(f"TRUEUP_HOST={host}: {error.strerror}; give an address of this machine") from None
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise SettingsError(f"TRUEUP_HOST={host}: {error.strerror}; give an address of this machine") from None
             remedy = f"stop what listens there, or set {variable} to another port"
             raise SettingsError(
                 f"{variable}={port}: cannot listen on {host}:{port} ({error.strerror}); {remedy}"
