@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("dash", "sqlalchemy", "duckdb", "pandas", "flask", "httpx", "pyarrow", "celery", "typer")
+HEAVY = ("dash", "sqlalchemy", "duckdb", "pandas", "flask", "httpx", "pyarrow", "celery")
 COMMANDS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "entry-points"
 ]["trueup.commands"]
