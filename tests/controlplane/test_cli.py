@@ -82,7 +82,7 @@ WRONG = [
     ("TRUEUP_ENGINE", "celery", "needs PostgreSQL"),
     ("TRUEUP_ADMIN_PASSWORD", "hunter2", "at least 10 characters"),
     ("TRUEUP_SANDBOX_PORT", "-1", "TRUEUP_SANDBOX_PORT"),
-    ("TRUEUP_SANDBOX_RATE", "0", "TRUEUP_SANDBOX_RATE"),
+    ("TRUEUP_SANDBOX_RATE", "0", "above 0"),
 ]
 
 
