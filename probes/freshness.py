@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
@@ -54,7 +55,7 @@ def _oldest(
 def _oldest_deliveries(conn: Connection) -> dict[str, datetime]:
     d = t.delivery.c
     query = select(d.flow, func.min(d.created_at)).where(d.state.in_(OWED)).group_by(d.flow)
-    return dict(conn.execute(query).tuples().all())
+    return _instants(conn, query)
 
 
 def _oldest_accepted(conn: Connection) -> dict[tuple[str, str], datetime]:
@@ -66,4 +67,8 @@ def _oldest_accepted(conn: Connection) -> dict[tuple[str, str], datetime]:
 def _oldest_arrived(conn: Connection) -> dict[str, datetime]:
     i = t.intake.c
     query = select(i.system, func.min(i.received_at)).where(i.state == "new").group_by(i.system)
-    return dict(conn.execute(query).tuples().all())
+    return _instants(conn, query)
+
+
+def _instants(conn: Connection, query: Select[Any]) -> dict[str, datetime]:
+    return {str(name): at for name, at in conn.execute(query)}

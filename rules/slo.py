@@ -115,6 +115,12 @@ def aligned(at: datetime, size: timedelta) -> datetime:
     return EPOCH + (at - EPOCH) // size * size
 
 
+def first_whole(at: datetime, size: timedelta) -> datetime:
+    """Return the start of the first slice that begins at the instant or after it."""
+    start = aligned(at, size)
+    return start if start == at else start + size
+
+
 def closed_until(now: datetime, size: timedelta) -> datetime:
     """Return the end of the last closed slice: the watermark of every judgement."""
     return aligned(now - CLOSE, size)
@@ -176,7 +182,7 @@ def judge(
 
 
 def _window(objective: Objective, count: Count, until: datetime, length: timedelta) -> tuple[Tally, float]:
-    since = max(until - length, aligned(objective.begins, objective.slice))
+    since = max(until - length, first_whole(objective.begins, objective.slice))
     if since >= until:
         return Tally(0, 0, 0.0), 0.0
     tally = count(since, until)
@@ -188,7 +194,7 @@ def _judge_tier(
 ) -> TierVerdict:
     long, long_coverage = _window(objective, count, until, tier.long)
     short, short_coverage = _window(objective, count, until, tier.short)
-    warm = aligned(objective.begins, objective.slice) <= until - tier.short
+    warm = first_whole(objective.begins, objective.slice) <= until - tier.short
     frozen = stale or not warm or min(long_coverage, short_coverage) < objective.min_coverage
     long_burn, short_burn = burn_rate(long, objective.target), burn_rate(short, objective.target)
     fires = long_burn >= tier.factor and short_burn >= tier.factor and long.bad >= objective.min_bad

@@ -27,7 +27,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 CACHED = timedelta(seconds=1)
 UNITS = {"seconds": "_seconds", "share": "_ratio", "count": "", "money": "", "state": ""}
 
-_bodies: WeakKeyDictionary[Store, tuple[datetime, bytes]] = WeakKeyDictionary()
+_bodies: WeakKeyDictionary[Promises, tuple[datetime, bytes]] = WeakKeyDictionary()
+"""By snapshot, of which each plane has its own: a changed registry is seen at once."""
 _lock = threading.Lock()
 
 
@@ -35,12 +36,12 @@ def render(store: Store, clock: Clock, snapshot: Promises) -> bytes:
     """Return the exposition; one made less than a second ago is given again."""
     with _lock:
         now = clock.now()
-        made = _bodies.get(store)
+        made = _bodies.get(snapshot)
         if made is None or not timedelta(0) <= now - made[0] < CACHED:
             registry = CollectorRegistry(auto_describe=False)
             registry.register(_Rows(store, now, snapshot))
             made = (now, generate_latest(registry))
-            _bodies[store] = made
+            _bodies[snapshot] = made
         return made[1]
 
 

@@ -40,11 +40,11 @@ def _compare(plane: Plane, name: str, trigger: str, keys: list[Key] | None) -> d
     compared: Compared = compare(context, keys)
     if not compared.unread:
         _anchor(plane, policy, compared, run_id)
-    counts = _counts(compared)
     with plane.store.write() as connection:
         settled = findings.settle(
             connection, plane.clock, name, run_id, compared, policy.spec.promise, snapshot.version
         )
+        counts = _counts(compared, settled.confirmed)
         _finish(plane, connection, run_id, compared, counts)
     healed = heal(plane, policy, {judged.key: judged for judged in compared.judged}) if not compared.unread else 0
     return counts | {
@@ -75,17 +75,17 @@ def _finish(plane: Plane, connection: Connection, run_id: str, compared: Compare
     connection.execute(update(t.comparison_run).where(t.comparison_run.c.id == run_id).values(**values))
 
 
-def _counts(compared: Compared) -> dict[str, int]:
-    counts = {"keys": len(compared.judged), "agree": 0, "in_flight": 0, "drift": 0, "indeterminate": 0}
+def _counts(compared: Compared, confirmed: frozenset[Key]) -> dict[str, int]:
+    counts = {"keys": len(compared.judged), "agree": 0, "in_flight": 0, "suspected": 0, "drift": 0, "indeterminate": 0}
     for judged in compared.judged:
-        counts[_class(judged)] += 1
+        counts[_class(judged, confirmed)] += 1
     return counts
 
 
-def _class(judged: Judged) -> str:
+def _class(judged: Judged, confirmed: frozenset[Key]) -> str:
     causes = {finding.cause for finding in judged.findings}
     if any(finding.is_drift for finding in judged.findings):
-        return "drift"
+        return "drift" if judged.key in confirmed else "suspected"
     if Cause.INDETERMINATE in causes:
         return "indeterminate"
     return "in_flight" if Cause.IN_FLIGHT in causes else "agree"

@@ -454,6 +454,7 @@ comparison_run = Table(
     Column("keys", Integer),
     Column("agree", Integer),
     Column("in_flight", Integer),
+    Column("suspected", Integer, doc="keys whose difference a second reading has not confirmed yet"),
     Column("drift", Integer),
     Column("indeterminate", Integer),
     Column("unread", Json, doc="sides that could not be read, with the reason"),

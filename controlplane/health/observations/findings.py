@@ -26,6 +26,8 @@ class Settled:
 
     opened: tuple[str, ...]
     closed: tuple[str, ...]
+    confirmed: frozenset[Key]
+    """Keys that drift by an open finding, now that all is settled."""
 
 
 def live(connection: Connection, comparison: str) -> dict[Place, Row[Any]]:
@@ -67,7 +69,8 @@ def settle(
             if finding.is_drift and desk.note(judged, finding, known.get(place)):
                 opened.append(desk.last)
         closed += desk.close(judged, known)
-    return Settled(tuple(opened), tuple(closed))
+    drifting = {place[:2] for place, row in live(connection, comparison).items() if row.state != "suspected"}
+    return Settled(tuple(opened), tuple(closed), frozenset(drifting))
 
 
 class _Desk:

@@ -61,12 +61,11 @@ def _create(desk: Desk, path: str, keys: Sequence[_Column], values: Sequence[_Co
     parts = [f"{_key(column)} AS k{i}" for i, column in enumerate(keys)]
     parts += [f"{_value(column)} AS t{i}" for i, column in enumerate(values)]
     blank = " ".join(
-        f"WHEN {_key(column)} IS NULL THEN {literal(f'key column {name!r} is blank')}"
-        for name, column in zip(desk.keys, keys, strict=True)
+        f"WHEN k{i} IS NULL THEN {literal(f'key column {name!r} is blank')}" for i, name in enumerate(desk.keys)
     )
     desk.con.execute(
-        f"CREATE TABLE text_{desk.index} AS SELECT {', '.join(parts)}, file_row_number + 1 AS line, "  # noqa: S608
-        f"CASE {blank} END AS trouble FROM read_parquet({path}, file_row_number=true)"
+        f"CREATE TABLE text_{desk.index} AS SELECT *, CASE {blank} END AS trouble FROM "  # noqa: S608
+        f"(SELECT {', '.join(parts)}, file_row_number + 1 AS line FROM read_parquet({path}, file_row_number=true))"
     )
 
 
@@ -80,7 +79,8 @@ def _key(column: _Column) -> str:
         return f"CASE WHEN {whole} THEN CAST(CAST({name} AS BIGINT) AS VARCHAR) ELSE CAST({name} AS VARCHAR) END"
     if column.type == "BLOB":
         return trimmed(f"decode({name})")
-    return trimmed(f"CAST({name} AS VARCHAR)")
+    text = name if column.type == "VARCHAR" else f"CAST({name} AS VARCHAR)"
+    return trimmed(text) if column.is_text else text
 
 
 def _value(column: _Column) -> str:

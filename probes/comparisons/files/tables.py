@@ -66,8 +66,12 @@ def identifier(name: str) -> str:
 
 
 def trimmed(expression: str) -> str:
-    """SQL: the text without surrounding blanks, NULL when nothing is left."""
-    return f"nullif(trim({expression}, {literal(BLANKS)}), '')"
+    """SQL: the text without surrounding blanks, NULL when nothing is left.
+
+    Most keys have nothing to trim, and finding that out is several times cheaper than trimming a set of characters.
+    """
+    bare = f"regexp_full_match({expression}, '[!-~]([ -~]*[!-~])?')"
+    return f"CASE WHEN {bare} THEN {expression} ELSE nullif(trim({expression}, {literal(BLANKS)}), '') END"
 
 
 def publish(desk: Desk, *, kept_lines: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from controlplane.connectors.auth import RefreshedBearer
 from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
-from controlplane.connectors.http import DEFAULT_WAIT, HttpClient
+from controlplane.connectors.http import DEFAULT_WAIT, HttpClient, with_evidence
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ConnectorError, ThrottledError
 
@@ -27,8 +27,11 @@ def make_api(context: Context) -> tuple[HttpClient, GraphqlClient]:
     def fetch() -> tuple[str, datetime]:
         asked = {"refresh_token": refresh_token}
         answer = http.send("POST", "/auth/refresh", write=False, limited=False, json=asked)
+        given = answer.json()
+        refused = read_errors(given.get("errors") or [], {}, False) if isinstance(given, dict) else None
+        if refused:
+            raise with_evidence(refused, answer.evidence)
         try:
-            given = answer.json()
             life = timedelta(seconds=float(given["expires_in"]))
             return http.redactor.learn(str(given["access_token"])), context.clock.now() + life
         except (KeyError, TypeError, ValueError):

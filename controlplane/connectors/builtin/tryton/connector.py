@@ -75,7 +75,7 @@ class TrytonConnector(Connector):
         if since:
             stamp = encode(since)
             domain.append(["OR", ["write_date", ">=", stamp], ["create_date", ">=", stamp]])
-        fields = ["code", "name", "cost_price", "list_price", "write_date", "create_date"]
+        fields = ["code", "name", "cost_price", "list_price_used", "write_date", "create_date"]
         seen = held.get("since", "")
         for rows, _ in self._rpc.rows("product.product", domain, fields, {"company": self._company}):
             told = [row for row in rows if row["code"]]
@@ -151,7 +151,7 @@ def _item_record(row: dict[str, Any]) -> Record:
         "code": row["code"],
         "name": row["name"],
         "cost": None if row["cost_price"] is None else str(row["cost_price"]),
-        "price": None if row["list_price"] is None else str(row["list_price"]),
+        "price": None if row["list_price_used"] is None else str(row["list_price_used"]),
         "changed": (row["write_date"] or row["create_date"]).isoformat(),
     }
     body = verbatim(told)

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("keys", sa.Integer(), nullable=True),
         sa.Column("agree", sa.Integer(), nullable=True),
         sa.Column("in_flight", sa.Integer(), nullable=True),
+        sa.Column("suspected", sa.Integer(), nullable=True),
         sa.Column("drift", sa.Integer(), nullable=True),
         sa.Column("indeterminate", sa.Integer(), nullable=True),
         sa.Column("unread", controlplane.store.types.Json(), nullable=True),

@@ -1,0 +1,91 @@
+"""`trueup connector`: what is installed, and a system's stock as a file for `trueup compare`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from controlplane.connectors.contract import Level, Manifest
+    from controlplane.registry import Snapshot
+
+app = typer.Typer(help="List connectors, take a snapshot of a system.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_connectors(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the connectors that are installed: what they read, write and receive."""
+    from controlplane.plugins import load_all
+
+    found = [_described(connector.manifest) for _, connector in load_all("connectors")]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("connector", "reads", "writes (guarantee)", "receives", "verified against")
+    for row in found:
+        writes = ", ".join(f"{entity} ({guarantee})" for entity, guarantee in row["writes"].items())
+        table.add_row(row["name"], ", ".join(row["reads"]), writes, ", ".join(row["receives"]), row["verified_against"])
+    Console().print(table)
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "title": manifest.title,
+        "reads": [spec.entity for spec in manifest.reads],
+        "writes": {spec.entity: str(spec.guarantee) for spec in manifest.writes},
+        "receives": list(manifest.receives),
+        "secrets": list(manifest.secrets),
+        "verified_against": manifest.verified_against,
+    }
+
+
+@app.command("snapshot")
+def snapshot(
+    system: Annotated[str, typer.Argument(help="Name of a System policy.")],
+    entity: Annotated[str, typer.Option(help="What to read, as the connector's manifest names it.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    pack: Annotated[str, typer.Option(help="Shipped policy pack that has the System.")] = "sandbox",
+    policies: Annotated[Path | None, typer.Option(help="Policy file or folder to use instead of a pack.")] = None,
+) -> None:
+    """Read a system's stock and write it to a file that `trueup compare` takes."""
+    from controlplane.clock import SystemClock
+    from controlplane.connectors.connections import Connections
+    from controlplane.connectors.export import export_levels
+    from controlplane.registry.packs import pack_folder
+    from controlplane.settings import load_settings
+
+    fixed = FixedPolicies(policies or pack_folder(pack))
+    connections = Connections(fixed, load_settings(), SystemClock())
+    try:
+        pages: Iterator[list[Level]] = connections.get(system).snapshot(entity)
+        count = export_levels(pages, out)
+    finally:
+        connections.close()
+    typer.echo(f"{count} rows of {system}/{entity} written to {out}")
+
+
+class FixedPolicies:
+    """Policies read from files, without a database. Raises PolicyError with every problem of the files."""
+
+    def __init__(self, path: Path) -> None:
+        from controlplane.errors import PolicyError
+        from controlplane.registry import Snapshot
+        from controlplane.registry.packs import check
+
+        entries, problems = check([path])
+        if problems:
+            raise PolicyError("\n".join(map(str, problems)))
+        documents = {(entry.document.kind, entry.document.name): entry.document for entry in entries}
+        self._snapshot = Snapshot(1, documents, {})
+
+    def snapshot(self) -> Snapshot:
+        """Return the policies of the files."""
+        return self._snapshot

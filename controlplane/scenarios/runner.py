@@ -1,0 +1,106 @@
+"""Play a scenario: a plane in a home folder of its own, the sandbox as a process, one clock; then gather the evidence."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+from waitress.server import create_server
+
+from controlplane.app import create_app
+from controlplane.clock import ManualClock, SystemClock
+from controlplane.jobs import Ticker
+from controlplane.scenarios.evidence import gather
+from controlplane.scenarios.judge.facts import Evidence
+from controlplane.scenarios.policies import write_pack
+from controlplane.scenarios.retailer import Retailer
+from controlplane.scenarios.scenario import Scenario, ScenarioError
+from controlplane.scenarios.shared_clock import Progress, SharedClock
+from controlplane.settings import load_settings
+from controlplane.wiring import Plane, build_plane
+
+PACE = 0.05
+"""Wall seconds for each simulated second of real waiting: time-outs and latency."""
+PULSE = timedelta(seconds=60)
+"""How often probes measure: the slice of the service levels."""
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that a scenario is played with."""
+
+    plane: Plane
+    retailer: Retailer
+    time: SharedClock
+
+
+def play(scenario: Scenario, seed: int, keep: Path | None = None, progress: Progress = lambda _: None) -> Evidence:
+    """Play the scenario to quiet and return the evidence; everything is taken down again, whatever happens.
+
+    `keep`: a folder, new or empty, that the plane's home is left in. Raises ScenarioError when it cannot be played.
+    """
+    wall = SystemClock()
+    started = wall.stopwatch()
+    with set_up(scenario, seed, keep) as stage:
+        at_start = stage.retailer.truth()
+        unrest = stage.time.play(progress)
+        return Evidence(
+            scenario=scenario.name,
+            seed=seed,
+            began=scenario.start,
+            ended=stage.plane.clock.now(),
+            wall_seconds=wall.stopwatch() - started,
+            journal=stage.retailer.journal(),
+            at_start=at_start,
+            at_end=stage.retailer.truth(),
+            plane=gather(stage.plane, stage.retailer.pager()),
+            unrest=unrest,
+        )
+
+
+@contextmanager
+def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[Stage]:
+    """Bring retailer and plane up on free ports of loopback, at the scenario's first instant; take them down after."""
+    with ExitStack() as stack:
+        home = (
+            _home(keep) if keep else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trueup-scenario-")))
+        )
+        listening = stack.enter_context(socket.create_server((LOOPBACK, 0)))
+        port = int(listening.getsockname()[1])
+        address = f"http://{LOOPBACK}:{port}"
+        retailer = stack.enter_context(Retailer.start(home / "sandbox", scenario, seed, address, PACE))
+        settings = load_settings(
+            home=home, host=LOOPBACK, port=port, sandbox_port=int(retailer.url.rsplit(":", 1)[1]),
+            database_url="", engine="embedded", admin_password="",
+        )  # fmt: skip
+        clock = ManualClock(scenario.start, PACE)
+        plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies))
+        stack.callback(plane.close)
+        ticker = Ticker(plane, PULSE)
+        stack.callback(ticker.stop)
+        _serve(stack, create_app(plane, ticker, mounts=()), listening)
+        yield Stage(plane, retailer, SharedClock(scenario, plane, ticker, retailer, clock))
+
+
+def _home(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ScenarioError(f"--keep {folder}: is not empty, and a scenario begins anew; name another folder")
+    return folder
+
+
+def _serve(stack: ExitStack, app: Flask, listening: socket.socket) -> None:
+    """Serve the plane's own application on the socket, for the vendors' webhooks."""
+    server = create_server(app, sockets=[listening], threads=4)
+    thread = threading.Thread(target=server.run, name="scenario-web", daemon=True)
+    thread.start()
+    stack.callback(thread.join, 5)
+    stack.callback(server.close)

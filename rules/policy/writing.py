@@ -1,0 +1,25 @@
+"""Policies as text, the way people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from rules.policy.kinds import KINDS
+
+
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """Write a document as YAML with its keys in the order of its kind; reading it back gives the same document."""
+    return yaml.safe_dump(in_order(document), sort_keys=False, allow_unicode=True, width=110)
+
+
+def in_order(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document with its keys in the order of its kind (a database may have lost it); as it is when it is malformed."""
+    model = KINDS.get(str(document.get("kind")))
+    try:
+        return model.model_validate(document).model_dump(mode="json") if model else dict(document)
+    except ValidationError:
+        return dict(document)

@@ -1,0 +1,101 @@
+"""Signatures against the published example, tokens that are shared and renewed, secrets that do not show."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import threading
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+import httpx
+
+from controlplane.clock import ManualClock
+from controlplane.connectors.auth import RefreshedBearer, base_string, signed_by
+from controlplane.connectors.redaction import HIDDEN, Redactor
+from tests.controlplane.connectors.conftest import START
+
+
+def test_the_base_string_is_that_of_rfc_5849_section_3_4_1() -> None:
+    url = httpx.URL("http://example.com/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b")
+    parameters = [
+        ("oauth_consumer_key", "9djdj82h48djs9d2"),
+        ("oauth_token", "kkk9d7dh3k39sjv7"),
+        ("oauth_signature_method", "HMAC-SHA1"),
+        ("oauth_timestamp", "137131201"),
+        ("oauth_nonce", "7d8f3e4a"),
+        ("c2", ""),
+        ("a3", "2 q"),
+    ]
+    assert base_string("post", url, parameters) == (
+        "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3D2%2520q%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D%26c2%3D"
+        "%26oauth_consumer_key%3D9djdj82h48djs9d2%26oauth_nonce%3D7d8f3e4a%26oauth_signature_method%3DHMAC-SHA1%26"
+        "oauth_timestamp%3D137131201%26oauth_token%3Dkkk9d7dh3k39sjv7"
+    )
+
+
+def test_a_signature_is_checked_over_the_raw_bytes() -> None:
+    signature = base64.b64encode(hmac.new(b"key", b'{"a": 1}', hashlib.sha256).digest()).decode()
+    assert signed_by("key", b'{"a": 1}', signature)
+    assert not signed_by("key", b'{"a":1}', signature)
+    assert not signed_by("key", b'{"a": 1}', None)
+    assert not signed_by("key", b'{"a": 1}', "ü")
+
+
+def _bearer(clock: ManualClock, life: float) -> tuple[RefreshedBearer, list[str]]:
+    fetched: list[str] = []
+
+    def fetch() -> tuple[str, datetime]:
+        fetched.append(f"token-{len(fetched) + 1}")
+        return fetched[-1], clock.now() + timedelta(seconds=life)
+
+    return RefreshedBearer(fetch, clock), fetched
+
+
+def _used(auth: RefreshedBearer, refuse: str = "") -> str:
+    def serve(request: httpx.Request) -> httpx.Response:
+        given = request.headers["authorization"]
+        return httpx.Response(401 if given == f"Bearer {refuse}" else 200, text=given)
+
+    with httpx.Client(transport=httpx.MockTransport(serve)) as client:
+        return client.get("http://shop.example/", auth=auth).text
+
+
+def test_a_token_is_kept_renewed_before_it_runs_out_and_after_a_refusal() -> None:
+    clock = ManualClock(START)
+    auth, fetched = _bearer(clock, life=3600)
+    assert _used(auth) == _used(auth) == "Bearer token-1"
+    clock.advance(3500)
+    assert _used(auth) == "Bearer token-2"
+    assert _used(auth, refuse="token-2") == "Bearer token-3"
+    assert len(fetched) == 3
+
+
+def test_many_threads_fetch_one_token() -> None:
+    auth, fetched = _bearer(ManualClock(START), life=3600)
+    threads = [threading.Thread(target=_used, args=(auth,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fetched == ["token-1"]
+
+
+def test_a_secret_is_hidden_in_all_its_forms() -> None:
+    secret = "p@ss/word+1"
+    redactor = Redactor([secret])
+    forms = (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
+    for form in forms:
+        assert redactor.text(f"before {form} after") == f"before {HIDDEN} after"
+
+
+def test_credentials_are_hidden_by_name_although_nobody_told_of_them() -> None:
+    redactor = Redactor()
+    assert redactor.headers({"Authorization": "Bearer x", "X-Other": "y"}) == {"authorization": HIDDEN, "x-other": "y"}
+    assert redactor.body(b'{"refresh_token": "a\\"b", "n": 1}') == f'{{"refresh_token": "{HIDDEN}", "n": 1}}'
+
+
+def test_a_body_is_redacted_before_it_is_cut() -> None:
+    redactor = Redactor(["0123456789"])
+    assert "01234" not in redactor.body(b"x" * 15 + b"0123456789", limit=20)

@@ -1,0 +1,59 @@
+"""`trueup connector`, run as people run it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from controlplane.connectors.commands import app
+from controlplane.connectors.contract import Level
+from controlplane.connectors.export import export_levels
+from controlplane.errors import BadInputError, UnavailableError
+from tests.controlplane.connectors.conftest import Retailer
+
+
+def test_the_list_names_every_connector_with_what_it_guarantees() -> None:
+    done = CliRunner().invoke(app, ["list", "--json"])
+    found = {row["name"]: row for row in json.loads(done.stdout)}
+    assert found["shopify"]["writes"] == {"available": "conditional", "fulfillment": "readable"}
+    assert found["netsuite"]["verified_against"].startswith("prose only")
+    assert "netsuite" in CliRunner().invoke(app, ["list"]).stdout
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_snapshot_is_written_to_a_file(
+    retailer: Retailer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setenv("TRUEUP_HOME", str(tmp_path))
+    monkeypatch.setenv("TRUEUP_SANDBOX_PORT", retailer.sandbox.url.rpartition(":")[2])
+    out = tmp_path / f"wms.{ending}"
+    done = CliRunner().invoke(app, ["snapshot", "wms", "--entity", "inventory", "--out", str(out)])
+    assert "8 rows of wms/inventory" in done.stdout
+    if ending == "csv":
+        with out.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    else:
+        rows = parquet.read_table(out).to_pylist()
+    assert {(row["location"], int(row["on_hand"])) for row in rows} == {("WH1", 40)}
+    assert rows[0]["sku"].startswith("000")
+
+
+def test_a_read_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    def pages() -> object:
+        yield []
+        raise UnavailableError("gone")
+
+    with pytest.raises(UnavailableError):
+        export_levels(pages(), tmp_path / "x.csv")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_ending_is_refused(tmp_path: Path) -> None:
+    nothing: list[list[Level]] = []
+    with pytest.raises(BadInputError, match=r"\.csv nor in \.parquet"):
+        export_levels(nothing, tmp_path / "x.xlsx")

@@ -1,0 +1,135 @@
+"""Till files with the habits of real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.connectors.builtin.till_files.connector import TillFilesConnector
+from controlplane.connectors.contract import Draft, Page, UnmappedError
+from controlplane.errors import BadInputError, UnavailableError
+from rules.model.messages import parse
+from tests.controlplane.connectors.conftest import Given, Retailer
+
+HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
+ROW = "ST1;ST1-000001;1;900007;2;1.019,90;2026-11-27T07:05:00+01:00"
+
+
+@pytest.fixture
+def connector(tmp_path: Path) -> TillFilesConnector:
+    return TillFilesConnector(Given(str(tmp_path)).context())
+
+
+def drop(folder: Path, content: str | bytes, name: str = "sales_ST1_1.csv") -> None:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def last(pages: list[Page]) -> Page:
+    return pages[-1]
+
+
+def one(connector: TillFilesConnector) -> Draft:
+    (record,) = [record for page in connector.poll("sales", None) for record in page.records]
+    (draft,) = connector.translate(record.topic, record.body)
+    return draft
+
+
+def test_a_row_becomes_a_sale_with_a_decimal_price_and_utc_time(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER}\n{ROW}\n")
+    draft = one(connector)
+    assert (draft.subject, draft.dedupe_key) == ("ST1/ST1-000001/1", "sale.recorded:ST1/ST1-000001/1")
+    assert draft.data["unit_price"] == "1019.90"
+    assert draft.occurred_at.isoformat() == "2026-11-27T06:05:00+00:00"
+    parse("sale.recorded", draft.data)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"\ufeff{HEADER}\r\n{ROW}\r\n",
+        f"{HEADER}\n\n{ROW}\n   \n",
+        f"{HEADER.upper()}\n{ROW.replace('900007', chr(34) + '900007' + chr(34))}\n",
+        f"{HEADER}\n{ROW}\n".replace(";", "\t"),
+    ],
+    ids=["bom and crlf", "blank lines", "capitals and quotes", "tabs"],
+)
+def test_real_files_are_read(connector: TillFilesConnector, tmp_path: Path, content: str) -> None:
+    drop(tmp_path, content)
+    assert one(connector).data["sku"] == "900007"
+
+
+def test_a_file_in_latin_1_is_read(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER};kassenkraft\n{ROW};Jürgen\n".encode("latin-1"))
+    assert one(connector).data["quantity"] == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("ST1;R;1;900007;two;9,90;2026-11-27T06:05:00Z", "'two' is no amount"),
+        ("ST1;R;1;900007;0;9,90;2026-11-27T06:05:00Z", "not a whole number other than 0"),
+        ("ST1;R;1;900007;1;9,90;2026-11-27T06:05:00", "names no time zone"),
+        ("ST1;R;1;900007;1;9,90", "6 fields and the header 7"),
+        ("ST1;R;1;;1;9,90;2026-11-27T06:05:00Z", "nothing in plu"),
+    ],
+)
+def test_a_malformed_row_spoils_only_itself(connector: TillFilesConnector, tmp_path: Path, row: str, told: str) -> None:
+    drop(tmp_path, f"{HEADER}\n{row}\n{ROW}\n")
+    bad, good = (record for page in connector.poll("sales", None) for record in page.records)
+    with pytest.raises(BadInputError, match=told):
+        connector.translate(bad.topic, bad.body)
+    assert connector.translate(good.topic, good.body)
+
+
+def test_a_header_that_lacks_a_column_is_named(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER.replace('plu;', '')}\n{ROW}\n")
+    with pytest.raises(BadInputError, match="lacks plu"):
+        one(connector)
+
+
+def test_each_file_is_read_once_and_stays_where_it_is(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER}\n{ROW}\n")
+    drop(tmp_path, "half", name="sales_ST1_2.part")
+    cursor = last(list(connector.poll("sales", None))).cursor
+    drop(tmp_path, f"{HEADER}\n{ROW}\n", name="sales_ST1_3.csv")
+    records = [record for page in connector.poll("sales", cursor) for record in page.records]
+    assert [record.event_key for record in records] == ["sales:sales_ST1_3.csv:2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "sales_ST1_1.csv",
+        "sales_ST1_2.part",
+        "sales_ST1_3.csv",
+    ]
+
+
+def test_a_file_that_is_still_being_written_waits(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER}\n{ROW[:20]}")
+    page = last(list(connector.poll("sales", None)))
+    assert page.records == ()
+    drop(tmp_path, f"{HEADER}\n{ROW}")
+    grown = last(list(connector.poll("sales", page.cursor)))
+    assert grown.records == ()
+    read = [record for page in connector.poll("sales", grown.cursor) for record in page.records]
+    assert len(read) == 1
+
+
+def test_a_folder_that_is_not_there_is_unavailable_not_empty(tmp_path: Path) -> None:
+    connector = TillFilesConnector(Given(str(tmp_path / "gone")).context())
+    with pytest.raises(UnavailableError, match="create or mount it"):
+        list(connector.poll("sales", None))
+
+
+def test_the_pack_maps_every_plu_of_the_sandbox_and_no_other(retailer: Retailer) -> None:
+    goods = retailer.sandbox.control("GET", "/catalogue").json()["items"]
+    codes = retailer.connector("tills").context.codes
+    assert {codes.ours("sku", item["plu"]) for item in goods} == {item["sku"] for item in goods}
+    with pytest.raises(UnmappedError, match="999999"):
+        codes.ours("sku", "999999")
+
+
+def test_the_mapping_holds_for_two_hundred_articles(retailer: Retailer) -> None:
+    from controlplane.sandbox.catalogue import make_item
+
+    codes = retailer.connector("tills").context.codes
+    items = [make_item(number) for number in range(1, 201)]
+    assert [codes.ours("sku", item.plu) for item in items] == [item.sku for item in items]

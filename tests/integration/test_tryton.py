@@ -1,0 +1,156 @@
+"""Stock read from a real Tryton ERP: into canonical drafts, and into files that `trueup compare` takes.
+
+Finds a running server by TRUEUP_TRYTON_URL and TRUEUP_TRYTON_PASSWORD (user admin, database retail), or brings one up with
+the script beside the repository.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from controlplane.clock import ManualClock
+from controlplane.connectors.builtin.tryton.connector import TrytonConnector
+from controlplane.connectors.contract import Draft
+from controlplane.connectors.export import export_levels
+from controlplane.errors import RejectedError, UnavailableError
+from rules.model.messages import parse
+from tests.controlplane.connectors.conftest import Given
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+SHARED = Path(os.environ.get("TRUEUP_SHARED") or Path(__file__).parents[2].parent / "shared")
+SCRIPT = SHARED / "real" / "tryton_up.sh"
+
+
+class Server(NamedTuple):
+    """Where a Tryton server answers."""
+
+    url: str
+    password: str
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    given = os.environ.get("TRUEUP_TRYTON_URL")
+    if given:
+        yield Server(given, os.environ.get("TRUEUP_TRYTON_PASSWORD", "tryton-demo"))
+        return
+    if not SCRIPT.exists():
+        pytest.skip(f"no Tryton: set TRUEUP_TRYTON_URL to one, or TRUEUP_SHARED to the folder with {SCRIPT.name}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    work = tmp_path_factory.mktemp("tryton")
+    environment = os.environ | {"TRYTON_PORT": str(port), "TRYTON_PASSWORD": "tryton-demo"}
+    up = subprocess.run(["bash", SCRIPT, "up", work], env=environment, capture_output=True, text=True, timeout=800)
+    try:
+        if up.returncode:
+            pytest.skip(f"Tryton could not be brought up (is the package index reachable?): {up.stderr[-300:]}")
+        yield Server(f"http://127.0.0.1:{port}", "tryton-demo")
+    finally:
+        subprocess.run(["bash", SCRIPT, "down", work], env=environment, check=False, timeout=60)
+
+
+@pytest.fixture
+def connector(server: Server) -> Iterator[TrytonConnector]:
+    made = make(server)
+    yield made
+    made.close()
+
+
+def make(server: Server, **options: object) -> TrytonConnector:
+    given = Given(
+        server.url,
+        secrets={"user": "admin", "password": server.password},
+        options={"database": "retail", "locations": ["WH", "DC2"], **options},
+        timeout=60,
+        clock=ManualClock(datetime.now(UTC), pace=1.0),
+    )
+    return TrytonConnector(given.context())
+
+
+def drafts(connector: TrytonConnector, entity: str, cursor: dict[str, str] | None = None) -> list[Draft]:
+    records = [record for page in connector.poll(entity, cursor) for record in page.records]
+    return [draft for record in records for draft in connector.translate(record.topic, record.body)]
+
+
+def test_a_session_is_opened_and_a_wrong_password_is_named(server: Server, connector: TrytonConnector) -> None:
+    connector.ping()
+    wrong = make(Server(server.url, "not-the-password"))
+    with pytest.raises(UnavailableError, match="check the secrets") as raised:
+        wrong.ping()
+    assert "not-the-password" not in str(raised.value.evidence)
+    wrong.close()
+
+
+def test_stock_is_read_into_canonical_positions_of_each_warehouse(connector: TrytonConnector) -> None:
+    found = {draft.subject: parse(draft.type, draft.data) for draft in drafts(connector, "stock")}
+    assert len(found) == 50 * 2
+    first = found["SKU-0010@WH"]
+    assert (first.on_hand, first.available, first.allocated) == (109, 109, 0)  # type: ignore[attr-defined]
+    assert found["SKU-0010@DC2"].on_hand == 10  # type: ignore[attr-defined]
+    assert found["SKU-0030@DC2"].on_hand == 0  # type: ignore[attr-defined]
+
+
+def test_a_later_poll_reads_only_what_moved_since(connector: TrytonConnector) -> None:
+    cursor = list(connector.poll("stock", None))[-1].cursor
+    assert cursor["since"]
+    first, again = drafts(connector, "stock", cursor), drafts(connector, "stock", cursor)
+    assert [draft.dedupe_key for draft in first] == [draft.dedupe_key for draft in again]
+    assert drafts(connector, "stock", {"since": "2100-01-01T00:00:00+00:00"}) == []
+
+
+def test_items_have_their_cost_and_price(connector: TrytonConnector) -> None:
+    found = {draft.subject: parse(draft.type, draft.data) for draft in drafts(connector, "items")}
+    assert len(found) == 50
+    assert str(found["SKU-0010"].unit_price).startswith("15.99")  # type: ignore[attr-defined]
+    assert found["SKU-0010"].currency == "EUR"  # type: ignore[attr-defined]
+
+
+def test_an_application_error_inside_http_200_is_a_refusal(connector: TrytonConnector) -> None:
+    with pytest.raises(RejectedError, match="Tryton refused"):
+        connector._rpc.call("model.product.product.search_read", [["nope", "=", 1]], 0, 1, None, ["code"], {})
+
+
+def test_a_location_that_is_not_there_is_named(server: Server) -> None:
+    connector = make(server, locations=["NOWHERE"])
+    with pytest.raises(RejectedError, match="0 locations with the code NOWHERE"):
+        list(connector.snapshot("stock"))
+    connector.close()
+
+
+def test_a_snapshot_beside_a_file_with_one_difference_made_by_hand(connector: TrytonConnector, tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "tryton.csv", tmp_path / "theirs.csv"
+    assert export_levels(connector.snapshot("stock"), mine) == 100
+    assert export_levels(connector.snapshot("stock"), tmp_path / "tryton.parquet") == 100
+    with mine.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    edited = next(row for row in rows if (row["sku"], row["location"]) == ("SKU-0010", "WH"))
+    edited["on_hand"] = str(int(edited["on_hand"]) + 3)
+    with theirs.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    answer = _compare(mine, theirs)
+    assert (answer["agree"], answer["differ"]) == (99, 1)
+    assert [item["key"] for item in answer["differences"]] == [{"sku": "SKU-0010", "location": "WH"}]
+
+
+def _compare(*files: Path) -> dict[str, Any]:
+    command = [sys.executable, "-c", "from controlplane.cli import main; main()", "compare", *map(str, files)]
+    done = subprocess.run(
+        [*command, "--key", "sku,location", "--value", "on_hand", "--json"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
