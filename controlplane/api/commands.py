@@ -8,7 +8,6 @@ from typing import Any
 from controlplane.access import Actor, require
 from controlplane.errors import BadInputError
 from controlplane.registry.changes import Changes
-from controlplane.registry.manifests import declared_writes
 from controlplane.sync import quarantine
 from controlplane.wiring import Plane
 
@@ -18,7 +17,7 @@ class Commands:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
-        self.changes = Changes(plane.registry, declared_writes)
+        self.changes = Changes(plane.registry)
 
     def correct(self, case_id: str, record: Any, actor: Actor) -> None:
         """Keep a corrected record beside the original one. Raises NotFoundError, ConflictError, BadInputError."""

@@ -117,7 +117,7 @@ def _edits(evidence: Evidence) -> Iterator[Episode]:
 
 def _undoes(value: Event, edit: Event) -> bool:
     back = value["cause"] == "hand_edit" and value["seq"] > edit["seq"] + 1 and value["value"] == edit["from"]
-    return value["cause"] == SET_BY_PLANE or back
+    return bool(value["cause"] == SET_BY_PLANE or back)
 
 
 def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:

@@ -143,3 +143,10 @@ def next_due(connection: Connection, target: str | None = None) -> datetime | No
         query = query.where(d.target == target)
     instants = [max(row.due_at, row.blocked_until or row.due_at) for row in connection.execute(query)]
     return min(instants, default=None)
+
+
+def due_targets(connection: Connection, clock: Clock) -> list[str]:
+    """Return the systems that something is due to now."""
+    d = t.delivery.c
+    query = select(d.target).where(d.state.in_(("pending", "unknown")), d.due_at <= clock.now()).distinct()
+    return sorted(connection.execute(query).scalars())
