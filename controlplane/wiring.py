@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import insert
 
@@ -50,9 +51,10 @@ class Plane:
         self.store.close()
 
 
-def build_plane(settings: Settings, clock: Clock | None = None, pack: str = "sandbox") -> Plane:
+def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path = "sandbox") -> Plane:
     """Open the store, bring it up to date, load the first pack into an empty registry, and wire the rooms.
 
+    `pack`: the name of a shipped pack, or a folder of policies.
     Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
     """
     clock = clock or SystemClock()

@@ -10,6 +10,7 @@ import yaml
 
 from controlplane.registry.packs import check, pack_folder, texts
 from controlplane.scenarios.scenario import PolicyChange, ScenarioError
+from rules.policy.text import read_text
 
 PACK = "sandbox"
 Documents = dict[tuple[str, str], dict[str, Any]]
@@ -35,7 +36,7 @@ def write_pack(folder: Path, changes: Sequence[PolicyChange]) -> Path:
 
 def _pack() -> Documents:
     read, _ = texts([pack_folder(PACK)])
-    documents = [document for _, text in read for document in yaml.safe_load_all(text) if document]
+    documents = [raw.value for file, text in read for raw in read_text(text, file)[0]]
     return {(document["kind"], document["metadata"]["name"]): document for document in documents}
 
 

@@ -12,21 +12,19 @@ from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy import event
 from waitress.server import create_server
 
 from controlplane.app import create_app
 from controlplane.clock import ManualClock, SystemClock
 from controlplane.jobs import Ticker
-from controlplane.registry.packs import load_if_empty
 from controlplane.scenarios.evidence import gather
 from controlplane.scenarios.judge.facts import Evidence
 from controlplane.scenarios.policies import write_pack
 from controlplane.scenarios.retailer import Retailer
 from controlplane.scenarios.scenario import Scenario, ScenarioError
 from controlplane.scenarios.shared_clock import Progress, SharedClock
-from controlplane.settings import Settings, load_settings
-from controlplane.store import open_store
-from controlplane.store.migrate import migrate
+from controlplane.settings import load_settings
 from controlplane.wiring import Plane, build_plane
 
 PACE = 0.05
@@ -85,9 +83,9 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
             database_url="", engine="embedded", admin_password="",
         )  # fmt: skip
         clock = ManualClock(scenario.start, PACE)
-        _begin(settings, clock, write_pack(home / "policies", scenario.policies))
-        plane = build_plane(settings, clock)
+        plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies))
         stack.callback(plane.close)
+        _hasten(plane)
         ticker = Ticker(plane, PULSE)
         stack.callback(ticker.stop)
         _serve(stack, create_app(plane, mounts=()), listening)
@@ -101,14 +99,10 @@ def _home(folder: Path) -> Path:
     return folder
 
 
-def _begin(settings: Settings, clock: ManualClock, pack: Path) -> None:
-    """Put the scenario's policies in force, before the plane looks."""
-    store = open_store(settings.store_url)
-    try:
-        migrate(store)
-        load_if_empty(store, clock, pack)
-    finally:
-        store.close()
+def _hasten(plane: Plane) -> None:
+    """Do not wait for the disk: the folder lives as long as the run, and no power cut is played."""
+    event.listen(plane.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
+    plane.store.engine.dispose()
 
 
 def _serve(stack: ExitStack, app: Flask, listening: socket.socket) -> None:
@@ -116,5 +110,4 @@ def _serve(stack: ExitStack, app: Flask, listening: socket.socket) -> None:
     server = create_server(app, sockets=[listening], threads=4)
     thread = threading.Thread(target=server.run, name="scenario-web", daemon=True)
     thread.start()
-    stack.callback(thread.join, 5)
     stack.callback(server.close)

@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from controlplane.errors import BadInputError
 from rules.comparison.explain import Cause
 from rules.policy.kinds import KINDS, parse_duration
+from rules.policy.problems import Origin
+from rules.policy.text import read_text
 
 START = datetime(2026, 11, 27, 6, tzinfo=UTC)
 """When a scenario begins that does not say when."""
@@ -159,23 +161,27 @@ def find(name: str) -> Path:
 def load(path: Path) -> Scenario:
     """Read and check a scenario file. Raises ScenarioError with a line for each problem."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ScenarioError(f"{path.name}: cannot be read as YAML ({error}); correct the file") from error
-    if not isinstance(document, dict):
-        raise ScenarioError(f"{path.name}: a scenario is a mapping with at least `minutes`; see docs/scenarios.md")
+        documents, problems = read_text(path.read_text(encoding="utf-8-sig"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path.name}: cannot be read ({error}); give a YAML file in UTF-8") from error
+    if problems:
+        raise ScenarioError("\n".join(map(str, problems)))
+    if len(documents) != 1 or not isinstance(documents[0].value, dict):
+        raise ScenarioError(f"{path.name}: a scenario is one mapping with at least `minutes`; see docs/scenarios.md")
     try:
-        return Scenario.model_validate({"name": path.stem, **document})
+        return Scenario.model_validate({"name": path.stem, **documents[0].value})
     except ValidationError as error:
-        raise ScenarioError("\n".join(_explain(path.name, problem) for problem in error.errors())) from error
+        raise ScenarioError("\n".join(_explain(documents[0].origin, problem) for problem in error.errors())) from error
 
 
-def _explain(file: str, problem: Any) -> str:
+def _explain(origin: Origin, problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "scenario"
+    line, _ = origin.place(problem["loc"])
+    place = f"{origin.file}:{line}: {where}"
     if problem["type"] == "extra_forbidden":
-        return f"{file}: {where}: no such key; remove it or correct its name (docs/scenarios.md lists them)"
+        return f"{place}: no such key; remove it or correct its name (docs/scenarios.md lists them)"
     if problem["type"] == "missing":
-        return f"{file}: {where}: is required; add it (docs/scenarios.md says what it takes)"
+        return f"{place}: is required; add it (docs/scenarios.md says what it takes)"
     given = repr(problem["input"])
     shown = given if len(given) <= 60 else given[:57] + "..."
-    return f"{file}: {where}: {problem['msg'].removeprefix('Value error, ')} (got {shown}); correct the value"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')} (got {shown}); correct the value"
