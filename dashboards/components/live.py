@@ -9,7 +9,7 @@ from typing import Any
 
 import dash_mantine_components as dmc
 import structlog
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 from sqlalchemy.exc import OperationalError
 
@@ -67,9 +67,14 @@ def refresh(
             try:
                 return [*function(*args), HIDE, "", due]
             except Exception as error:  # noqa: BLE001 - the page must say that it is out of date, whatever the reason
-                return [*[no_update] * len(outputs), SHOW, explain(error), due]
+                return [*_as_they_are(len(outputs)), SHOW, explain(error), due]
 
     return register
+
+
+def _as_they_are(count: int) -> list[Any]:
+    """Return what leaves the first outputs alone; an output of many components takes one value for each of them."""
+    return [[no_update] * len(one) if isinstance(one, list) else no_update for one in ctx.outputs_list[:count]]
 
 
 def explain(error: Exception) -> str:
