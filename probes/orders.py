@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
@@ -78,8 +78,10 @@ def _lines(conn: Connection, since: datetime) -> list[Any]:
     """Read order lines in the order they were accepted, each with the stock known at that moment."""
     order, line, change = t.order_state.c, t.order_line.c, t.stock_change.c
     known = (
-        select(func.max(change.id))
+        select(change.id)
         .where(change.sku == line.sku, change.location == line.location, change.changed_at <= order.placed_at)
+        .order_by(change.changed_at.desc(), change.id.desc())
+        .limit(1)
         .correlate(t.order_line, t.order_state)
         .scalar_subquery()
     )
@@ -97,16 +99,14 @@ def _lines(conn: Connection, since: datetime) -> list[Any]:
 
 
 def _count_oversold(lines: list[Any], since: datetime) -> int:
-    earlier: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    """A level that the warehouse told after it had taken an order has that order in it, and so has every later level."""
+    unseen: dict[tuple[str, str], list[Any]] = defaultdict(list)
     over = 0
     for line in lines:
-        key = (line.sku, line.location)
-        if line.placed_at > since and line.available is not None:
-            unseen = sum(
-                other.quantity
-                for other in earlier[key]
-                if other.warehouse_at is None or other.warehouse_at > line.source_at
-            )
-            over += line.quantity > line.available - unseen
-        earlier[key].append(line)
+        mine = unseen[line.sku, line.location]
+        if line.available is not None:
+            mine[:] = [one for one in mine if one.warehouse_at is None or one.warehouse_at > line.source_at]
+            if line.placed_at > since:
+                over += line.quantity > line.available - sum(one.quantity for one in mine)
+        mine.append(line)
     return over

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select, union_all
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
@@ -27,14 +27,15 @@ def probe(ctx: ProbeContext) -> list[Observation]:
         for target in flow.spec.targets
         if ctx.snapshot.systems[target.system].spec.role in ("shop", "marketplace")
     )
-    shown = and_(d.state == "delivered", d.finished_at > now - WINDOW)
     query = (
         select(d.target, m.occurred_at, d.finished_at)
         .join(t.message, m.id == d.message_id)
-        .where(d.flow.in_(flows), d.target.in_(shops), or_(d.state.in_(OPEN_STATES), shown))
+        .where(d.flow.in_(flows), d.target.in_(shops))
     )
+    waiting_now = query.where(d.state.in_(OPEN_STATES))
+    shown = query.where(d.state == "delivered", d.finished_at > now - WINDOW)
     with ctx.store.read() as conn:
-        rows = conn.execute(query).all()
+        rows = conn.execute(union_all(waiting_now, shown)).all()
     seen = []
     for shop in shops:
         mine = [row for row in rows if row.target == shop]

@@ -78,25 +78,24 @@ def _silent_sources(ctx: ProbeContext, conn: Connection, now: datetime) -> list[
 
 def _same_key(other: FromClause) -> tuple[ColumnElement[bool], ...]:
     d = t.delivery.c
-    return (other.c.target == d.target, other.c.order_key == d.order_key, other.c.flow == d.flow)
+    return (other.c.target == d.target, other.c.order_key == d.order_key)
 
 
 def _late_keys(conn: Connection, snapshot: Promises, channel: str, before: datetime) -> int:
-    """Count the keys whose newest offer is unsettled, and which were first offered something unsettled before the instant."""
-    d, later, prior = t.delivery.c, t.delivery.alias("later"), t.delivery.alias("prior")
+    """Count the keys whose newest offer is unsettled, and which were first offered something unsettled before the instant.
+
+    Each step is a seek in the index over target, order key and id: ids are in the order of their making.
+    """
+    d, later, prior, since = t.delivery.c, *(t.delivery.alias(name) for name in ("later", "prior", "since"))
     flows = [flow.name for flow in carrying(snapshot, "stock.offer")]
-    last_taken = (
-        select(func.max(prior.c.id)).where(*_same_key(prior), prior.c.id < d.id, prior.c.state.in_(SETTLED))
-    ).scalar_subquery()
-    since = t.delivery.alias("since")
-    offered_at = (
-        select(func.min(since.c.created_at)).where(*_same_key(since), since.c.id > func.coalesce(last_taken, ""))
-    ).scalar_subquery()
+    last_taken = select(prior.c.id).where(*_same_key(prior), prior.c.state.in_(SETTLED)).correlate(t.delivery)
+    taken = func.coalesce(last_taken.order_by(prior.c.id.desc()).limit(1).scalar_subquery(), "")
+    first_since = select(since.c.created_at).where(*_same_key(since), since.c.id > taken).correlate(t.delivery)
     query = select(func.count(d.order_key.distinct())).where(
         d.target == channel,
         d.flow.in_(flows),
         d.state.in_(UNSETTLED),
         ~exists().where(*_same_key(later), later.c.id > d.id),
-        offered_at <= before,
+        first_since.order_by(since.c.id).limit(1).scalar_subquery() <= before,
     )
     return conn.scalar(query) or 0

@@ -9,10 +9,8 @@ KEYS = ["sku", "location"]
 
 
 def read(path: str, name: str) -> pd.DataFrame:
-    if path.endswith(".parquet"):
-        frame = pd.read_parquet(path)
-    else:
-        frame = pd.read_csv(path, dtype={"sku": str, "location": str})
+    text = {"sku": str, "location": str}
+    frame = pd.read_parquet(path) if path.endswith(".parquet") else pd.read_csv(path, dtype=text)
     return frame.rename(columns={"on_hand": name})
 
 

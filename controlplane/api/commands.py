@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from controlplane.access import Actor, require
-from controlplane.errors import BadInputError
+from controlplane.errors import BadInputError, NotFoundError
+from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
-from controlplane.registry.manifests import declared_writes
 from controlplane.sync import quarantine
 from controlplane.wiring import Plane
 
@@ -18,7 +18,7 @@ class Commands:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
-        self.changes = Changes(plane.registry, declared_writes)
+        self.changes = Changes(plane.registry)
 
     def correct(self, case_id: str, record: Any, actor: Actor) -> None:
         """Keep a corrected record beside the original one. Raises NotFoundError, ConflictError, BadInputError."""
@@ -67,16 +67,12 @@ class Commands:
 
     def acknowledge(self, incident_id: str, actor: Actor) -> None:
         """Say that somebody looks after an incident. Raises NotFoundError, ConflictError."""
-        from controlplane.health.incidents import acknowledge
-
         require(actor, "incident.acknowledge")
         acknowledge(self.plane.store, self.plane.clock, incident_id, actor.name)
 
     def _known(self, system: str) -> None:
         systems = self.plane.registry.snapshot().systems
         if system not in systems:
-            from controlplane.errors import NotFoundError
-
             raise NotFoundError(f"no system '{system}' in the registry; there are: {', '.join(systems) or 'none'}")
 
 

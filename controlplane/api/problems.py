@@ -74,7 +74,7 @@ def _refused(error: TrueupError) -> Response:
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:
-    return problem(413, "the body is larger than 2 MB; send less at once", "urn:trueup:toolarge")
+    return problem(error.code or 413, "the body is larger than 2 MB; send less at once", "urn:trueup:toolarge")
 
 
 def _http(error: HTTPException) -> Response:

@@ -52,8 +52,9 @@ def snapshot(
     system: Annotated[str, typer.Argument(help="Name of a System policy.")],
     entity: Annotated[str, typer.Option(help="What to read, as the connector's manifest names it.")],
     out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
-    pack: Annotated[str, typer.Option(help="Shipped policy pack that has the System.")] = "sandbox",
-    policies: Annotated[Path | None, typer.Option(help="Policy file or folder to use instead of a pack.")] = None,
+    pack: Annotated[
+        str, typer.Option(help="Policies that have the System: a shipped pack, or a file or folder.")
+    ] = "sandbox",
 ) -> None:
     """Read a system's stock and write it to a file that `trueup compare` takes."""
     from controlplane.clock import SystemClock
@@ -62,7 +63,7 @@ def snapshot(
     from controlplane.registry.packs import pack_folder
     from controlplane.settings import load_settings
 
-    fixed = FixedPolicies(policies or pack_folder(pack))
+    fixed = FixedPolicies(pack_folder(pack))
     connections = Connections(fixed, load_settings(), SystemClock())
     try:
         pages: Iterator[list[Level]] = connections.get(system).snapshot(entity)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy import event
 from waitress.server import create_server
 
 from controlplane.app import create_app
@@ -84,9 +85,10 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
         clock = ManualClock(scenario.start, PACE)
         plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies))
         stack.callback(plane.close)
+        _hasten(plane)
         ticker = Ticker(plane, PULSE)
         stack.callback(ticker.stop)
-        _serve(stack, create_app(plane, ticker, mounts=()), listening)
+        _serve(stack, create_app(plane, mounts=()), listening)
         yield Stage(plane, retailer, SharedClock(scenario, plane, ticker, retailer, clock))
 
 
@@ -97,10 +99,15 @@ def _home(folder: Path) -> Path:
     return folder
 
 
+def _hasten(plane: Plane) -> None:
+    """Do not wait for the disk: the folder lives as long as the run, and no power cut is played."""
+    event.listen(plane.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
+    plane.store.engine.dispose()
+
+
 def _serve(stack: ExitStack, app: Flask, listening: socket.socket) -> None:
     """Serve the plane's own application on the socket, for the vendors' webhooks."""
     server = create_server(app, sockets=[listening], threads=4)
     thread = threading.Thread(target=server.run, name="scenario-web", daemon=True)
     thread.start()
-    stack.callback(thread.join, 5)
     stack.callback(server.close)

@@ -21,6 +21,8 @@ LIMIT = timedelta(minutes=90)
 """How long the wait for quiet may be, in simulated time."""
 LOOK = timedelta(minutes=1)
 """How often it is looked whether all is quiet, in simulated time."""
+GATHER = timedelta(seconds=2)
+"""What the retailer does within this time is played before the plane acts on it: webhooks come in a second later."""
 MOVING = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
 UNSETTLED = ("suspected", "open", "healing")
 
@@ -54,7 +56,8 @@ class SharedClock:
 
     def _next(self) -> datetime:
         now = self.clock.now()
-        due = (self.standing.next_at, self.ticker.next_due(), self.plane.sync.next_due())
+        told = max(self.standing.next_at, now) + GATHER if self.standing.next_at else None
+        due = (told, self.ticker.next_due(), self.plane.sync.next_due())
         return min((instant for instant in due if instant and instant > now), default=now + LOOK)
 
     def _settle(self, progress: Progress) -> list[str]:

@@ -18,12 +18,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import select
 
 from controlplane.clock import ManualClock
+from controlplane.connectors import Connections
 from controlplane.connectors.builtin.tryton.connector import TrytonConnector
 from controlplane.connectors.contract import Draft
 from controlplane.connectors.export import export_levels
 from controlplane.errors import RejectedError, UnavailableError
+from controlplane.registry import Registry
+from controlplane.registry.packs import load_genesis, pack_folder
+from controlplane.settings import Settings
+from controlplane.store import Store
+from controlplane.store import tables as t
+from controlplane.sync.engines import Sync
 from rules.model.messages import parse
 from tests.controlplane.connectors.conftest import Given
 
@@ -97,9 +105,9 @@ def test_stock_is_read_into_canonical_positions_of_each_warehouse(connector: Try
     found = {draft.subject: parse(draft.type, draft.data) for draft in drafts(connector, "stock")}
     assert len(found) == 50 * 2
     first = found["SKU-0010@WH"]
-    assert (first.on_hand, first.available, first.allocated) == (109, 109, 0)  # type: ignore[attr-defined]
-    assert found["SKU-0010@DC2"].on_hand == 10  # type: ignore[attr-defined]
-    assert found["SKU-0030@DC2"].on_hand == 0  # type: ignore[attr-defined]
+    assert (first.on_hand, first.available, first.allocated) == (109, 109, 0)
+    assert found["SKU-0010@DC2"].on_hand == 10
+    assert found["SKU-0030@DC2"].on_hand == 0
 
 
 def test_a_later_poll_reads_only_what_moved_since(connector: TrytonConnector) -> None:
@@ -113,8 +121,8 @@ def test_a_later_poll_reads_only_what_moved_since(connector: TrytonConnector) ->
 def test_items_have_their_cost_and_price(connector: TrytonConnector) -> None:
     found = {draft.subject: parse(draft.type, draft.data) for draft in drafts(connector, "items")}
     assert len(found) == 50
-    assert str(found["SKU-0010"].unit_price).startswith("15.99")  # type: ignore[attr-defined]
-    assert found["SKU-0010"].currency == "EUR"  # type: ignore[attr-defined]
+    assert str(found["SKU-0010"].unit_price).startswith("15.99")
+    assert found["SKU-0010"].currency == "EUR"
 
 
 def test_an_application_error_inside_http_200_is_a_refusal(connector: TrytonConnector) -> None:
@@ -154,3 +162,26 @@ def _compare(*files: Path) -> dict[str, Any]:
     assert done.returncode == 1, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def test_a_poll_flow_brings_stock_into_canonical_positions(
+    server: Server, sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRYTON_USER", "admin")
+    monkeypatch.setenv("TRYTON_PASSWORD", server.password)
+    monkeypatch.setenv("INCIDENT_TOKEN", "unused")
+    text = (pack_folder("tryton") / "tryton.yaml").read_text(encoding="utf-8")
+    (tmp_path / "tryton.yaml").write_text(text.replace("http://127.0.0.1:8000", server.url), encoding="utf-8")
+    clock = ManualClock(datetime.now(UTC), pace=1.0)
+    registry = Registry(sqlite_store, clock)
+    load_genesis(sqlite_store, clock, registry, tmp_path / "tryton.yaml")
+    connections = Connections(registry, Settings(home=tmp_path), clock)
+    sync = Sync(sqlite_store, clock, registry, connections)
+    assert sync.poll("tryton-stock") == 100
+    sync.drain()
+    with sqlite_store.read() as connection:
+        rows = connection.execute(select(t.stock_position)).all()
+    held = {(row.sku, row.location): (row.on_hand, row.available) for row in rows}
+    assert len(held) == 100
+    assert held["SKU-0010", "WH"] == (109, 109)
+    connections.close()

@@ -23,6 +23,8 @@ from controlplane.scenarios.judge.facts import Event, Evidence, instant
 from controlplane.scenarios.judge.timeline import Interval, Timeline, differing, timelines, without
 
 WAREHOUSE = "WH1"
+SOURCE = "wms"
+"""The system that the warehouse's figures are read from."""
 STATE_TOPIC = "Inventory Update"
 MESSAGES = {"shipment": "shipment.shipped", "receipt": "receipt.received", "return": "return.received"}
 """Kind of document -> message type: those that move the compared stock of the warehouse in the ERP's books."""
@@ -97,7 +99,7 @@ def _told(evidence: Evidence) -> dict[str, list[tuple[datetime, datetime]]]:
             for key in event["keys"]:
                 found[key].append((instant(event["created_at"]), instant(event["delivered_at"])))
     for finding in evidence.plane.findings:
-        if finding.closed_at and finding.state == "healed":
+        if finding.closed_at and finding.state == "healed" and finding.side == SOURCE:
             found[finding.key].append((finding.closed_at, finding.closed_at))
     return found
 
@@ -117,7 +119,7 @@ def _edits(evidence: Evidence) -> Iterator[Episode]:
 
 def _undoes(value: Event, edit: Event) -> bool:
     back = value["cause"] == "hand_edit" and value["seq"] > edit["seq"] + 1 and value["value"] == edit["from"]
-    return value["cause"] == SET_BY_PLANE or back
+    return bool(value["cause"] == SET_BY_PLANE or back)
 
 
 def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:

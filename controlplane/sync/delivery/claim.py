@@ -26,6 +26,24 @@ from rules.retry import BREAKER_AFTER
 LEASE = timedelta(minutes=2)
 UNFINISHED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.QUARANTINED)
 
+# put together once: making the aliases anew costs more than the query, and claiming is the hot path
+DELIVERY = t.delivery.alias("d")
+_EARLIER = t.delivery.alias("earlier")
+_BLOCKED = exists().where(
+    and_(
+        _EARLIER.c.target == DELIVERY.c.target,
+        _EARLIER.c.order_key == DELIVERY.c.order_key,
+        _EARLIER.c.id < DELIVERY.c.id,
+        _EARLIER.c.state.in_(UNFINISHED),
+    )
+)
+WAITING = (
+    select(DELIVERY, t.message.c.trace_id)
+    .join(t.message, t.message.c.id == DELIVERY.c.message_id)
+    .where(DELIVERY.c.state.in_(("pending", "unknown")), ~_BLOCKED)
+    .order_by(DELIVERY.c.due_at, DELIVERY.c.id)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -70,25 +88,9 @@ def _open(connection: Connection, clock: Clock, target: str) -> bool:
 
 
 def _due(connection: Connection, clock: Clock, target: str, limit: int, lock: bool = False) -> list[Row[Any]]:
-    d = t.delivery.alias("d")
-    earlier = t.delivery.alias("earlier")
-    blocked = exists().where(
-        and_(
-            earlier.c.target == d.c.target,
-            earlier.c.order_key == d.c.order_key,
-            earlier.c.id < d.c.id,
-            earlier.c.state.in_(UNFINISHED),
-        )
-    )
-    query = (
-        select(d, t.message.c.trace_id)
-        .join(t.message, t.message.c.id == d.c.message_id)
-        .where(d.c.target == target, d.c.state.in_(("pending", "unknown")), d.c.due_at <= clock.now(), ~blocked)
-        .order_by(d.c.due_at, d.c.id)
-        .limit(limit)
-    )
+    query = WAITING.where(DELIVERY.c.target == target, DELIVERY.c.due_at <= clock.now()).limit(limit)
     if lock:
-        query = query.with_for_update(skip_locked=True, of=d)
+        query = query.with_for_update(skip_locked=True, of=DELIVERY)
     return list(connection.execute(query).all())
 
 
@@ -141,3 +143,10 @@ def next_due(connection: Connection, target: str | None = None) -> datetime | No
         query = query.where(d.target == target)
     instants = [max(row.due_at, row.blocked_until or row.due_at) for row in connection.execute(query)]
     return min(instants, default=None)
+
+
+def due_targets(connection: Connection, clock: Clock) -> list[str]:
+    """Return the systems that something is due to now."""
+    d = t.delivery.c
+    query = select(d.target).where(d.state.in_(("pending", "unknown")), d.due_at <= clock.now()).distinct()
+    return sorted(connection.execute(query).scalars())

@@ -40,7 +40,7 @@ class Sync:
 
     def work(self, connection: Connection) -> Work:
         """Return what processes need inside the given transaction."""
-        return Work(connection, self.registry.snapshot(), self.clock)
+        return Work(connection, self.registry.snapshot_in(connection), self.clock)
 
     # --- the steps ---
 
@@ -97,11 +97,15 @@ class Sync:
         moved = 0
         for _ in range(rounds):
             step = self.translate() + self.process()
-            step += sum(self.deliver(target) for target in self.targets())
+            step += sum(self.deliver(target) for target in self._due_targets())
             if not step:
                 return moved
             moved += step
         return moved
+
+    def _due_targets(self) -> list[str]:
+        with self.store.read() as connection:
+            return delivery.due_targets(connection, self.clock)
 
     def backlog(self) -> int:
         """Return how many records and messages are taken in and not processed yet."""

@@ -10,7 +10,7 @@ from controlplane.store import tables as t
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 from rules.ids import new_id
-from rules.model.messages import STATE_LIKE, OrderPlaced, ShipmentShipped, StockOffer
+from rules.model.messages import STATE_LIKE, IncidentNotified, OrderPlaced, ShipmentShipped, StockOffer
 from rules.policy.kinds import Flow, FlowTarget
 
 SUPERSEDABLE = ("pending", "quarantined")
@@ -34,14 +34,13 @@ def _owe(work: Work, message: Message, flow: Flow, target: FlowTarget) -> str:
     order_key = ordering(message)
     if coalesce:
         _supersede(work, target, order_key)
-    what = message.id if coalesce else "document"
     retry = work.snapshot.retry_policies[flow.spec.retry].spec
     money, currency = _worth(work, message)
     work.connection.execute(
         insert(t.delivery).values(
             id=delivery_id, message_id=message.id, flow=flow.name, target=target.system, entity=target.entity,
             subject=message.subject, order_key=order_key, coalesce=coalesce, state="pending",
-            idempotency_key=f"{message.type}:{message.subject}:{target.system}:{target.entity}:{what}",
+            idempotency_key=f"{message.type}:{message.subject}:{target.system}:{target.entity}:{_once(message)}",
             payload=message.data.model_dump(mode="json"), due_at=now, deadline_at=now + retry.budget,
             promise_at=now + flow.spec.promise, created_at=now, money=money, currency=currency,
             retry_revision=work.snapshot.revision("RetryPolicy", flow.spec.retry),
@@ -49,6 +48,14 @@ def _owe(work: Work, message: Message, flow: Flow, target: FlowTarget) -> str:
         )
     )  # fmt: skip
     return delivery_id
+
+
+def _once(message: Message) -> str:
+    """What makes two deliveries of one subject different: a state each time; a document never; a notification by number."""
+    if message.type in STATE_LIKE:
+        return message.id
+    told = message.data
+    return f"{told.action}-{told.sequence}" if isinstance(told, IncidentNotified) else "document"
 
 
 def ordering(message: Message) -> str:

@@ -36,6 +36,8 @@ class _Guess:
 
 def magic(path: Path) -> str:
     """What the first bytes say: `parquet`, `gzip`, `zip` or `text`; raises FileProblem where it cannot be read."""
+    if path.is_fifo() or path.is_char_device():
+        raise FileProblem("is a pipe, and must be read more than once: save it to a file first")
     try:
         with path.open("rb") as file:
             head = file.read(4)

@@ -49,7 +49,7 @@ def test_a_read_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
         raise UnavailableError("gone")
 
     with pytest.raises(UnavailableError):
-        export_levels(pages(), tmp_path / "x.csv")  # type: ignore[arg-type]
+        export_levels(pages(), tmp_path / "x.csv")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,12 +20,12 @@ from tests.controlplane.connectors.conftest import START
 
 def system(**spec: Any) -> System:
     given = {"connector": "till_files", "owner": "o", "role": "till", "endpoint": "${HOME}/drop", **spec}
-    return System(apiVersion="trueup/v1", kind="System", metadata={"name": "tills"}, spec=given)  # type: ignore[arg-type]
+    return System(apiVersion="trueup/v1", kind="System", metadata={"name": "tills"}, spec=given)
 
 
 def mapping(codes: dict[str, str]) -> Mapping:
     spec = {"system": "tills", "entity": "sku", "codes": codes}
-    return Mapping(apiVersion="trueup/v1", kind="Mapping", metadata={"name": "plu"}, spec=spec)  # type: ignore[arg-type]
+    return Mapping(apiVersion="trueup/v1", kind="Mapping", metadata={"name": "plu"}, spec=spec)
 
 
 class Governed:

@@ -28,7 +28,7 @@ SECRET = "planted-s3cret/value+1"
 
 
 def client(url: str, **given: float) -> HttpClient:
-    return HttpClient(Given(url, **given).context(), Redactor([SECRET]))  # type: ignore[arg-type]
+    return HttpClient(Given(url, **given).context(), Redactor([SECRET]))
 
 
 def ask(server: BadServer, *habits: Habit, write: bool = False, **given: float) -> Answer:

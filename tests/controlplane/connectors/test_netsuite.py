@@ -151,7 +151,7 @@ def test_items_are_polled_with_their_cost(retailer: Retailer) -> None:
     assert len(drafts) == 8
     item = next(draft for draft in drafts if draft.subject == SKU)
     described = parse("product.described", item.data)
-    assert described.unit_cost is not None  # type: ignore[attr-defined]
+    assert described.unit_cost is not None
     cursor = list(retailer.connector("erp").poll("items", None))[-1].cursor
     retailer.advance(3600)
     assert len(retailer.drafts("erp", "items", cursor)) == 8

@@ -51,7 +51,7 @@ def test_an_order_told_by_webhook_and_by_poll_is_the_same_fact_and_carries_no_pe
     assert [draft.data for draft in told] == [polled[0].data]
     assert told[0].dedupe_key == polled[0].dedupe_key == f"order.placed:{name}"
     order = parse("order.placed", told[0].data)
-    assert [(line.sku, line.quantity, line.location) for line in order.lines] == [(SKU, 2, "WH1"), (OTHER, 1, "WH1")]  # type: ignore[attr-defined]
+    assert [(line.sku, line.quantity, line.location) for line in order.lines] == [(SKU, 2, "WH1"), (OTHER, 1, "WH1")]
     assert "example.com" not in str(told[0].data)
 
 

@@ -70,7 +70,6 @@ class ShipHeroConnector(Connector):
         writes=(WriteSpec("order", ("order.placed",), Guarantee.READABLE, late_effect=15.0),),
         receives=("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
         secrets=("refresh_token", "webhook_secret"),
-        probes=("latency", "credits"),
         verified_against="prose only, the sandbox",
     )
 

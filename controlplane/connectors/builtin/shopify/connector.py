@@ -51,7 +51,6 @@ class ShopifyConnector(Connector):
         ),
         receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
         secrets=("access_token", "webhook_secret"),
-        probes=("latency", "throttle"),
         verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
     )
 

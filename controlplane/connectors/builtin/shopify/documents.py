@@ -71,18 +71,18 @@ query OrderLines($id: ID!, $after: String) {
 
 ORDER_TO_FULFIL = """
 query OrderToFulfil($query: String!) {
-  orders(first: 5, query: $query) {
+  orders(first: 2, query: $query) {
     nodes {
       id
       name
-      fulfillments(first: 50) {
+      fulfillments(first: 20) {
         id
         status
         createdAt
-        trackingInfo(first: 5) { number company }
+        trackingInfo(first: 2) { number company }
         fulfillmentLineItems(first: 100) { nodes { quantity lineItem { id sku } } }
       }
-      fulfillmentOrders(first: 20) {
+      fulfillmentOrders(first: 10) {
         nodes { id status lineItems(first: 100) { nodes { id sku remainingQuantity } } }
       }
     }

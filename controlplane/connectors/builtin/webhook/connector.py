@@ -7,6 +7,7 @@ whether a notification arrived; because telling it twice does no harm, it answer
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from controlplane.connectors.auth import StaticHeader
 from controlplane.connectors.contract import Connector, Context, Manifest, Write, WriteSpec
@@ -43,7 +44,8 @@ class WebhookConnector(Connector):
         """Post the notification."""
         self.manifest.write_spec(request.entity)
         told = notification(request)
-        key = f"{told['dedup_key']}:{told['event_action']}:{request.payload['sequence']}"
+        # header values are ASCII, and a fingerprint may name anything
+        key = quote(f"{told['dedup_key']}:{told['event_action']}:{request.payload['sequence']}", safe=":/@#")
         headers = {"Idempotency-Key": key}
         answer = self._http.send("POST", "", write=True, auth=self._auth, headers=headers, json=told)
         return Outcome(Result.DELIVERED, evidence=answer.evidence)
