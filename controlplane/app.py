@@ -11,20 +11,18 @@ from controlplane.api import answers, gate, headers, problems
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
 from controlplane.api.login import login
-from controlplane.api.open import TICKER, watch
+from controlplane.api.open import watch
 from controlplane.api.rooms import rooms
-from controlplane.jobs import Ticker
 from controlplane.wiring import Plane
 
 BODY_LIMIT = 2 * 1024 * 1024
 Mount = Callable[[Flask, Plane], None]
 
 
-def create_app(plane: Plane, ticker: Ticker | None = None, mounts: Iterable[Mount] | None = None) -> Flask:
+def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     """Return the application of a plane; dashboards come from the entry points unless given."""
     app = Flask("controlplane")
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
-    app.extensions[TICKER] = ticker
     answers.install(app, plane)
     problems.install(app)
     gate.install(app)

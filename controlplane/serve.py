@@ -42,7 +42,7 @@ def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
     login = seed_people(plane)
     runs.abandon(plane.store, plane.clock)
     ticker = Ticker(plane)
-    serve(stack, plane, ticker)
+    serve(stack, plane)
     engine = make_engine(plane)
     engine.start()
     stack.callback(engine.stop)
@@ -60,10 +60,10 @@ def make_engine(plane: Plane) -> Engine:
     return CeleryEngine(plane.sync, plane.settings.broker_url)
 
 
-def serve(stack: ExitStack, plane: Plane, ticker: Ticker) -> None:
+def serve(stack: ExitStack, plane: Plane) -> None:
     """Serve API and dashboards from threads of this process."""
     server = create_server(
-        create_app(plane, ticker), host=plane.settings.host, port=plane.settings.port, threads=THREADS,
+        create_app(plane), host=plane.settings.host, port=plane.settings.port, threads=THREADS,
         ident="trueup", channel_timeout=60,
     )  # fmt: skip
     threading.Thread(target=server.run, name="web", daemon=True).start()

@@ -21,6 +21,7 @@ REMEDIES = {
     "admin_password": "give at least 10 characters, or leave it out and one is generated",
     "broker_url": "give a broker's address such as amqp://guest@127.0.0.1// or redis://127.0.0.1/0",
     "sandbox_port": "give a whole number from 1 to 65535",
+    "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from controlplane.access import Actor, require
-from controlplane.errors import BadInputError
+from controlplane.errors import BadInputError, NotFoundError
+from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
 from controlplane.sync import quarantine
 from controlplane.wiring import Plane
@@ -66,16 +67,12 @@ class Commands:
 
     def acknowledge(self, incident_id: str, actor: Actor) -> None:
         """Say that somebody looks after an incident. Raises NotFoundError, ConflictError."""
-        from controlplane.health.incidents import acknowledge
-
         require(actor, "incident.acknowledge")
         acknowledge(self.plane.store, self.plane.clock, incident_id, actor.name)
 
     def _known(self, system: str) -> None:
         systems = self.plane.registry.snapshot().systems
         if system not in systems:
-            from controlplane.errors import NotFoundError
-
             raise NotFoundError(f"no system '{system}' in the registry; there are: {', '.join(systems) or 'none'}")
 
 

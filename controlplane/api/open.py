@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from controlplane.api.answers import plane
+from controlplane.health.metrics import render
+from controlplane.health.readiness import ready
 
 watch = Blueprint("open", __name__)
-TICKER = "trueup.ticker"
 
 
 @watch.get("/healthz")
@@ -19,8 +20,6 @@ def healthz() -> Response:
 @watch.get("/readyz")
 def readyz() -> tuple[Response, int]:
     """Say whether the plane can do its work: database, registry, ticker. 503 when it cannot, with the checks that failed."""
-    from controlplane.health.readiness import ready
-
     fine, checks = ready(plane().store, plane().clock, plane().registry.snapshot())
     return jsonify(ready=fine, checks=checks), 200 if fine else 503
 
@@ -28,7 +27,5 @@ def readyz() -> tuple[Response, int]:
 @watch.get("/metrics")
 def metrics() -> Response:
     """Give the measurements in Prometheus' format, to a session or a service token."""
-    from controlplane.health.metrics import render
-
     body = render(plane().store, plane().clock, plane().registry.snapshot())
     return Response(body, mimetype="text/plain; version=0.0.4; charset=utf-8")

@@ -73,8 +73,8 @@ def _refused(error: TrueupError) -> Response:
     return problem(status_of(error), str(error), kind)
 
 
-def _too_large(_error: RequestEntityTooLarge) -> Response:
-    return problem(413, "the body is larger than 2 MB; send less at once", "urn:trueup:toolarge")
+def _too_large(error: RequestEntityTooLarge) -> Response:
+    return problem(error.code or 413, "the body is larger than 2 MB; send less at once", "urn:trueup:toolarge")
 
 
 def _http(error: HTTPException) -> Response:

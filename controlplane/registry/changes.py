@@ -9,7 +9,7 @@ document, so any edit voids it. Each step is one transaction with its line in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
@@ -20,14 +20,14 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
-from controlplane.registry.manifests import Declaration, declared_writes, installed
+from controlplane.registry.manifests import declared_writes
 from controlplane.registry.registry import Registry, Snapshot
 from controlplane.registry.requests import ChangeRequest, State, Vote
 from controlplane.store import tables as t
 from rules.canonical import digest
 from rules.ids import new_id
 from rules.policy.kinds import Document
-from rules.policy.lint import lint
+from rules.policy.lint import Manifests, lint
 from rules.policy.problems import NOWHERE
 from rules.policy.reading import Entry, read_document
 from rules.policy.text import RawDocument
@@ -39,7 +39,7 @@ NEEDED = 1
 class Changes:
     """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint."""
 
-    def __init__(self, registry: Registry, manifests: Callable[[], Mapping[str, Declaration]] = installed) -> None:
+    def __init__(self, registry: Registry, manifests: Callable[[], Manifests | None] = declared_writes) -> None:
         self.registry = registry
         self.store = registry.store
         self.clock: Clock = registry.clock
@@ -220,7 +220,7 @@ class Changes:
     def _lint(self, snapshot: Snapshot, document: Document) -> None:
         """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
         whole = {**snapshot.documents, (document.kind, document.name): document}
-        problems = lint([Entry(each) for each in whole.values()], declared_writes(self._manifests()))
+        problems = lint([Entry(each) for each in whole.values()], self._manifests())
         if problems:
             raise PolicyError("\n".join(map(str, problems)))
 

@@ -17,6 +17,12 @@ app = typer.Typer(
     help="Validate, list and show policies.",
 )  # fmt: skip
 
+COLUMNS = {
+    "kind": "kind", "name": "name", "revision": "rev.", "owner": "owner", "valid_from": "in force since", "title": "title",
+    "place": "place",
+}  # fmt: skip
+"""What the table shows of a policy, and its headings."""
+
 Paths = Annotated[list[Path] | None, typer.Argument(help="Files, or folders read whole.", show_default=False)]
 From = Annotated[list[Path] | None, typer.Option("--path", help="Read this file or folder, not the running plane.")]
 Pack = Annotated[str | None, typer.Option(help="Read a pack that comes with Trueup, not the running plane.")]
@@ -67,7 +73,7 @@ def show(
         return
     from rules.policy.writing import to_yaml
 
-    for key in ("origin", "revision", "valid_from", "valid_to", "author", "hash"):
+    for key in ("place", "origin", "revision", "valid_from", "valid_to", "author", "hash"):
         if row.get(key) is not None:
             typer.echo(f"# {key}: {row[key]}")
     typer.echo(to_yaml(row["document"]), nl=False)
@@ -113,7 +119,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
         "name": entry.document.name,
         "title": entry.document.metadata.title,
         "owner": document["spec"].get("owner", ""),
-        "origin": f"{entry.origin.file}:{line}",
+        "place": f"{entry.origin.file}:{line}",
         "document": document,
     }
 
@@ -172,12 +178,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     if not rows:
         typer.echo("no policy")
         return
-    columns = [
-        name for name in ("kind", "name", "revision", "owner", "valid_from", "title", "origin") if name in rows[0]
-    ]
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    columns = [name for name in COLUMNS if name in rows[0]]
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
     for name in columns:
-        table.add_column(name.replace("_", " "), overflow="fold", justify="right" if name == "revision" else "left")
+        table.add_column(COLUMNS[name], no_wrap=name != "title", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(name, row.get(name)) for name in columns))
     Console(highlight=False).print(table)
@@ -185,6 +189,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 def _cell(column: str, value: Any) -> str:
     text = "" if value is None else str(value)
-    if column == "origin" and "/" in text:
+    if column == "place":
         text = "/".join(Path(text).parts[-2:])
+    if column == "valid_from":
+        text = text[:16].replace("T", " ") + "Z"
     return text.replace("[", "\\[")

@@ -5,7 +5,7 @@ Connectors stand above this room, so it knows their manifests by shape only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from controlplane.plugins import load_all
@@ -36,15 +36,10 @@ class Declaration(Protocol):
         ...
 
 
-def installed() -> Mapping[str, Declaration]:
-    """Return the manifests of all connector plugins by name."""
-    return {name: connector.manifest for name, connector in load_all("connectors")}
+def declared_writes() -> Manifests | None:
+    """Return connector name -> (entity, guarantee) of all connector plugins; None when there is no connector."""
+    return {name: _writes(connector.manifest) for name, connector in load_all("connectors")} or None
 
 
-def declared_writes(manifests: Mapping[str, Declaration] | None = None) -> Manifests | None:
-    """Return connector name -> (entity, guarantee), of the installed ones by default; None when there is no connector."""
-    known = installed() if manifests is None else manifests
-    found = {
-        name: frozenset((spec.entity, spec.guarantee) for spec in manifest.writes) for name, manifest in known.items()
-    }
-    return found or None
+def _writes(manifest: Declaration) -> frozenset[tuple[str, Guarantee]]:
+    return frozenset((spec.entity, spec.guarantee) for spec in manifest.writes)

@@ -88,7 +88,7 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
         _hasten(plane)
         ticker = Ticker(plane, PULSE)
         stack.callback(ticker.stop)
-        _serve(stack, create_app(plane, ticker, mounts=()), listening)
+        _serve(stack, create_app(plane, mounts=()), listening)
         yield Stage(plane, retailer, SharedClock(scenario, plane, ticker, retailer, clock))
 
 

@@ -120,7 +120,7 @@ def _attempt(one: Mapping[str, Any], target: str) -> Step:
 
 
 def _finished(one: Mapping[str, Any]) -> Step:
-    title, detail = f"{one['target']}: {one['state']}", one["detail"] or f"after {one['attempts']} attempts"
+    title, detail = f"{one['target']}: {one['state']}", one["detail"] or f"attempts: {one['attempts']}"
     return Step(one["finished_at"], "finished", title, detail, one["state"])
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from controlplane.health.observations.comparison import Key
 from controlplane.store import tables as t
@@ -30,6 +30,8 @@ class Evidence:
     effects: dict[tuple[str, str, Key], list[Row[Any]]]
     owed: dict[tuple[str, Key], list[Row[Any]]]
     prices: dict[str, tuple[Decimal | None, str]]
+    backlog: dict[str, datetime]
+    """System -> since when records of it wait to be translated or processed."""
     now: datetime
 
     def heard(self, key: Key, since: datetime) -> set[tuple[int, int]]:
@@ -108,9 +110,20 @@ def load(connection: Connection, systems: Sequence[str], since: datetime, now: d
         levels={(row.system, row.field, (row.sku, row.location)): row.value for row in levels},
         effects=_by_place(effects),
         owed=_by_target(owed),
+        backlog=_backlog(connection),
         prices={row.sku: (row.unit_price or row.unit_cost, row.currency) for row in products},
         now=now,
     )
+
+
+def _backlog(connection: Connection) -> dict[str, datetime]:
+    i, m = t.intake.c, t.message.c
+    new = select(i.system, func.min(i.received_at)).where(i.state == "new").group_by(i.system)
+    accepted = select(m.source, func.min(m.accepted_at)).where(m.state == "accepted").group_by(m.source)
+    found: dict[str, datetime] = {}
+    for system, since in [*connection.execute(new).all(), *connection.execute(accepted).all()]:
+        found[system] = min(since, found.get(system, since))
+    return found
 
 
 def _by_key(rows: Sequence[Row[Any]]) -> dict[Key, list[Row[Any]]]:

@@ -19,7 +19,7 @@ from controlplane.health.observations.comparison import Compared, ComparisonCont
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import desired
 from probes.comparisons.evidence import Evidence, load
-from rules.comparison.explain import CERTAIN, Cause, Finding, Shown, explain_source, explain_target
+from rules.comparison.explain import CERTAIN, Cause, Finding, Shown, explain_source, explain_target, unproven
 from rules.policy.kinds import ComparisonSide
 
 Levels = dict[Key, Level]
@@ -96,12 +96,12 @@ class _Judge:
             else (level.on_hand, level.available)
         )
         heard = self.evidence.heard(key, self.began)
-        first = explain_source(source, pair, heard)
+        first = self._allowing(explain_source(source, pair, heard))
         findings = [first]
         basis = {source: repr(sorted(heard))}
         for side in self.targets:
             shown = self.evidence.shown(side.system, side.field, key, self.began)
-            finding = self._target(side, key, shown, first, heard)
+            finding = self._allowing(self._target(side, key, shown, first, heard))
             findings.append(finding)
             basis[side.system] = _basis(finding)
         return self._judged(key, tuple(findings), basis)
@@ -116,6 +116,13 @@ class _Judge:
         else:
             wanted = self._offered(side.system, key, shown)
         return explain_target(side.system, actual, shown, wanted, self.policy.tolerance)
+
+    def _allowing(self, finding: Finding) -> Finding:
+        """A gap that records still waiting here may fill is not proven."""
+        waiting = min(self.evidence.backlog.values(), default=None)
+        if waiting is None or finding.cause not in (Cause.NEVER_RECEIVED, Cause.CHANGED_AT_TARGET):
+            return finding
+        return unproven(finding, late=self.evidence.now - waiting > self.policy.promise)
 
     def _offered(self, channel: str, key: Key, shown: Shown) -> list[int]:
         for rule in self.work.snapshot.allocation_rules.values():

@@ -8,7 +8,7 @@ way, late or held; it was delivered and then changed at the target. Where the ev
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MOST_OVERLAPS = 12
@@ -153,3 +153,9 @@ def _near(value: int, allowed: Iterable[int], tolerance: int) -> bool:
 
 def _or(values: Sequence[int]) -> str:
     return " or ".join(str(value) for value in sorted(set(values))) or "nothing"
+
+
+def unproven(finding: Finding, late: bool) -> Finding:
+    """Return the verdict while records that may explain the difference wait to be processed: in flight, or late."""
+    text = f"{finding.side} shows {finding.actual}; records that may explain it have been taken in and wait to be processed"
+    return replace(finding, cause=Cause.LATE if late else Cause.IN_FLIGHT, explanation=text)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("dash", "sqlalchemy", "duckdb", "pandas", "flask", "httpx", "pyarrow", "celery", "typer")
+HEAVY = ("dash", "sqlalchemy", "duckdb", "pandas", "flask", "httpx", "pyarrow", "celery")
 COMMANDS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "entry-points"
 ]["trueup.commands"]
@@ -82,7 +82,7 @@ WRONG = [
     ("TRUEUP_ENGINE", "celery", "needs PostgreSQL"),
     ("TRUEUP_ADMIN_PASSWORD", "hunter2", "at least 10 characters"),
     ("TRUEUP_SANDBOX_PORT", "-1", "TRUEUP_SANDBOX_PORT"),
-    ("TRUEUP_SANDBOX_RATE", "0", "TRUEUP_SANDBOX_RATE"),
+    ("TRUEUP_SANDBOX_RATE", "0", "above 0"),
 ]
 
 

@@ -95,7 +95,7 @@ def test_policies_of_a_pack_are_listed_by_kind() -> None:
 
 def test_a_policy_of_a_pack_is_shown_with_its_place() -> None:
     _, output = run("show", "retry-policy", "stock", "--pack", "sandbox")
-    assert output.startswith("# origin: ")
+    assert output.startswith("# place: ")
     assert "retries.yaml:" in output.splitlines()[0]
     assert "first: 1s" in output
     with pytest.raises(NotFoundError, match="no RetryPolicy 'stok' in what was read; did you mean 'stock'"):

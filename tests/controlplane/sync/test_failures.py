@@ -138,6 +138,7 @@ def test_a_shipment_of_an_unknown_order_waits_until_the_order_is_here(house: Hou
     [case] = rows(house, t.quarantine)
     assert case["reason_code"] == "unknown_order"
     house.order("#1001", SKU, 1)
+    house.run()
     house.sync.replay(str(case["id"]), "olga")
     house.run()
     assert house.shop.effects["fulfillment", "SH1"] == 1

@@ -1,0 +1,21 @@
+/* Runs in the browser: when a page is due for its next look, and where a click in a table leads. */
+window.dash_clientside = window.dash_clientside || {};
+window.dash_clientside.trueup = {
+  // Not while hidden, and not while the last question is still open: answers must not pile up on a slow plane.
+  due: function (n, due, done) {
+    const stay = window.dash_clientside.no_update;
+    const now = Date.now();
+    const open = due && due !== done;
+    const lost = { display: open && now - due > 8000 ? "block" : "none" };
+    if (document.hidden) return [stay, stay];
+    if (open && now - due < 15000) return [stay, lost];
+    return [now, lost];
+  },
+  // A row that names an address leads there when it is clicked, unless the click was on a link or marked text.
+  follow: function (cell, rows) {
+    const stay = window.dash_clientside.no_update;
+    if (!cell || String(window.getSelection())) return stay;
+    const row = (rows || []).find(function (one) { return one.id === cell.rowId; });
+    return row && row.link ? row.link : stay;
+  },
+};

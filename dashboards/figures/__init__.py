@@ -1,0 +1,1 @@
+"""Rows in, figures out. Law: pure; no database, no clock, no page."""

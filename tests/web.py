@@ -1,0 +1,55 @@
+"""A plane served over HTTP on loopback, with people who can sign in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from flask import Flask
+from waitress.server import create_server
+
+from controlplane.access import create_account
+from controlplane.app import create_app
+from controlplane.clock import Clock
+from controlplane.settings import Settings
+from controlplane.wiring import Plane, build_plane
+
+PASSWORD = "correct horse battery"
+PEOPLE = {"ada": ("editor",), "ben": ("approver",), "olga": ("operator",), "vic": ("viewer",)}
+
+
+@contextmanager
+def a_plane(home: Path, clock: Clock | None = None) -> Iterator[Plane]:
+    """A plane on an empty home with the sandbox's policies; nothing runs by itself."""
+    plane = build_plane(Settings(home=home, database_url="", engine="embedded", admin_password=""), clock)
+    try:
+        for name, roles in PEOPLE.items():
+            create_account(plane.store, plane.clock, name, PASSWORD, roles, actor="test")
+        yield plane
+    finally:
+        plane.close()
+
+
+@contextmanager
+def served(plane: Plane, mounts: Sequence[Callable[[Flask, Plane], None]] = ()) -> Iterator[str]:
+    """Serve the plane on a free port of loopback; give its address."""
+    server = create_server(create_app(plane, mounts=mounts), host="127.0.0.1", port=0, threads=8)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        thread.join(timeout=5)
+
+
+def signed_in(url: str, name: str) -> httpx.Client:
+    """A client with somebody's session, sending the token that proves that writes are meant."""
+    client = httpx.Client(base_url=url, trust_env=False)
+    answer = client.post("/login", data={"name": name, "password": PASSWORD})
+    assert answer.status_code == 303, answer.text
+    client.headers["X-CSRFToken"] = client.cookies["_csrf_token"]
+    return client
