@@ -21,6 +21,8 @@ AGGREGATE: dict[str, Literal["sum", "worst"]] = {
     "mismatch_rate": "worst",
     "posting_failures": "worst",
     "drift_findings": "sum",
+    "drift_recent": "sum",
+    "drift_age": "worst",
 }
 """How the series of one indicator become one line: counts are added, ages and shares show the worst."""
 

@@ -251,3 +251,32 @@ def test_the_mismatch_rate_is_unknown_without_a_recent_complete_comparison(retai
 @pytest.mark.parametrize(("age", "band"), [(0, "0-4h"), (4, "4-24h"), (24, "1-2d"), (48, "2-5d"), (120, "over-5d")])
 def test_age_bands_begin_where_the_one_before_ends(age: int, band: str) -> None:
     assert orders.age_band(timedelta(hours=age)) == band
+
+
+def test_drift_is_news_for_ten_minutes_and_ages_until_it_is_closed(retailer: Retailer) -> None:
+    run = new_id(retailer.now)
+    retailer.write(
+        t.comparison_run, id=run, comparison="stock-three-way", started_at=retailer.now, finished_at=retailer.now,
+        state="complete", trigger="schedule", keys=40, agree=39, in_flight=0, drift=1, indeterminate=0,
+        registry_version=1,
+    )  # fmt: skip
+    retailer.write(
+        t.finding, id=new_id(retailer.now), comparison="stock-three-way", sku="A", location="WH1", side="shop",
+        cause="changed_at_target", state="open", first_seen_at=retailer.now, confirmed_at=retailer.now, expected=[8],
+        actual=9, explanation="it was changed at the target", evidence={}, run_id=run, registry_version=1,
+    )  # fmt: skip
+    retailer.clock.advance(240)
+    seen = drift.probe(retailer.context)
+    assert (values(seen, "drift_recent"), values(seen, "drift_age")) == (
+        {"stock-three-way": 1.0},
+        {"stock-three-way": 240.0},
+    )
+    with retailer.store.write() as conn:
+        conn.execute(update(t.finding).values(state="healed", closed_at=retailer.now))
+    seen = drift.probe(retailer.context)
+    assert (values(seen, "drift_recent"), values(seen, "drift_age")) == (
+        {"stock-three-way": 1.0},
+        {"stock-three-way": 0.0},
+    )
+    retailer.clock.advance(400)
+    assert values(drift.probe(retailer.context), "drift_recent") == {"stock-three-way": 0.0}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from controlplane.health.evaluation import Verdict
 from controlplane.store import tables as t
@@ -16,15 +16,16 @@ from rules.outcomes import DeliveryState, Result
 OWED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
 FAILURES = (Result.UNAVAILABLE, Result.UNKNOWN, Result.REJECTED)
 RECENT = timedelta(hours=1)
-ABOUT_DRIFT = frozenset({"drift_findings", "mismatch_rate"})
+ABOUT_DRIFT = frozenset({"drift_findings", "drift_recent", "drift_age", "mismatch_rate"})
 ABOUT_QUARANTINE = frozenset({"failed_messages", "deliveries_given_up"})
+JUST_NOW = timedelta(minutes=10)
 SHOWN = 3
 
 
 def explain(conn: Connection, verdict: Verdict, now: datetime) -> str:
     """Return the cause of a verdict; ends with the condition that was met and the values it saw."""
     if verdict.indicator in ABOUT_DRIFT:
-        parts = _drift(conn, verdict.labels.get("comparison"))
+        parts = _drift(conn, verdict.labels.get("comparison"), now)
     elif verdict.indicator in ABOUT_QUARANTINE:
         parts = _quarantined(conn, verdict.labels.get("flow"))
     else:
@@ -118,9 +119,10 @@ def _longest_queue(waiting: dict[str, tuple[int, datetime]], only: str | None, n
     return [f"{target} is owed{_owed(mine[target], now).removeprefix(';')}"]
 
 
-def _drift(conn: Connection, comparison: str | None) -> list[str]:
+def _drift(conn: Connection, comparison: str | None, now: datetime) -> list[str]:
     f = t.finding.c
-    query = select(f.sku, f.location, f.side, f.cause, f.explanation).where(f.state.in_(("open", "healing")))
+    told = or_(f.state.in_(("open", "healing")), f.confirmed_at > now - JUST_NOW)
+    query = select(f.sku, f.location, f.side, f.cause, f.explanation).where(told)
     if comparison is not None:
         query = query.where(f.comparison == comparison)
     rows = conn.execute(query.order_by(f.first_seen_at)).all()

@@ -35,4 +35,6 @@ INDICATORS: dict[str, Indicator] = {
     "oversell_rate": Indicator("Order lines above the stock known sellable when accepted / lines accepted, last hour", "share"),
     "mismatch_rate": Indicator("Keys in unexplained drift / keys compared, last complete comparison", "share"),
     "drift_findings": Indicator("Confirmed findings that are not closed", "count"),
+    "drift_recent": Indicator("Findings confirmed within the last ten minutes, healed ones too", "count"),
+    "drift_age": Indicator("Time since the oldest finding that is not closed was confirmed; 0 without one", "seconds"),
 }  # fmt: skip

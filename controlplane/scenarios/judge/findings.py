@@ -38,12 +38,14 @@ def judge(findings: Sequence[FindingFact], episodes: Sequence[Episode], cycle: t
     """Hold confirmed findings against the journal's episodes."""
     result = Findings()
     named: dict[int, FindingFact] = {}
+    standing: list[FindingFact] = []
     for finding in findings:
         matching = [(at, e) for at, e in enumerate(episodes) if _names(finding, e) and _counts(finding, e, cycle)]
         if not matching:
             result.false.append(_describe(finding, episodes))
             continue
         result.true += 1
+        standing.append(finding)
         if any(episode.cause == finding.cause for _, episode in matching):
             result.cause_right += 1
         else:
@@ -53,9 +55,17 @@ def judge(findings: Sequence[FindingFact], episodes: Sequence[Episode], cycle: t
             named[at] = finding if earlier is None or finding.confirmed_at < earlier.confirmed_at else earlier
     result.detect = [_delay(named[at], episodes[at]) for at in sorted(named)]
     for at, episode in enumerate(episodes):
-        if at not in named and episode.must_find and episode.outlasted(cycle + CONFIRMATION):
+        due = episode.must_find and episode.outlasted(cycle + CONFIRMATION)
+        if due and at not in named and not any(_covers(finding, episode) for finding in standing):
             result.missed.append(_tell(episode))
     return result
+
+
+def _covers(finding: FindingFact, episode: Episode) -> bool:
+    """Whether a true finding of the key and cause stood while the episode was longer than its promise."""
+    same = (finding.key, finding.cause) == (episode.key, episode.cause)
+    ended = finding.closed_at is not None and finding.closed_at < episode.start + episode.promise
+    return same and not ended and finding.confirmed_at <= episode.end + CONFIRMATION
 
 
 def _names(finding: FindingFact, episode: Episode) -> bool:

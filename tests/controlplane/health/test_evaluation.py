@@ -110,9 +110,7 @@ def test_six_late_flows_of_one_system_are_one_verdict(retailer: Retailer) -> Non
 
 
 def test_a_reading_that_is_unknown_decides_nothing(retailer: Retailer) -> None:
-    retailer.observe(
-        Observation("drift_findings", retailer.now, None, {"comparison": "stock-three-way"}, note="no run")
-    )
+    retailer.observe(Observation("drift_age", retailer.now, None, {"comparison": "stock-three-way"}, note="no run"))
     found = judged(retailer, "alert_rule/drift-open")
     assert (found.state, found.firing) == ("unknown", None)
 

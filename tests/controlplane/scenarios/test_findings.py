@@ -148,3 +148,11 @@ def test_an_offer_is_not_late_while_a_lost_webhook_explains_it() -> None:
     journal.value(30, "truth", "ats", 59).value(30.1, "shop", "available", 59, "inventorySetQuantities")
     late = [(e.start, e.end) for e in episodes(evidence(journal)) if e.cause == "late"]
     assert late == [(minute(30), minute(30.1))]
+
+
+def test_a_finding_that_still_stands_names_the_next_episode_of_its_key_and_cause_too() -> None:
+    journal = Journal().document(10, "shipment", "SHP-1").document(20, "shipment", "SHP-2")
+    journal.effect(60, "erp", "shipment", "SHP-1").effect(60, "erp", "shipment", "SHP-2")
+    assert judged(evidence(journal, findings=(finding("late", 26),))).missed == []
+    closed_too_soon = finding("late", 26, closed=29, state="healed")
+    assert len(judged(evidence(journal, findings=(closed_too_soon,))).missed) == 1

@@ -121,6 +121,18 @@ def test_a_burst_on_one_key_sends_one_running_and_the_last(house: House) -> None
     assert states(house, "available") == ["superseded", "superseded", "superseded", "delivered"]
 
 
+def test_a_level_that_goes_up_and_back_within_one_batch_leaves_the_shop_where_it_was(house: House) -> None:
+    house.level(SKU, 10)
+    house.run()
+    for on_hand in (15, 10):
+        house.clock.advance(1)
+        house.level(SKU, on_hand)
+    while house.sync.translate():
+        pass
+    house.run()
+    assert house.shop.levels[SKU, "WH1"] == 10 - 2
+
+
 def test_five_then_three_then_five_again_are_three_writes(house: House) -> None:
     for on_hand in (7, 5, 7):
         house.clock.advance(1)
