@@ -41,6 +41,7 @@ def up(
 def prepare_home(settings: Settings) -> None:
     """Make the home folder. Raises SettingsError when it cannot be written to."""
     try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.secrets.mkdir(parents=True, exist_ok=True)
         probe = settings.home / ".writable"
         probe.touch()

@@ -32,6 +32,8 @@ class Schedule:
     """Returns what goes into the run's detail."""
     after_loading: bool = False
     """Makes no sense before the initial loads are done."""
+    reads: bool = False
+    """Takes records in, which whatever runs after it should find processed."""
 
 
 def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
@@ -53,6 +55,8 @@ def _reading(plane: Plane) -> Iterator[Schedule]:
     snapshot = plane.registry.snapshot()
     for flow in snapshot.flows.values():
         if flow.spec.read:
-            yield Schedule(f"poll:{flow.name}", flow.spec.poll_every or ONCE, partial(plane.sync.poll, flow.name))
+            yield Schedule(
+                f"poll:{flow.name}", flow.spec.poll_every or ONCE, partial(plane.sync.poll, flow.name), reads=True
+            )
     for channel in sorted({rule.spec.channel for rule in snapshot.allocation_rules.values()}):
-        yield Schedule(f"channel:{channel}", ONCE, partial(plane.sync.healing.read_channel, channel))
+        yield Schedule(f"channel:{channel}", ONCE, partial(plane.sync.healing.read_channel, channel), reads=True)

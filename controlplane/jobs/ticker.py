@@ -72,6 +72,8 @@ class Ticker:
         due = self._due()
         for errand in due:
             self._run(errand)
+            if errand.schedule.reads:
+                self.plane.sync.drain()
         return len(due)
 
     def next_due(self) -> datetime:

@@ -441,6 +441,7 @@ rollup = Table(
     Column("last", Float),
     Column("good", Integer),
     Column("total", Integer),
+    Index("ix_rollup_minute", "minute", "indicator"),
 )
 comparison_run = Table(
     "comparison_run",

@@ -95,7 +95,7 @@ class Latency:
 
 
 def latency(conn: Connection, over: Axis, flow: str | None = None) -> Latency:
-    """Return delivery latency by the time that deliveries were finished. One query; steps without deliveries are None."""
+    """Return latency by the time that deliveries were finished: none in a step without any. One query."""
     d = t.delivery.c
     micros = over.step // MICROSECOND
     finished, created = type_coerce(d.finished_at, BigInteger), type_coerce(d.created_at, BigInteger)
@@ -108,7 +108,7 @@ def latency(conn: Connection, over: Axis, flow: str | None = None) -> Latency:
     )
     if flow is not None:
         query = query.where(d.flow == flow)
-    found = Latency(*(_blank(over) for _ in range(3)))
+    found = Latency(_blank(over), _blank(over), [0.0] * len(over.times))
     for number, mean, slowest, count in conn.execute(query):
         found.mean[number] = float(mean) / 1e6
         found.slowest[number] = float(slowest) / 1e6

@@ -73,3 +73,9 @@ class Promises(Protocol):
 def worst(lights: Iterable[Light]) -> Light:
     """Return the worst of the lights; without any, nothing is known."""
     return max(lights, key=RANK.__getitem__, default=Light.UNKNOWN)
+
+
+def progress(lights: Iterable[Light]) -> Light:
+    """Return how far several deliveries are together: well only when all of them are."""
+    found = list(lights)
+    return Light.INFO if worst(found) is Light.OK and Light.INFO in found else worst(found)

@@ -17,7 +17,7 @@ from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, refresh
 from dashboards.components.parts import aria, card, page_head, state_column, table
-from dashboards.components.text import day_time, seconds, worded
+from dashboards.components.text import counted, day_time, seconds, worded
 from rules.policy.kinds import format_duration
 
 PROMISED = [
@@ -123,7 +123,7 @@ def _result(one: Mapping[str, Any]) -> tuple[Light, str]:
     if one["state"] != "complete":
         return Light.UNKNOWN, "failed: nothing is concluded"
     if one["drift"]:
-        return Light.BREACH, f"{one['drift']} keys in drift"
+        return Light.BREACH, f"{counted(one['drift'], 'key')} in drift"
     if one["indeterminate"]:
-        return Light.UNKNOWN, f"{one['indeterminate']} keys undecided"
+        return Light.UNKNOWN, f"{counted(one['indeterminate'], 'key')} undecided"
     return Light.OK, "agree"

@@ -92,9 +92,18 @@ def _read_rows(page: FindingPage) -> list[dict[str, Any]]:
     rows = [_read_row(system, row) for system, row in _rows_read(page)]
     position = page.evidence.get("position")
     if isinstance(position, Mapping):
-        plane = {"system": "the ledger", "read": "what the plane was told", "source_at": _time(position.get("source_at"))}
+        plane = {
+            "system": "the ledger",
+            "read": "what the plane was told",
+            "source_at": _time(position.get("source_at")),
+        }
         rows.append(
-            {"id": "ledger", **plane, "on_hand": _count(position, "on_hand"), "available": _count(position, "available")}
+            {
+                "id": "ledger",
+                **plane,
+                "on_hand": _count(position, "on_hand"),
+                "available": _count(position, "available"),
+            }
         )
     return rows
 

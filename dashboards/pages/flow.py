@@ -9,7 +9,7 @@ from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from controlplane.views.flows import FlowPage, flow
-from controlplane.views.states import OF_DELIVERY, Light, worst
+from controlplane.views.states import OF_DELIVERY, Light, progress
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
@@ -120,7 +120,7 @@ def _owed_row(row: Mapping[str, Any], page: FlowPage) -> dict[str, Any]:
 
 def _recent_row(row: Mapping[str, Any]) -> dict[str, Any]:
     states = row["deliveries"]
-    light = worst(OF_DELIVERY[state] for state in states) if states else Light.INFO
+    light = progress(OF_DELIVERY[state] for state in states) if states else Light.INFO
     word = ", ".join(f"{count} {state}" for state, count in states.items()) or row["state"]
     return {
         "id": row["id"], "at": clock_time(row["accepted_at"]), "type": row["type"], "subject": row["subject"],

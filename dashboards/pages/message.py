@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from dash.development.base_component import Component
 
 from controlplane.views.matrix import OWED
 from controlplane.views.messages import MessageLife, Step, message_life
-from controlplane.views.states import OF_DELIVERY, Light, worst
+from controlplane.views.states import OF_DELIVERY, Light, progress
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import live, refresh, signature
@@ -142,12 +143,11 @@ def _states(life: MessageLife, now: datetime) -> list[Component]:
     if not lights:
         return [chip(Light.INFO, life.message["state"])]
     have = sum(light is Light.OK for light in lights)
-    overall = Light.INFO if worst(lights) is Light.OK and have < len(lights) else worst(lights)
     each = (
         chip(light, f"{one['target']}: {one['state']}{', late' if _late(one, now) else ''}")
         for one, light in zip(life.deliveries[:6], lights, strict=False)
     )
-    return [chip(overall, f"{have} of {len(lights)} targets have it"), *each]
+    return [chip(progress(lights), f"{have} of {len(lights)} targets have it"), *each]
 
 
 def timeline(steps: list[Step]) -> Component:

@@ -20,7 +20,7 @@ from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, refresh
 from dashboards.components.parts import aria, card, chip, code, facts, page_head, quiet, state_column, table
-from dashboards.components.text import ago, day_time, worded
+from dashboards.components.text import ago, counted, day_time, worded
 
 OF_REQUEST = {
     "draft": Light.INFO, "in_review": Light.WARN, "approved": Light.OK, "effective": Light.OK,
@@ -92,7 +92,7 @@ def _panel(plane: Plane, kind: str, name: str) -> list[Component]:
                 className="tu-row", style={"margin": "12px 0"},
             ),
             html.Div(id="policy-answer", **aria(live="polite")),
-            html.Details([html.Summary(f"{len(history)} revisions"), code("\n".join(history))], open=len(history) > 1),
+            html.Details([html.Summary(counted(len(history), "revision")), code("\n".join(history))], open=len(history) > 1),
             dcc.Store(id="policy-named", data=[kind, name]),
             aside=chip(Light.INFO, f"revision {page.policy['revision']}"),
         )

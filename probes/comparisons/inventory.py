@@ -96,12 +96,13 @@ class _Judge:
             else (level.on_hand, level.available)
         )
         heard = self.evidence.heard(key, self.began)
-        first = self._allowing(explain_source(source, pair, heard))
+        first = self._allowing(explain_source(source, pair, heard), [source])
         findings = [first]
         basis = {source: repr(sorted(heard))}
         for side in self.targets:
             shown = self.evidence.shown(side.system, side.field, key, self.began)
-            finding = self._allowing(self._target(side, key, shown, first, heard))
+            finding = self._target(side, key, shown, first, heard)
+            finding = self._allowing(finding, [source, side.system, "plane"])
             findings.append(finding)
             basis[side.system] = _basis(finding)
         return self._judged(key, tuple(findings), basis)
@@ -117,9 +118,9 @@ class _Judge:
             wanted = self._offered(side.system, key, shown)
         return explain_target(side.system, actual, shown, wanted, self.policy.tolerance)
 
-    def _allowing(self, finding: Finding) -> Finding:
-        """A gap that records still waiting here may fill is not proven."""
-        waiting = min(self.evidence.backlog.values(), default=None)
+    def _allowing(self, finding: Finding, systems: Sequence[str]) -> Finding:
+        """A gap that records of these systems, still waiting here, may fill is not proven."""
+        waiting = min((since for system, since in self.evidence.backlog.items() if system in systems), default=None)
         if waiting is None or finding.cause not in (Cause.NEVER_RECEIVED, Cause.CHANGED_AT_TARGET):
             return finding
         return unproven(finding, late=self.evidence.now - waiting > self.policy.promise)

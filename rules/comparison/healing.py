@@ -24,13 +24,15 @@ class Candidate:
 
 
 def allowed(limits: HealLimits, candidates: Sequence[Candidate]) -> frozenset[str]:
-    """Return the ids that may be healed in this run. A finding whose money is unknown counts as nothing."""
+    """Return the ids that may be healed in this run. Where the money is unknown, a person decides."""
     if not limits.enabled:
         return frozenset()
     chosen: list[str] = []
     spent = Decimal(0)
     for candidate in sorted(candidates, key=lambda item: (item.units, item.id)):
-        money = candidate.money or Decimal(0)
+        money = candidate.money
+        if money is None:
+            continue
         fits = len(chosen) < limits.max_keys and candidate.units <= limits.max_units
         if candidate.cause in HEALABLE and fits and spent + money <= limits.max_money:
             chosen.append(candidate.id)

@@ -73,7 +73,9 @@ class Seed:
             trace_id=TRACE, data=data, state=more.pop("state", "processed"), processed_at=at, registry_version=1, **more,
         )  # fmt: skip
 
-    def delivery(self, message: str, flow: str, target: str, entity: str, subject: str, at: datetime, **more: Any) -> str:
+    def delivery(
+        self, message: str, flow: str, target: str, entity: str, subject: str, at: datetime, **more: Any
+    ) -> str:
         """A delivery of a message."""
         values = {
             "id": new_id(at), "message_id": message, "flow": flow, "target": target, "entity": entity, "subject": subject,
@@ -84,7 +86,9 @@ class Seed:
         }  # fmt: skip
         return self.add(t.delivery, **(values | more))
 
-    def attempt(self, delivery: str, flow: str, system: str, number: int, at: datetime, outcome: str, detail: str) -> None:
+    def attempt(
+        self, delivery: str, flow: str, system: str, number: int, at: datetime, outcome: str, detail: str
+    ) -> None:
         """One try at a delivery."""
         self.add(
             t.attempt, id=new_id(at), delivery_id=delivery, number=number, kind="write", system=system, flow=flow,
@@ -110,7 +114,9 @@ class Seed:
             subject = f"TEE-{n % 7:03}@WH1"
             message = self.message("stock.offer", "plane", subject, at, {"sku": subject[:7], "quantity": 40 - n % 9})
             took = timedelta(seconds=1.2 + 0.8 * math.sin(n) + (4 if n % 17 == 0 else 0))
-            self.delivery(message, "stock-offers", "shop", "available", subject, at, finished_at=at + took, outcome="delivered")
+            self.delivery(
+                message, "stock-offers", "shop", "available", subject, at, finished_at=at + took, outcome="delivered"
+            )
 
     def order_that_waits_for_the_erp(self) -> None:
         """An order that the warehouse has and the ERP, which is down, has not."""
@@ -123,7 +129,9 @@ class Seed:
         )  # fmt: skip
         data = {"ref": "#1003", "currency": "EUR", "lines": [{"sku": "TEE-003", "quantity": 2, "unit_price": "55.25"}]}
         message = self.message("order.placed", "shop", "#1003", at + timedelta(seconds=0.2), data, intake_id=taken)
-        self.message("stock.offer", "plane", "TEE-003@WH1", at + timedelta(seconds=0.4), {"quantity": 7}, causation_id=message)
+        self.message(
+            "stock.offer", "plane", "TEE-003@WH1", at + timedelta(seconds=0.4), {"quantity": 7}, causation_id=message
+        )
         worth = {"money": Decimal("110.50"), "currency": "EUR"}
         done = self.delivery(message, "orders", "wms", "order", "#1003", at, finished_at=at + timedelta(seconds=2),
                              outcome="delivered", **worth)  # fmt: skip
@@ -131,7 +139,9 @@ class Seed:
         owed = self.delivery(message, "orders", "erp", "sales_order", "#1003", at, state="pending", attempts=4,
                              outcome="unavailable", detail="503 Service Unavailable", **worth)  # fmt: skip
         for number, wait in enumerate((1, 3, 9, 40), start=1):
-            self.attempt(owed, "orders", "erp", number, at + timedelta(seconds=wait), "unavailable", "503 Service Unavailable")
+            self.attempt(
+                owed, "orders", "erp", number, at + timedelta(seconds=wait), "unavailable", "503 Service Unavailable"
+            )
         self.add(
             t.system_state, system="erp", consecutive_failures=9, blocked_until=self.now + MINUTE, last_ok_at=self.ago(18),
             blocked_reason="9 failures in a row", last_error="503 Service Unavailable", last_error_at=self.ago(0.3),
@@ -213,5 +223,13 @@ class Seed:
                 money_at_risk=Decimal(money) if money else None, currency="EUR" if money else None, escalation_level=0,
                 acknowledged_by="olga" if state == "acknowledged" else None, policy_revision=level,
             )  # fmt: skip
-            self.add(t.incident_event, id=new_id(at), incident_id=incident_id, at=at, kind="opened", actor="plane", note=cause)
+            self.add(
+                t.incident_event,
+                id=new_id(at),
+                incident_id=incident_id,
+                at=at,
+                kind="opened",
+                actor="plane",
+                note=cause,
+            )
             self.ids.setdefault("incident", incident_id)

@@ -84,3 +84,17 @@ def test_a_fresh_installation_says_what_is_awaited(fresh: Site, page: Page) -> N
     expect(page.get_by_text("no comparison has run yet")).to_be_visible(timeout=15_000)
     expect(page.get_by_text("Not known")).to_be_visible()
     expect(page.locator("#overview-incidents")).to_contain_text("No incident is open.")
+
+
+def test_a_page_that_cannot_be_read_anew_says_so_until_it_can(fresh: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    sign_in(page, fresh.url)
+    expect(page.get_by_text("Not known")).to_be_visible(timeout=15_000)
+    with fresh.plane.store.write() as conn:
+        conn.exec_driver_sql("ALTER TABLE rollup RENAME TO rollup_gone")
+    expect(page.locator("#overview-trouble")).to_contain_text("database does not answer", timeout=10_000)
+    expect(page.get_by_text("Not known")).to_be_visible()
+    with fresh.plane.store.write() as conn:
+        conn.exec_driver_sql("ALTER TABLE rollup_gone RENAME TO rollup")
+    expect(page.locator("#overview-trouble")).to_be_hidden(timeout=10_000)
+    page.close()

@@ -39,7 +39,10 @@ def test_a_panel_that_was_never_observed_says_so() -> None:
 def test_an_incident_is_marked_from_where_it_opened_to_where_it_was_resolved() -> None:
     mark = Mark("erp is down", TIMES[1], TIMES[3])
     shapes = small_multiples(TIMES, PANELS[1:], [mark])["layout"]["shapes"]
-    assert [(s["x0"], s["x1"]) for s in shapes if s.get("name") == "erp is down"] == [(TIMES[1], TIMES[3]), (TIMES[1], TIMES[1])]
+    assert [(s["x0"], s["x1"]) for s in shapes if s.get("name") == "erp is down"] == [
+        (TIMES[1], TIMES[3]),
+        (TIMES[1], TIMES[1]),
+    ]
 
 
 def test_shares_are_drawn_in_percent_and_told_with_their_peak() -> None:

@@ -143,7 +143,8 @@ class _Desk:
 def _disproves(finding: Finding, cause: str, state: str) -> bool:
     if finding.cause is Cause.INDETERMINATE or finding.cause == cause:
         return False
-    return finding.cause is not Cause.IN_FLIGHT or state == "suspected"
+    in_flight_explains = state == "suspected" and finding.delivery_id is not None
+    return finding.cause is not Cause.IN_FLIGHT or in_flight_explains
 
 
 def _money(judged: Judged, finding: Finding) -> Decimal | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
 
 from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
@@ -10,6 +14,9 @@ from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from rules.model.messages import OrderPlaced, ReturnReceived, ShipmentShipped, StockLine
 from rules.orders import LineProgress, order_state
+
+LIMIT = {"shipped": "quantity", "returned": "shipped"}
+"""What cannot be exceeded by what."""
 
 
 def apply(work: Work, message: Message) -> list[Draft]:
@@ -43,37 +50,50 @@ def _place(work: Work, message: Message, order: OrderPlaced) -> None:
 
 
 def _progress(work: Work, ref: str, moved: tuple[StockLine, ...], field: str) -> None:
-    lines = work.connection.execute(
-        select(t.order_line).where(t.order_line.c.order_ref == ref).order_by(t.order_line.c.line)
-    ).all()
+    lines = _lines(work, ref)
     if not lines:
         raise BusinessRuleError(
             "unknown_order",
             f"order {ref} is not known here, and something of it was {field}",
             "find the order at its source, take it in (poll or replay), then replay this record",
         )
-    limit = {"shipped": "quantity", "returned": "shipped"}[field]
-    for item in moved:
-        left = item.quantity
-        for line in lines:
-            take = min(left, getattr(line, limit) - getattr(line, field)) if line.sku == item.sku else 0
-            if take > 0:
-                where = (t.order_line.c.order_ref == ref, t.order_line.c.line == line.line)
-                column = t.order_line.c[field]
-                work.connection.execute(update(t.order_line).where(*where).values({field: column + take}))
-                left -= take
+    for sku, quantity in _by_sku(moved).items():
+        left = _advance(work, [line for line in lines if line.sku == sku], field, quantity)
         if left:
             raise BusinessRuleError(
-                f"more_{field}_than_{'ordered' if field == 'shipped' else 'shipped'}",
-                f"{left} units of {item.sku} beyond what order {ref} allows were {field}",
+                f"more_{field}_than_{LIMIT[field]}",
+                f"{left} units of {sku} beyond what order {ref} allows were {field}",
                 "correct the quantity, or find the missing document",
             )
     refresh_state(work, ref)
 
 
+def _lines(work: Work, ref: str) -> Sequence[Row[Any]]:
+    query = select(t.order_line).where(t.order_line.c.order_ref == ref).order_by(t.order_line.c.line)
+    return work.connection.execute(query).all()
+
+
+def _by_sku(moved: tuple[StockLine, ...]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for item in moved:
+        found[item.sku] += item.quantity
+    return found
+
+
+def _advance(work: Work, lines: Sequence[Row[Any]], field: str, quantity: int) -> int:
+    """Spread the units over the order's lines; return how many found no place."""
+    for line in lines:
+        take = min(quantity, getattr(line, LIMIT[field]) - getattr(line, field))
+        if take > 0:
+            where = (t.order_line.c.order_ref == line.order_ref, t.order_line.c.line == line.line)
+            work.connection.execute(update(t.order_line).where(*where).values({field: getattr(line, field) + take}))
+            quantity -= take
+    return quantity
+
+
 def refresh_state(work: Work, ref: str) -> None:
     """Derive the order's state from its lines anew."""
-    lines = work.connection.execute(select(t.order_line).where(t.order_line.c.order_ref == ref)).all()
+    lines = _lines(work, ref)
     state = order_state(
         [LineProgress(line.quantity, line.shipped, line.returned) for line in lines],
         released=all(line.warehouse_at is not None for line in lines),

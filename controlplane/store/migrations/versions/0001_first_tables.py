@@ -197,6 +197,9 @@ def upgrade() -> None:
         sa.Column("total", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("indicator", "series", "minute", name=op.f("pk_rollup")),
     )
+    with op.batch_alter_table("rollup", schema=None) as batch_op:
+        batch_op.create_index("ix_rollup_minute", ["minute", "indicator"], unique=False)
+
     op.create_table(
         "run",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -643,6 +646,9 @@ def downgrade() -> None:
 
     op.drop_table("sample")
     op.drop_table("run")
+    with op.batch_alter_table("rollup", schema=None) as batch_op:
+        batch_op.drop_index("ix_rollup_minute")
+
     op.drop_table("rollup")
     op.drop_table("registry_version")
     op.drop_table("product")
