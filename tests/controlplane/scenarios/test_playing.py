@@ -42,7 +42,7 @@ def test_policies_of_the_scenario_are_laid_over_the_pack(tmp_path: Path) -> None
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     promises = play(load(path), seed=1).plane.promises
-    assert (promises.comparison.total_seconds(), promises.cycle.total_seconds()) == (180, 300)
+    assert (promises.comparison.total_seconds(), promises.cycle.total_seconds()) == (180, 60)
 
 
 def test_policies_that_do_not_fit_are_refused_before_anything_is_played() -> None:
