@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from controlplane.clock import ManualClock
 from controlplane.jobs import Ticker
@@ -104,6 +104,6 @@ class SharedClock:
             return bool(connection.execute(query).scalar_one())
 
 
-def _count(connection: Connection, table: object, *states: str) -> int:
-    query = select(func.count()).select_from(table).where(table.c.state.in_(states))  # type: ignore[attr-defined,arg-type]
+def _count(connection: Connection, table: Table, *states: str) -> int:
+    query = select(func.count()).select_from(table).where(table.c.state.in_(states))
     return int(connection.execute(query).scalar_one())

@@ -94,7 +94,8 @@ class _Desk:
             return self._first(judged, finding, values)
         self.last = row.id
         if row.state != "suspected":
-            self._update(row.id, values)
+            # what healing has not mended, or what drifted anew meanwhile, is open again: it is healed anew, and paged
+            self._update(row.id, values | {"state": "open"})
             return False
         if row.evidence.get("basis") != values["evidence"]["basis"]:
             self._update(row.id, values | {"first_seen_at": self.now})
