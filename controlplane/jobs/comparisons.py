@@ -141,5 +141,5 @@ def _redrive(plane: Plane, policy: Comparison, row: Row[Any], judged: Judged) ->
     side = next(side for side in policy.spec.sides if side.system == row.side)
     level = judged.levels.get(row.side)
     if row.cause in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED) and side.field == "available" and level:
-        return bool(plane.sync.healing.rewrite_target(row.side, level, f"finding:{row.id}"))
+        return bool(plane.sync.healing.rewrite_target(row.side, level, row.id))
     return False

@@ -165,6 +165,11 @@ class House:
         self.pager = Vendor("pager", self.clock)
         self.sync = self.restarted()
 
+    @property
+    def connections(self) -> House:
+        """Be a plane's connections too."""
+        return self
+
     def restarted(self) -> Sync:
         """Return a new process's sync over the same store."""
         return Sync(self.store, self.clock, self.registry, self)  # type: ignore[arg-type]

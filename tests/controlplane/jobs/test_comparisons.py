@@ -1,0 +1,152 @@
+"""The three-way comparison under a living retailer: what is on its way is told apart from drift, and drift is healed."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.clock import ManualClock
+from controlplane.jobs import comparisons
+from controlplane.store import Store
+from controlplane.store import tables as t
+from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.test_loop import SKU, rows
+
+NAME = "stock-three-way"
+
+
+class Retailer(House):
+    """A house whose warehouse, books and shop agree: 10 on hand, 8 to sell."""
+
+    def begin(self) -> None:
+        """Bring everything up and let the first comparison take the books for known."""
+        self.warehouse(10)
+        self.erp.levels[SKU, "WH1"] = 10
+        self.shop.levels[SKU, "WH1"] = 8
+        self.sync.healing.read_channel("shop")
+        self.product(SKU, "4.00")
+        self.tell()
+        self.sync.drain()
+        assert self.compare()["agree"] == 1
+
+    def warehouse(self, on_hand: int) -> None:
+        """Goods move in the warehouse; nobody is told."""
+        self.wms.levels[SKU, "WH1"] = on_hand
+        self.clock.advance(1)
+
+    def tell(self) -> None:
+        """The warehouse's webhook arrives."""
+        self.level(SKU, self.wms.levels[SKU, "WH1"])
+
+    def compare(self) -> dict[str, int]:
+        """Compare everything."""
+        return comparisons.run(self, NAME, "test")  # type: ignore[arg-type]
+
+    def confirm(self, minutes: float) -> dict[str, int]:
+        """Wait, then read the suspected keys a second time."""
+        self.clock.advance(minutes * 60)
+        self.sync.drain()
+        return comparisons.confirm(self, NAME)  # type: ignore[arg-type]
+
+    def findings(self) -> list[tuple[object, object, object]]:
+        """Side, cause and state of every finding, oldest first."""
+        return [(row["side"], row["cause"], row["state"]) for row in rows(self, t.finding)]
+
+
+@pytest.fixture
+def retailer(store: Store, clock: ManualClock) -> Retailer:
+    """A retailer in step."""
+    retailer = Retailer(store, clock)
+    retailer.begin()
+    return retailer
+
+
+def test_a_hand_edit_in_the_shop_is_found_confirmed_healed_and_verified(retailer: Retailer) -> None:
+    retailer.shop.levels[SKU, "WH1"] = 15
+    assert retailer.compare()["suspected"] == 1
+    assert retailer.findings() == [("shop", "changed_at_target", "suspected")]
+    assert retailer.confirm(minutes=2.1)["opened"] == 1
+    assert retailer.findings() == [("shop", "changed_at_target", "healing")]
+    retailer.sync.drain()
+    assert retailer.shop.levels[SKU, "WH1"] == 8
+    retailer.confirm(minutes=1)
+    assert retailer.findings() == [("shop", "changed_at_target", "healed")]
+    [finding] = rows(retailer, t.finding)
+    assert finding["money"] is not None
+    assert finding["actual"] == 15
+    assert finding["expected"] == [8]
+
+
+def test_a_lost_webhook_is_found_as_never_received_and_the_source_is_read_again(retailer: Retailer) -> None:
+    retailer.warehouse(30)
+    retailer.compare()
+    retailer.confirm(minutes=2.1)
+    assert ("wms", "never_received", "healing") in retailer.findings()
+    retailer.sync.drain()
+    assert retailer.shop.levels[SKU, "WH1"] == 28
+
+
+def test_what_is_on_its_way_is_not_drift(retailer: Retailer) -> None:
+    retailer.shop.down = True
+    retailer.warehouse(30)
+    retailer.tell()
+    retailer.sync.drain()
+    retailer.shop.down = False
+    retailer.compare()
+    assert not [finding for finding in retailer.findings() if finding[0] in ("shop", "wms")]
+
+
+def test_a_difference_that_explains_itself_before_the_second_reading_is_never_reported(retailer: Retailer) -> None:
+    retailer.warehouse(30)
+    retailer.compare()
+    retailer.tell()
+    retailer.sync.drain()
+    retailer.confirm(minutes=2.1)
+    assert [finding for finding in retailer.findings() if finding[0] == "wms"] == [("wms", "never_received", "closed")]
+
+
+def test_a_side_that_cannot_be_read_fails_the_comparison_and_closes_nothing(retailer: Retailer) -> None:
+    retailer.shop.levels[SKU, "WH1"] = 15
+    retailer.compare()
+    retailer.erp.down = True
+    answer = retailer.compare()
+    assert "erp" in answer["unread"]  # type: ignore[operator]
+    assert rows(retailer, t.comparison_run)[-1]["state"] == "failed"
+    assert rows(retailer, t.comparison_run)[-1]["agree"] is None
+    assert retailer.findings() == [("shop", "changed_at_target", "suspected")]
+
+
+def test_what_the_ledger_alone_proves_late_is_found_while_the_target_is_down(retailer: Retailer) -> None:
+    retailer.order("#1001", SKU, 2)
+    retailer.sync.drain()
+    retailer.erp.down = True
+    retailer.shipment("SH1", "#1001", SKU, 2)
+    retailer.run(minutes=11, step=30)
+    retailer.compare()
+    [finding] = [row for row in rows(retailer, t.finding) if row["side"] == "erp"]
+    assert (finding["cause"], finding["state"]) == ("late", "open")
+    assert finding["message_id"]
+
+
+def test_a_change_in_the_books_is_found_and_left_to_a_person(retailer: Retailer) -> None:
+    retailer.erp.levels[SKU, "WH1"] = 12
+    retailer.compare()
+    retailer.confirm(minutes=2.1)
+    assert retailer.findings() == [("erp", "changed_at_target", "open")]
+
+
+def test_a_key_that_vanishes_closes_nothing(retailer: Retailer) -> None:
+    retailer.shop.levels[SKU, "WH1"] = 15
+    retailer.compare()
+    del retailer.shop.levels[SKU, "WH1"]
+    retailer.compare()
+    assert ("shop", "changed_at_target", "healed") not in retailer.findings()
+    assert any(finding[1] == "missing" for finding in retailer.findings())
+
+
+def test_drift_beyond_the_policys_limits_waits_for_a_person(retailer: Retailer) -> None:
+    retailer.shop.levels[SKU, "WH1"] = 8 + 5000
+    retailer.compare()
+    retailer.confirm(minutes=2.1)
+    assert retailer.findings() == [("shop", "changed_at_target", "open")]
+    retailer.sync.drain()
+    assert retailer.shop.levels[SKU, "WH1"] == 5008

@@ -1,0 +1,114 @@
+"""The ticker: each slot once, whoever ticks; what was asked for, now; initial loads until they worked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from controlplane.clock import ManualClock
+from controlplane.jobs import Ticker, runs
+from controlplane.settings import load_settings
+from controlplane.store import Store
+from controlplane.store import tables as t
+from controlplane.wiring import Plane
+from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.test_loop import SKU, rows
+
+
+@pytest.fixture
+def house(store: Store, clock: ManualClock) -> House:
+    """A retailer with one level in the shop."""
+    house = House(store, clock)
+    house.shop.levels[SKU, "WH1"] = 8
+    return house
+
+
+def plane_of(house: House) -> Plane:
+    """A plane over the house."""
+    parts = (load_settings(), house.clock, house.store, house.registry, house, house.sync, house.clock.now())
+    return Plane(*parts)  # type: ignore[arg-type]
+
+
+def ran(house: House, schedule: str) -> list[str]:
+    """States of a schedule's runs."""
+    return [str(row["state"]) for row in rows(house, t.run) if row["schedule"] == schedule]
+
+
+def test_two_tickers_run_each_slot_once(house: House) -> None:
+    one, two = Ticker(plane_of(house)), Ticker(plane_of(house))
+    one.run_due()
+    two.run_due()
+    assert ran(house, "poll:orders") == ["done"]
+    house.clock.advance(120)
+    two.run_due()
+    one.run_due()
+    assert ran(house, "poll:orders") == ["done", "done"]
+
+
+def test_an_initial_load_that_failed_is_tried_until_it_worked(house: House) -> None:
+    ticker = Ticker(plane_of(house))
+    house.shop.down = True
+    ticker.run_due()
+    assert ran(house, "channel:shop") == []
+    house.shop.down = False
+    house.clock.advance(5)
+    ticker.run_due()
+    assert ran(house, "channel:shop") == ["done"]
+    house.clock.advance(600)
+    ticker.run_due()
+    assert ran(house, "channel:shop") == ["done"], "once in the life of an installation"
+
+
+def test_nothing_is_compared_before_the_initial_loads_are_done(house: House) -> None:
+    ticker = Ticker(plane_of(house))
+    house.shop.down = True
+    ticker.run_due()
+    house.clock.advance(60)
+    ticker.run_due()
+    assert ran(house, "compare:stock-three-way") == []
+    house.shop.down = False
+    for _ in range(3):
+        house.clock.advance(60)
+        ticker.run_due()
+    assert "done" in ran(house, "compare:stock-three-way")
+
+
+def test_a_run_that_somebody_asked_for_runs_now_and_once(house: House) -> None:
+    plane = plane_of(house)
+    ticker = Ticker(plane)
+    ticker.run_due()
+    house.clock.advance(1)
+    plane.request_run("poll:products")
+    ticker.run_due()
+    ticker.run_due()
+    assert ran(house, "poll:products") == ["done", "done"]
+
+
+def test_a_failed_run_says_why_and_the_next_slot_runs(house: House) -> None:
+    ticker = Ticker(plane_of(house))
+    ticker.run_due()
+    house.shop.down = True
+    house.clock.advance(120)
+    ticker.run_due()
+    [failed] = [row for row in rows(house, t.run) if row["schedule"] == "poll:orders" and row["state"] == "failed"]
+    assert "does not answer" in str(failed["detail"])
+    house.shop.down = False
+    house.clock.advance(120)
+    ticker.run_due()
+    assert ran(house, "poll:orders")[-1] == "done"
+
+
+def test_slots_lie_on_a_grid_that_every_ticker_shares(clock: ManualClock) -> None:
+    five = timedelta(minutes=5)
+    first = runs.slot(clock.now(), five)
+    clock.advance(299)
+    assert runs.slot(clock.now(), five) in (first, first + five)
+    assert (runs.slot(clock.now(), five) - first) % five == timedelta(0)
+
+
+def test_runs_of_a_process_that_died_are_marked_failed(house: House) -> None:
+    run_id = runs.take(house.store, house.clock, "evaluate", house.clock.now())
+    assert run_id
+    assert runs.abandon(house.store, house.clock) == 1
+    assert ran(house, "evaluate") == ["failed"]
