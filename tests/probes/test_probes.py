@@ -229,6 +229,7 @@ def test_an_offer_superseded_unsent_ages_its_key_all_the_same(retailer: Retailer
         retailer.offer("A", "superseded")
     retailer.clock.advance(1)
     retailer.offer("A", "pending")
+    retailer.hear("wms")
     assert stock_freshness(retailer) == (0, 1)
     with retailer.store.write() as conn:
         conn.execute(update(t.delivery).where(t.delivery.c.state == "pending").values(state="delivered"))
@@ -265,11 +266,11 @@ def test_drift_is_news_for_ten_minutes_and_ages_until_it_is_closed(retailer: Ret
         cause="changed_at_target", state="open", first_seen_at=retailer.now, confirmed_at=retailer.now, expected=[8],
         actual=9, explanation="it was changed at the target", evidence={}, run_id=run, registry_version=1,
     )  # fmt: skip
-    retailer.clock.advance(240)
+    retailer.clock.advance(120)
     seen = drift.probe(retailer.context)
     assert (values(seen, "drift_recent"), values(seen, "drift_age")) == (
         {"stock-three-way": 1.0},
-        {"stock-three-way": 240.0},
+        {"stock-three-way": 120.0},
     )
     with retailer.store.write() as conn:
         conn.execute(update(t.finding).values(state="healed", closed_at=retailer.now))

@@ -41,7 +41,7 @@ def test_nothing_is_healed_where_the_policy_does_not_allow_it(candidates: list[C
 
 
 def test_the_smallest_drift_is_healed_first() -> None:
-    found = [Candidate(name, units, None, Cause.CHANGED_AT_TARGET) for name, units in (("a", 9), ("b", 1), ("c", 5))]
+    found = [Candidate(name, units, Decimal(1), Cause.CHANGED_AT_TARGET) for name, units in (("a", 9), ("b", 1), ("c", 5))]
     assert allowed(HealLimits(enabled=True, max_keys=2), found) == {"b", "c"}
 
 
@@ -49,3 +49,8 @@ def test_one_finding_too_dear_does_not_keep_a_cheaper_one_from_being_healed() ->
     dear = Candidate("dear", 1, Decimal(900), Cause.NEVER_RECEIVED)
     cheap = Candidate("cheap", 2, Decimal(10), Cause.NEVER_RECEIVED)
     assert allowed(HealLimits(enabled=True, max_money=Decimal(100)), [dear, cheap]) == {"cheap"}
+
+
+def test_a_drift_whose_worth_is_unknown_is_left_to_a_person() -> None:
+    unknown = Candidate("a", 1, None, Cause.CHANGED_AT_TARGET)
+    assert allowed(HealLimits(enabled=True), [unknown]) == frozenset()
