@@ -279,5 +279,7 @@ def test_drift_is_news_for_ten_minutes_and_ages_until_it_is_closed(retailer: Ret
         {"stock-three-way": 1.0},
         {"stock-three-way": 0.0},
     )
-    retailer.clock.advance(400)
+    retailer.clock.advance(500)
+    with retailer.store.write() as conn:
+        conn.execute(update(t.comparison_run).values(finished_at=retailer.now))
     assert values(drift.probe(retailer.context), "drift_recent") == {"stock-three-way": 0.0}
