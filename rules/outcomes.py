@@ -32,7 +32,7 @@ class Result(StrEnum):
     REJECTED = "rejected"
     UNKNOWN = "unknown"
     ABSENT = "absent"
-    """Only of a read-back: proven to have had no effect, so the write may be tried again."""
+    """Only of a read-back: the same write may be tried again. It had no effect, or its key makes a second one harmless."""
 
 
 DONE = frozenset({Result.DELIVERED, Result.ALREADY_DELIVERED})

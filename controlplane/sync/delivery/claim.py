@@ -20,7 +20,7 @@ from controlplane.store import tables as t
 from controlplane.sync.delivery.systems import state_of
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.targets import level
-from rules.outcomes import DeliveryState
+from rules.outcomes import DeliveryState, Result
 from rules.retry import BREAKER_AFTER
 
 LEASE = timedelta(minutes=2)
@@ -97,7 +97,7 @@ def _due(connection: Connection, clock: Clock, target: str, limit: int, lock: bo
 def _take(work: Work, row: Row[Any], owner: str) -> Claimed:
     read_back = row.state == DeliveryState.UNKNOWN
     payload = row.payload
-    if row.entity == "available" and not read_back:
+    if row.entity == "available" and not read_back and not _doubtful(work, row):
         shown = level(work, row.target, "available", payload["sku"], payload["location"])
         payload = {**payload, "expected": shown.value if shown else None}
     work.connection.execute(
@@ -114,6 +114,15 @@ def _take(work: Work, row: Row[Any], owner: str) -> Claimed:
         read_back=read_back, created_at=row.created_at, deadline_at=row.deadline_at,
         retry_revision=row.retry_revision, trace_id=row.trace_id,
     )  # fmt: skip
+
+
+def _doubtful(work: Work, row: Row[Any]) -> bool:
+    """Whether an earlier try may have taken effect: then the very same write is repeated, and its key tells."""
+    if not row.attempts:
+        return False
+    a = t.attempt.c
+    query = select(a.id).where(a.delivery_id == row.id, a.outcome == Result.UNKNOWN).limit(1)
+    return work.connection.execute(query).first() is not None
 
 
 def recover(store: Store, clock: Clock, *, everything: bool = False) -> int:

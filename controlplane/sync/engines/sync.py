@@ -76,10 +76,8 @@ class Sync:
     def deliver(self, target: str, pool: Executor | None = None) -> int:
         """Send what is due to one target; return how many tries were made."""
         limit = self.registry.snapshot().systems[target].spec.concurrency if pool else BATCH
-        claimed = delivery.claim(self.store, self.work, self.clock, target, self.owner, limit)
-        if not claimed:
-            return 0
         connector = self.connections.get(target)
+        claimed = delivery.claim(self.store, self.work, self.clock, target, self.owner, limit)
 
         def one(item: delivery.Claimed) -> None:
             delivery.record(self.store, self.work, delivery.send(connector, self.clock, item))

@@ -253,3 +253,16 @@ def test_intake_keeps_the_bytes_as_they_came(house: House) -> None:
     house.level(SKU, 33, version="bytes")
     row = rows(house, t.intake)[-1]
     assert json.loads(row["body"])["data"]["on_hand"] == 33  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fault", ["lost answer", "lost request"])
+def test_a_stock_write_without_an_answer_is_settled_though_customers_order_meanwhile(house: House, fault: str) -> None:
+    house.clock.advance(1)
+    house.shop.faults.append(fault)
+    house.level(SKU, 30)
+    house.run()
+    house.order("#1001", SKU, 3)
+    house.run(minutes=1)
+    assert house.shop.levels[SKU, "WH1"] == 30 - 3 - 2
+    [level] = [row for row in rows(house, t.target_level) if row["field"] == "available"]
+    assert level["value"] == 25, "the ledger knows what the shop shows"

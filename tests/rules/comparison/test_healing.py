@@ -41,7 +41,9 @@ def test_nothing_is_healed_where_the_policy_does_not_allow_it(candidates: list[C
 
 
 def test_the_smallest_drift_is_healed_first() -> None:
-    found = [Candidate(name, units, Decimal(1), Cause.CHANGED_AT_TARGET) for name, units in (("a", 9), ("b", 1), ("c", 5))]
+    found = [
+        Candidate(name, units, Decimal(1), Cause.CHANGED_AT_TARGET) for name, units in (("a", 9), ("b", 1), ("c", 5))
+    ]
     assert allowed(HealLimits(enabled=True, max_keys=2), found) == {"b", "c"}
 
 

@@ -172,17 +172,20 @@ class Stock:
         return Outcome(Result.REJECTED, f"the shop refused: {refusal(errors)}", evidence=answer.evidence)
 
     def read_back(self, request: Write) -> Outcome:
-        """Tell from the value shown: the new one, the one it was computed from, or another.
+        """Tell from the value shown, and where that proves nothing, let the key decide.
 
-        Without an `expected` value a third value cannot be told from the old one, so it is stale, never absent.
+        A customer may order between our write and this reading, so any value but the old one can mean either. The same
+        write under the same key is answered with its first result if it was carried out, and refused as stale if not.
         """
         shown = self.shown(request.payload["sku"], request.payload["location"])
         wanted, expected = int(request.payload["quantity"]), request.payload.get("expected")
-        if shown.available == wanted:
-            return already(wanted, shown)
-        if shown.available == expected:
-            return Outcome(Result.ABSENT, f"the shop still shows {expected}", current=shown.available)
-        return stale(shown, f"the shop shows {shown.available}, neither {expected} nor {wanted}", {})
+        if expected is None:
+            if shown.available == wanted:
+                return already(wanted, shown)
+            return stale(shown, f"the shop shows {shown.available}, and what it showed before is not known", {})
+        still = shown.available == expected
+        detail = f"the shop still shows {expected}" if still else f"the shop shows {shown.available}; the key will tell"
+        return Outcome(Result.ABSENT, detail, current=shown.available)
 
 
 def already(wanted: int, shown: Shown) -> Outcome:
