@@ -104,7 +104,7 @@ def start_sandbox(stack: ExitStack, settings: Settings) -> None:
     log = stack.enter_context((settings.home / "sandbox.log").open("ab"))
     command = [
         sys.executable, "-m", "controlplane.sandbox", "--port", str(port), "--home", str(home),
-        "--plane", settings.url, "--rate", str(settings.sandbox_rate),
+        "--plane", settings.url, "--rate", str(settings.sandbox_rate), "--with-parent",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
     stack.callback(stop_process, process)

@@ -58,7 +58,8 @@ def delivery_success(ctx: ProbeContext) -> list[Observation]:
         counts = _outcomes(conn, _since(conn, "delivery_success", until), until)
         idle = [target for target in sorted({*counts, *_targets(ctx)}) if not _judged(counts.get(target))]
         quiet = {target: _without_writes(conn, target, until, now) for target in idle}
-    return [quiet.get(target) or _share(target, until, counts[target]) for target in sorted({*counts, *_targets(ctx)})]
+    judged = sorted({*counts, *_targets(ctx)} - _told(ctx))
+    return [quiet.get(target) or _share(target, until, counts[target]) for target in judged]
 
 
 def _since(conn: Connection, indicator: str, until: datetime) -> datetime:
@@ -68,6 +69,11 @@ def _since(conn: Connection, indicator: str, until: datetime) -> datetime:
 
 def _targets(ctx: ProbeContext) -> set[str]:
     return {target.system for flow in ctx.snapshot.flows.values() for target in flow.spec.targets}
+
+
+def _told(ctx: ProbeContext) -> set[str]:
+    """Incident tools: what they do not take must not raise the incidents that they are told of."""
+    return {name for name, system in ctx.snapshot.systems.items() if system.spec.role == "incident"}
 
 
 def _outcomes(conn: Connection, since: datetime, until: datetime) -> dict[str, Counter[str]]:

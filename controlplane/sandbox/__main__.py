@@ -1,8 +1,11 @@
 """`python -m controlplane.sandbox`: run the simulated retailer until SIGTERM or SIGINT."""
 
 import argparse
+import os
 import signal
 import sys
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -31,6 +34,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pace", type=float, default=0.05, help="stepped: wall seconds per simulated second of waiting"
     )
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started it is gone")
     return parser.parse_args(argv)
 
 
@@ -60,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     sandbox.engine.start()
+    if arguments.with_parent:
+        threading.Thread(target=_follow_parent, args=(os.getppid(),), name="parent", daemon=True).start()
     print(f"sandbox: listening on http://127.0.0.1:{server.effective_port}", flush=True)
     try:
         server.run()
@@ -69,6 +75,13 @@ def main(argv: list[str] | None = None) -> int:
         server.close()
         sandbox.engine.stop()
     return 0
+
+
+def _follow_parent(parent: int) -> None:
+    """A plane that was killed must not leave a retailer behind that keeps its port."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 JUDGED_ELSEWHERE = ("expect", "description", "name", "policies", "plane", "judge")
+
+
+_ISO = TypeAdapter(timedelta)
 
 
 class ScenarioError(Exception):
@@ -22,6 +25,8 @@ def parse_duration(value: object) -> timedelta:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return timedelta(seconds=value)
+    if str(value).startswith("P"):  # as it was written into the world's own store
+        return _ISO.validate_python(value)
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", str(value))
     if not found:
         raise ValueError(f"{value!r} is no duration: write 30s, 5m or 2h")

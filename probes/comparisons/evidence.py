@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from controlplane.clock import Clock
 from controlplane.health.observations.comparison import Key
+from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.delivery.effects import STOCK_SIGN
 from rules.comparison.explain import Owed, Shown
 from rules.outcomes import OPEN_STATES, DeliveryState
 
+LOOKS = 50
+LOOK_EVERY = 0.1
+"""Seconds of the clock between two looks."""
 SENT = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 
 
@@ -110,16 +116,28 @@ def load(connection: Connection, systems: Sequence[str], since: datetime, now: d
         levels={(row.system, row.field, (row.sku, row.location)): row.value for row in levels},
         effects=_by_place(effects),
         owed=_by_target(owed),
-        backlog=_backlog(connection),
+        backlog=backlog(connection, now),
         prices={row.sku: (row.unit_price or row.unit_cost, row.currency) for row in products},
         now=now,
     )
 
 
-def _backlog(connection: Connection) -> dict[str, datetime]:
+def catch_up(store: Store, clock: Clock, until: datetime) -> None:
+    """Wait, a few seconds at most, until what was taken in by then has been processed: it belongs to the evidence."""
+    pause = threading.Event()
+    for _ in range(LOOKS):
+        with store.read() as connection:
+            if not backlog(connection, until):
+                return
+        clock.wait(pause, LOOK_EVERY)
+
+
+def backlog(connection: Connection, until: datetime) -> dict[str, datetime]:
+    """Return, per system, since when records taken in by then wait to be translated or processed."""
     i, m = t.intake.c, t.message.c
-    new = select(i.system, func.min(i.received_at)).where(i.state == "new").group_by(i.system)
-    accepted = select(m.source, func.min(m.accepted_at)).where(m.state == "accepted").group_by(m.source)
+    new = select(i.system, func.min(i.received_at)).where(i.state == "new", i.received_at <= until)
+    accepted = select(m.source, func.min(m.accepted_at)).where(m.state == "accepted", m.accepted_at <= until)
+    new, accepted = new.group_by(i.system), accepted.group_by(m.source)
     found: dict[str, datetime] = {}
     for system, since in [*connection.execute(new).all(), *connection.execute(accepted).all()]:
         found[system] = min(since, found.get(system, since))

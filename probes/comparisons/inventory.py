@@ -18,7 +18,7 @@ from controlplane.errors import ConnectorError, UnreadableError
 from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged, Key
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import desired
-from probes.comparisons.evidence import Evidence, load
+from probes.comparisons.evidence import Evidence, catch_up, load
 from rules.comparison.explain import CERTAIN, Cause, Finding, Shown, explain_source, explain_target, unproven
 from rules.policy.kinds import ComparisonSide
 
@@ -35,9 +35,11 @@ def compare(context: ComparisonContext, keys: Sequence[Key] | None = None) -> Co
             read[side.system] = _read(context, side, keys)
         except ConnectorError as error:
             unread[side.system] = str(error)
+    read_until = context.clock.now()
+    catch_up(context.store, context.clock, read_until)
     with context.store.read() as connection:
         systems = [side.system for side in context.policy.spec.sides]
-        evidence = load(connection, systems, began, context.clock.now())
+        evidence = load(connection, systems, began, read_until)
         judge = _Judge(context, connection, evidence, read, began)
         judged = judge.overdue() if unread else judge.all(keys)
     return Compared(judged, unread, began, partial=keys is not None)
@@ -119,11 +121,11 @@ class _Judge:
         return explain_target(side.system, actual, shown, wanted, self.policy.tolerance)
 
     def _allowing(self, finding: Finding, systems: Sequence[str]) -> Finding:
-        """A gap that records of these systems, still waiting here, may fill is not proven."""
-        waiting = min((since for system, since in self.evidence.backlog.items() if system in systems), default=None)
+        """A gap that records of these systems may fill is not proven while they wait here, older than the reading."""
+        waiting = min((at for system, at in self.evidence.backlog.items() if system in systems), default=None)
         if waiting is None or finding.cause not in (Cause.NEVER_RECEIVED, Cause.CHANGED_AT_TARGET):
             return finding
-        return unproven(finding, late=self.evidence.now - waiting > self.policy.promise)
+        return unproven(finding, overdue=self.evidence.now - waiting > self.policy.promise)
 
     def _offered(self, channel: str, key: Key, shown: Shown) -> list[int]:
         for rule in self.work.snapshot.allocation_rules.values():

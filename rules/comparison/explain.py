@@ -155,7 +155,10 @@ def _or(values: Sequence[int]) -> str:
     return " or ".join(str(value) for value in sorted(set(values))) or "nothing"
 
 
-def unproven(finding: Finding, late: bool) -> Finding:
-    """Return the verdict while records that may explain the difference wait to be processed: in flight, or late."""
+def unproven(finding: Finding, overdue: bool) -> Finding:
+    """Return the verdict while records that may explain the difference wait to be processed.
+
+    In flight within the promise; after it the evidence cannot decide, and nothing certain is made of it.
+    """
     text = f"{finding.side} shows {finding.actual}; records that may explain it have been taken in and wait to be processed"
-    return replace(finding, cause=Cause.LATE if late else Cause.IN_FLIGHT, explanation=text)
+    return replace(finding, cause=Cause.INDETERMINATE if overdue else Cause.IN_FLIGHT, explanation=text)

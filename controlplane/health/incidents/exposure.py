@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,10 @@ ORDER_DOCUMENTS = ("order.placed", "shipment.shipped")
 CHUNK = 500
 
 
+RECENT_DRIFT = timedelta(minutes=10)
+"""As long as the indicator `drift_recent` calls a confirmed finding news."""
+
+
 def money_at_risk(conn: Connection, verdict: Verdict, now: datetime) -> list[Risk]:
     """Return the bounds per currency, the currency with most lines first; empty when nothing of known worth is touched.
 
@@ -26,7 +30,7 @@ def money_at_risk(conn: Connection, verdict: Verdict, now: datetime) -> list[Ris
     the units by which the channel is wrong, at the price we know.
     """
     if verdict.indicator in ABOUT_DRIFT:
-        return at_risk(_findings(conn, verdict.labels.get("comparison")))
+        return at_risk(_findings(conn, verdict.labels.get("comparison"), now))
     rows = _open_deliveries(conn, verdict)
     documents = [row for row in rows if row.type in ORDER_DOCUMENTS]
     offers = [row for row in rows if row.type == "stock.offer"]
@@ -34,10 +38,12 @@ def money_at_risk(conn: Connection, verdict: Verdict, now: datetime) -> list[Ris
     return at_risk([*_order_lines(conn, documents, now), *_offers(conn, offers, now), *_amounts(others, now)])
 
 
-def _findings(conn: Connection, comparison: str | None) -> Iterator[Exposure]:
+def _findings(conn: Connection, comparison: str | None, now: datetime) -> Iterator[Exposure]:
+    """What is open, and what was confirmed of late though it has been healed: an incident tells of both."""
     f = t.finding.c
     query = select(f.sku, f.location, f.side, f.money, f.currency)
-    query = query.where(f.state.in_(("open", "healing")), f.money.is_not(None), f.currency.is_not(None))
+    told = f.state.in_(("open", "healing")) | (f.confirmed_at > now - RECENT_DRIFT)
+    query = query.where(told, f.money.is_not(None), f.currency.is_not(None))
     if comparison is not None:
         query = query.where(f.comparison == comparison)
     for row in conn.execute(query):

@@ -62,7 +62,7 @@ def _next(work: Work, sent: Sent) -> dict[str, Any]:
         case Result.REJECTED:
             return base | {"state": "quarantined"}
         case Result.ABSENT:
-            return base | {"state": "pending", "due_at": now}
+            return base | _try_again(work, sent, now, "pending")
         case Result.UNKNOWN:
             wait = VERIFY_PAUSE if sent.claimed.read_back else timedelta(seconds=sent.late_effect)
             return base | {"state": "unknown", "due_at": now + wait, "payload": sent.claimed.payload}
@@ -70,18 +70,16 @@ def _next(work: Work, sent: Sent) -> dict[str, Any]:
             back = "unknown" if sent.claimed.read_back else "pending"
             return base | {"state": back, "due_at": now + timedelta(seconds=outcome.retry_after or 1)}
         case Result.UNAVAILABLE:
-            return base | _try_again(work, sent, now)
+            return base | _try_again(work, sent, now, "unknown" if sent.claimed.read_back else "pending")
 
 
-def _try_again(work: Work, sent: Sent, now: datetime) -> dict[str, Any]:
+def _try_again(work: Work, sent: Sent, now: datetime, state: str) -> dict[str, Any]:
     flow = work.snapshot.flows[sent.claimed.flow]
     policy = work.snapshot.retry_policies[flow.spec.retry].spec
     due = now + retry.delay(policy, sent.claimed.attempt, random.random())
-    if sent.claimed.read_back:
-        return {"state": "unknown", "due_at": due}
-    if retry.gives_up(policy, sent.claimed.attempt, due, sent.claimed.deadline_at):
+    if state == "pending" and retry.gives_up(policy, sent.claimed.attempt, due, sent.claimed.deadline_at):
         return {"state": "quarantined"}
-    return {"state": "pending", "due_at": due}
+    return {"state": state, "due_at": due}
 
 
 def _follow(work: Work, sent: Sent, values: dict[str, Any]) -> None:
@@ -91,6 +89,8 @@ def _follow(work: Work, sent: Sent, values: dict[str, Any]) -> None:
             systems.failed(work.connection, work.clock, claimed.target, outcome.detail)
         case Result.THROTTLED:
             systems.throttled(work.connection, work.clock, claimed.target, outcome.retry_after or 1, outcome.detail)
+        case Result.ABSENT:
+            pass  # that nothing happened is no sign that the system takes writes
         case _:
             systems.succeeded(work.connection, work.clock, claimed.target)
     if values["state"] == "delivered":

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,7 +39,7 @@ def app_command(
     from probes.comparisons.files.request import split_columns
 
     try:
-        _check_target(html)
+        _check_target(html, files)
         run = partial(
             compare_files,
             files,
@@ -73,11 +73,15 @@ def _watched(run: Callable[..., "Result"], steps: int) -> "Result":
         return run(progress=progress)
 
 
-def _check_target(html: Path | None) -> None:
+def _check_target(html: Path | None, inputs: Sequence[str | Path]) -> None:
     from probes.comparisons.files.problems import CouldNotCompare
 
     if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
         raise CouldNotCompare([f"--html {html}: must be a file in a folder that exists"])
+    if html is not None and html.exists() and any(Path(path).exists() and html.samefile(path) for path in inputs):
+        raise CouldNotCompare(
+            [f"--html {html}: is one of the files that are compared; name another file for the report"]
+        )
 
 
 def _write_report(html: Path, result: "Result") -> None:

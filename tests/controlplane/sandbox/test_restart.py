@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,3 +67,29 @@ def test_a_taken_port_is_named(tmp_path: Path, listener: Listener, capsys: pytes
     command = [sys.executable, "-m", "controlplane.sandbox", "--port", port, "--home", str(tmp_path / "home")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, "choose another with --port" in ended.stderr) == (2, True)
+
+
+def test_a_fault_with_a_window_is_still_there_after_a_restart(tmp_path: Path, listener: Listener) -> None:
+    with running(tmp_path / "home", listener.url) as (first, _):
+        first.fault(kind="error", status=503, target="pager", until="90m", **{"from": "1h"})
+    with running(tmp_path / "home", listener.url) as (second, _):
+        [fault] = second.control("GET", "/faults").json()
+        assert "pager" in str(fault)
+
+
+def test_with_its_parent_gone_it_gives_its_port_back(tmp_path: Path, listener: Listener) -> None:
+    code = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'controlplane.sandbox', '--port', '0', '--home',"
+        f" {str(tmp_path / 'home')!r}, '--plane', {listener.url!r}, '--with-parent'], stdout=subprocess.PIPE, text=True);"
+        "print(p.pid, p.stdout.readline().split()[-1], flush=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    pid = int(done.stdout.split()[0])
+    pause = threading.Event()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            return
+        pause.wait(0.1)
+    pytest.fail(f"process {pid} is still there")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from controlplane.clock import ManualClock
+from controlplane.connectors.contract import Draft
 from controlplane.errors import ConflictError, NotFoundError
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -266,3 +267,26 @@ def test_a_stock_write_without_an_answer_is_settled_though_customers_order_meanw
     assert house.shop.levels[SKU, "WH1"] == 30 - 3 - 2
     [level] = [row for row in rows(house, t.target_level) if row["field"] == "available"]
     assert level["value"] == 25, "the ledger knows what the shop shows"
+
+
+def test_a_target_that_never_says_whether_it_took_a_write_is_tried_at_the_policys_pace(house: House) -> None:
+    house.erp.faults.extend(["lost request"] * 1000)
+    house.order("#1001", SKU, 1)
+    house.run(minutes=10, step=1)
+    assert house.erp.writes < 60
+    house.erp.faults.clear()
+    house.run(minutes=6)
+    assert house.erp.effects["sales_order", "#1001"] == 1
+
+
+def test_what_is_told_and_resolved_reaches_the_incident_tool_as_two_notifications(house: House) -> None:
+    told = {
+        "incident": "I1", "fingerprint": "f", "severity": "ticket", "title": "t", "owner": "o", "cause": "c",
+        "money_at_risk": None, "currency": None, "opened_at": house.clock.now().isoformat(), "url": "http://localhost",
+    }  # fmt: skip
+    for sequence, action in enumerate(("trigger", "resolve"), start=1):
+        data = {**told, "action": action, "sequence": sequence}
+        key = f"incident.notified:I1:{action}:{sequence}"
+        house.sync.emit([Draft("incident.notified", "I1", key, house.clock.now(), data)])
+    house.run()
+    assert states(house, "incident") == ["delivered", "delivered"]

@@ -69,6 +69,14 @@ def test_the_report_is_one_inert_file(tmp_path: Path, differing: list[Path]) -> 
     assert not re.search(r"(src|href)=|url\(|@import|https?:", html)
 
 
+def test_the_report_never_overwrites_what_is_compared(differing: list[Path]) -> None:
+    before = differing[0].read_bytes()
+    result = run(*differing, *KEYS, "--html", differing[0])
+    assert result.exit_code == 2
+    assert "is one of the files that are compared" in result.stderr
+    assert differing[0].read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
