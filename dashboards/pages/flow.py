@@ -14,7 +14,7 @@ from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
 from dashboards.components.parts import card, chip, facts, page_head, state_column, table
-from dashboards.components.text import ago, clock_time, worded
+from dashboards.components.text import ago, clock_time, worded, young
 from dashboards.figures.trend import Panel, small_multiples, summary
 
 
@@ -94,11 +94,11 @@ def register(app: Dash, plane: Plane) -> None:
         return [
             cells,
             small_multiples(times, panels, height=130),
-            summary(times, panels),
+            young(page.over.began) + summary(times, panels),
             [_owed_row(row, page) for row in page.owed],
             [_recent_row(row) for row in page.recent],
             [
-                {"id": one.id, "age": ago(one.opened_at, page.at), "subject": one.subject, "reason": one.reason,
+                {"id": one.id, "age": ago(one.opened_at, page.at), "subject": one.about, "reason": one.reason,
                  "owner": one.owner, "link": f"/quarantine?case={one.id}"}
                 for one in page.held
             ],

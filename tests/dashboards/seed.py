@@ -165,7 +165,7 @@ class Seed:
 
     def drift(self) -> None:
         """Somebody edited the stock of a SKU by hand in the shop."""
-        at = self.ago(11)
+        at = self.ago(8)
         run = self.add(
             t.comparison_run, id=new_id(at), comparison="stock-three-way", started_at=at,
             finished_at=at + timedelta(seconds=3), state="complete", trigger="schedule", keys=240, agree=237, in_flight=2,
