@@ -23,7 +23,7 @@ from dashboards.components.text import ago, counted, day_time, pretty, worded
 
 OF_CASE = {"waiting": Light.BREACH, "corrected": Light.WARN, "replayed": Light.OK, "dropped": Light.UNKNOWN}
 SHOWN = 3
-"""Messages of a preview or a replay that are shown; a till row makes one."""
+"""Messages of a preview that are shown; a till row makes one."""
 COLUMNS = [
     state_column("state", "State", minWidth=110, width=120),
     {"field": "about", "headerName": "About", "flex": 2, "minWidth": 200, "tooltipField": "about"},
@@ -97,11 +97,8 @@ def _closed(one: Mapping[str, Any]) -> Component:
     said = f"{one['state'].capitalize()} by {one['closed_by']}, {day_time(one['closed_at'])}. "
     if one["replayed_as"] is None or one["stage"] == "delivery":
         return quiet(said)
-    return html.P([said, _message_link(one["replayed_as"])], className="tu-said")
-
-
-def _message_link(message_id: str) -> Component:
-    return dcc.Link("See what becomes of it", href=f"/messages/{message_id}", className="tu-link")
+    link = dcc.Link("See what becomes of it", href=f"/messages/{one['replayed_as']}")
+    return html.P([said, link], className="tu-said")
 
 
 def _buttons(who: Actor) -> Component:
@@ -212,7 +209,7 @@ def _replayed(made: Mapping[str, Any]) -> list[Node]:
         return ["On its way again, under the key ", html.Code(made["idempotency_key"]), "."]
     if not made["messages"]:
         return ["The plane knew it already: nothing is sent a second time."]
-    return ["On its way again. ", *(_message_link(message_id) for message_id in made["messages"][:SHOWN])]
+    return ["On its way again."]
 
 
 def _parsed(text: str) -> Any:
