@@ -66,7 +66,7 @@ def layout(asked: Asked) -> Component:
                  dcc.Graph(id="flow-trend", config={"displayModeBar": False, "responsive": True}, className="tu-graph"),
                  html.P(id="flow-said", className="tu-said")),
             card("Owed and not finished", table("flow-owed", owed, empty="Nothing is owed.")),
-            card("Newest messages", table("flow-recent", recent, empty="Awaiting the first message of this flow.")),
+            card("Newest messages", table("flow-recent", recent, empty="Awaiting the first message of this flow.", height=480)),
             card("Waits for a person", table("flow-held", held, empty="Nothing waits in quarantine.")),
         ]
     )  # fmt: skip

@@ -26,7 +26,7 @@ COLUMNS = [
     state_column("title", "Incident", flex=2, minWidth=200),
     {"field": "severity", "headerName": "Severity", "minWidth": 90},
     {"field": "cause", "headerName": "Cause", "flex": 3, "minWidth": 260, "tooltipField": "cause"},
-    {"field": "owner", "headerName": "Owner", "minWidth": 130},
+    {"field": "owner", "headerName": "Owner", "minWidth": 160},
     {"field": "money", "headerName": "At risk", "minWidth": 110, "type": "rightAligned"},
     {"field": "age", "headerName": "Opened", "minWidth": 100},
     {"field": "acknowledged", "headerName": "Looked after by", "minWidth": 130},

@@ -44,6 +44,19 @@ def test_the_overview_keeps_itself_up_to_date(site: Site, page: Page) -> None:
     expect(said).not_to_have_text(before, timeout=10_000)
 
 
+def test_no_page_scrolls_sideways_on_a_telephone(site: Site, browser: Browser) -> None:
+    paths = ["/", "/flows/orders", f"/messages/{site.ids['message']}", f"/findings/{site.ids['finding']}",
+             f"/quarantine?case={site.ids['case']}", "/policies?kind=RetryPolicy&name=default",
+             f"/incidents?incident={site.ids['incident']}", "/comparisons"]  # fmt: skip
+    with visit(browser, "light", 390) as page:
+        sign_in(page, site.url)
+        expect(page.locator(".tu-who")).to_have_text("olga")
+        for path in paths:
+            page.goto(site.url + path)
+            expect(page.locator("main .tu-card").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
 def test_a_fresh_installation_says_what_is_awaited(fresh: Site, page: Page) -> None:
     sign_in(page, fresh.url)
     expect(page.get_by_text("no comparison has run yet")).to_be_visible(timeout=15_000)
