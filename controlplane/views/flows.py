@@ -13,7 +13,7 @@ from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
 from controlplane.views import matrix
 from controlplane.views.quarantine import Held, held
-from controlplane.views.readings import Axis, Latency, axis, latency
+from controlplane.views.readings import Axis, Latency, known_axis, latency
 from controlplane.views.states import Promises
 
 LIMIT = 50
@@ -46,7 +46,7 @@ def flow(
     """Read the page of one flow. A fixed number of queries. Raises NotFoundError naming the flows there are."""
     if name not in promises.flows:
         raise NotFoundError(f"no flow '{name}' in the registry; there are: {', '.join(promises.flows) or 'none'}")
-    policy, over = promises.flows[name], axis(now, window)
+    policy, over = promises.flows[name], known_axis(conn, now, window)
     row = next(row for row in flow_rows(conn, promises, now) if row.flow == name)
     return FlowPage(
         at=now,

@@ -15,7 +15,7 @@ from controlplane.store import tables as t
 from controlplane.views import matrix
 from controlplane.views.incidents import Incident, incidents
 from controlplane.views.matrix import FlowRow, ago, span
-from controlplane.views.readings import Axis, Latency, Values, axis, last_known, latency, trends
+from controlplane.views.readings import Axis, Latency, Values, known_axis, last_known, latency, trends
 from controlplane.views.states import OF_SERVICE_LEVEL, Light, Promises, worst
 from rules.orders import UNSHIPPED
 
@@ -88,12 +88,12 @@ class Overview:
     """Open ones, and those resolved within the axis."""
     levels: list[Level]
     runs: dict[str, Mapping[str, Any]]
-    """The newest finished run of each comparison."""
+    """The newest finished run of each comparison over all its keys."""
 
 
 def overview(conn: Connection, promises: Promises, now: datetime, window: timedelta = timedelta(hours=1)) -> Overview:
     """Read the whole page. A fixed number of queries, whatever the number of flows, systems and incidents."""
-    over = axis(now, window)
+    over = known_axis(conn, now, window)
     lines, delivered = trends(conn, over), latency(conn, over)
     flows = matrix.rows(promises, matrix.evidence(conn, now), now)
     told, judged = incidents(conn, since=over.since), levels(conn, promises, now)
@@ -103,7 +103,7 @@ def overview(conn: Connection, promises: Promises, now: datetime, window: timede
         _money(money_owed(conn, now)),
         _orders(backlog(conn), lines["order_backlog"], now),
         _oversell(lines["oversell_rate"]),
-        _mismatch(lines["mismatch_rate"], runs, now),
+        _mismatch(lines["mismatch_rate"], runs, promises, now),
         _held(conn, lines["failed_messages"], now),
         _open_incidents(told, now),
     ]
@@ -130,9 +130,10 @@ def _level(policy: Any, row: Any) -> Level:
 
 
 def latest_runs(conn: Connection) -> dict[str, Mapping[str, Any]]:
-    """Return the newest finished run of each comparison. One query."""
+    """Return the newest finished run of each comparison over all its keys: second readings say nothing of the rest. One query."""
     r = t.comparison_run.c
-    last = select(func.max(r.id)).where(r.state != "running").group_by(r.comparison)
+    full = (r.state.in_(("complete", "failed")), r.trigger != "confirmation")
+    last = select(func.max(r.id)).where(*full).group_by(r.comparison)
     rows = conn.execute(select(t.comparison_run).where(r.id.in_(last))).mappings()
     return {row["comparison"]: dict(row) for row in rows}
 
@@ -218,20 +219,32 @@ def _oversell(line: Values) -> Tile:
     return Tile(*about, share(rate), note, "0 %, limit 2.5 %", light, light, line, "/flows/stock-offers")
 
 
-def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], now: datetime) -> Tile:
+def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], promises: Promises, now: datetime) -> Tile:
     about, link = ("mismatch", "Stock mismatch"), "/findings"
     run = max(runs.values(), key=lambda one: one["started_at"], default=None)
-    if run is None:
-        return Tile(*about, "—", "no comparison has run yet", "0 keys", Light.UNKNOWN, "unknown", line, link)
-    if run["state"] != "complete":
-        note = f"{run['comparison']} failed {ago(now - run['started_at'])}"
-        return Tile(*about, "—", note, "0 keys", Light.UNKNOWN, "unknown", line, link)
+    why = _not_compared(run, promises, now)
+    if run is None or why:
+        return Tile(*about, "—", why, "0 keys", Light.UNKNOWN, "unknown", line, link)
     drift, keys, open_ = run["drift"] or 0, run["keys"] or 0, run["indeterminate"] or 0
     rate = share(drift / keys) if keys else "—"
     light = Light.BREACH if drift else Light.UNKNOWN if open_ or not keys else Light.OK
-    unsure = f" · {open_} indeterminate" if open_ else ""
-    note = f"{drift} of {keys:,} keys{unsure} · {ago(now - run['started_at'])}"
+    unsure = [
+        f"{number} {what}" for number, what in ((open_, "indeterminate"), (run["suspected"], "suspected")) if number
+    ]
+    note = " · ".join([f"{drift} of {keys:,} keys", *unsure, ago(now - run["started_at"])])
     return Tile(*about, rate, note, "0 keys", light, light, line, link)
+
+
+def _not_compared(run: Mapping[str, Any] | None, promises: Promises, now: datetime) -> str:
+    """Say why nothing is known of how well systems agree, or nothing."""
+    if run is None:
+        return "no comparison has run yet"
+    when = ago(now - run["started_at"])
+    if run["state"] != "complete":
+        return f"{run['comparison']} failed {when}"
+    promised = promises.comparisons.get(run["comparison"])
+    late = promised is None or now - run["started_at"] > max(3 * promised.spec.every, STALE)
+    return f"last compared {when}" if late else ""
 
 
 def _held(conn: Connection, line: Values, now: datetime) -> Tile:

@@ -53,7 +53,7 @@ def change_requests(conn: Connection, everything: bool = False) -> list[Mapping[
     c, v = t.change_request.c, t.change_vote.c
     votes = (
         select(func.count())
-        .where(v.change_request_id == c.id, v.hash == c.hash, v.decision == "approve")
+        .where(v.change_request_id == c.id, v.hash == c.hash, v.decision == "approve", v.voided_at.is_(None))
         .scalar_subquery()
     )
     query = select(t.change_request, votes.label("approvals")).order_by(c.id.desc()).limit(LIMIT)

@@ -35,20 +35,35 @@ class Held:
     closed_by: str | None
     replayed_as: str | None
     message_id: str | None
+    about: str
+    """What it is about as a person would say it: a row of a file by file and line, anything else by its subject."""
 
 
-FIELDS = [getattr(t.quarantine.c, name) for name in Held.__dataclass_fields__]
+FIELDS = [getattr(t.quarantine.c, name) for name in Held.__dataclass_fields__ if name != "about"]
 
 
 def held(conn: Connection, flow: str | None = None, everything: bool = False, limit: int = LIMIT) -> list[Held]:
     """Return the cases that are open (or all), the oldest open first. One query."""
     q = t.quarantine.c
-    query = select(*FIELDS).order_by(q.id.desc() if everything else q.id).limit(limit)
+    query = select(*FIELDS, q.record).order_by(q.id.desc() if everything else q.id).limit(limit)
     if not everything:
         query = query.where(q.state.in_(OPEN))
     if flow is not None:
         query = query.where(q.flow == flow)
-    return [Held(**row._mapping) for row in conn.execute(query)]
+    return [_held(dict(row._mapping)) for row in conn.execute(query)]
+
+
+def _held(row: dict[str, Any]) -> Held:
+    record = row.pop("record")
+    return Held(**row, about=about(row["subject"], record))
+
+
+def about(subject: str, record: Any) -> str:
+    """Name a record the way its sender would: `sales_ST1.csv, line 2` for a row of a file, else its subject."""
+    body = record.get("body") if isinstance(record, Mapping) else None
+    if isinstance(body, Mapping) and body.get("file") and body.get("line"):
+        return f"{body['file']}, line {body['line']}"
+    return subject
 
 
 def case(conn: Connection, case_id: str) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -27,6 +27,11 @@ AGGREGATE: dict[str, Literal["sum", "worst"]] = {
 """How the series of one indicator become one line: counts are added, ages and shares show the worst."""
 
 
+MINUTE = timedelta(minutes=1)
+NARROWEST = 5 * MINUTE
+"""An axis is at least so wide, however young the plane is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A time axis: `since` to `until` in equal steps, aligned to the step."""
@@ -34,6 +39,8 @@ class Axis:
     since: datetime
     until: datetime
     step: timedelta
+    began: datetime | None = None
+    """The first observation of all, when it is newer than the window that was asked for."""
 
     @property
     def times(self) -> list[datetime]:
@@ -50,11 +57,25 @@ Values = list[float | None]
 
 
 def axis(now: datetime, window: timedelta, steps: int = 60) -> Axis:
-    """Return the axis of the newest `steps` steps that covers the window and contains the present."""
-    step = max(window / steps, timedelta(minutes=1))
-    micros = step // MICROSECOND
-    until = EPOCH + (((now - EPOCH) // MICROSECOND) // micros + 1) * step
-    return Axis(until - round(window / step) * step, until, step)
+    """Return the axis of the newest steps, `steps` at most, that covers the window and contains the present.
+
+    Steps are whole minutes, as the rollups are.
+    """
+    step = -(-window // (steps * MINUTE)) * MINUTE
+    until = EPOCH + ((now - EPOCH) // step + 1) * step
+    return Axis(until - -(-window // step) * step, until, step)
+
+
+def known_axis(conn: Connection, now: datetime, window: timedelta) -> Axis:
+    """Return the axis of a window, or of as much of it as there is while the plane is younger. One query.
+
+    What was before the first observation is not shown as unknown: there was nothing that could have been known.
+    """
+    began = conn.execute(select(func.min(t.rollup.c.minute))).scalar()
+    if began is None or now - began >= window:
+        return axis(now, window)
+    age = ((now - began) // MINUTE + 1) * MINUTE
+    return replace(axis(now, max(age, NARROWEST)), began=began)
 
 
 def trends(conn: Connection, over: Axis, indicators: Sequence[str] = tuple(AGGREGATE)) -> dict[str, Values]:

@@ -18,4 +18,14 @@ window.dash_clientside.trueup = {
     const row = (rows || []).find(function (one) { return one.id === cell.rowId; });
     return row && row.link ? row.link : stay;
   },
+  // What a click opened below the table goes into the address, without a visit to it.
+  address: function (cell, rows) {
+    const row = cell && (rows || []).find(function (one) { return one.id === cell.rowId; });
+    if (row && row.link) window.history.replaceState(null, "", row.link);
+  },
 };
+// A row opens by the keyboard as it does by a click.
+document.addEventListener("keydown", function (event) {
+  const cell = event.key === "Enter" && event.target.closest && event.target.closest(".ag-cell");
+  if (cell) cell.click();
+});

@@ -98,21 +98,36 @@ def leads(app: Dash, grid_id: str) -> None:
     )
 
 
+def opens(app: Dash, grid_id: str) -> None:
+    """Write the `link` of the row that is opened below the grid into the address, so that it can be passed on."""
+    app.clientside_callback(
+        ClientsideFunction("trueup", "address"),
+        Input(grid_id, "cellClicked"),
+        State(grid_id, "rowData"),
+        prevent_initial_call=True,
+    )
+
+
 def signature(value: object) -> str:
     """Return a short text that changes when the value does, so that an unchanged page is left alone."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
 
 
-def acted(function: Callable[[], str]) -> Component:
-    """Do what a person asked for and return the sentence that answers them; refusals are told, not raised."""
+def acted(function: Callable[[], Any], beside: tuple[type[TrueupError], ...] = ()) -> Component:
+    """Do what a person asked for and return what answers them; refusals are told, and only those in `beside` raised.
+
+    Those are for the caller to show beside the field that is wrong.
+    """
     try:
         return _answer(function(), "", "teal")
+    except beside:
+        raise
     except TrueupError as error:
         return _answer(str(error), "Refused", "orange")
     except Exception as error:  # noqa: BLE001 - a button that does nothing and says nothing is worse
         return _answer(explain(error), "Failed", "red")
 
 
-def _answer(text: str, title: str, color: str) -> Component:
+def _answer(text: Any, title: str, color: str) -> Component:
     found: Component = dmc.Alert(text, title=title or None, color=color, variant="light", withCloseButton=True)
     return found

@@ -69,6 +69,10 @@ STATE_RULES = {f"tu-cell-{light}": f"(params.value || '').startsWith('{sign}')" 
 """A cell that begins with the sign of a state takes its colour."""
 
 
+WRAPPED = {"wrapText": True, "autoHeight": True, "cellClass": "tu-wrap"}
+"""A column whose text takes as many lines as it needs."""
+
+
 def state_column(field: str, title: str, **more: Any) -> dict[str, Any]:
     """Return a column whose cells are states, written by `text.worded`."""
     return {"field": field, "headerName": title, "cellClassRules": STATE_RULES, **more}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,8 @@ from controlplane.views.overview import amount, share
 from controlplane.views.states import Light
 
 __all__ = [
-    "ago", "amount", "clock_time", "counted", "day_time", "icon", "money", "pretty", "seconds", "share", "span", "worded",
+    "ago", "amount", "clock_time", "counted", "day_time", "exact_time", "icon", "money", "pretty", "seconds", "share", "span", "worded",
+    "young",
 ]  # fmt: skip
 
 ICONS = {Light.OK: "✓", Light.WARN: "▲", Light.BREACH: "✕", Light.UNKNOWN: "?", Light.INFO: "•"}
@@ -37,6 +38,16 @@ def clock_time(at: datetime | None) -> str:
 def day_time(at: datetime | None) -> str:
     """Write an instant with its date: `2026-03-02 12:04:05 UTC`."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "—"
+
+
+def exact_time(at: datetime | None) -> str:
+    """Write an instant of today to the millisecond, in UTC: `12:04:05.250`."""
+    return f"{at.astimezone(UTC):%H:%M:%S}.{at.microsecond // 1000:03}" if at else "—"
+
+
+def young(began: datetime | None) -> str:
+    """Say why a time axis is shorter than was asked for, where it is: nothing was observed before."""
+    return f"Shown from the first observation, at {began:%H:%M} UTC. " if began else ""
 
 
 def ago(at: datetime | None, now: datetime) -> str:

@@ -26,19 +26,26 @@ PROMISED = [
     {"field": "source", "headerName": "System of record", "minWidth": 130},
     {"field": "every", "headerName": "Every", "minWidth": 80},
     {"field": "heal", "headerName": "Heals by itself", "flex": 2, "minWidth": 200},
-    {"field": "owner", "headerName": "Owner", "minWidth": 130},
+    {"field": "owner", "headerName": "Owner", "minWidth": 160},
 ]
 RUNS = [
-    state_column("state", "Result", flex=2, minWidth=180, tooltipField="unread"),
-    {"field": "comparison", "headerName": "Comparison", "minWidth": 150},
-    {"field": "at", "headerName": "Began", "minWidth": 180},
+    state_column("state", "Result", flex=2, minWidth=246, tooltipField="unread"),
+    {"field": "comparison", "headerName": "Comparison", "minWidth": 130},
+    {"field": "at", "headerName": "Began", "minWidth": 196},
     {"field": "took", "headerName": "Took", "minWidth": 80, "type": "rightAligned"},
     {"field": "keys", "headerName": "Keys", "minWidth": 80, "type": "rightAligned"},
     {"field": "agree", "headerName": "Agree", "minWidth": 80, "type": "rightAligned"},
     {"field": "in_flight", "headerName": "In flight", "minWidth": 90, "type": "rightAligned"},
+    {
+        "field": "suspected",
+        "headerName": "Suspected",
+        "minWidth": 100,
+        "type": "rightAligned",
+        "headerTooltip": "A difference that a second reading has not confirmed yet",
+    },
     {"field": "drift", "headerName": "Drift", "minWidth": 80, "type": "rightAligned"},
-    {"field": "indeterminate", "headerName": "Indeterminate", "minWidth": 110, "type": "rightAligned"},
-    {"field": "trigger", "headerName": "Asked by", "minWidth": 100},
+    {"field": "indeterminate", "headerName": "Indeterminate", "minWidth": 124, "type": "rightAligned"},
+    {"field": "trigger", "headerName": "Asked by", "minWidth": 110},
 ]
 
 
@@ -108,7 +115,7 @@ def _run(one: Mapping[str, Any]) -> dict[str, Any]:
     light, word = _result(one)
     counts = {
         name: "—" if one[name] is None else f"{one[name]:,}"
-        for name in ("keys", "agree", "in_flight", "drift", "indeterminate")
+        for name in ("keys", "agree", "in_flight", "suspected", "drift", "indeterminate")
     }
     unread = "; ".join(f"{side}: {why}" for side, why in (one["unread"] or {}).items()) or word
     return {
@@ -120,10 +127,12 @@ def _run(one: Mapping[str, Any]) -> dict[str, Any]:
 def _result(one: Mapping[str, Any]) -> tuple[Light, str]:
     if one["state"] == "running":
         return Light.INFO, "running"
-    if one["state"] != "complete":
+    if one["state"] == "failed":
         return Light.UNKNOWN, "failed: nothing is concluded"
-    if one["drift"]:
-        return Light.BREACH, f"{counted(one['drift'], 'key')} in drift"
-    if one["indeterminate"]:
-        return Light.UNKNOWN, f"{counted(one['indeterminate'], 'key')} undecided"
-    return Light.OK, "agree"
+    found = ((Light.BREACH, "drift", "in drift"), (Light.UNKNOWN, "indeterminate", "undecided"),
+             (Light.INFO, "suspected", "suspected"))  # fmt: skip
+    light, word = next(
+        ((light, f"{counted(one[name], 'key')} {what}") for light, name, what in found if one[name]),
+        (Light.OK, "agree"),
+    )
+    return light, f"second reading: {word}" if one["state"] == "partial" else word

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from dash import Dash, Input, Output, State, dcc, html, no_update
@@ -14,7 +15,7 @@ from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh, signature
 from dashboards.components.parts import Node, card, chip, code, facts, page_head, state_column, table
-from dashboards.components.text import clock_time, day_time, money, pretty, worded
+from dashboards.components.text import clock_time, day_time, exact_time, money, pretty, worded
 from dashboards.figures.evidence import Reading, intervals, said
 from dashboards.pages.findings import values
 
@@ -55,7 +56,7 @@ def layout(asked: Asked) -> Component:
             card("What each side showed, and when we read it", table("finding-read", READ, _read_rows(page)),
                  figure if readings else None, html.P(said(readings), className="tu-said"), raw),
             card("What was sent to the wrong side since",
-                 table("finding-writes", WRITES, empty="Nothing was sent for this key since: nothing has been healed yet.")),
+                 table("finding-writes", WRITES, empty="Nothing was sent to it for this key since.")),
         ]
     )  # fmt: skip
 
@@ -89,13 +90,13 @@ def _rows_read(page: FindingPage) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _read_rows(page: FindingPage) -> list[dict[str, Any]]:
-    rows = [_read_row(system, row) for system, row in _rows_read(page)]
+    rows = [_read_row(system, row, page.finding.first_seen_at) for system, row in _rows_read(page)]
     position = page.evidence.get("position")
     if isinstance(position, Mapping):
         plane = {
             "system": "the ledger",
             "read": "what the plane was told",
-            "source_at": _time(position.get("source_at")),
+            "source_at": _changed(position, page.finding.first_seen_at),
         }
         rows.append(
             {
@@ -108,11 +109,11 @@ def _read_rows(page: FindingPage) -> list[dict[str, Any]]:
     return rows
 
 
-def _read_row(system: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    read = f"{_time(row.get('read_from'))} and {_time(row.get('read_to'))} UTC"
+def _read_row(system: str, row: Mapping[str, Any], seen: datetime) -> dict[str, Any]:
+    read = f"{exact_time(_instant(row, 'read_from'))} and {exact_time(_instant(row, 'read_to'))} UTC"
     return {
         "id": system, "system": system, "on_hand": _count(row, "on_hand"), "available": _count(row, "available"),
-        "read": read, "source_at": _time(row["source_at"]) if row.get("source_at") else "not told",
+        "read": read, "source_at": _changed(row, seen),
     }  # fmt: skip
 
 
@@ -120,15 +121,22 @@ def _count(row: Mapping[str, Any], name: str) -> str:
     return "—" if row.get(name) is None else f"{row[name]:,}"
 
 
-def _time(text: Any) -> str:
-    return str(text)[11:23] if text else "?"
+def _instant(row: Mapping[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(str(row[name])) if row.get(name) else None
+
+
+def _changed(row: Mapping[str, Any], seen: datetime) -> str:
+    """Write when the system says that the value changed, with its date where that is not the finding's."""
+    at = _instant(row, "source_at")
+    if at is None:
+        return "not told"
+    day = "" if at.date() == seen.date() else f"{at:%Y-%m-%d} "
+    return f"{day}{exact_time(at)} UTC"
 
 
 def _readings(page: FindingPage) -> list[Reading]:
-    return [
-        Reading(system, str(row["read_from"]), str(row["read_to"]))
-        for system, row in _rows_read(page) if row.get("read_from") and row.get("read_to")
-    ]  # fmt: skip
+    found = [(system, _instant(row, "read_from"), _instant(row, "read_to")) for system, row in _rows_read(page)]
+    return [Reading(system, since, until) for system, since, until in found if since and until]
 
 
 def register(app: Dash, plane: Plane) -> None:

@@ -14,7 +14,7 @@ from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
 from dashboards.components.parts import card, chip, facts, page_head, state_column, table
-from dashboards.components.text import ago, clock_time, worded
+from dashboards.components.text import ago, clock_time, worded, young
 from dashboards.figures.trend import Panel, small_multiples, summary
 
 
@@ -66,7 +66,7 @@ def layout(asked: Asked) -> Component:
                  dcc.Graph(id="flow-trend", config={"displayModeBar": False, "responsive": True}, className="tu-graph"),
                  html.P(id="flow-said", className="tu-said")),
             card("Owed and not finished", table("flow-owed", owed, empty="Nothing is owed.")),
-            card("Newest messages", table("flow-recent", recent, empty="Awaiting the first message of this flow.")),
+            card("Newest messages", table("flow-recent", recent, empty="Awaiting the first message of this flow.", height=480)),
             card("Waits for a person", table("flow-held", held, empty="Nothing waits in quarantine.")),
         ]
     )  # fmt: skip
@@ -94,11 +94,11 @@ def register(app: Dash, plane: Plane) -> None:
         return [
             cells,
             small_multiples(times, panels, height=130),
-            summary(times, panels),
+            young(page.over.began) + summary(times, panels),
             [_owed_row(row, page) for row in page.owed],
             [_recent_row(row) for row in page.recent],
             [
-                {"id": one.id, "age": ago(one.opened_at, page.at), "subject": one.subject, "reason": one.reason,
+                {"id": one.id, "age": ago(one.opened_at, page.at), "subject": one.about, "reason": one.reason,
                  "owner": one.owner, "link": f"/quarantine?case={one.id}"}
                 for one in page.held
             ],

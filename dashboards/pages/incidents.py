@@ -15,7 +15,7 @@ from controlplane.views.incidents import Event, incident, incidents
 from controlplane.views.states import OF_INCIDENT, Light
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
-from dashboards.components.live import acted, live, refresh
+from dashboards.components.live import acted, live, opens, refresh
 from dashboards.components.parts import aria, card, chip, facts, page_head, quiet, state_column, table
 from dashboards.components.text import clock_time, day_time, money
 from dashboards.pages.overview import incident_row
@@ -26,7 +26,7 @@ COLUMNS = [
     state_column("title", "Incident", flex=2, minWidth=200),
     {"field": "severity", "headerName": "Severity", "minWidth": 90},
     {"field": "cause", "headerName": "Cause", "flex": 3, "minWidth": 260, "tooltipField": "cause"},
-    {"field": "owner", "headerName": "Owner", "minWidth": 130},
+    {"field": "owner", "headerName": "Owner", "minWidth": 160},
     {"field": "money", "headerName": "At risk", "minWidth": 110, "type": "rightAligned"},
     {"field": "age", "headerName": "Opened", "minWidth": 100},
     {"field": "acknowledged", "headerName": "Looked after by", "minWidth": 130},
@@ -99,10 +99,12 @@ def register(app: Dash, plane: Plane) -> None:
             return [[incident_row(one, now) for one in incidents(conn, now - KEPT)]]
 
     @app.callback(
-        Output("incidents-one", "children"), Input("incidents-grid", "selectedRows"), prevent_initial_call=True
+        Output("incidents-one", "children"), Input("incidents-grid", "cellClicked"), prevent_initial_call=True
     )
-    def choose(rows: list[dict[str, Any]] | None) -> Any:
-        return _panel(plane, rows[0]["id"]) if rows else no_update
+    def choose(cell: dict[str, Any] | None) -> Any:
+        return _panel(plane, cell["rowId"]) if cell else no_update
+
+    opens(app, "incidents-grid")
 
     @app.callback(
         Output("incident-answer", "children"),

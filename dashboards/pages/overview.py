@@ -17,9 +17,9 @@ from controlplane.views.states import OF_INCIDENT, Promises
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
-from dashboards.components.parts import card, chip_class, state_column, table
+from dashboards.components.parts import WRAPPED, card, chip_class, state_column, table
 from dashboards.components.spark import spark
-from dashboards.components.text import ago, clock_time, counted, money, share, span, worded
+from dashboards.components.text import ago, clock_time, counted, money, share, span, worded, young
 from dashboards.figures.trend import Mark, Panel, small_multiples, summary
 
 TITLES = {
@@ -86,10 +86,10 @@ def _trend_card(window: str) -> Component:
 
 def _side() -> Component:
     columns = [
-        state_column("title", "Incident", flex=5, minWidth=190, tooltipField="cause"),
-        {"field": "owner", "headerName": "Owner", "flex": 3, "minWidth": 126},
-        {"field": "money", "headerName": "At risk", "flex": 2, "minWidth": 104, "type": "rightAligned"},
-        {"field": "age", "headerName": "Since", "flex": 2, "minWidth": 104},
+        state_column("title", "Incident", flex=5, minWidth=190, tooltipField="cause", **WRAPPED),
+        {"field": "owner", "headerName": "Owner", "flex": 3, "minWidth": 126, **WRAPPED},
+        {"field": "money", "headerName": "At risk", "flex": 2, "minWidth": 104, "type": "rightAligned", **WRAPPED},
+        {"field": "age", "headerName": "Since", "flex": 2, "minWidth": 96, **WRAPPED},
     ]
     levels = [
         state_column("name", "Promise", flex=5, minWidth=220, tooltipField="why"),
@@ -210,7 +210,7 @@ def _rest(page: Overview, promises: Promises) -> list[Any]:
     live_ones = [one for one in page.incidents if one.state != "resolved"]
     return [
         small_multiples(times, panels, marks),
-        summary(times, panels, marks),
+        young(page.over.began) + summary(times, panels, marks),
         [incident_row(one, page.at) for one in live_ones],
         f"{live_ones[0].title}: {live_ones[0].cause}" if live_ones else "",
         [_level_row(level, page.at) for level in page.levels],

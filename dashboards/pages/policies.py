@@ -11,15 +11,16 @@ import yaml
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from controlplane.access import allowed
+from controlplane.access import Actor, allowed
 from controlplane.api.answers import actor, commands
-from controlplane.errors import BadInputError
+from controlplane.errors import BadInputError, ConflictError, PolicyError
+from controlplane.registry.changes import Changes
 from controlplane.views.policies import catalogue, change_request, change_requests, policy
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
-from dashboards.components.live import acted, live, refresh
-from dashboards.components.parts import aria, card, chip, code, facts, page_head, quiet, state_column, table
+from dashboards.components.live import acted, live, opens, refresh
+from dashboards.components.parts import Node, aria, card, chip, code, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, counted, day_time, worded
 
 OF_REQUEST = {
@@ -29,9 +30,9 @@ OF_REQUEST = {
 CATALOGUE = [
     {"field": "kind", "headerName": "Kind", "minWidth": 130, "filter": True},
     {"field": "name", "headerName": "Name", "flex": 2, "minWidth": 160, "filter": True},
-    {"field": "owner", "headerName": "Owner", "minWidth": 140, "filter": True},
-    {"field": "revision", "headerName": "Revision", "minWidth": 90, "type": "rightAligned"},
-    {"field": "since", "headerName": "In force since", "minWidth": 180},
+    {"field": "owner", "headerName": "Owner", "minWidth": 160, "filter": True},
+    {"field": "revision", "headerName": "Revision", "minWidth": 84, "flex": None, "width": 84, "type": "rightAligned"},
+    {"field": "since", "headerName": "In force since", "minWidth": 190},
 ]
 REQUESTS = [
     state_column("state", "State", minWidth=120),
@@ -41,24 +42,26 @@ REQUESTS = [
     {"field": "age", "headerName": "Asked", "minWidth": 100},
 ]
 STRONG = {"approve": "filled", "apply": "filled"}
-DEEDS = ("submit", "approve", "reject", "apply")
+DEEDS = ("submit", "approve", "reject", "apply", "withdraw")
+UNDECIDED = ("draft", "in_review", "approved", "conflict")
 
 
 def layout(asked: Asked) -> Component:
     """Draw the catalogue, and the policy that the address names."""
     kind, name = asked.query.get("kind"), asked.query.get("name")
-    shown = (
-        _panel(asked.plane, kind, name)
-        if kind and name
-        else [quiet("Choose a policy to see its document and history.")]
-    )
+    quietly = [quiet("Choose a policy to see its document and history.")]
+    shown, base = _panel(asked.plane, kind, name) if kind and name else (quietly, None)
+    request = asked.query.get("request")
     return html.Div(
         [
             page_head("Policies"),
             live("policies"),
+            dcc.Store(id="policies-version"),
+            dcc.Store(id="policy-base", data=base),
+            dcc.Store(id="request-id", data=request),
             card("Change requests", table("requests-grid", REQUESTS, empty="No change is asked for."),
                  aside=dmc.Switch(id="requests-all", label="Also those that are decided", size="sm")),
-            html.Div(id="request-one"),
+            html.Div(_request_panel(asked.plane, request) if request else None, id="request-one"),
             html.Div(
                 [card("In force", table("policies-grid", CATALOGUE, _entries(asked.plane), height=520)), html.Div(shown, id="policy-one")],
                 className="tu-split",
@@ -69,10 +72,19 @@ def layout(asked: Asked) -> Component:
 
 def _entries(plane: Plane) -> list[dict[str, Any]]:
     with plane.store.read() as conn:
-        return [{**row, "since": day_time(row["valid_from"]), "valid_from": None} for row in catalogue(conn)]
+        return [_entry(row) for row in catalogue(conn)]
 
 
-def _panel(plane: Plane, kind: str, name: str) -> list[Component]:
+def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
+    named = f"{row['kind']}/{row['name']}"
+    return {
+        "id": named, "kind": row["kind"], "name": row["name"], "owner": row["owner"], "revision": row["revision"],
+        "since": day_time(row["valid_from"]), "link": f"/policies?kind={row['kind']}&name={row['name']}",
+    }  # fmt: skip
+
+
+def _panel(plane: Plane, kind: str, name: str) -> tuple[list[Component], list[Any]]:
+    """Return the card of a policy, and what a proposal made in it stands on: kind, name, revision."""
     with plane.store.read() as conn:
         page = policy(conn, kind, name)
     history = [
@@ -80,7 +92,7 @@ def _panel(plane: Plane, kind: str, name: str) -> list[Component]:
         for row in page.history
     ]
     may = allowed(actor(), "policy.propose")
-    return [
+    shown = [
         card(
             f"{kind}/{name}",
             dmc.Textarea(id="policy-document", label="Document", value=as_yaml(page.policy["document"]), autosize=True,
@@ -93,10 +105,10 @@ def _panel(plane: Plane, kind: str, name: str) -> list[Component]:
             ),
             html.Div(id="policy-answer", **aria(live="polite")),
             html.Details([html.Summary(counted(len(history), "revision")), code("\n".join(history))], open=len(history) > 1),
-            dcc.Store(id="policy-named", data=[kind, name]),
             aside=chip(Light.INFO, f"revision {page.policy['revision']}"),
         )
     ]  # fmt: skip
+    return shown, [kind, name, page.policy["revision"]]
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:
@@ -111,10 +123,10 @@ def difference(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> st
     return "\n".join(lines) or "The same as what is in force."
 
 
-def _request_panel(plane: Plane, request_id: str) -> list[Component]:
+def _request_panel(plane: Plane, request_id: str, answer: Node = None) -> list[Component]:
     with plane.store.read() as conn:
         one = change_request(conn, request_id)
-    votes = ", ".join(f"{vote['voter']}: {vote['decision']}" for vote in one["votes"]) or "none yet"
+    votes = ", ".join(_vote(vote) for vote in one["votes"]) or "none yet"
     about = facts([("Policy", f"{one['kind']}/{one['name']}"), ("Author", one["author"]), ("Votes", votes),
                    ("Reason", one["reason"] or "—"), ("Bound to", one["hash"][:12])])  # fmt: skip
     return [
@@ -122,11 +134,27 @@ def _request_panel(plane: Plane, request_id: str) -> list[Component]:
             one["title"], about, code(difference(one["in_force"], one["document"])),
             html.Div([dmc.TextInput(id="request-comment", placeholder="Comment", size="sm", w=260, **aria(label="Comment")),
                       *_deeds(one)], className="tu-row", style={"margin": "12px 0"}),
-            html.Div(id="request-answer", **aria(live="polite")),
-            dcc.Store(id="request-id", data=request_id),
+            quiet(_whose_turn(one)), html.Div(answer, id="request-answer", **aria(live="polite")),
             aside=chip(OF_REQUEST[one["state"]], one["state"].replace("_", " ")),
         )
     ]  # fmt: skip
+
+
+def _vote(vote: Mapping[str, Any]) -> str:
+    void = " (void: edited since)" if vote["voided_at"] else ""
+    return f"{vote['voter']}: {vote['decision']}{void}"
+
+
+def _whose_turn(one: Mapping[str, Any]) -> str:
+    """Say who can take the next step, and why it is not the reader where it is not."""
+    who = actor()
+    if one["state"] == "in_review" and who.name in {one["author"], one["last_editor"]}:
+        return "You wrote this, so you cannot approve or reject it, whatever your roles: another approver has to."
+    if one["state"] == "in_review" and not allowed(who, "policy.approve"):
+        return "An approver has to look at this; your roles do not include that."
+    if one["state"] == "conflict":
+        return "What it was made on is not in force any more: withdraw it, and propose it anew on what is."
+    return {"approved": "Approved, and not in force before it is applied."}.get(one["state"], "")
 
 
 def _deeds(one: Mapping[str, Any]) -> list[Component]:
@@ -138,6 +166,7 @@ def _deeds(one: Mapping[str, Any]) -> list[Component]:
         "approve": state == "in_review" and allowed(who, "policy.approve") and not own,
         "reject": state == "in_review" and allowed(who, "policy.approve") and not own,
         "apply": state == "approved" and allowed(who, "policy.apply"),
+        "withdraw": state in UNDECIDED and allowed(who, "policy.propose") and (own or "admin" in who.roles),
     }
     return [
         dmc.Button(deed.capitalize(), id=f"request-{deed}", size="sm", disabled=not may[deed],
@@ -149,32 +178,75 @@ def _deeds(one: Mapping[str, Any]) -> list[Component]:
 def register(app: Dash, plane: Plane) -> None:
     """Keep requests up to date; open policies and requests; propose, vote and apply."""
 
-    @refresh(app, "policies", [Output("requests-grid", "rowData")], Input("requests-all", "checked"))
-    def update(everything: bool | None) -> list[Any]:
-        now = plane.clock.now()
+    outputs = [
+        Output("requests-grid", "rowData"),
+        Output("policies-grid", "rowData"),
+        Output("policies-version", "data"),
+    ]
+
+    @refresh(app, "policies", outputs, Input("requests-all", "checked"), State("policies-version", "data"))
+    def update(everything: bool | None, seen: int | None) -> list[Any]:
+        now, version = plane.clock.now(), plane.registry.snapshot().version
         with plane.store.read() as conn:
-            return [[_request_row(one, now) for one in change_requests(conn, bool(everything))]]
+            rows = [_request_row(one, now) for one in change_requests(conn, bool(everything))]
+        return [rows, no_update if version == seen else _entries(plane), version]
 
-    @app.callback(Output("policy-one", "children"), Input("policies-grid", "selectedRows"), prevent_initial_call=True)
-    def choose(rows: list[dict[str, Any]] | None) -> Any:
-        return _panel(plane, rows[0]["kind"], rows[0]["name"]) if rows else no_update
+    _choices(app, plane)
+    _proposals(app)
+    _decisions(app, plane)
 
-    @app.callback(Output("request-one", "children"), Input("requests-grid", "selectedRows"), prevent_initial_call=True)
-    def choose_request(rows: list[dict[str, Any]] | None) -> Any:
-        return _request_panel(plane, rows[0]["id"]) if rows else no_update
+
+def _choices(app: Dash, plane: Plane) -> None:
+    @app.callback(
+        Output("policy-one", "children"),
+        Output("policy-base", "data"),
+        Input("policies-grid", "cellClicked"),
+        State("policies-grid", "rowData"),
+        State("policy-base", "data"),
+        prevent_initial_call=True,
+    )
+    def choose(cell: dict[str, Any] | None, rows: list[dict[str, Any]], base: list[Any] | None) -> Any:
+        row = next((one for one in rows if cell and one["id"] == cell["rowId"]), None)
+        if row is None or base == [row["kind"], row["name"], row["revision"]]:
+            return no_update, no_update  # what somebody has begun to write there stays
+        return _panel(plane, row["kind"], row["name"])
 
     @app.callback(
-        Output("policy-answer", "children"),
+        Output("request-one", "children"),
+        Output("request-id", "data"),
+        Input("requests-grid", "cellClicked"),
+        prevent_initial_call=True,
+    )
+    def choose_request(cell: dict[str, Any] | None) -> Any:
+        return (_request_panel(plane, cell["rowId"]), cell["rowId"]) if cell else (no_update, no_update)
+
+    for grid in ("policies-grid", "requests-grid"):
+        opens(app, grid)
+
+
+def _proposals(app: Dash) -> None:
+    @app.callback(
+        Output("policy-answer", "children"), Output("policy-document", "error"), Output("policy-title", "error"),
         Input("policy-propose", "n_clicks"),
-        State("policy-named", "data"), State("policy-document", "value"),
+        State("policy-base", "data"), State("policy-document", "value"),
         State("policy-title", "value"), State("policy-reason", "value"),
         prevent_initial_call=True,
     )  # fmt: skip
-    def propose(clicks: int | None, named: list[str], text: str, title: str | None, reason: str | None) -> Any:
-        return acted(lambda: _propose(named, text, title or "", reason or "")) if clicks else no_update
+    def propose(clicks: int | None, base: list[Any], text: str, title: str | None, reason: str | None) -> Any:
+        if not clicks:
+            return no_update, no_update, no_update
+        if not (title or "").strip():
+            return None, None, "Say in a line what changes."
+        try:
+            answer = acted(lambda: _propose(base, text, title or "", reason or ""), beside=(BadInputError, PolicyError))
+        except (BadInputError, PolicyError) as error:
+            return None, str(error), None
+        return answer, None, None
 
+
+def _decisions(app: Dash, plane: Plane) -> None:
     @app.callback(
-        Output("request-answer", "children"),
+        Output("request-one", "children", allow_duplicate=True),
         *(Input(f"request-{deed}", "n_clicks") for deed in DEEDS),
         State("request-id", "data"),
         State("request-comment", "value"),
@@ -185,18 +257,38 @@ def register(app: Dash, plane: Plane) -> None:
         if not any(clicks) or not ctx.triggered_id:
             return no_update
         deed = str(ctx.triggered_id).removeprefix("request-")
-        return acted(lambda: _decide(deed, request_id, comment or ""))
+        answer = acted(lambda: _decide(deed, request_id, comment or ""))
+        return _request_panel(plane, request_id, answer)
 
 
-def _propose(named: list[str], text: str, title: str, reason: str) -> str:
+def _propose(base: list[Any], text: str, title: str, reason: str) -> Any:
+    """Open and submit a change of what the page showed. Raises ConflictError when that is not in force any more."""
+    kind, name, revision = base
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise BadInputError(f"the document is no YAML: {error}; correct it there") from None
     changes, who = commands().changes, actor()
-    made = changes.open(named[0], named[1], document, title, reason, who)
-    changes.submit(made.id, who)
-    return "Proposed. Somebody else has to approve it before it can be applied."
+    made = changes.open(kind, name, document, title, reason, who)
+    if made.base_revision != revision:
+        changes.withdraw(made.id, who, "made on a page that showed an older revision")
+        raise ConflictError(
+            f"revision {made.base_revision} of {kind}/{name} came into force since you opened it; open it again, and propose on that"
+        )
+    _submit(changes, made.id, who)
+    return [
+        "Proposed. Somebody else has to approve it before it can be applied. ",
+        dcc.Link("Open the change request", href=f"/policies?request={made.id}", className="tu-link"),
+    ]
+
+
+def _submit(changes: Changes, request_id: str, who: Actor) -> None:
+    """Ask for review; what the lint refuses is withdrawn, for it goes on in the editor and not as a draft."""
+    try:
+        changes.submit(request_id, who)
+    except (BadInputError, PolicyError):
+        changes.withdraw(request_id, who, "refused when it was submitted")
+        raise
 
 
 def _decide(deed: str, request_id: str, comment: str) -> str:
@@ -204,6 +296,9 @@ def _decide(deed: str, request_id: str, comment: str) -> str:
     if deed == "submit":
         changes.submit(request_id, who)
         return "In review: somebody else has to approve it."
+    if deed == "withdraw":
+        changes.withdraw(request_id, who, comment)
+        return "Withdrawn."
     if deed == "apply":
         changes.apply(request_id, who)
         return "In force from now on; every room works by it without a restart."
@@ -216,4 +311,5 @@ def _request_row(one: Mapping[str, Any], now: Any) -> dict[str, Any]:
     return {
         "id": one["id"], "state": worded(OF_REQUEST[one["state"]], state), "policy": f"{one['kind']}/{one['name']}",
         "title": one["title"], "author": one["author"], "age": ago(one["created_at"], now),
+        "link": f"/policies?request={one['id']}",
     }  # fmt: skip

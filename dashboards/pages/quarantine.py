@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, ctx, html, no_update
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from controlplane.access import Actor, allowed
 from controlplane.api.answers import actor, commands
 from controlplane.errors import BadInputError
-from controlplane.views.quarantine import OPEN, Held, case, held
+from controlplane.views.quarantine import OPEN, Held, about, case, held
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
-from dashboards.components.live import acted, live, refresh
-from dashboards.components.parts import aria, card, facts, page_head, quiet, state_column, table
-from dashboards.components.text import ago, day_time, pretty, worded
+from dashboards.components.live import acted, live, opens, refresh
+from dashboards.components.parts import Node, aria, card, chip, code, facts, page_head, quiet, state_column, table
+from dashboards.components.text import ago, counted, day_time, pretty, worded
 
 OF_CASE = {"waiting": Light.BREACH, "corrected": Light.WARN, "replayed": Light.OK, "dropped": Light.UNKNOWN}
+SHOWN = 3
+"""Messages of a preview that are shown; a till row makes one."""
 COLUMNS = [
     state_column("state", "State", minWidth=110, width=120),
-    {"field": "subject", "headerName": "About", "minWidth": 150},
+    {"field": "about", "headerName": "About", "flex": 2, "minWidth": 200, "tooltipField": "about"},
     {"field": "flow", "headerName": "Flow", "minWidth": 110},
     {"field": "code", "headerName": "Reason", "minWidth": 140},
     {"field": "reason", "headerName": "In words", "flex": 3, "minWidth": 240, "tooltipField": "reason"},
@@ -42,6 +45,7 @@ def layout(asked: Asked) -> Component:
             page_head("Quarantine"),
             live("quarantine"),
             card("What waits for a person", grid, aside=choice),
+            dcc.Store(id="case-id", data=chosen),
             html.Div(
                 _panel(asked.plane, chosen) if chosen else [quiet("Choose a case to see its record.")],
                 id="quarantine-case",
@@ -50,29 +54,51 @@ def layout(asked: Asked) -> Component:
     )
 
 
-def _panel(plane: Plane, case_id: str) -> list[Component]:
+def _panel(plane: Plane, case_id: str, answer: Node = None) -> list[Component]:
     with plane.store.read() as conn:
         one = case(conn, case_id)
     who, opened = actor(), one["state"] in OPEN
-    record = one["corrected"] or one["record"]
-    editor = dmc.Textarea(
-        id="case-record", label="Record", value=pretty(record), autosize=True, minRows=6, maxRows=24,
-        readOnly=not (opened and allowed(who, "quarantine.correct")), classNames={"input": "tu-code"},
-        description="Correct the fields that are wrong and leave the others; the original is kept beside it.",
-    )  # fmt: skip
-    about = facts(
-        [("State", one["state"]), ("Stage", one["stage"]), ("System", one["system"]), ("Flow", one["flow"]),
+    known = facts(
+        [("Subject", one["subject"]), ("Stage", one["stage"]), ("System", one["system"]), ("Flow", one["flow"]),
          ("Owner", one["owner"]), ("Since", day_time(one["opened_at"])), ("Case", one["id"])]
     )  # fmt: skip
     return [
         card(
-            one["subject"], html.P(one["reason"], className="tu-big"),
-            html.P(["What helps: ", one["remedy"]], className="tu-said"), about, editor,
-            _buttons(who) if opened else quiet(f"Closed by {one['closed_by']}, {day_time(one['closed_at'])}."),
-            html.Div(id="case-answer", **aria(live="polite")),
-            html.Div(case_id, id="case-id", hidden=True),
+            about(one["subject"], one["record"]), html.P(one["reason"], className="tu-big"),
+            html.P(["What helps: ", one["remedy"]], className="tu-said"), known,
+            _editor(one, opened and allowed(who, "quarantine.correct")), _original(one),
+            _buttons(who) if opened else _closed(one),
+            html.Div(answer, id="case-answer", **aria(live="polite")),
+            aside=chip(OF_CASE[one["state"]], one["state"]),
         )
     ]  # fmt: skip
+
+
+def _editor(one: Mapping[str, Any], editable: bool) -> Component:
+    found: Component = dmc.Textarea(
+        id="case-record", label="Record", value=pretty(_record(one)), autosize=True, minRows=6, maxRows=24,
+        readOnly=not editable, classNames={"input": "tu-code"},
+        description="Correct what is wrong and leave the rest; the original is kept beside it. Nothing is sent before the replay.",
+    )  # fmt: skip
+    return found
+
+
+def _record(one: Mapping[str, Any]) -> Any:
+    return one["record"] if one["corrected"] is None else one["corrected"]
+
+
+def _original(one: Mapping[str, Any]) -> Node:
+    if one["corrected"] is None:
+        return None
+    return html.Details([html.Summary("As it was before the correction"), code(pretty(one["record"]))])
+
+
+def _closed(one: Mapping[str, Any]) -> Component:
+    said = f"{one['state'].capitalize()} by {one['closed_by']}, {day_time(one['closed_at'])}. "
+    if one["replayed_as"] is None or one["stage"] == "delivery":
+        return quiet(said)
+    link = dcc.Link("See what becomes of it", href=f"/messages/{one['replayed_as']}")
+    return html.P([said, link], className="tu-said")
 
 
 def _buttons(who: Actor) -> Component:
@@ -104,16 +130,25 @@ def register(app: Dash, plane: Plane) -> None:
 
     @app.callback(
         Output("quarantine-case", "children"),
-        Input("quarantine-grid", "selectedRows"),
+        Output("case-id", "data"),
+        Input("quarantine-grid", "cellClicked"),
+        State("case-id", "data"),
         prevent_initial_call=True,
     )
-    def choose(rows: list[dict[str, Any]] | None) -> Any:
-        return _panel(plane, rows[0]["id"]) if rows else no_update
+    def choose(cell: dict[str, Any] | None, shown: str | None) -> Any:
+        if not cell or cell["rowId"] == shown:
+            return no_update, no_update  # what somebody has begun to write there stays
+        return _panel(plane, cell["rowId"]), cell["rowId"]
+
+    opens(app, "quarantine-grid")
 
     @app.callback(
+        Output("quarantine-case", "children", allow_duplicate=True),
         Output("case-answer", "children"),
+        Output("case-record", "error"),
+        Output("case-reason", "error"),
         *(Input(f"case-{name}", "n_clicks") for name in ("correct", "preview", "replay", "drop")),
-        State("case-id", "children"),
+        State("case-id", "data"),
         State("case-record", "value"),
         State("case-reason", "value"),
         prevent_initial_call=True,
@@ -121,23 +156,60 @@ def register(app: Dash, plane: Plane) -> None:
     def act(*args: Any) -> Any:
         clicks, (case_id, record, reason) = args[:4], args[4:]
         if not any(clicks) or not ctx.triggered_id:
-            return no_update
+            return [no_update] * 4
         deed = str(ctx.triggered_id).removeprefix("case-")
-        return acted(lambda: _do(deed, case_id, record, reason or ""))
+        return _act(plane, deed, case_id, record or "", reason or "")
 
 
-def _do(deed: str, case_id: str, record: str, reason: str) -> str:
+def _act(plane: Plane, deed: str, case_id: str, record: str, reason: str) -> list[Any]:
+    """Return the case as it is after the deed; when what was written is wrong, leave it, and say so beside the field."""
+    try:
+        answer = acted(lambda: _do(plane, deed, case_id, record, reason), beside=(BadInputError,))
+    except BadInputError as error:
+        wrong = str(error)
+        return [no_update, None, *((None, wrong) if deed == "drop" else (wrong, None))]
+    return [_panel(plane, case_id, answer), no_update, no_update, no_update]
+
+
+def _do(plane: Plane, deed: str, case_id: str, record: str, reason: str) -> Any:
     """Do what was asked in the name of who is signed in now; the service checks the right."""
     who = actor()
-    if deed == "correct":
-        commands().correct(case_id, _parsed(record), who)
-        return "The correction is kept. Nothing is sent before the replay."
+    if deed == "drop":
+        commands().drop(case_id, reason, who)
+        return "Dropped: it is not owed any more."
+    kept = _keep(plane, case_id, record, who)
     if deed == "preview":
-        return f"A replay would make: {json.dumps(commands().preview(case_id, who), ensure_ascii=False, default=str)}"
+        return _would(commands().preview(case_id, who))
     if deed == "replay":
-        return f"On its way again: {json.dumps(commands().replay(case_id, who), ensure_ascii=False, default=str)}"
-    commands().drop(case_id, reason, who)
-    return "Dropped: it is not owed any more."
+        return _replayed(commands().replay(case_id, who))
+    return "The correction is kept. Nothing is sent before the replay." if kept else "It says what it said before."
+
+
+def _keep(plane: Plane, case_id: str, text: str, who: Actor) -> bool:
+    """Keep what was written as the correction, if it differs: what is looked at and sent is what stands in the field."""
+    record = _parsed(text)
+    with plane.store.read() as conn:
+        differs = record != _record(case(conn, case_id))
+    if differs:
+        commands().correct(case_id, record, who)
+    return bool(differs)
+
+
+def _would(made: Mapping[str, Any]) -> list[Node]:
+    if "payload" in made:
+        return [f"A replay would send this to {made['target']}:", code(pretty(made["payload"]))]
+    found: list[Node] = [f"A replay would make {counted(len(made['messages']), 'message')}; nothing was changed."]
+    for one in made["messages"][:SHOWN]:
+        found += [html.Div(html.B(f"{one['type']} about {one['subject']}")), code(pretty(one["data"]))]
+    return found
+
+
+def _replayed(made: Mapping[str, Any]) -> list[Node]:
+    if "delivery" in made:
+        return ["On its way again, under the key ", html.Code(made["idempotency_key"]), "."]
+    if not made["messages"]:
+        return ["The plane knew it already: nothing is sent a second time."]
+    return ["On its way again."]
 
 
 def _parsed(text: str) -> Any:
@@ -149,6 +221,7 @@ def _parsed(text: str) -> Any:
 
 def _row(one: Held, now: Any) -> dict[str, Any]:
     return {
-        "id": one.id, "state": worded(OF_CASE[one.state], one.state), "subject": one.subject, "flow": one.flow,
+        "id": one.id, "state": worded(OF_CASE[one.state], one.state), "about": one.about, "flow": one.flow,
         "code": one.reason_code.replace("_", " "), "reason": one.reason, "owner": one.owner, "age": ago(one.opened_at, now),
+        "link": f"/quarantine?case={one.id}",
     }  # fmt: skip

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from controlplane.wiring import Plane
 from dashboards.app import mount
+from tests.dashboards.chromium import CHROMIUM
 from tests.dashboards.seed import Seed
 from tests.web import a_plane, served
 
@@ -36,3 +38,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A plane on which nothing has happened yet."""
     with a_plane(tmp_path_factory.mktemp("fresh")) as plane, served(plane, [mount]) as url:
         yield Site(url, plane, {})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()

@@ -3,6 +3,7 @@ one SKU drifted. Written as the rooms write them; used by tests only."""
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -151,21 +152,23 @@ class Seed:
     def unmapped_till_row(self) -> None:
         """A sale of a PLU that nobody has mapped."""
         at = self.ago(28)
+        row = {"file": "sales_ST1_77.csv", "line": 2, "header": "store;receipt;line;plu;qty;unit_price;sold_at",
+               "row": f"ST1;ST1-000077;1;999999;1;9,90;{at:%Y-%m-%dT%H:%M:%SZ}"}  # fmt: skip
         taken = self.add(
-            t.intake, id=new_id(at), system="tills", channel="file", topic="sales", event_key="sales:ST1:77", headers={},
-            body=b"ST1;77;4711999;1;9,90", received_at=at, trace_id=TRACE, state="quarantined",
+            t.intake, id=new_id(at), system="tills", channel="poll", topic="sales", event_key="sales:sales_ST1_77.csv:2",
+            headers={}, body=json.dumps(row).encode(), received_at=at, trace_id=TRACE, state="quarantined",
         )  # fmt: skip
         self.ids["case"] = self.add(
             t.quarantine, id=new_id(at), stage="intake", system="tills", flow="till-sales", reason_code="unmapped_sku",
-            reason="tills calls a sku '4711999', and no Mapping policy translates it", subject="ST1/77",
+            reason="tills calls a sku '999999', and no Mapping policy translates it", subject="sales:sales_ST1_77.csv:2",
             remedy="add the code to the sku mapping of tills, or correct the record", intake_id=taken, state="waiting",
-            record={"topic": "sales", "body": {"store": "ST1", "ref": "77", "plu": "4711999", "quantity": 1}},
+            record={"topic": "sales", "body": row},
             owner="store-ops", opened_at=at,
         )  # fmt: skip
 
     def drift(self) -> None:
         """Somebody edited the stock of a SKU by hand in the shop."""
-        at = self.ago(11)
+        at = self.ago(8)
         run = self.add(
             t.comparison_run, id=new_id(at), comparison="stock-three-way", started_at=at,
             finished_at=at + timedelta(seconds=3), state="complete", trigger="schedule", keys=240, agree=237, in_flight=2,
@@ -213,7 +216,7 @@ class Seed:
             ("Deliveries to erp fail", "page", "open", 15, "finance-systems", "310.20",
              "erp answers unavailable since 08:43; 1 delivery waits, the oldest for 17 min"),
             ("A till row waits in quarantine", "ticket", "acknowledged", 27, "store-ops", None,
-             "1 record of till-sales is held: unmapped sku 4711999"),
+             "1 record of till-sales is held: unmapped sku 999999"),
         )  # fmt: skip
         for title, severity, state, minutes, owner, money, cause in rows:
             at, incident_id = self.ago(minutes), new_id(self.ago(minutes))

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.dashboards.chromium import MARKS, sign_in, visit
 from tests.dashboards.conftest import Site
-from tests.web import PASSWORD
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
+pytestmark = MARKS
 
 
 @pytest.fixture(params=[("light", 1440), ("dark", 390)], ids=["light-wide", "dark-narrow"])
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page that fails the test on an error in its console and on any request that leaves loopback."""
-    scheme, width = request.param
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-    found, wrong = context.new_page(), []
-    found.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    found.on("pageerror", lambda error: wrong.append(str(error)))
-    found.on("request", lambda asked: wrong.append(asked.url) if not _local(asked.url) else None)
-    yield found
-    context.close()
-    assert wrong == []
-
-
-def _local(url: str) -> bool:
-    return url.startswith(("data:", "blob:")) or urlsplit(url).hostname == "127.0.0.1"
-
-
-def sign_in(page: Page, url: str) -> None:
-    """Sign in as the operator."""
-    page.goto(url)
-    expect(page).to_have_title("Sign in · Trueup")
-    page.get_by_label("Name").fill("olga")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    """A visit on a wide screen by day, and one on a telephone by night."""
+    with visit(browser, *request.param) as found:
+        yield found
 
 
 def test_from_sign_in_to_the_evidence(site: Site, page: Page) -> None:
@@ -79,6 +44,19 @@ def test_the_overview_keeps_itself_up_to_date(site: Site, page: Page) -> None:
     expect(said).not_to_have_text(before, timeout=10_000)
 
 
+def test_no_page_scrolls_sideways_on_a_telephone(site: Site, browser: Browser) -> None:
+    paths = ["/", "/flows/orders", f"/messages/{site.ids['message']}", f"/findings/{site.ids['finding']}",
+             f"/quarantine?case={site.ids['case']}", "/policies?kind=RetryPolicy&name=default",
+             f"/incidents?incident={site.ids['incident']}", "/comparisons"]  # fmt: skip
+    with visit(browser, "light", 390) as page:
+        sign_in(page, site.url)
+        expect(page.locator(".tu-who")).to_have_text("olga")
+        for path in paths:
+            page.goto(site.url + path)
+            expect(page.locator("main .tu-card").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
 def test_a_fresh_installation_says_what_is_awaited(fresh: Site, page: Page) -> None:
     sign_in(page, fresh.url)
     expect(page.get_by_text("no comparison has run yet")).to_be_visible(timeout=15_000)
@@ -97,4 +75,20 @@ def test_a_page_that_cannot_be_read_anew_says_so_until_it_can(fresh: Site, brows
     with fresh.plane.store.write() as conn:
         conn.exec_driver_sql("ALTER TABLE rollup_gone RENAME TO rollup")
     expect(page.locator("#overview-trouble")).to_be_hidden(timeout=10_000)
+    page.close()
+
+
+def test_a_message_page_says_so_too_and_keeps_what_it_knew(site: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    sign_in(page, site.url)
+    expect(page.get_by_text("Not now")).to_be_visible(timeout=15_000)
+    page.goto(f"{site.url}/messages/{site.ids['message']}")
+    expect(page.get_by_text("Attempt 4 at erp: write")).to_be_visible()
+    with site.plane.store.write() as conn:
+        conn.exec_driver_sql("ALTER TABLE attempt RENAME TO attempt_gone")
+    expect(page.locator("#message-trouble")).to_contain_text("database does not answer", timeout=10_000)
+    expect(page.get_by_text("Attempt 4 at erp: write")).to_be_visible()
+    with site.plane.store.write() as conn:
+        conn.exec_driver_sql("ALTER TABLE attempt_gone RENAME TO attempt")
+    expect(page.locator("#message-trouble")).to_be_hidden(timeout=10_000)
     page.close()

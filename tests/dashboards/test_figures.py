@@ -67,7 +67,9 @@ def test_a_sparkline_breaks_where_nothing_is_known() -> None:
     assert spark([None, None]) != spark([0.0, 0.0])
 
 
-def test_readings_are_bars_and_words() -> None:
-    readings = [Reading("erp", "2026-03-02T09:00:01+00:00", "2026-03-02T09:00:03+00:00")]
-    assert intervals(readings)["data"][0]["x"] == ["2026-03-02T09:00:01+00:00", "2026-03-02T09:00:03+00:00"]
-    assert "erp from 09:00:01 to 09:00:03" in said(readings)
+def test_readings_are_bars_and_words_to_the_millisecond() -> None:
+    since, until = START + timedelta(milliseconds=483), START + timedelta(seconds=1)
+    figure = intervals([Reading("erp", since, until)])
+    assert figure["data"][0]["x"] == [since, until]
+    assert figure["layout"]["xaxis"]["tickformat"].endswith("%L")
+    assert "erp from 09:00:00.483 to 09:00:01.000" in said([Reading("erp", since, until)])

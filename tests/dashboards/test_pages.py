@@ -71,16 +71,20 @@ def test_a_personal_field_is_masked_on_the_message_page(site: Site) -> None:
 
 
 def test_a_button_sent_by_hand_without_the_right_is_refused(site: Site) -> None:
+    client = signed_in(site.url, "vic")
+    asked = client.get("/_dash-dependencies").json()
+    output = next(one["output"] for one in asked if any(each["id"] == "case-drop" for each in one["inputs"]))
     body = {
-        "output": "case-answer.children",
-        "outputs": {"id": "case-answer", "property": "children"},
+        "output": output,
+        "outputs": [{"id": each.rpartition(".")[0], "property": each.rpartition(".")[2]}
+                    for each in output.strip(".").split("...")],
         "inputs": [{"id": f"case-{name}", "property": "n_clicks", "value": 1 if name == "drop" else None}
                    for name in ("correct", "preview", "replay", "drop")],
-        "state": [{"id": "case-id", "property": "children", "value": site.ids["case"]},
+        "state": [{"id": "case-id", "property": "data", "value": site.ids["case"]},
                   {"id": "case-record", "property": "value", "value": "{}"},
                   {"id": "case-reason", "property": "value", "value": "because"}],
         "changedPropIds": ["case-drop.n_clicks"],
     }  # fmt: skip
-    answer = signed_in(site.url, "vic").post("/_dash-update-component", json=body)
+    answer = client.post("/_dash-update-component", json=body)
     assert "quarantine.drop" in answer.text
-    assert signed_in(site.url, "vic").get(f"/api/v1/quarantine/{site.ids['case']}").json()["state"] == "waiting"
+    assert client.get(f"/api/v1/quarantine/{site.ids['case']}").json()["state"] == "waiting"

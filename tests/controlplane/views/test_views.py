@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from controlplane.access import Actor
 from controlplane.errors import NotFoundError
+from controlplane.health.observations import Observation, record
+from controlplane.registry.changes import Changes
+from controlplane.store import tables as t
 from controlplane.views import (
     findings,
     flows,
@@ -21,11 +25,13 @@ from controlplane.views import (
     overview,
     policies,
     quarantine,
+    readings,
     systems,
 )
 from controlplane.views.personal import masked, readable
 from controlplane.views.states import Light, worst
 from controlplane.wiring import Plane
+from rules.ids import new_id
 from tests.dashboards.seed import Seed
 from tests.web import a_plane
 
@@ -120,6 +126,77 @@ def test_a_verdict_that_nobody_renewed_is_unknown(plane: Plane) -> None:
     later = plane.clock.now() + timedelta(minutes=30)
     _, judged = counted(plane, lambda conn: overview.levels(conn, plane.registry.snapshot(), later))
     assert {level.light for level in judged} == {Light.UNKNOWN}
+
+
+def run_of(seed: Seed, minutes: float, **more: Any) -> None:
+    """A run of the stock comparison, by default over all keys and without a difference."""
+    at = seed.ago(minutes)
+    values = {
+        "id": new_id(at), "comparison": "stock-three-way", "started_at": at, "finished_at": at, "state": "complete",
+        "trigger": "schedule", "keys": 40, "agree": 39, "in_flight": 0, "suspected": 1, "drift": 0, "indeterminate": 0,
+        "registry_version": 1,
+    }  # fmt: skip
+    seed.add(t.comparison_run, **(values | more))
+
+
+def mismatch(plane: Plane) -> overview.Tile:
+    """Return the tile that says whether systems agree about stock."""
+    _, page = counted(plane, asks(plane)["overview"])
+    return next(tile for tile in page.tiles if tile.key == "mismatch")
+
+
+def test_a_second_reading_of_some_keys_and_a_run_that_goes_on_say_nothing_of_all_of_them(plane: Plane) -> None:
+    seed = Seed(plane)
+    run_of(seed, 3)
+    run_of(seed, 2, state="partial", trigger="confirmation", keys=1, drift=1)
+    run_of(seed, 1, state="failed", trigger="confirmation", keys=None)
+    run_of(seed, 0, state="running", keys=None, finished_at=None)
+    tile = mismatch(plane)
+    assert (tile.value, tile.light) == ("0 %", Light.OK)
+    assert tile.note.startswith("0 of 40 keys · 1 suspected · ")
+
+
+def test_a_comparison_that_failed_or_has_not_run_for_long_is_unknown(plane: Plane) -> None:
+    seed = Seed(plane)
+    run_of(seed, 15)
+    assert (mismatch(plane).light, mismatch(plane).note) == (Light.UNKNOWN, "last compared 15 min ago")
+    run_of(seed, 1, state="failed", keys=None)
+    assert mismatch(plane).light is Light.UNKNOWN
+
+
+@pytest.mark.parametrize(("age", "steps", "minutes"), [(0, 5, 1), (12, 13, 1), (59, 60, 1), (60, 60, 1), (600, 60, 1)])
+def test_the_axis_begins_with_the_first_observation_while_there_is_no_whole_window(
+    plane: Plane, age: int, steps: int, minutes: int
+) -> None:
+    seed = Seed(plane)
+    with plane.store.write() as conn:
+        record(conn, [Observation("queue_depth", seed.ago(age), 1.0)])
+    _, over = counted(plane, lambda conn: readings.known_axis(conn, seed.now, timedelta(hours=1)))
+    assert (len(over.times), over.step) == (steps, timedelta(minutes=minutes))
+    assert over.since <= seed.now < over.until
+    began = seed.ago(age).replace(second=0, microsecond=0)
+    assert over.began == (began if age < 60 and seed.now - began < timedelta(hours=1) else None)
+
+
+def test_a_vote_before_an_edit_counts_for_nothing(plane: Plane) -> None:
+    changes = Changes(plane.registry)
+    ada, ben = Actor("ada", frozenset({"editor"})), Actor("ben", frozenset({"approver"}))
+    document = plane.registry.snapshot().retry_policies["default"].model_dump(mode="json")
+    document["spec"]["budget"] = "2d"
+    made = changes.open("RetryPolicy", "default", document, "longer", "", ada)
+    changes.submit(made.id, ada)
+    changes.vote(made.id, ben, "approve")
+    _, (before,) = counted(plane, policies.change_requests)
+    changes.edit(made.id, document, ada)
+    _, (after,) = counted(plane, policies.change_requests)
+    assert (before["approvals"], after["approvals"]) == (1, 0)
+
+
+def test_a_held_row_of_a_file_is_named_by_file_and_line(plane: Plane) -> None:
+    Seed(plane).everything()
+    _, (one,) = counted(plane, quarantine.held)
+    assert one.about == "sales_ST1_77.csv, line 2"
+    assert quarantine.about("#1001", {"lines": []}) == "#1001"
 
 
 def test_a_message_tells_its_life_in_the_order_of_time(plane: Plane) -> None:
