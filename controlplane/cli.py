@@ -86,3 +86,5 @@ def main() -> None:
     except TrueupError as error:
         typer.echo(f"trueup: {error}", err=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -58,7 +58,26 @@ class Settings(BaseSettings):
             raise ValueError("is not a database address") from error
         if backend not in {"sqlite", "postgresql"}:
             raise ValueError(f"names the database '{backend}', and only sqlite and postgresql are supported")
+        if backend == "sqlite" and make_url(value).database in (None, "", ":memory:"):
+            raise ValueError("keeps nothing: a SQLite address names a file")
         return value
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _named_folder(cls, value: object) -> object:
+        if not str(value).strip():
+            raise ValueError("is empty")
+        return value
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        port = self.sandbox_port or self.port + 1
+        if port == self.port or port > 65535:
+            raise ValueError(
+                f"TRUEUP_SANDBOX_PORT={port}: the sandbox needs a port of its own, from 1 to 65535 and other than "
+                f"TRUEUP_PORT={self.port}; set it to a free one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _celery_needs_postgresql(self) -> Self:

@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.clock import Clock, SystemClock
 from controlplane.connectors import Connections
-from controlplane.errors import NotFoundError
+from controlplane.errors import NotFoundError, SettingsError
 from controlplane.registry import Registry
 from controlplane.registry.packs import load_genesis
 from controlplane.settings import Settings
@@ -51,6 +52,21 @@ class Plane:
         self.store.close()
 
 
+def opened(settings: Settings) -> Store:
+    """Open the database and bring it up to date. Raises SettingsError naming the variable; the address stays hidden."""
+    try:
+        store = open_store(settings.store_url)
+        migrate(store)
+    except (SQLAlchemyError, OSError) as error:
+        why = getattr(error, "orig", None) or error
+        reason = str(why).strip().splitlines()[0] if str(why).strip() else type(why).__name__
+        raise SettingsError(
+            f"TRUEUP_DATABASE_URL: the database cannot be used ({reason}); see that it runs, that the file or the "
+            "database exists and may be written to, and that the address is right"
+        ) from error
+    return store
+
+
 def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path = "sandbox") -> Plane:
     """Open the store, bring it up to date, load the first pack into an empty registry, and wire the rooms.
 
@@ -58,8 +74,7 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
     """
     clock = clock or SystemClock()
-    store = open_store(settings.store_url)
-    migrate(store)
+    store = opened(settings)
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
     connections = Connections(registry, settings, clock)

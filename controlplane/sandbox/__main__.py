@@ -85,6 +85,8 @@ def _follow_parent(parent: int) -> None:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, signal.SIG_IGN)  # once is enough: a second one must not cut the stop short
     raise KeyboardInterrupt
 
 

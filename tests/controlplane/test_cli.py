@@ -78,6 +78,9 @@ WRONG = [
     ("TRUEUP_HOST", "", "host name or an address"),
     ("TRUEUP_DATABASE_URL", "not an address", "SQLAlchemy address"),
     ("TRUEUP_DATABASE_URL", "mysql://root:hunter2hunter2@127.0.0.1/x", "only sqlite and postgresql"),
+    ("TRUEUP_DATABASE_URL", "sqlite://", "keeps nothing"),
+    ("TRUEUP_HOME", "", "give a folder"),
+    ("TRUEUP_SANDBOX_PORT", "8700", "a port of its own"),
     ("TRUEUP_ENGINE", "spark", "'embedded' or 'celery'"),
     ("TRUEUP_ENGINE", "celery", "needs PostgreSQL"),
     ("TRUEUP_ADMIN_PASSWORD", "hunter2", "at least 10 characters"),
@@ -97,6 +100,17 @@ def test_a_wrong_setting_is_named_with_its_remedy_and_nothing_is_started(
     assert "Traceback" not in answer.stderr
     assert "hunter2" not in answer.stderr, "a secret was printed"
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql+psycopg://a:hunter2hunter2@127.0.0.1:1/d", "sqlite:////proc/nope/x.db"]
+)
+def test_a_database_that_cannot_be_used_is_said_without_its_address(address: str, tmp_path: Path) -> None:
+    answer = run("up", "--no-sandbox", TRUEUP_HOME=str(tmp_path), TRUEUP_DATABASE_URL=address)
+    assert answer.returncode == 2
+    assert "TRUEUP_DATABASE_URL: the database cannot be used" in answer.stderr
+    assert "hunter2" not in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 @pytest.mark.parametrize("arguments", [["up", "--nonsense"], ["up", "extra"], ["worker", "--concurrency", "many"]])
