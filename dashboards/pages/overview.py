@@ -88,7 +88,15 @@ def _side() -> Component:
     columns = [
         state_column("title", "Incident", flex=5, minWidth=190, tooltipField="cause", **WRAPPED),
         {"field": "owner", "headerName": "Owner", "flex": 3, "minWidth": 126, **WRAPPED},
-        {"field": "money", "headerName": "At risk", "flex": 2, "minWidth": 104, "type": "rightAligned", **WRAPPED},
+        {
+            "field": "money",
+            "headerName": "At risk",
+            "flex": 2,
+            "minWidth": 104,
+            "type": "rightAligned",
+            **WRAPPED,
+            "cellClass": "tu-wrap ag-right-aligned-cell",
+        },
         {"field": "age", "headerName": "Since", "flex": 2, "minWidth": 96, **WRAPPED},
     ]
     levels = [
