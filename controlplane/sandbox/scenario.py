@@ -212,7 +212,7 @@ class Scenario(Part):
 
 
 def live_default() -> Scenario:
-    """What a newcomer watches: lively traffic, an unmapped till row soon, a hand edit every four minutes."""
+    """What a newcomer watches: lively traffic, an unmapped till row soon, a hand edit now and then, rare enough to see its incident resolved."""
     return Scenario(
         actors=Actors(
             customers=Customers(orders_per_minute=6),
@@ -224,7 +224,7 @@ def live_default() -> Scenario:
             ),
             receipts=Receipts(per_hour=60, quantity=(10, 40)),
             returns=Returns(share=0.05, after=(timedelta(minutes=2), timedelta(minutes=10))),
-            hands=Hands(every=timedelta(minutes=4), first=timedelta(seconds=90)),
+            hands=Hands(every=timedelta(minutes=15), first=timedelta(seconds=90)),
         )
     )
 
