@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from controlplane.health.observations import Promises
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from rules.outcomes import DeliveryState
 from rules.policy.kinds import Flow
@@ -25,17 +25,17 @@ def counted(conn: Connection, query: Select[Any]) -> dict[str, int]:
     return {str(name): int(count) for name, count in conn.execute(query)}
 
 
-def pairs(snapshot: Promises) -> list[tuple[str, str]]:
+def pairs(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Return every (target, flow) that something can be owed by."""
     return sorted({(target.system, flow.name) for flow in snapshot.flows.values() for target in flow.spec.targets})
 
 
-def carrying(snapshot: Promises, message_type: str) -> list[Flow]:
+def carrying(snapshot: Snapshot, message_type: str) -> list[Flow]:
     """Return the flows that carry a type of message."""
     return [flow for flow in snapshot.flows.values() if message_type in flow.spec.message_types]
 
 
-def watermark(conn: Connection, snapshot: Promises, flow: Flow, now: datetime) -> datetime | None:
+def watermark(conn: Connection, snapshot: Snapshot, flow: Flow, now: datetime) -> datetime | None:
     """Return until when the flow's source is known: its last event, complete read or complete comparison."""
     source = flow.spec.source
     if source == "plane":
@@ -51,12 +51,12 @@ def watermark(conn: Connection, snapshot: Promises, flow: Flow, now: datetime) -
     return max((at for at in (heard, read, *compared) if at is not None), default=None)
 
 
-def is_fresh(snapshot: Promises, flow: Flow, known_until: datetime | None, now: datetime) -> bool:
+def is_fresh(snapshot: Snapshot, flow: Flow, known_until: datetime | None, now: datetime) -> bool:
     """Say whether the watermark is recent enough for silence to mean that nothing happened."""
     return known_until is not None and now - known_until <= patience(snapshot, flow)
 
 
-def patience(snapshot: Promises, flow: Flow) -> timedelta:
+def patience(snapshot: Snapshot, flow: Flow) -> timedelta:
     """Return how old a flow's watermark may be."""
     rhythms = [snapshot.comparisons[name].spec.every for name in _comparisons(snapshot, flow.spec.source)]
     if flow.spec.poll_every:
@@ -64,7 +64,7 @@ def patience(snapshot: Promises, flow: Flow) -> timedelta:
     return MISSED * min(rhythms) if rhythms else SILENCE
 
 
-def _comparisons(snapshot: Promises, system: str) -> list[str]:
+def _comparisons(snapshot: Snapshot, system: str) -> list[str]:
     return [
         name
         for name, comparison in snapshot.comparisons.items()

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, FromClause, exists, func, select
 
-from controlplane.health.observations import Observation, ProbeContext, Promises
+from controlplane.health.observations import Observation, ProbeContext
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from probes.flows import carrying, is_fresh, watermark
 from rules.outcomes import DeliveryState
@@ -48,7 +49,7 @@ def _observe(channel: str, now: datetime, total: int, late: int, silent: list[st
     return Observation("stock_freshness", now, good / total, labels, good, total)
 
 
-def _threshold(snapshot: Promises) -> timedelta:
+def _threshold(snapshot: Snapshot) -> timedelta:
     """The strictest threshold a service level names, or else the strictest promise of the flows that carry offers."""
     named = [
         level.spec.threshold
@@ -59,7 +60,7 @@ def _threshold(snapshot: Promises) -> timedelta:
     return min(named or promised, default=timedelta(minutes=2))
 
 
-def _channels(snapshot: Promises) -> dict[str, set[str]]:
+def _channels(snapshot: Snapshot) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for rule in snapshot.allocation_rules.values():
         found.setdefault(rule.spec.channel, set()).update(rule.spec.locations)
@@ -81,7 +82,7 @@ def _same_key(other: FromClause) -> tuple[ColumnElement[bool], ...]:
     return (other.c.target == d.target, other.c.order_key == d.order_key)
 
 
-def _late_keys(conn: Connection, snapshot: Promises, channel: str, before: datetime) -> int:
+def _late_keys(conn: Connection, snapshot: Snapshot, channel: str, before: datetime) -> int:
     """Count the keys whose newest offer is unsettled, and which were first offered something unsettled before the instant.
 
     Each step is a seek in the index over target, order key and id: ids are in the order of their making.

@@ -7,21 +7,15 @@ from typing import Any, Protocol
 
 from controlplane import plugins
 from controlplane.clock import Clock
+from controlplane.connectors import Connections
 from controlplane.health import evaluation, incidents, observations
-from controlplane.health.observations import ProbeContext, Promises, Reach
+from controlplane.health.observations import ProbeContext
+from controlplane.registry import Registry
 from controlplane.settings import Settings
 from controlplane.store import Store
 
 SAMPLES_KEPT = timedelta(days=2)
 ROLLUPS_KEPT = timedelta(days=90)
-
-
-class Registry(Protocol):
-    """Gives the promises in force."""
-
-    def snapshot(self) -> Promises:
-        """Return the snapshot in force."""
-        ...
 
 
 class Plane(Protocol):
@@ -36,7 +30,7 @@ class Plane(Protocol):
     @property
     def registry(self) -> Registry: ...
     @property
-    def connections(self) -> Reach: ...
+    def connections(self) -> Connections: ...
 
 
 def probe(plane: Plane, name: str) -> int:

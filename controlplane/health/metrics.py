@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
 from controlplane.clock import Clock
-from controlplane.health.observations import INDICATORS, NEWEST_WITHIN, Newest, Promises, newest
+from controlplane.health.observations import INDICATORS, NEWEST_WITHIN, Newest, newest
+from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
 from rules.slo import State
@@ -27,12 +28,12 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 CACHED = timedelta(seconds=1)
 UNITS = {"seconds": "_seconds", "share": "_ratio", "count": "", "money": "", "state": ""}
 
-_bodies: WeakKeyDictionary[Promises, tuple[datetime, bytes]] = WeakKeyDictionary()
+_bodies: WeakKeyDictionary[Snapshot, tuple[datetime, bytes]] = WeakKeyDictionary()
 """By snapshot, of which each plane has its own: a changed registry is seen at once."""
 _lock = threading.Lock()
 
 
-def render(store: Store, clock: Clock, snapshot: Promises) -> bytes:
+def render(store: Store, clock: Clock, snapshot: Snapshot) -> bytes:
     """Return the exposition; one made less than a second ago is given again."""
     with _lock:
         now = clock.now()
@@ -48,7 +49,7 @@ def render(store: Store, clock: Clock, snapshot: Promises) -> bytes:
 class _Rows(Collector):
     """Reads one consistent view of the rows for one exposition."""
 
-    def __init__(self, store: Store, now: datetime, snapshot: Promises) -> None:
+    def __init__(self, store: Store, now: datetime, snapshot: Snapshot) -> None:
         self._store = store
         self._now = now
         self._snapshot = snapshot
@@ -98,7 +99,7 @@ def _family(name: str, seen: list[Newest]) -> GaugeMetricFamily:
     return family
 
 
-def _verdicts(conn: Connection, snapshot: Promises) -> list[Any]:
+def _verdicts(conn: Connection, snapshot: Snapshot) -> list[Any]:
     v = t.verdict.c
     found = [
         conn.execute(select(t.verdict).where(v.service_level == name).order_by(v.at.desc()).limit(1)).one_or_none()

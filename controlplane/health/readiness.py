@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.clock import Clock
-from controlplane.health.observations import Promises
+from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
 
@@ -19,7 +19,7 @@ OVERDUE = timedelta(minutes=10)
 Checks = dict[str, dict[str, Any]]
 
 
-def ready(store: Store, clock: Clock, snapshot: Promises) -> tuple[bool, Checks]:
+def ready(store: Store, clock: Clock, snapshot: Snapshot) -> tuple[bool, Checks]:
     """Return whether all checks are well, and each check as {ok, detail}: database, registry, ticker, work."""
     checks: Checks = {"registry": _registry(snapshot)}
     try:
@@ -37,7 +37,7 @@ def _check(ok: bool, detail: str) -> dict[str, Any]:
     return {"ok": ok, "detail": detail}
 
 
-def _registry(snapshot: Promises) -> dict[str, Any]:
+def _registry(snapshot: Snapshot) -> dict[str, Any]:
     if not snapshot.version:
         return _check(False, "holds no policies; load a pack")
     return _check(True, f"version {snapshot.version}, {len(snapshot.flows)} flows")

@@ -212,7 +212,7 @@ class Scenario(Part):
 
 
 def live_default() -> Scenario:
-    """What a newcomer watches: lively traffic, an unmapped till row soon, a hand edit now and then, rare enough to see its incident resolved."""
+    """What a newcomer watches: lively traffic, an unmapped till row soon, now and then an edit by hand."""
     return Scenario(
         actors=Actors(
             customers=Customers(orders_per_minute=6),

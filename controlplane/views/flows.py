@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select
 
 from controlplane.errors import NotFoundError
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from controlplane.views import matrix
 from controlplane.views.quarantine import Held, held
 from controlplane.views.readings import Axis, Latency, known_axis, latency
-from controlplane.views.states import Promises
 
 LIMIT = 50
 
@@ -35,13 +35,13 @@ class FlowPage:
     held: list[Held]
 
 
-def flow_rows(conn: Connection, promises: Promises, now: datetime) -> list[matrix.FlowRow]:
+def flow_rows(conn: Connection, promises: Snapshot, now: datetime) -> list[matrix.FlowRow]:
     """Return every flow as it stands, the worst first. Six queries."""
     return matrix.rows(promises, matrix.evidence(conn, now), now)
 
 
 def flow(
-    conn: Connection, promises: Promises, name: str, now: datetime, window: timedelta = timedelta(hours=1)
+    conn: Connection, promises: Snapshot, name: str, now: datetime, window: timedelta = timedelta(hours=1)
 ) -> FlowPage:
     """Read the page of one flow. A fixed number of queries. Raises NotFoundError naming the flows there are."""
     if name not in promises.flows:

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select
 
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
-from controlplane.views.states import Light, Promises, worst
+from controlplane.views.states import Light, worst
 from rules.policy.kinds import Flow
 from rules.retry import BREAKER_AFTER
 
@@ -82,7 +83,7 @@ def _counts(conn: Connection, query: Any) -> dict[str, int]:
     return {row[0]: row[1] for row in conn.execute(query)}
 
 
-def rows(promises: Promises, seen: Evidence, now: datetime) -> list[FlowRow]:
+def rows(promises: Snapshot, seen: Evidence, now: datetime) -> list[FlowRow]:
     """Judge every flow, the worst first."""
     found = [_row(flow, seen, now) for flow in promises.flows.values()]
     order = {light: rank for rank, light in enumerate((Light.BREACH, Light.WARN, Light.UNKNOWN, Light.OK, Light.INFO))}

@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from controlplane.views import matrix
 from controlplane.views.incidents import Incident, incidents
 from controlplane.views.matrix import FlowRow, ago, span
 from controlplane.views.readings import Axis, Latency, Values, known_axis, last_known, latency, trends
-from controlplane.views.states import OF_SERVICE_LEVEL, Light, Promises, worst
+from controlplane.views.states import OF_SERVICE_LEVEL, Light, worst
 from rules.orders import UNSHIPPED
 
 STALE = timedelta(minutes=10)
@@ -91,7 +92,7 @@ class Overview:
     """The newest finished run of each comparison over all its keys."""
 
 
-def overview(conn: Connection, promises: Promises, now: datetime, window: timedelta = timedelta(hours=1)) -> Overview:
+def overview(conn: Connection, promises: Snapshot, now: datetime, window: timedelta = timedelta(hours=1)) -> Overview:
     """Read the whole page. A fixed number of queries, whatever the number of flows, systems and incidents."""
     over = known_axis(conn, now, window)
     lines, delivered = trends(conn, over), latency(conn, over)
@@ -110,7 +111,7 @@ def overview(conn: Connection, promises: Promises, now: datetime, window: timede
     return Overview(now, tiles, over, lines, delivered, flows, told, judged, runs)
 
 
-def levels(conn: Connection, promises: Promises, now: datetime) -> list[Level]:
+def levels(conn: Connection, promises: Snapshot, now: datetime) -> list[Level]:
     """Return every service level with its newest verdict; one that was not judged lately is unknown. One query."""
     v = t.verdict.c
     last = select(func.max(v.id)).where(v.at >= now - STALE).group_by(v.service_level)
@@ -219,7 +220,7 @@ def _oversell(line: Values) -> Tile:
     return Tile(*about, share(rate), note, "0 %, limit 2.5 %", light, light, line, "/flows/stock-offers")
 
 
-def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], promises: Promises, now: datetime) -> Tile:
+def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], promises: Snapshot, now: datetime) -> Tile:
     about, link = ("mismatch", "Stock mismatch"), "/findings"
     run = max(runs.values(), key=lambda one: one["started_at"], default=None)
     why = _not_compared(run, promises, now)
@@ -235,7 +236,7 @@ def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], promises: Promis
     return Tile(*about, rate, note, "0 keys", light, light, line, link)
 
 
-def _not_compared(run: Mapping[str, Any] | None, promises: Promises, now: datetime) -> str:
+def _not_compared(run: Mapping[str, Any] | None, promises: Snapshot, now: datetime) -> str:
     """Say why nothing is known of how well systems agree, or nothing."""
     if run is None:
         return "no comparison has run yet"

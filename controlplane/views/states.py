@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Protocol
-
-from rules.policy import kinds
 
 
 class Light(StrEnum):
@@ -53,21 +50,6 @@ OF_FINDING = {
 
 OF_INCIDENT = {"open": Light.BREACH, "acknowledged": Light.WARN, "resolved": Light.OK}
 """States of an incident, as lights."""
-
-
-class Promises(Protocol):
-    """What views read of a registry snapshot: policies by name."""
-
-    @property
-    def version(self) -> int: ...
-    @property
-    def systems(self) -> Mapping[str, kinds.System]: ...
-    @property
-    def flows(self) -> Mapping[str, kinds.Flow]: ...
-    @property
-    def service_levels(self) -> Mapping[str, kinds.ServiceLevel]: ...
-    @property
-    def comparisons(self) -> Mapping[str, kinds.Comparison]: ...
 
 
 def worst(lights: Iterable[Light]) -> Light:

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
-from controlplane.views.states import Promises
 
 
-def systems(conn: Connection, promises: Promises) -> list[Mapping[str, Any]]:
+def systems(conn: Connection, promises: Snapshot) -> list[Mapping[str, Any]]:
     """Return every system with its policy's gist and its state; `state` is None while nothing has happened to it. One query."""
     states = {row["system"]: dict(row) for row in conn.execute(select(t.system_state)).mappings()}
     return [

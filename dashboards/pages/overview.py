@@ -11,9 +11,10 @@ import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from controlplane.registry import Snapshot
 from controlplane.views.incidents import Incident
 from controlplane.views.overview import Level, Overview, Tile, overview
-from controlplane.views.states import OF_INCIDENT, Promises
+from controlplane.views.states import OF_INCIDENT
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
 from dashboards.components.live import leads, live, refresh
@@ -155,7 +156,7 @@ class Shared:
         self._lock = threading.Lock()
         self._kept: dict[tuple[int, int], Overview] = {}
 
-    def read(self, minutes: int) -> tuple[Overview, Promises]:
+    def read(self, minutes: int) -> tuple[Overview, Snapshot]:
         """Return an overview that is at most `FRESH` old."""
         now, snapshot = self.plane.clock.now(), self.plane.registry.snapshot()
         key = (minutes, snapshot.version)
@@ -213,7 +214,7 @@ def _tiles(tiles: Sequence[Tile]) -> list[Any]:
     ]
 
 
-def _rest(page: Overview, promises: Promises) -> list[Any]:
+def _rest(page: Overview, promises: Snapshot) -> list[Any]:
     panels, marks, times = panels_of(page), marks_of(page.incidents), page.over.times
     live_ones = [one for one in page.incidents if one.state != "resolved"]
     return [

@@ -8,14 +8,14 @@ from controlplane.clock import Clock
 from controlplane.health.evaluation.alert_rules import judge_alert_rules
 from controlplane.health.evaluation.service_levels import judge_service_level, keep
 from controlplane.health.evaluation.verdict import Verdict
-from controlplane.health.observations import Promises
+from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
 
 __all__ = ["Verdict", "evaluate"]
 
 
-def evaluate(store: Store, snapshot: Promises, clock: Clock) -> list[Verdict]:
+def evaluate(store: Store, snapshot: Snapshot, clock: Clock) -> list[Verdict]:
     """Judge every service level and alert rule now, and store the service levels' verdicts."""
     now = clock.now()
     with store.read() as conn:

@@ -13,7 +13,8 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from controlplane.health.evaluation.verdict import Verdict
-from controlplane.health.observations import NEWEST_WITHIN, Newest, Promises, newest
+from controlplane.health.observations import NEWEST_WITHIN, Newest, newest
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from rules.policy.kinds import AlertRule
 
@@ -33,7 +34,7 @@ class _Read:
 
 
 def judge_alert_rules(
-    conn: Connection, snapshot: Promises, now: datetime, already_open: Collection[str]
+    conn: Connection, snapshot: Snapshot, now: datetime, already_open: Collection[str]
 ) -> list[Verdict]:
     """Return a verdict per rule and system; `already_open` are the fingerprints of which people have been told."""
     indicators = {rule.spec.indicator for rule in snapshot.alert_rules.values()}

@@ -10,14 +10,15 @@ from sqlalchemy import Connection, func, insert, select
 
 from controlplane.health.evaluation.verdict import Verdict
 from controlplane.health.evaluation.windows import counter
-from controlplane.health.observations import Promises, last_at
+from controlplane.health.observations import last_at
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from rules.ids import new_id
 from rules.policy.kinds import ServiceLevel
 from rules.slo import EPOCH, Judgement, Objective, State, Tier, judge, no_data_after
 
 
-def judge_service_level(conn: Connection, snapshot: Promises, level: ServiceLevel, now: datetime) -> list[Verdict]:
+def judge_service_level(conn: Connection, snapshot: Snapshot, level: ServiceLevel, now: datetime) -> list[Verdict]:
     """Return two verdicts: that of the promise, and whether it has been unknown for too long."""
     before = _last_verdict(conn, level.name)
     spec = level.spec

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from controlplane.clock import Clock
-from controlplane.health.observations import Promises
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from rules.policy.kinds import EscalationPathSpec
 
@@ -23,7 +23,7 @@ class Told:
     note: str
 
 
-def escalate(conn: Connection, clock: Clock, snapshot: Promises, row: Any, first: bool) -> Told | None:
+def escalate(conn: Connection, clock: Clock, snapshot: Snapshot, row: Any, first: bool) -> Told | None:
     """Take the step that is due, if one is, and note when the next will be. `first`: nobody has been told yet."""
     path = _path(snapshot, row.rule)
     now = clock.now()
@@ -39,7 +39,7 @@ def escalate(conn: Connection, clock: Clock, snapshot: Promises, row: Any, first
     return Told(path.steps[level].team, "escalated", f"nobody answered; told {path.steps[level].team}")
 
 
-def _path(snapshot: Promises, rule: str) -> EscalationPathSpec:
+def _path(snapshot: Snapshot, rule: str) -> EscalationPathSpec:
     kind, name = rule.split("/", 1)
     policies = snapshot.service_levels if kind == "service_level" else snapshot.alert_rules
     return snapshot.escalation_paths[policies[name].spec.escalation].spec

@@ -22,7 +22,7 @@ from controlplane.health.incidents.escalation import escalate
 from controlplane.health.incidents.exposure import money_at_risk
 from controlplane.health.incidents.inhibition import inhibited
 from controlplane.health.incidents.notify import log, notifications, send
-from controlplane.health.observations import Promises
+from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.upsert import insert_new
@@ -42,7 +42,7 @@ class Facts:
     currency: str | None
 
 
-def reconcile(store: Store, snapshot: Promises, clock: Clock, verdicts: Sequence[Verdict], url: str) -> None:
+def reconcile(store: Store, snapshot: Snapshot, clock: Clock, verdicts: Sequence[Verdict], url: str) -> None:
     """Open, refresh, notify, escalate and resolve incidents by the verdicts. `url` is where people reach the plane."""
     by_fingerprint = {verdict.fingerprint: verdict for verdict in verdicts}
     with store.read() as conn:
@@ -135,7 +135,7 @@ def _open(conn: Connection, clock: Clock, verdict: Verdict, facts: Facts) -> Non
 def _follow(
     conn: Connection,
     clock: Clock,
-    snapshot: Promises,
+    snapshot: Snapshot,
     row: Any,
     verdict: Verdict | None,
     facts: Mapping[str, Facts],
@@ -150,7 +150,7 @@ def _follow(
         _refresh(conn, clock, row, verdict, facts[row.fingerprint])
 
 
-def _still_promised(snapshot: Promises, rule: str) -> bool:
+def _still_promised(snapshot: Snapshot, rule: str) -> bool:
     kind, name = rule.split("/", 1)
     return name in (snapshot.service_levels if kind == "service_level" else snapshot.alert_rules)
 
@@ -167,7 +167,7 @@ def _refresh(conn: Connection, clock: Clock, row: Any, verdict: Verdict, facts: 
     conn.execute(update(t.incident).where(t.incident.c.id == row.id).values(**values, updated_at=clock.now()))
 
 
-def _resolve(conn: Connection, clock: Clock, snapshot: Promises, row: Any, why: str, url: str) -> None:
+def _resolve(conn: Connection, clock: Clock, snapshot: Snapshot, row: Any, why: str, url: str) -> None:
     now = clock.now()
     done = {"state": RESOLVED, "open_key": None, "resolved_at": now, "updated_at": now, "next_escalation_at": None}
     mine = (t.incident.c.id == row.id, t.incident.c.open_key.is_not(None))
@@ -179,7 +179,7 @@ def _resolve(conn: Connection, clock: Clock, snapshot: Promises, row: Any, why: 
     log(conn, clock, row.id, "resolved", note=why, message_id=message_id)
 
 
-def _tell(conn: Connection, clock: Clock, snapshot: Promises, url: str) -> None:
+def _tell(conn: Connection, clock: Clock, snapshot: Snapshot, url: str) -> None:
     """Send what is owed: the first notification unless inhibited, then whatever the escalation path says."""
     rows = _open_rows(conn)
     for row in rows:

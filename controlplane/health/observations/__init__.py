@@ -4,8 +4,6 @@ from controlplane.health.observations.catalogue import INDICATORS, Indicator
 from controlplane.health.observations.model import (
     Observation,
     ProbeContext,
-    Promises,
-    Reach,
     read_series_key,
     series_key,
 )
@@ -29,8 +27,6 @@ __all__ = [
     "Observation",
     "Point",
     "ProbeContext",
-    "Promises",
-    "Reach",
     "last_at",
     "newest",
     "prune",

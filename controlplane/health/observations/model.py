@@ -5,44 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from controlplane.clock import Clock
-from controlplane.connectors.contract import Connector
+from controlplane.connectors import Connections
+from controlplane.registry import Snapshot
 from controlplane.store.engine import Store
-from rules.policy import kinds
-
-
-class Promises(Protocol):
-    """What health reads of a registry snapshot: documents by name, and the revision that is in force."""
-
-    @property
-    def version(self) -> int: ...
-    @property
-    def systems(self) -> Mapping[str, kinds.System]: ...
-    @property
-    def flows(self) -> Mapping[str, kinds.Flow]: ...
-    @property
-    def service_levels(self) -> Mapping[str, kinds.ServiceLevel]: ...
-    @property
-    def alert_rules(self) -> Mapping[str, kinds.AlertRule]: ...
-    @property
-    def comparisons(self) -> Mapping[str, kinds.Comparison]: ...
-    @property
-    def allocation_rules(self) -> Mapping[str, kinds.AllocationRule]: ...
-    @property
-    def escalation_paths(self) -> Mapping[str, kinds.EscalationPath]: ...
-    def revision(self, kind: str, name: str) -> str:
-        """Return the id of the revision in force."""
-        ...
-
-
-class Reach(Protocol):
-    """What a probe needs of the connections."""
-
-    def get(self, system_name: str) -> Connector:
-        """Return the connector of a System policy."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +40,8 @@ class ProbeContext:
     """What a probe may use. It reads committed rows through the store and reaches systems through their connectors."""
 
     store: Store
-    snapshot: Promises
-    connections: Reach
+    snapshot: Snapshot
+    connections: Connections
     clock: Clock
 
 
