@@ -82,7 +82,11 @@ class Manifest:
     receives: tuple[str, ...] = ()
     """Webhook topics."""
     secrets: tuple[str, ...] = ()
-    """Names of the secrets it needs."""
+    """Names of the secrets it needs; it takes no others."""
+    webhook_secrets: tuple[str, ...] = ()
+    """Those of them without which it works until a webhook comes in."""
+    options: tuple[str, ...] = ()
+    """Keys of a System's `options` that it reads; it takes no others."""
     probes: tuple[str, ...] = ("latency",)
     verified_against: str = "prose only"
 

@@ -20,14 +20,15 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
-from controlplane.registry.manifests import declared_writes
+from controlplane.registry.manifests import declared_connectors
 from controlplane.registry.registry import Registry, Snapshot
 from controlplane.registry.requests import ChangeRequest, State, Vote
 from controlplane.store import tables as t
 from rules.canonical import digest
 from rules.ids import new_id
+from rules.policy.abilities import Manifests
 from rules.policy.kinds import Document
-from rules.policy.lint import Manifests, lint
+from rules.policy.lint import lint
 from rules.policy.problems import NOWHERE
 from rules.policy.reading import Entry, read_document
 from rules.policy.text import RawDocument
@@ -39,7 +40,7 @@ NEEDED = 1
 class Changes:
     """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint."""
 
-    def __init__(self, registry: Registry, manifests: Callable[[], Manifests | None] = declared_writes) -> None:
+    def __init__(self, registry: Registry, manifests: Callable[[], Manifests | None] = declared_connectors) -> None:
         self.registry = registry
         self.store = registry.store
         self.clock: Clock = registry.clock

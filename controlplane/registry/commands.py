@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def validate(paths: Paths = None, pack: Pack = None, as_json: AsJson = False) ->
 
 @app.command("list")
 def list_policies(paths: Paths = None, pack: Pack = None, kind: Kind = None, as_json: AsJson = False) -> None:
-    """List policies: of the running plane, or of the files or the pack that are given."""
+    """List policies: of the running plane, or of the files or the pack that are given. In a pipe, columns are parted by tabs."""
     rows = _offline_rows(paths, pack) if paths or pack else _online("policies")["policies"]
     if kind is not None:
         wanted = _kind(kind)
@@ -87,13 +88,13 @@ def _verdict(documents: int, problems: int) -> str:
 
 def _read(paths: list[Path] | None, pack: str | None) -> tuple[list[Entry], list[Problem]]:
     from controlplane.errors import BadInputError
-    from controlplane.registry.manifests import declared_writes
+    from controlplane.registry.manifests import declared_connectors
     from controlplane.registry.packs import check, pack_folder
 
     chosen = [*(paths or []), *([pack_folder(pack)] if pack else [])]
     if not chosen:
         raise BadInputError("nothing to read; give files, folders, or --pack NAME")
-    return check(chosen, declared_writes())
+    return check(chosen, declared_connectors())
 
 
 def _well_formed(paths: list[Path] | None, pack: str | None) -> list[Entry]:
@@ -171,19 +172,29 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     if not rows:
         typer.echo("no policy")
         return
     columns = [name for name in COLUMNS if name in rows[0]]
+    if sys.stdout.isatty():
+        _draw_table(columns, rows)
+        return
+    typer.echo("\t".join(COLUMNS[name] for name in columns))
+    for row in rows:
+        # a title may hold anything, and a row is one line
+        typer.echo("\t".join(" ".join(_cell(name, row.get(name)).split()) for name in columns))
+
+
+def _draw_table(columns: list[str], rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(COLUMNS[name], no_wrap=name != "title", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(name, row.get(name)) for name in columns))
+        table.add_row(*(_cell(name, row.get(name)).replace("[", "\\[") for name in columns))
     Console(highlight=False).print(table)
 
 
@@ -193,4 +204,4 @@ def _cell(column: str, value: Any) -> str:
         text = "/".join(Path(text).parts[-2:])
     if column == "valid_from":
         text = text[:16].replace("T", " ") + "Z"
-    return text.replace("[", "\\[")
+    return text

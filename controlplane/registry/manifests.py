@@ -1,4 +1,4 @@
-"""What the installed connectors declare they write, in the form the lint takes.
+"""What the installed connectors declare, in the form the lint takes.
 
 Connectors stand above this room, so it knows their manifests by shape only.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from controlplane.plugins import load_all
 from rules.outcomes import Guarantee
-from rules.policy.lint import Manifests
+from rules.policy.abilities import Declared, Manifests
 
 
 class DeclaredWrite(Protocol):
@@ -27,6 +27,25 @@ class DeclaredWrite(Protocol):
         ...
 
 
+class DeclaredRead(Protocol):
+    """One thing that a connector reads."""
+
+    @property
+    def entity(self) -> str:
+        """What it is called in flows and comparisons."""
+        ...
+
+    @property
+    def snapshot(self) -> bool:
+        """Whether it can be read whole."""
+        ...
+
+    @property
+    def changes(self) -> bool:
+        """Whether it can be polled."""
+        ...
+
+
 class Declaration(Protocol):
     """A connector's manifest, as far as the lint needs it."""
 
@@ -35,11 +54,39 @@ class Declaration(Protocol):
         """Everything it writes."""
         ...
 
+    @property
+    def reads(self) -> Sequence[DeclaredRead]:
+        """Everything it reads."""
+        ...
 
-def declared_writes() -> Manifests | None:
-    """Return connector name -> (entity, guarantee) of all connector plugins; None when there is no connector."""
-    return {name: _writes(connector.manifest) for name, connector in load_all("connectors")} or None
+    @property
+    def secrets(self) -> Sequence[str]:
+        """Names of its secrets."""
+        ...
+
+    @property
+    def webhook_secrets(self) -> Sequence[str]:
+        """Names of the secrets that only webhooks need."""
+        ...
+
+    @property
+    def options(self) -> Sequence[str]:
+        """Keys of its options."""
+        ...
 
 
-def _writes(manifest: Declaration) -> frozenset[tuple[str, Guarantee]]:
-    return frozenset((spec.entity, spec.guarantee) for spec in manifest.writes)
+def declared_connectors() -> Manifests | None:
+    """Return connector name -> what it declares, of all connector plugins; None when there is no connector."""
+    return {name: declared(connector.manifest) for name, connector in load_all("connectors")} or None
+
+
+def declared(manifest: Declaration) -> Declared:
+    """Return a manifest as the lint takes it."""
+    return Declared(
+        writes=frozenset((spec.entity, spec.guarantee) for spec in manifest.writes),
+        reads=frozenset(spec.entity for spec in manifest.reads if spec.changes),
+        snapshots=frozenset(spec.entity for spec in manifest.reads if spec.snapshot),
+        secrets=frozenset(manifest.secrets),
+        webhook_secrets=frozenset(manifest.webhook_secrets),
+        options=frozenset(manifest.options),
+    )

@@ -10,10 +10,11 @@ from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import NotFoundError, PolicyError
 from controlplane.registry import revisions
-from controlplane.registry.manifests import declared_writes
+from controlplane.registry.manifests import declared_connectors
 from controlplane.registry.registry import Registry, current_version
 from controlplane.store import Store
-from rules.policy.lint import Manifests, lint
+from rules.policy.abilities import Manifests
+from rules.policy.lint import lint
 from rules.policy.problems import Problem
 from rules.policy.reading import Entry, read_policies
 
@@ -69,7 +70,8 @@ def check(paths: Iterable[Path], manifests: Manifests | None = None) -> tuple[li
     """Read and lint policies as one whole; return what was well formed, and every problem in the order of places."""
     read, unreadable = texts(paths)
     entries, refused = read_policies(read)
-    return entries, sorted([*unreadable, *refused, *lint(entries, manifests)])
+    unread = [*unreadable, *refused]
+    return entries, sorted([*unread, *lint(entries, manifests, unread)])
 
 
 def load_genesis(store: Store, clock: Clock, registry: Registry, pack: str | Path) -> int:
@@ -80,7 +82,7 @@ def load_genesis(store: Store, clock: Clock, registry: Registry, pack: str | Pat
     if registry.snapshot().version:
         return 0
     folder = pack if isinstance(pack, Path) else pack_folder(pack)
-    entries, problems = check([folder], declared_writes())
+    entries, problems = check([folder], declared_connectors())
     if problems:
         raise PolicyError("\n".join(map(str, problems)))
     return install(store, clock, entries, folder.name)

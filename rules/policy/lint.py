@@ -5,33 +5,45 @@ Pure: what connectors can do is handed in. Every problem is reported, not only t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
-from rules.model.messages import STATE_LIKE
-from rules.outcomes import Guarantee
 from rules.policy import kinds as k
+from rules.policy.abilities import Manifests, beyond
 from rules.policy.problems import Path, Problem, problem
 from rules.policy.reading import Entry, nearest
 from rules.policy.references import references
 from rules.policy.sense import flaws
 
-Manifests = Mapping[str, Set[tuple[str, Guarantee]]]
-"""Connector name -> what it writes: (entity, guarantee)."""
-
 Names = Mapping[str, Mapping[str, Entry]]
 """Kind -> name -> document."""
 
+Lost = Set[tuple[str, str]]
+"""Kind and name of documents that could not be read; empty where not even that could be."""
 
-def lint(entries: Sequence[Entry], manifests: Manifests | None = None) -> list[Problem]:
-    """Return everything that is wrong with these documents as a whole, in the order of their places."""
+
+def lint(entries: Sequence[Entry], manifests: Manifests | None = None, unread: Iterable[Problem] = ()) -> list[Problem]:
+    """Return everything that is wrong with these documents as a whole, in the order of their places.
+
+    `unread` is what kept other documents from being read: what only follows from that is not told.
+    """
+    lost = {(problem.kind if problem.kind in k.KINDS else "", problem.name) for problem in unread}
     names, problems = _by_name(entries)
     for entry in entries:
         problems += [_problem(entry, *flaw) for flaw in flaws(_spec(entry))]
-        problems += _dangling(entry, names)
+        problems += _dangling(entry, names, lost)
     problems += _claimed_twice(entries)
+    if not any(kind in ("", "Mapping") for kind, _ in lost):
+        problems += _nowhere(entries)
     if manifests is not None:
-        problems += _beyond_the_connectors(entries, names, manifests)
+        documents = [entry.document for entry in entries]
+        problems += [
+            _problem(entry, *flaw) for entry in entries for flaw in beyond(entry.document, documents, manifests)
+        ]
     return sorted(problems)
+
+
+def _may_be_lost(kind: str, name: str, lost: Lost) -> bool:
+    return not lost.isdisjoint({(kind, name), (kind, ""), ("", name), ("", "")})
 
 
 def _spec(entry: Entry) -> k.Part:
@@ -60,10 +72,12 @@ def _by_name(entries: Sequence[Entry]) -> tuple[Names, list[Problem]]:
     return names, problems
 
 
-def _dangling(entry: Entry, names: Names) -> Iterator[Problem]:
+def _dangling(entry: Entry, names: Names, lost: Lost) -> Iterator[Problem]:
     for reference in references(_spec(entry)):
         known = names.get(reference.kind, {})
         found = known.get(reference.name)
+        if found is None and _may_be_lost(reference.kind, reference.name, lost):
+            continue
         if found is None:
             rule = f"there is no {reference.kind} '{reference.name}'"
             yield _problem(entry, reference.path, rule, nearest(reference.name, known, f"{reference.kind} documents"))
@@ -102,35 +116,16 @@ def _claims(document: k.Document) -> Iterator[tuple[tuple[str, ...], Path, str, 
             yield key, ("spec", "locations", position), rule, "keep one of the two"
 
 
-def _beyond_the_connectors(entries: Sequence[Entry], names: Names, manifests: Manifests) -> Iterator[Problem]:
+def _nowhere(entries: Sequence[Entry]) -> Iterator[Problem]:
+    """Locations that no Mapping translates to; a Mapping that is not strict lets every code pass, so nothing is told then."""
+    mappings = [entry.document.spec for entry in entries if isinstance(entry.document, k.Mapping)]
+    places = [spec for spec in mappings if spec.entity == "location"]
+    if not places or not all(spec.strict for spec in places):
+        return
+    known = {ours for spec in places for ours in spec.codes.values()}
     for entry in entries:
-        document = entry.document
-        if isinstance(document, k.System) and document.spec.connector not in manifests:
-            rule = f"there is no connector plugin '{document.spec.connector}'"
-            yield _problem(
-                entry, ("spec", "connector"), rule, nearest(document.spec.connector, manifests, "connectors")
-            )
-        elif isinstance(document, k.Flow):
-            for position, target in enumerate(document.spec.targets):
-                yield from _target(entry, document.spec, position, target, names, manifests)
-
-
-def _target(
-    entry: Entry, spec: k.FlowSpec, position: int, target: k.FlowTarget, names: Names, manifests: Manifests
-) -> Iterator[Problem]:
-    system = names.get("System", {}).get(target.system)
-    if system is None or not isinstance(system.document, k.System):
-        return
-    connector = system.document.spec.connector
-    if connector not in manifests:
-        return
-    guarantees = {guarantee for entity, guarantee in manifests[connector] if entity == target.entity}
-    path = ("spec", "targets", position, "entity")
-    if not guarantees:
-        rule = f"the connector '{connector}' does not write '{target.entity}'"
-        written = sorted({entity for entity, _ in manifests[connector]})
-        yield _problem(entry, path, rule, nearest(target.entity, written, "entities"))
-    documents = [name for name in spec.message_types if name not in STATE_LIKE]
-    if Guarantee.NONE in guarantees and documents and not target.accept_risk:
-        rule = f"{target.system}/{target.entity} does not protect {documents[0]} from taking effect twice"
-        yield _problem(entry, path, rule, "name the risk in 'accept_risk', or choose a target with a guarantee")
+        if isinstance(entry.document, (k.Comparison, k.AllocationRule)):
+            for position, location in enumerate(entry.document.spec.locations):
+                if location not in known:
+                    rule = f"no Mapping of a location translates to '{location}'"
+                    yield _problem(entry, ("spec", "locations", position), rule, nearest(location, known, "locations"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from rules.indicators import INDICATORS
 from rules.model.messages import TYPES
 from rules.policy import kinds as k
 from rules.policy.kinds import format_duration
@@ -41,6 +42,8 @@ def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
     for position, name in enumerate(spec.message_types):
         if name not in TYPES:
             yield ("spec", "message_types", position), f"unknown message type '{name}'", nearest(name, TYPES, "types")
+    if spec.source == "plane" and spec.read is not None:
+        yield ("spec", "read"), "there is nothing to read at the plane itself", "take 'read' out, or name a System"
     if spec.poll_every is not None and spec.read is None:
         yield ("spec", "poll_every"), "it says how often, and not what to read", "add 'read: …'"
     if spec.method == "poll" and (spec.read is None or spec.poll_every is None):
@@ -155,6 +158,9 @@ def _instant(text: str) -> datetime | None:
 
 
 def _alert(spec: k.AlertRuleSpec) -> Iterator[Flaw]:
+    if spec.indicator not in INDICATORS:
+        rule = f"unknown indicator '{spec.indicator}'"
+        yield ("spec", "indicator"), rule, nearest(spec.indicator, INDICATORS, "indicators")
     if spec.clear_at > spec.above:
         rule = f"it clears at {spec.clear_at:g}, above the {spec.above:g} at which it fires, so it would flap"
         yield ("spec", "clear_at"), rule, f"write at most {spec.above:g}"

@@ -1,6 +1,5 @@
 """Samples and rollups. Probes write them, everybody reads them; a value that is not known is None."""
 
-from controlplane.health.observations.catalogue import INDICATORS, Indicator
 from controlplane.health.observations.model import (
     Observation,
     ProbeContext,
@@ -18,6 +17,7 @@ from controlplane.health.observations.series import (
     series_of,
     with_labels,
 )
+from rules.indicators import INDICATORS, Indicator
 
 __all__ = [
     "INDICATORS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,6 +92,54 @@ def test_policies_of_a_pack_are_listed_by_kind() -> None:
     assert "stock-offers" in run("list", "--pack", "sandbox", "--kind", "flow")[1]
     with pytest.raises(NotFoundError, match="no kind 'flwo'; did you mean 'Flow'"):
         run("list", "--pack", "sandbox", "--kind", "flwo")
+
+
+def test_a_list_that_goes_into_a_pipe_has_whole_columns_parted_by_tabs() -> None:
+    _, output = run("list", "--pack", "sandbox")
+    header, *rows = (line.split("\t") for line in output.splitlines())
+    assert header == ["kind", "name", "owner", "title", "place"]
+    assert all(len(row) == len(header) for row in rows)
+    assert [
+        "ServiceLevel",
+        "stock-freshness",
+        "integration-platform",
+        "The shop shows fresh stock",
+        "sandbox/promises.yaml:4",
+    ] in rows
+
+
+FAULTS = {
+    "indicator": ("alerts.yaml", "indicator: queue_age", "indicator: nonsense", "unknown indicator 'nonsense'", "queue_age"),
+    "option": ("systems.yaml", "realm:", "reelm:", "the connector 'netsuite' takes no option 'reelm'", "did you mean 'realm'?"),
+    "secret": ("systems.yaml", "consumer_key:", "consumer_kee:", "takes no secret 'consumer_kee'", "did you mean 'consumer_key'?"),
+    "read": ("flows.yaml", "read: items", "read: itemz", "cannot be polled for 'itemz'", "did you mean 'items'?"),
+    "side": ("promises.yaml", "entity: inventory_balance", "entity: inventory_balanse", "has no snapshot of", "'inventory_balance'?"),
+    "place": ("promises.yaml", "locations: [WH1]", "locations: [WHX]", "translates to 'WHX'", "did you mean 'WH1'?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "right", "wrong", "rule", "remedy"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_slip_in_a_shipped_pack_is_told_by_file_and_line(
+    tmp_path: Path, file: str, right: str, wrong: str, rule: str, remedy: str
+) -> None:
+    pack = tmp_path / "pack"
+    shutil.copytree(pack_folder("sandbox"), pack)
+    text = (pack / file).read_text()
+    (pack / file).write_text(text.replace(right, wrong, 1))
+    line = text[: text.index(right)].count("\n") + 1
+    code, output = run("validate", str(pack))
+    assert code == 1
+    told = [row for row in output.splitlines() if row.startswith(f"{pack / file}:{line}:")]
+    assert any(rule in row and remedy in row for row in told), output
+
+
+def test_a_faulty_document_brings_no_problem_of_those_that_name_it(tmp_path: Path) -> None:
+    shutil.copytree(pack_folder("sandbox"), tmp_path / "pack")
+    systems = tmp_path / "pack" / "systems.yaml"
+    systems.write_text(systems.read_text().replace("  role: wms\n", "  roel: wms\n"))
+    code, output = run("validate", str(tmp_path / "pack"))
+    assert code == 1
+    assert [row.split(": ")[1] for row in output.splitlines()] == ["System/wms spec.role", "System/wms spec.roel"]
 
 
 def test_a_policy_of_a_pack_is_shown_with_its_place() -> None:

@@ -13,7 +13,7 @@ from controlplane.connectors.codes import codes_for
 from controlplane.connectors.contract import UnmappedError
 from controlplane.errors import NotFoundError, PolicyError
 from controlplane.registry import Registry, revisions
-from controlplane.registry.manifests import declared_writes
+from controlplane.registry.manifests import declared_connectors
 from controlplane.registry.packs import check, load_genesis, pack_folder, shipped_packs
 from controlplane.registry.registry import current_version
 from controlplane.store import Store
@@ -36,7 +36,7 @@ def with_cap(registry: Registry, cap: str) -> RetryPolicy:
 
 @pytest.mark.parametrize("pack", sorted(shipped_packs()))
 def test_every_shipped_pack_is_without_a_problem(pack: str) -> None:
-    entries, problems = check([pack_folder(pack)], declared_writes())
+    entries, problems = check([pack_folder(pack)], declared_connectors())
     assert [str(found) for found in problems] == []
     assert entries
 

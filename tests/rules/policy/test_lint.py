@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from rules.indicators import INDICATORS
 from rules.outcomes import Guarantee
+from rules.policy.abilities import Declared
+from rules.policy.kinds import ServiceLevelSpec
 from rules.policy.lint import lint
 from rules.policy.problems import Problem
 from rules.policy.reading import Entry, read_policies
@@ -33,10 +36,10 @@ spec: {owner: ops, entities: {stock: {system_of_record: erp}}, latency: 1m, esca
 """
 
 
-def problems_of(text: str, manifests: dict[str, set[tuple[str, Guarantee]]] | None = None) -> list[Problem]:
+def problems_of(text: str, manifests: dict[str, Declared] | None = None) -> list[Problem]:
     """Return every problem of a text beside the base documents, which have none."""
     entries, refused = read_policies([("base.yaml", BASE), ("new.yaml", text)])
-    return sorted([*refused, *lint(entries, manifests)])
+    return sorted([*refused, *lint(entries, manifests, refused)])
 
 
 def document(kind: str, spec: str, name: str = "new") -> str:
@@ -62,6 +65,9 @@ TIERS = "  tiers:\n  - "
 ACCOUNTING = "  on: sale.recorded\n  owner: ops\n  entry: e\n  currency: USD\n"
 DOMAIN = "  owner: ops\n  latency: 1m\n  escalation: path\n"
 SYSTEM = "  connector: books\n  owner: ops\n  role: erp\n"
+LOCATIONS = "---\n" + document(
+    "Mapping", "  system: erp\n  entity: location\n  codes: {'1': WH1, '2': ST1}\n", name="places"
+)
 ALERT = "  indicator: queue_age\n  owner: ops\n  escalation: path\n  severity: page\n  title: Late\n"
 
 CASES = {
@@ -147,6 +153,18 @@ CASES = {
         "14:3 spec.source_side", "the source side 'wms' is not among the sides", "sides there are: erp, shop"),
     "alert that flaps": Case(document("AlertRule", ALERT + "  above: 5\n  clear_at: 6\n"),
         "11:3 spec.clear_at", "it clears at 6, above the 5 at which it fires", "at most 5"),
+    "unknown indicator": Case(document("AlertRule", ALERT.replace("queue_age", "queue_aeg") + "  above: 1\n  clear_at: 0\n"),
+        "5:3 spec.indicator", "unknown indicator 'queue_aeg'", "did you mean 'queue_age'?"),
+    "an indicator like no other": Case(document("AlertRule", ALERT.replace("queue_age", "nonsense") + "  above: 1\n  clear_at: 0\n"),
+        "5:3 spec.indicator", "unknown indicator 'nonsense'", "indicators there are: api_down, api_latency"),
+    "reading at the plane": Case(document("Flow", FLOW.replace("source: erp", "source: plane")
+        + "  message_types: [order.placed]\n  read: orders\n"),
+        "12:3 spec.read", "there is nothing to read at the plane itself", "name a System"),
+    "a comparison of a location that nobody has": Case(document("Comparison", COMPARISON.replace("[A]", "[WH1, WHX]")
+        + SIDES + "  source_side: erp\n") + LOCATIONS,
+        "8:20 spec.locations.1", "no Mapping of a location translates to 'WHX'", "did you mean 'WH1'?"),
+    "stock kept back at a location that nobody has": Case(document("AllocationRule", "  channel: shop\n  locations: [XX]\n") + LOCATIONS,
+        "6:15 spec.locations.0", "no Mapping of a location translates to 'XX'", "locations there are: ST1, WH1"),
     "entity of two domains": Case(document("Domain", DOMAIN + "  entities:\n    stock: {system_of_record: shop}\n"),
         "9:5 spec.entities.stock", "'stock' has a system of record in another domain already (Domain 'stock', base.yaml:17)", "one domain"),
     "secret by value": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: hunter2\n"),
@@ -202,31 +220,36 @@ def test_words_that_other_yaml_readers_take_for_something_else_stay_text() -> No
 DOCUMENT_FLOW = document(
     "Flow", FLOW + "  message_types: [order.placed]\n  targets:\n  - {system: shop, entity: order}\n"
 )
-KNOWN = {"books": set(), "inlet": set()}
+KNOWN = {"books": Declared(), "inlet": Declared()}
+
+
+def writing(entity: str, guarantee: Guarantee) -> dict[str, Declared]:
+    """Return manifests of which the shop's connector writes one entity."""
+    return {**KNOWN, "store": Declared(writes=frozenset({(entity, guarantee)}))}
 
 
 def test_a_document_flow_to_a_target_without_guarantee_needs_the_risk_named() -> None:
-    manifests = {**KNOWN, "store": {("order", Guarantee.NONE)}}
+    manifests = writing("order", Guarantee.NONE)
     (found,) = problems_of(DOCUMENT_FLOW, manifests)
     assert "shop/order does not protect order.placed from taking effect twice" in found.rule
     named = DOCUMENT_FLOW.replace("entity: order", "entity: order, accept_risk: the desk checks by hand")
     assert problems_of(named, manifests) == []
-    assert problems_of(DOCUMENT_FLOW, {**KNOWN, "store": {("order", Guarantee.READABLE)}}) == []
+    assert problems_of(DOCUMENT_FLOW, writing("order", Guarantee.READABLE)) == []
 
 
 def test_a_state_flow_needs_no_guarantee() -> None:
     text = DOCUMENT_FLOW.replace("order.placed", "stock.offer")
-    assert problems_of(text, {**KNOWN, "store": {("order", Guarantee.NONE)}}) == []
+    assert problems_of(text, writing("order", Guarantee.NONE)) == []
 
 
 def test_an_entity_that_the_connector_does_not_write_is_refused() -> None:
-    (found,) = problems_of(DOCUMENT_FLOW, {**KNOWN, "store": {("orders", Guarantee.KEYED)}})
+    (found,) = problems_of(DOCUMENT_FLOW, writing("orders", Guarantee.KEYED))
     assert (found.rule, found.remedy) == ("the connector 'store' does not write 'order'", "did you mean 'orders'?")
     assert found.line == 13
 
 
 def test_a_connector_that_is_not_installed_is_refused() -> None:
-    found = problems_of("", {"store": set(), "inlet": set()})
+    found = problems_of("", {"store": Declared(), "inlet": Declared()})
     assert [str(problem) for problem in found] == [
         "base.yaml:3:69: System/erp spec.connector: there is no connector plugin 'books'; connectors there are: inlet, store"
     ]
@@ -236,3 +259,114 @@ def test_documents_without_a_file_are_told_by_their_names() -> None:
     entries, _ = read_policies([("x", document("RetryPolicy", "  first: 10s\n  cap: 5s\n"))])
     (found,) = lint([Entry(entries[0].document)])
     assert str(found).startswith("RetryPolicy/new spec.cap: the cap 5s is shorter")
+
+
+STORE = Declared(
+    writes=frozenset({("available", Guarantee.CONDITIONAL)}),
+    reads=frozenset({"orders", "items"}),
+    snapshots=frozenset({"levels"}),
+    secrets=frozenset({"token", "hook"}),
+    webhook_secrets=frozenset({"hook"}),
+    options=frozenset({"realm", "locations"}),
+)
+ABLE = {"books": Declared(snapshots=frozenset({"balance"})), "inlet": Declared(), "store": STORE}
+BARE = "  owner: ops\n  role: shop\n  endpoint: x\n"
+ONLINE = document("System", "  connector: store\n" + BARE + "  secrets: {token: env:T}\n", name="online")
+
+
+def told(text: str, manifests: dict[str, Declared]) -> list[str]:
+    """Return the problems in the text itself: the base documents know nothing of secrets."""
+    return [str(problem) for problem in problems_of(text, manifests) if problem.file == "new.yaml"]
+
+
+def test_an_option_or_a_secret_that_the_connector_does_not_take_is_refused() -> None:
+    assert told(ONLINE + "  options: {reelm: a, locations: [A]}\n", ABLE) == [
+        "new.yaml:10:13: System/online spec.options.reelm: the connector 'store' takes no option 'reelm'; did you mean 'realm'?"
+    ]
+    assert told(ONLINE.replace("{token", "{hok: env:H, token"), ABLE) == [
+        "new.yaml:9:13: System/online spec.secrets.hok: the connector 'store' takes no secret 'hok'; did you mean 'hook'?"
+    ]
+
+
+def test_what_a_connector_has_none_of_has_to_be_taken_out() -> None:
+    text = document("System", "  connector: inlet\n" + BARE + "  options: {realm: a}\n", name="online")
+    (found,) = told(text, ABLE)
+    assert found.startswith(
+        "new.yaml:9:13: System/online spec.options.realm: the connector 'inlet' takes no option 'realm'; "
+    )
+    assert found.endswith("; take it out: this connector has no options")
+
+
+def test_a_secret_that_the_connector_cannot_work_without_has_to_be_given() -> None:
+    (found,) = told(ONLINE.replace("{token: env:T}", "{}"), ABLE)
+    assert found.startswith(
+        "new.yaml:9:3: System/online spec.secrets: the connector 'store' needs the secret 'token'; "
+    )
+    assert found.endswith("; add 'token: env:NAME' or 'token: file:NAME' to spec.secrets")
+
+
+def test_the_secret_of_webhooks_is_needed_by_a_system_that_a_flow_hears_events_of() -> None:
+    flow = document("Flow", FLOW.replace("source: erp", "source: online") + "  message_types: [order.placed]\n")
+    (found,) = told(ONLINE + "---\n" + flow, ABLE)
+    assert found.startswith(
+        "new.yaml:9:3: System/online spec.secrets: the connector 'store' needs the secret 'hook' to"
+    )
+    polled = flow.replace("event", "batch")
+    assert told(ONLINE + "---\n" + polled, ABLE) == []
+    assert told(ONLINE.replace("{token", "{hook: env:H, token") + "---\n" + flow, ABLE) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "remedy"), [("itemz", "did you mean 'items'?"), ("levels", "entities to poll there are: items, orders")]
+)
+def test_a_flow_reads_what_the_connector_of_its_source_can_be_polled_for(read: str, remedy: str) -> None:
+    flow = document("Flow", FLOW.replace("source: erp", "source: shop") + "  message_types: [order.placed]\n")
+    assert told(f"{flow}  read: {read}\n", ABLE) == [
+        f"new.yaml:12:3: Flow/new spec.read: the connector 'store' cannot be polled for '{read}'; {remedy}"
+    ]
+    assert told(flow + "  read: items\n", ABLE) == []
+
+
+def test_a_side_of_a_comparison_is_a_snapshot_of_its_connector() -> None:
+    sides = SIDES.replace("entity: x", "entity: balance").replace("entity: y", "entity: level")
+    text = document("Comparison", COMPARISON + sides + "  source_side: erp\n")
+    assert told(text, ABLE) == [
+        "new.yaml:13:20: Comparison/new spec.sides.1.entity: the connector 'store' has no snapshot of 'level'; did you mean 'levels'?"
+    ]
+    assert told(text.replace("level,", "levels,"), ABLE) == []
+
+
+def test_any_location_will_do_where_codes_stand_for_themselves() -> None:
+    rule = document("AllocationRule", "  channel: shop\n  locations: [XX]\n")
+    assert problems_of(rule) == []
+    assert problems_of(rule + LOCATIONS + "  strict: false\n") == []
+
+
+def test_names_of_documents_that_could_not_be_read_are_not_missed() -> None:
+    retry = document("RetryPolicy", "  bugdet: 1h\n", name="slow")
+    flow = document("Flow", FLOW.replace("retry: retry", "retry: slow") + "  message_types: [order.placed]\n")
+    assert [p.rule for p in problems_of(f"{retry}---\n{flow}")] == ["unknown key 'bugdet'"]
+    misspelt = retry.replace("RetryPolicy", "RetryPolice")
+    assert [p.rule for p in problems_of(f"{misspelt}---\n{flow}")] == ["unknown kind 'RetryPolice'"]
+    other = flow.replace("retry: slow", "retry: slwo")
+    assert [p.rule for p in problems_of(f"{retry}---\n{other}")] == [
+        "unknown key 'bugdet'",
+        "there is no RetryPolicy 'slwo'",
+    ]
+
+
+def test_nothing_is_missed_while_a_text_cannot_be_read_at_all() -> None:
+    flow = document("Flow", FLOW.replace("retry: retry", "retry: slow") + "  message_types: [order.placed]\n")
+    (found,) = problems_of(f"{flow}---\nkind: [\n")
+    assert found.remedy == "correct the YAML at this place"
+
+
+def test_locations_are_not_missed_while_a_mapping_could_not_be_read() -> None:
+    rule = document("AllocationRule", "  channel: shop\n  locations: [DC2]\n")
+    faulty = LOCATIONS.replace("places", "other").replace("codes:", "coeds:").replace("erp", "shop")
+    assert {p.kind for p in problems_of(rule + LOCATIONS + faulty)} == {"Mapping"}
+
+
+def test_every_indicator_that_a_service_level_may_name_is_known() -> None:
+    words = ServiceLevelSpec.model_json_schema()["properties"]["indicator"]["enum"]
+    assert set(words) <= set(INDICATORS)

@@ -52,6 +52,7 @@ class NetSuiteConnector(Connector):
         reads=(ReadSpec("inventory_balance", snapshot=True), ReadSpec("items", changes=True)),
         writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE) for entity, kind in WRITES),
         secrets=("consumer_key", "consumer_secret", "token_id", "token_secret"),
+        options=("realm", "currency", "locations"),
         verified_against="prose only, the sandbox",
     )
 

@@ -70,6 +70,8 @@ class ShipHeroConnector(Connector):
         writes=(WriteSpec("order", ("order.placed",), Guarantee.READABLE, late_effect=15.0),),
         receives=("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
         secrets=("refresh_token", "webhook_secret"),
+        webhook_secrets=("webhook_secret",),
+        options=("locations",),
         verified_against="prose only, the sandbox",
     )
 

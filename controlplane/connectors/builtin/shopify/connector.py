@@ -51,6 +51,8 @@ class ShopifyConnector(Connector):
         ),
         receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
         secrets=("access_token", "webhook_secret"),
+        webhook_secrets=("webhook_secret",),
+        options=("api_version", "locations"),
         verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
     )
 

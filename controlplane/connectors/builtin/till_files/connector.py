@@ -27,6 +27,7 @@ class TillFilesConnector(Connector):
         name="till_files",
         title="Till files (CSV)",
         reads=(ReadSpec("sales", changes=True),),
+        options=("currency", "encoding"),
         verified_against="the sandbox",
     )
 

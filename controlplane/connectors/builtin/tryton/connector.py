@@ -25,6 +25,7 @@ class TrytonConnector(Connector):
         title="Tryton (JSON-RPC)",
         reads=(ReadSpec("stock", snapshot=True, changes=True), ReadSpec("items", changes=True)),
         secrets=("user", "password"),
+        options=("database", "company", "currency", "locations"),
         verified_against="Tryton 8.2, running",
     )
 

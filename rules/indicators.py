@@ -1,4 +1,4 @@
-"""Every indicator that we ship: what it says and in which unit. Plugins may observe others; these have documentation."""
+"""Every indicator that we ship: what it says and in which unit. The one list: policies are checked and metrics are described by it."""
 
 from __future__ import annotations
 

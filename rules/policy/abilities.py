@@ -1,0 +1,115 @@
+"""What a connector declares, and the policies that ask for more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from rules.model.messages import STATE_LIKE
+from rules.outcomes import Guarantee
+from rules.policy import kinds as k
+from rules.policy.reading import nearest
+from rules.policy.sense import Flaw
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A connector's manifest, as far as policies lean on it."""
+
+    writes: frozenset[tuple[str, Guarantee]] = frozenset()
+    """Entity and what protects it from taking effect twice."""
+    reads: frozenset[str] = frozenset()
+    """Entities that can be polled."""
+    snapshots: frozenset[str] = frozenset()
+    """Entities that can be read whole, as a comparison does."""
+    secrets: frozenset[str] = frozenset()
+    webhook_secrets: frozenset[str] = frozenset()
+    """Those of the secrets that only a System that sends webhooks has to have."""
+    options: frozenset[str] = frozenset()
+
+
+Manifests = Mapping[str, Declared]
+"""Connector name -> what it declares."""
+
+
+def beyond(document: k.Document, documents: Sequence[k.Document], manifests: Manifests) -> Iterator[Flaw]:
+    """Yield what the document asks of connectors beyond their manifests. `documents` is the whole that it belongs to."""
+    if isinstance(document, k.System):
+        yield from _system(document, documents, manifests)
+    elif isinstance(document, k.Flow):
+        yield from _flow(document.spec, _connectors(documents), manifests)
+    elif isinstance(document, k.Comparison):
+        yield from _comparison(document.spec, _connectors(documents), manifests)
+
+
+def _connectors(documents: Iterable[k.Document]) -> dict[str, str]:
+    """Return System -> name of its connector."""
+    return {one.name: one.spec.connector for one in documents if isinstance(one, k.System)}
+
+
+def _choose(given: str, known: Set[str], plural: str) -> str:
+    return nearest(given, known, plural) if known else f"take it out: this connector has no {plural}"
+
+
+def _system(document: k.System, documents: Sequence[k.Document], manifests: Manifests) -> Iterator[Flaw]:
+    spec = document.spec
+    declared = manifests.get(spec.connector)
+    if declared is None:
+        rule = f"there is no connector plugin '{spec.connector}'"
+        yield ("spec", "connector"), rule, nearest(spec.connector, manifests, "connectors")
+        return
+    for option in spec.options:
+        if option not in declared.options:
+            rule = f"the connector '{spec.connector}' takes no option '{option}'"
+            yield ("spec", "options", option), rule, _choose(option, declared.options, "options")
+    for secret in spec.secrets:
+        if secret not in declared.secrets:
+            rule = f"the connector '{spec.connector}' takes no secret '{secret}'"
+            yield ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
+    yield from _missing_secrets(document, declared, documents)
+
+
+def _missing_secrets(document: k.System, declared: Declared, documents: Sequence[k.Document]) -> Iterator[Flaw]:
+    flows = (one.spec for one in documents if isinstance(one, k.Flow))
+    hears = any(flow.source == document.name and flow.method == "event" for flow in flows)
+    needed = declared.secrets if hears else declared.secrets - declared.webhook_secrets
+    for secret in sorted(needed - set(document.spec.secrets)):
+        webhook = secret in declared.webhook_secrets
+        why = " to check webhooks, and a Flow of method event comes from here" if webhook else ""
+        rule = f"the connector '{document.spec.connector}' needs the secret '{secret}'{why}"
+        yield ("spec", "secrets"), rule, f"add '{secret}: env:NAME' or '{secret}: file:NAME' to spec.secrets"
+
+
+def _flow(spec: k.FlowSpec, connectors: Mapping[str, str], manifests: Manifests) -> Iterator[Flaw]:
+    source = connectors.get(spec.source, "")
+    if spec.read is not None and source in manifests and spec.read not in manifests[source].reads:
+        rule = f"the connector '{source}' cannot be polled for '{spec.read}'"
+        yield ("spec", "read"), rule, _choose(spec.read, manifests[source].reads, "entities to poll")
+    for position, target in enumerate(spec.targets):
+        connector = connectors.get(target.system, "")
+        if connector in manifests:
+            path = ("spec", "targets", position, "entity")
+            for rule, remedy in _target(spec, target, connector, manifests[connector].writes):
+                yield path, rule, remedy
+
+
+def _target(
+    spec: k.FlowSpec, target: k.FlowTarget, connector: str, writes: Set[tuple[str, Guarantee]]
+) -> Iterator[tuple[str, str]]:
+    guarantees = {guarantee for entity, guarantee in writes if entity == target.entity}
+    if not guarantees:
+        rule = f"the connector '{connector}' does not write '{target.entity}'"
+        yield rule, _choose(target.entity, {entity for entity, _ in writes}, "entities to write")
+    documents = [name for name in spec.message_types if name not in STATE_LIKE]
+    if Guarantee.NONE in guarantees and documents and not target.accept_risk:
+        rule = f"{target.system}/{target.entity} does not protect {documents[0]} from taking effect twice"
+        yield rule, "name the risk in 'accept_risk', or choose a target with a guarantee"
+
+
+def _comparison(spec: k.ComparisonSpec, connectors: Mapping[str, str], manifests: Manifests) -> Iterator[Flaw]:
+    for position, side in enumerate(spec.sides):
+        connector = connectors.get(side.system, "")
+        if connector in manifests and side.entity not in manifests[connector].snapshots:
+            rule = f"the connector '{connector}' has no snapshot of '{side.entity}'"
+            remedy = _choose(side.entity, manifests[connector].snapshots, "snapshots")
+            yield ("spec", "sides", position, "entity"), rule, remedy
