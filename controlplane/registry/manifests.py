@@ -1,16 +1,19 @@
-"""What the installed connectors declare, in the form the lint takes.
+"""What is installed: what the connectors declare, in the form the lint takes, and which comparisons there are.
 
 Connectors stand above this room, so it knows their manifests by shape only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from controlplane.plugins import load_all
+from controlplane.plugins import load_all, registered
 from rules.outcomes import Guarantee
 from rules.policy.abilities import Declared, Manifests
+from rules.policy.kinds import Comparison
+from rules.policy.problems import Problem, problem
+from rules.policy.reading import Entry, nearest
 
 
 class DeclaredWrite(Protocol):
@@ -90,3 +93,17 @@ def declared(manifest: Declaration) -> Declared:
         webhook_secrets=frozenset(manifest.webhook_secrets),
         options=frozenset(manifest.options),
     )
+
+
+def unknown_comparisons(entries: Iterable[Entry]) -> list[Problem]:
+    """Return a problem for each Comparison whose kind no installed comparison plugin has."""
+    known = sorted(registered("comparisons"))
+    return [
+        problem(
+            entry.origin, "Comparison", entry.document.name, ("spec", "kind"),
+            f"there is no comparison plugin '{entry.document.spec.kind}'",
+            nearest(entry.document.spec.kind, known, "comparison plugins"),
+        )
+        for entry in entries
+        if isinstance(entry.document, Comparison) and entry.document.spec.kind not in known
+    ]  # fmt: skip

@@ -113,6 +113,7 @@ FAULTS = {
     "option": ("systems.yaml", "realm:", "reelm:", "the connector 'netsuite' takes no option 'reelm'", "did you mean 'realm'?"),
     "secret": ("systems.yaml", "consumer_key:", "consumer_kee:", "takes no secret 'consumer_kee'", "did you mean 'consumer_key'?"),
     "read": ("flows.yaml", "read: items", "read: itemz", "cannot be polled for 'itemz'", "did you mean 'items'?"),
+    "plugin": ("promises.yaml", "kind: inventory", "kind: inventoryy", "no comparison plugin 'inventoryy'", "'inventory'?"),
     "side": ("promises.yaml", "entity: inventory_balance", "entity: inventory_balanse", "has no snapshot of", "'inventory_balance'?"),
     "place": ("promises.yaml", "locations: [WH1]", "locations: [WHX]", "translates to 'WHX'", "did you mean 'WH1'?"),
 }  # fmt: skip
