@@ -26,7 +26,7 @@ INDICATORS: dict[str, Indicator] = {
     "order_backlog_value": Indicator("Value of the units not shipped yet, by age", "money"),
     "shipment_update_delay": Indicator("Shipped to shown by the shop; those not shown yet at their present age", "seconds"),
     "shipments_not_shown": Indicator("Shipments that the shop does not show yet", "count"),
-    "posting_failures": Indicator("Postings whose first attempt failed / postings tried first, last hour", "share"),
+    "posting_failures": Indicator("Postings that failed at first, or could not be tried, / all, last hour", "share"),
     "postings_unresolved": Indicator("Postings that are not in the ledger yet", "count"),
     "postings_unresolved_value": Indicator("Debits of the postings that are not in the ledger yet", "money"),
     "freshness": Indicator("Age of the oldest message that is not at all its targets; unknown without a fresh watermark", "seconds"),
