@@ -78,3 +78,11 @@ def start_requested(store: Store, clock: Clock, run_id: str) -> str | None:
         mine = update(t.run).where(c.id == run_id, c.state == "requested")
         taken = connection.execute(mine.values(state="running", started_at=clock.now())).rowcount
     return run_id if taken == 1 else None
+
+
+def prune(store: Store, before: datetime) -> int:
+    """Forget ended runs that were due before the instant; what ran once in the life of the installation is kept."""
+    c = t.run.c
+    old = (c.state.in_(("done", "failed")), c.scheduled_for < before, c.scheduled_for > EPOCH)
+    with store.write() as connection:
+        return int(connection.execute(delete(t.run).where(*old)).rowcount)

@@ -10,7 +10,7 @@ from typing import Any
 
 from controlplane import plugins
 from controlplane.health import duties
-from controlplane.jobs import comparisons
+from controlplane.jobs import comparisons, runs
 from controlplane.wiring import Plane
 
 ONCE = timedelta(days=36500)
@@ -20,6 +20,7 @@ EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=30)
 PRUNE_EVERY = timedelta(hours=1)
+RUNS_KEPT = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,11 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover)
-    yield Schedule("prune", PRUNE_EVERY, partial(duties.prune_all, plane))
+    yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
+
+
+def _prune(plane: Plane) -> dict[str, Any]:
+    return duties.prune_all(plane) | {"runs": runs.prune(plane.store, plane.clock.now() - RUNS_KEPT)}
 
 
 def _reading(plane: Plane) -> Iterator[Schedule]:

@@ -112,3 +112,15 @@ def test_runs_of_a_process_that_died_are_marked_failed(house: House) -> None:
     assert run_id
     assert runs.abandon(house.store, house.clock) == 1
     assert ran(house, "evaluate") == ["failed"]
+
+
+def test_old_runs_are_forgotten_and_initial_loads_are_not_run_again(house: House) -> None:
+    plane = plane_of(house)
+    ticker = Ticker(plane)
+    ticker.run_due()
+    house.clock.advance(3 * 86400)
+    assert runs.prune(house.store, house.clock.now() - timedelta(days=2)) > 5
+    left = {str(row["schedule"]) for row in rows(house, t.run)}
+    assert left == {"channel:shop", "poll:stock-levels"}
+    Ticker(plane).run_due()
+    assert ran(house, "channel:shop") == ["done"]
