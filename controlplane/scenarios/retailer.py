@@ -53,7 +53,7 @@ class Retailer:
         log = (home / "sandbox.log").open("w+", encoding="utf-8")
         command = [
             sys.executable, "-m", "controlplane.sandbox", "--port", "0", "--home", str(home), "--plane", plane_url,
-            "--stepped", "--start", scenario.start.isoformat(), "--scenario", str(file), "--seed", str(seed),
+            "--with-parent", "--stepped", "--start", scenario.start.isoformat(), "--scenario", str(file), "--seed", str(seed),
             "--pace", str(pace),
         ]  # fmt: skip
         process = subprocess.Popen(  # noqa: S603 - our own module, by the interpreter that runs us
