@@ -113,7 +113,7 @@ def heal(plane: Plane, policy: Comparison, judged: dict[Key, Judged]) -> int:
         c = t.finding.c
         mine = select(t.finding).where(c.comparison == policy.name, c.state == "open").order_by(c.id)
         rows = [row for row in connection.execute(mine).all() if (row.sku, row.location) in judged]
-    candidates = [Candidate(row.id, _units(row), row.money, Cause(row.cause)) for row in rows]
+    candidates = [Candidate(row.id, _units(row), row.money, _remedied(row)) for row in rows]
     chosen = allowed(policy.spec.heal, candidates)
     done = 0
     for row in rows:
@@ -122,6 +122,11 @@ def heal(plane: Plane, policy: Comparison, judged: dict[Key, Judged]) -> int:
                 connection.execute(update(t.finding).where(t.finding.c.id == row.id).values(state="healing"))
             done += 1
     return done
+
+
+def _remedied(row: Row[Any]) -> Cause:
+    """The cause as healing sees it: late with nothing on its way needs a delivery, as if it had never been received."""
+    return Cause.NEVER_RECEIVED if row.cause == Cause.LATE and row.message_id is None else Cause(row.cause)
 
 
 def _units(row: Row[Any]) -> int:
@@ -140,6 +145,6 @@ def _redrive(plane: Plane, policy: Comparison, row: Row[Any], judged: Judged) ->
             return False
     side = next(side for side in policy.spec.sides if side.system == row.side)
     level = judged.levels.get(row.side)
-    if row.cause in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED) and side.field == "available" and level:
+    if _remedied(row) in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED) and side.field == "available" and level:
         return bool(plane.sync.healing.rewrite_target(row.side, level, row.id))
     return False

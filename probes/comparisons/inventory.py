@@ -118,7 +118,8 @@ class _Judge:
             wanted = sorted({pair[0] for pair in heard} | ({source.actual} if source.actual is not None else set()))
         else:
             wanted = self._offered(side.system, key, shown)
-        return explain_target(side.system, actual, shown, wanted, self.policy.tolerance)
+        known = side.field == "available"
+        return explain_target(side.system, actual, shown, wanted, self.policy.tolerance, known)
 
     def _allowing(self, finding: Finding, systems: Sequence[str]) -> Finding:
         """A gap that records of these systems may fill is not proven while they wait here, older than the reading."""
@@ -174,11 +175,7 @@ class _Judge:
 
 
 def _basis(finding: Finding) -> str:
-    if (
-        finding.cause in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED)
-        and finding.actual is not None
-        and finding.expected
-    ):
+    if finding.delivery_id is None and finding.actual is not None and finding.expected:
         return f"off by {min((finding.actual - value for value in finding.expected), key=abs)}"
     return str(finding.cause)
 

@@ -29,7 +29,7 @@ class Cause(StrEnum):
 
 
 CERTAIN = frozenset({Cause.LATE, Cause.QUARANTINED})
-"""Causes that the ledger alone proves: no second reading is needed."""
+"""Causes that the ledger alone proves where it names the delivery: then no second reading is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,14 @@ def explain_source(side: str, actual: tuple[int, int] | None, heard: Iterable[tu
     return Finding(side, Cause.NEVER_RECEIVED, actual[0], on_hand, text)
 
 
-def explain_target(side: str, actual: int | None, shown: Shown, wanted: Sequence[int], tolerance: int = 0) -> Finding:
-    """Hold what a target shows against what the ledger says it shows (delivery gap) and ought to show (`wanted`)."""
+def explain_target(
+    side: str, actual: int | None, shown: Shown, wanted: Sequence[int], tolerance: int = 0, known: bool = False
+) -> Finding:
+    """Hold what a target shows against what the ledger says it shows (delivery gap) and ought to show (`wanted`).
+
+    `known`: what it ought to show follows from the ledger alone, so that nothing can be missing there: where no
+    delivery is on its way either, one is owed and late.
+    """
     if actual is None:
         return Finding(side, Cause.MISSING, None, tuple(wanted), f"{side} does not list the key")
     admissible = shown.admissible()
@@ -119,7 +125,7 @@ def explain_target(side: str, actual: int | None, shown: Shown, wanted: Sequence
     complete = (shown.now or 0) + sum(item.delta for item in shown.owed)
     if not _near(complete, wanted, tolerance):
         text = f"{side} will show {complete} when all that is known is delivered, and ought to show {_or(wanted)}"
-        return Finding(side, Cause.NEVER_RECEIVED, actual, tuple(sorted(wanted)), text)
+        return Finding(side, Cause.LATE if known else Cause.NEVER_RECEIVED, actual, tuple(sorted(wanted)), text)
     return _waiting(side, actual, shown, wanted)
 
 

@@ -106,7 +106,7 @@ class _Desk:
         return True
 
     def _first(self, judged: Judged, finding: Finding, values: dict[str, Any]) -> bool:
-        certain = finding.cause in CERTAIN
+        certain = finding.cause in CERTAIN and finding.delivery_id is not None
         self.last = new_id(self.now)
         self.connection.execute(
             insert(t.finding).values(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from controlplane.store import tables as t
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes import targets
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.fulfilment import refresh_state
+from controlplane.sync.processes.inventory import offers
+from controlplane.sync.routing import emit
 
 STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment": 1, "cash_sale": -1}
 """How the books of an ERP move with a document: units times this."""
@@ -56,8 +58,12 @@ def _offer(work: Work, sent: Sent) -> None:
 def _warehouse_took(work: Work, sent: Sent) -> None:
     ref = sent.claimed.payload["ref"]
     at = sent.outcome.target_at or sent.finished_at
-    work.connection.execute(update(t.order_line).where(t.order_line.c.order_ref == ref).values(warehouse_at=at))
+    line = t.order_line.c
+    work.connection.execute(update(t.order_line).where(line.order_ref == ref).values(warehouse_at=at))
     refresh_state(work, ref)
+    keys = work.connection.execute(select(line.sku, line.location).where(line.order_ref == ref).distinct())
+    for draft in offers(work, sorted((row.sku, row.location) for row in keys), sent.claimed.id):
+        emit(work, draft, sent.claimed.trace_id, None)  # its figures may have held this order before we knew
 
 
 EFFECTS: dict[str, Callable[[Work, Sent], None]] = {"available": _offer, "order": _warehouse_took}

@@ -290,3 +290,15 @@ def test_what_is_told_and_resolved_reaches_the_incident_tool_as_two_notification
         house.sync.emit([Draft("incident.notified", "I1", key, house.clock.now(), data)])
     house.run()
     assert states(house, "incident") == ["delivered", "delivered"]
+
+
+def test_a_warehouse_that_counted_an_order_before_we_knew_it_is_not_taken_off_twice(house: House) -> None:
+    house.wms.faults.append("lost answer")
+    house.order("#1001", SKU, 1)
+    house.run()
+    house.clock.advance(1)
+    house.level(SKU, 10, allocated=1)
+    house.run()
+    assert house.shop.levels[SKU, "WH1"] == 10 - 1 - 1 - 2, "cautious while the warehouse has not confirmed"
+    house.run(minutes=1)
+    assert house.shop.levels[SKU, "WH1"] == 10 - 1 - 2
