@@ -51,24 +51,24 @@ def _position(work: Work, message: Message, level: StockLevel) -> bool:
     return True
 
 
-def offers(work: Work, keys: Iterable[tuple[str, str]], cause: str, force: bool = False) -> list[Draft]:
-    """Return a `stock.offer` for each channel whose level ought to change; `force` re-drives unchanged ones too."""
+def offers(work: Work, keys: Iterable[tuple[str, str]], cause: str) -> list[Draft]:
+    """Return a `stock.offer` for each channel whose level ought to change."""
     found = []
     for sku, location in keys:
         for rule in work.snapshot.allocation_rules.values():
             if location in rule.spec.locations:
-                found += _offer(work, rule, sku, location, cause, force)
+                found += _offer(work, rule, sku, location, cause)
     return found
 
 
-def _offer(work: Work, rule: AllocationRule, sku: str, location: str, cause: str, force: bool) -> list[Draft]:
+def _offer(work: Work, rule: AllocationRule, sku: str, location: str, cause: str) -> list[Draft]:
     quantity = desired(work, rule, sku, location)
     if quantity is None:
         return []
     channel = rule.spec.channel
     shown = targets.level(work, channel, "available", sku, location)
     waiting = _waiting(work, channel, stock_key(sku, location))
-    if waiting == quantity or (waiting is None and shown is not None and shown.value == quantity and not force):
+    if waiting == quantity or (waiting is None and shown is not None and shown.value == quantity):
         return []
     offer = StockOffer(
         sku=sku, location=location, channel=channel, quantity=quantity,
