@@ -94,8 +94,8 @@ class Listener:
     def _listen(self) -> None:
         raw: Any = self._engine.raw_connection()
         try:
-            raw.detach()
             heard = raw.driver_connection
+            raw.detach()  # after that the pool's wrapper does not know it any more
             heard.autocommit = True
             heard.execute(f"LISTEN {CHANNEL}")
             self._signals.ring_all()  # what was committed while nobody listened
