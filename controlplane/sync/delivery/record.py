@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from controlplane.store import facts
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_books, lock_targets
 from controlplane.store.types import micros
@@ -18,6 +19,7 @@ from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.telemetry.facts import Attempted
 from rules.delivery import Next, Try, after
 from rules.ids import new_id
 from rules.outcomes import DeliveryState, Outcome, Result
@@ -37,6 +39,7 @@ def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
     revisions = {sent.claimed.flow: _revision(work, sent.claimed) for sent in sents}
     statements.add_attempts(work.connection, [_attempt(sent, revisions[sent.claimed.flow]) for sent in sents])
     counted = statements.finish(work.connection, [_finish(sent, then, now) for sent, then in following])
+    facts.note(work.connection, Attempted(target, sents, counted))
     _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted])
     return counted
 

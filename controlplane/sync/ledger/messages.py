@@ -12,9 +12,11 @@ from sqlalchemy import Connection, Row
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
-from controlplane.store import signals
+from controlplane.store import facts, signals
 from controlplane.store import tables as t
+from controlplane.store.types import micros
 from controlplane.store.upsert import insert_new
+from controlplane.telemetry.facts import PLANE, Accepted, Origin
 from rules.ids import new_id
 from rules.model import messages as model
 
@@ -67,6 +69,7 @@ def append(
     trace_id: str,
     causation_id: str | None = None,
     intake_id: str | None = None,
+    origin: Origin = PLANE,
 ) -> str | None:
     """Append a message; return its id, or None when the same fact is known already. Raises BadInputError."""
     now = clock.now()
@@ -89,4 +92,7 @@ def append(
     }
     inserted = insert_new(connection, t.message, [row])
     signals.note(connection, signals.MESSAGES)
-    return str(inserted[0]) if inserted else None
+    if not inserted:
+        return None
+    facts.note(connection, Accepted(origin, [{**row, "accepted_at": micros(now)}]))
+    return str(inserted[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -12,12 +13,14 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, UnmappedError
 from controlplane.errors import BadInputError, ConnectorError, NotFoundError
 from controlplane.registry import Snapshot
-from controlplane.store import Store
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.ledger.messages import append, checked
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
+from controlplane.telemetry.facts import Origin, Translated
+from controlplane.telemetry.tracing import span_id
 
 
 def translate_some(store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, limit: int = 100) -> int:
@@ -34,6 +37,7 @@ def translate_some(store: Store, clock: Clock, connections: Connections, snapsho
     for row in rows:
         if row.system in silent:
             continue
+        began = clock.now()
         try:
             drafts = preview(connections, row.system, row.topic, row.body)
         except (BadInputError, NotFoundError) as error:
@@ -42,7 +46,7 @@ def translate_some(store: Store, clock: Clock, connections: Connections, snapsho
             silent.add(row.system)
             continue
         else:
-            _commit(store, clock, snapshot, row, drafts)
+            _commit(store, clock, snapshot, row, drafts, began)
         done += 1
     return done
 
@@ -55,16 +59,20 @@ def preview(connections: Connections, system: str, topic: str, body: bytes) -> l
     return drafts
 
 
-def _commit(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], drafts: list[Draft]) -> None:
+def _commit(
+    store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], drafts: list[Draft], began: datetime
+) -> None:
+    origin = Origin(row.channel, span_id("intake", row.id), began)
     with store.write() as connection:
         mine = update(t.intake).where(t.intake.c.id == row.id, t.intake.c.state == "new")
         state = "translated" if drafts else "ignored"
         if connection.execute(mine.values(state=state, translated_at=clock.now())).rowcount != 1:
             return
+        facts.note(connection, Translated(row.system, state))
         for draft in drafts:
             append(
                 connection, clock, draft, source=row.system, registry_version=snapshot.version,
-                trace_id=row.trace_id, intake_id=row.id,
+                trace_id=row.trace_id, intake_id=row.id, origin=origin,
             )  # fmt: skip
 
 
@@ -92,6 +100,7 @@ def _hold(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], error: 
         values = {"state": "quarantined", "translated_at": clock.now(), "note": str(error)}
         if connection.execute(mine.values(**values)).rowcount == 1:
             quarantine.hold(connection, clock, case)
+            facts.note(connection, Translated(row.system, "quarantined"))
 
 
 def readable(body: bytes) -> Any:
