@@ -72,7 +72,7 @@ class Sync:
 
     def process(self) -> int:
         """Take accepted messages through the processes and route them; return how many."""
-        return routing.process_some(self.store, self.clock, self.registry.snapshot(), BATCH)
+        return routing.process_some(self.store, self.clock, self.registry.snapshot())
 
     def deliver(self, target: str) -> int:
         """Send what is due to one target, one request after another; return how many tries were made."""

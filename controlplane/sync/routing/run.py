@@ -17,7 +17,7 @@ from controlplane.clock import Clock
 from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
-from controlplane.store.locks import lock_books
+from controlplane.store.locks import in_index_order, lock_books
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
@@ -26,8 +26,8 @@ from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.sync.routing.route import route
 
 log = structlog.get_logger()
-TURN = 0.012
-"""Wall seconds after which a batch is committed: a transaction stays under 20 ms."""
+TURN = {"sqlite": 0.012, "postgresql": 0.1}
+"""Wall seconds after which a batch is committed: where there is one writer, a transaction stays under 20 ms."""
 
 
 @cache
@@ -43,7 +43,7 @@ def handling(message_type: str) -> tuple[Process, ...]:
     return tuple(process for process in processes() if message_type in process.handles)
 
 
-def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 200) -> int:
+def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 500) -> int:
     """Process the oldest accepted messages in one transaction; return how many left that state."""
     m = t.message.c
     waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
@@ -52,6 +52,7 @@ def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 20
             return 0
     with store.write() as connection:
         lock_books(connection)
+        in_index_order(connection)
         began = clock.stopwatch()
         work = Work(connection, snapshot, clock)
         found: list[owed.Owed] = []
@@ -63,7 +64,7 @@ def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 20
                 done.append(row.id)
             else:
                 held += 1
-            if (clock.stopwatch() - began) * clock.pace > TURN:
+            if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                 break
         owed.write(connection, found, clock.now())
         if done:
