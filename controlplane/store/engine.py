@@ -112,11 +112,15 @@ class Store:
 def open_store(url: str) -> Store:
     """Open the database at the address; create the folder of a SQLite file. Run `migrate` before first use."""
     address = make_url(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 20}
     if address.get_backend_name() == "sqlite":
         if address.database and address.database != ":memory:":
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"check_same_thread": False, "isolation_level": None}, "pool_size": 32}
+        options = {
+            "connect_args": {"check_same_thread": False, "isolation_level": None},
+            "pool_size": 64,
+            "max_overflow": 64,
+        }
     engine = create_engine(address, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)

@@ -1,7 +1,6 @@
 """The embedded engine: translating and processing in a thread each, and a lane for each target on one event loop.
 
-A lane of its own for each target, so that none starves another; the requests themselves run in a pool of threads that is as
-large as all targets' concurrency together.
+A lane of its own for each target, so that none starves another.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ NEW_TARGETS = 2.0
 """Seconds between two looks for systems that policy added."""
 STOP = 15.0
 """Seconds that what is under way may take to come in when the engine stops."""
-THREADS = 256
-"""Most threads for requests and turns. They are made as they are needed."""
+TURNS = 16
+"""Lanes that take a turn with the store at the same time, at most."""
 
 
 class Steps:
@@ -74,7 +73,7 @@ class Lanes:
 
     def __init__(self, sync: Sync) -> None:
         self.sync = sync
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="deliver")
+        self._pool = ThreadPoolExecutor(TURNS, thread_name_prefix="turn")
         self._lanes: dict[str, Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
