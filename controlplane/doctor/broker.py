@@ -46,7 +46,8 @@ def _app(url: str, seconds: float) -> Celery:
     app = celery_app(url)
     app.conf.broker_connection_timeout = seconds
     if url.startswith("redis"):  # the time-out above ends there with the connection, and not with its first answer
-        app.conf.broker_transport_options = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        app.conf.broker_transport_options = {**(app.conf.broker_transport_options or {}), **limits}
     return app
 
 

@@ -22,6 +22,7 @@ from controlplane.store.readonly import is_wal
 OLDEST_SQLITE = (3, 35, 0)
 """Has RETURNING, which claiming and de-duplicating lean on."""
 OLDEST_POSTGRESQL = 13
+LISTENING = 1
 AHEAD, FAR_AHEAD = 2.0, 30.0
 """Seconds between two clocks from which it is a warning, and from which it is wrong: leases last a minute or two."""
 DURABLE = frozenset({"on", "local", "remote_write", "remote_apply"})
@@ -174,10 +175,13 @@ def connections(subject: Subject) -> Iterator[Answer]:
 
 
 def pool_size(url: str) -> int:
-    """Return how many connections one process of ours may have open; nothing is connected to."""
+    """Return how many connections one process of ours may have open; nothing is connected to.
+
+    Those of its pool, and the one that listens, which is taken out of the pool.
+    """
     store = open_store(url)
     pool: Any = store.engine.pool
-    return pool.size() + max(0, pool._max_overflow) if isinstance(pool, QueuePool) else 1
+    return LISTENING + (pool.size() + max(0, pool._max_overflow) if isinstance(pool, QueuePool) else 1)
 
 
 def clock(subject: Subject) -> Iterator[Answer]:

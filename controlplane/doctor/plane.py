@@ -13,7 +13,7 @@ from controlplane.doctor.answers import Answer, ok, softened, warning, wrong
 from controlplane.doctor.subject import Subject
 from controlplane.health.readiness import ready
 from controlplane.store import tables as t
-from rules.retry import BREAKER_AFTER
+from rules.policy.kinds import Breaker
 
 SLACK = timedelta(minutes=1)
 """A row may be so far ahead of this machine's clock: workers' clocks are never quite the same."""
@@ -67,13 +67,15 @@ def systems(subject: Subject) -> Iterator[Answer]:
     """Name the systems that a person paused, that ask to wait, or that fail."""
     with subject.reading() as connection:
         rows = connection.execute(select(t.system_state).order_by(t.system_state.c.system)).all()
-    held = [answer for row in rows if (answer := _held(row, subject.clock.now()))]
+    promised = subject.snapshot.systems
+    breakers = {row.system: promised[row.system].spec.breaker if row.system in promised else Breaker() for row in rows}
+    held = [answer for row in rows if (answer := _held(row, breakers[row.system].after, subject.clock.now()))]
     yield from held
     if not held:
         yield ok("systems", "none is paused, asks to wait or fails")
 
 
-def _held(row: Row[Any], now: datetime) -> Answer | None:
+def _held(row: Row[Any], breaks_after: int, now: datetime) -> Answer | None:
     if row.paused_at:
         detail = f"deliveries are paused since {row.paused_at:%Y-%m-%d %H:%M} UTC"
         return warning(
@@ -82,7 +84,7 @@ def _held(row: Row[Any], now: datetime) -> Answer | None:
     if row.blocked_until and row.blocked_until > now:
         detail = f"gets nothing until {row.blocked_until:%H:%M:%S} UTC: {row.blocked_reason or 'no reason noted'}"
         return warning("systems", detail, "nothing: deliveries wait, and go out in order afterwards", row.system)
-    if row.consecutive_failures >= BREAKER_AFTER:
+    if row.consecutive_failures >= breaks_after:
         detail = f"failed {row.consecutive_failures} times in a row: {row.last_error or 'no reason noted'}"
         return warning("systems", detail, "look at the reason; the vendor's status page", row.system)
     return None

@@ -63,7 +63,7 @@ def test_a_policy_that_this_version_cannot_read_is_wrong_and_the_other_checks_go
     answers = look()
     status, told = the(answers, "policies")
     assert (status, "the check broke: ValidationError" in told) == ("wrong", True)
-    assert the(answers, "systems")[0] == "ok"
+    assert the(answers, "clock")[0] == "ok"
 
 
 def test_a_secret_whose_file_is_missing_is_wrong_and_says_where_to_write_it(
