@@ -95,6 +95,7 @@ def _drilled(
 ) -> Drilled:
     from controlplane.clock import SystemClock
     from controlplane.drill.material import gather
+    from controlplane.drill.proposal import retry_of
     from controlplane.drill.run import Drill, Meter
     from controlplane.drill.target import connector_of
     from controlplane.drill.writes import needs_goods, writes_for
@@ -107,7 +108,7 @@ def _drilled(
         run = f"{clock.now():%Y%m%dT%H%M%S}"
         writes = writes_for(target.entity, kind, run, material, clock)
         meter.count = 0
-        retry = policies.retry_policies[target.flow.spec.retry].spec
+        retry = policies.retry_policies[retry_of(policies, target)].spec
         return Drill(clock, connector, writes, meter, plan, _silent if quiet else _tell).run(run, retry)
     finally:
         connector.close()

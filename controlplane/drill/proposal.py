@@ -26,7 +26,7 @@ class Documents:
 def documents_of(policies: Snapshot, target: Target, proposal: Proposal) -> Documents:
     """Return the System with its new limits and the RetryPolicy, and what they name.
 
-    A retry policy that other flows use too is not changed under them: the drilled flow gets one of its own.
+    A retry policy that governs other targets or flows too is not changed under them: the drilled target gets one of its own.
     """
     limits = {"rate": proposal.rate, "concurrency": proposal.concurrency, "timeout": proposal.timeout}
     system = target.system.model_copy(update={"spec": target.system.spec.model_copy(update=limits)})
@@ -35,20 +35,42 @@ def documents_of(policies: Snapshot, target: Target, proposal: Proposal) -> Docu
 
 
 def _retry(policies: Snapshot, target: Target, spec: k.RetryPolicySpec) -> list[k.Document]:
-    name = target.flow.spec.retry
+    flow, name = target.flow, retry_of(policies, target)
     current = policies.retry_policies[name]
     if spec == current.spec:
         return [current]
-    users = [flow.name for flow in policies.flows.values() if flow.spec.retry == name]
-    if users == [target.flow.name]:
+    if _users(policies, name) == {(flow.name, target.system.name)}:
         return [current.model_copy(update={"spec": spec})]
-    own = _free_name(f"{target.flow.name}-{target.system.name}", policies.retry_policies)
-    title = f"{target.flow.metadata.title or target.flow.name}, as the drill of {target.system.name} found"
+    own = _free_name(f"{flow.name}-{target.system.name}", policies.retry_policies)
+    title = f"{flow.metadata.title or flow.name}, as the drill of {target.system.name} found"
     policy = k.RetryPolicy(
         apiVersion="trueup/v1", kind="RetryPolicy", metadata=k.Metadata(name=own, title=title), spec=spec
     )
-    flow = target.flow.model_copy(update={"spec": target.flow.spec.model_copy(update={"retry": own})})
-    return [policy, flow]
+    return [policy, _with_retry(flow, target.system.name, own)]
+
+
+def retry_of(policies: Snapshot, target: Target) -> str:
+    """Return the name of the RetryPolicy that governs what the flow owes the system."""
+    return policies.retry_of(target.flow.name, target.system.name) or target.flow.spec.retry
+
+
+def _users(policies: Snapshot, name: str) -> set[tuple[str, str]]:
+    """Return (flow, target) of all that a RetryPolicy governs; '' for a flow that names it for targets to come."""
+    found = {
+        (flow.name, one.system, one.retry or flow.spec.retry)
+        for flow in policies.flows.values()
+        for one in flow.spec.targets
+    }
+    idle = {(flow.name, "", flow.spec.retry) for flow in policies.flows.values() if not flow.spec.targets}
+    return {(flow, system) for flow, system, retry in found | idle if retry == name}
+
+
+def _with_retry(flow: k.Flow, system: str, retry: str) -> k.Flow:
+    """Return the flow with a retry policy of its own for one target."""
+    targets = tuple(
+        one.model_copy(update={"retry": retry}) if one.system == system else one for one in flow.spec.targets
+    )
+    return flow.model_copy(update={"spec": flow.spec.model_copy(update={"targets": targets})})
 
 
 def _free_name(wanted: str, taken: Iterable[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from controlplane.drill.proposal import documents_of, to_text
+from controlplane.drill.proposal import documents_of, retry_of, to_text
 from controlplane.drill.run import Drilled
 from controlplane.drill.target import target_of
 from controlplane.registry import Snapshot
@@ -58,14 +60,14 @@ def test_the_file_is_valid_by_itself_and_says_why(
     )
 
 
-def test_a_retry_policy_that_one_flow_uses_is_changed_in_its_place(shipped: Snapshot) -> None:
+def test_a_retry_policy_that_governs_only_what_was_drilled_is_changed_in_its_place(shipped: Snapshot) -> None:
     target = target_of(shipped, "erp", "postings")
     retry = shipped.retry_policies["postings"].spec.model_copy(update={"first": timedelta(seconds=30)})
     changed = documents_of(shipped, target, Proposal(*LIMITS, retry, ())).changed
     assert [(document.kind, document.name) for document in changed] == [("System", "erp"), ("RetryPolicy", "postings")]
 
 
-def test_a_retry_policy_that_other_flows_use_too_is_left_to_them(shipped: Snapshot) -> None:
+def test_a_retry_policy_that_governs_others_too_is_left_to_them(shipped: Snapshot) -> None:
     target = target_of(shipped, "erp", "orders")
     retry = shipped.retry_policies["default"].spec.model_copy(update={"first": timedelta(seconds=30)})
     changed = documents_of(shipped, target, Proposal(*LIMITS, retry, ())).changed
@@ -74,8 +76,22 @@ def test_a_retry_policy_that_other_flows_use_too_is_left_to_them(shipped: Snapsh
     ]  # fmt: skip
     flow = changed[2]
     assert isinstance(flow, k.Flow)
-    assert flow.spec.retry == "orders-erp"
-    assert flow.spec.model_copy(update={"retry": "default"}) == target.flow.spec
+    assert {one.system: one.retry for one in flow.spec.targets} == {"erp": "orders-erp", "wms": None}
+    assert flow.spec.retry == "default", "the other target keeps what it has"
+
+
+def test_a_retry_policy_of_one_target_is_the_one_that_is_judged_and_changed(shipped: Snapshot) -> None:
+    orders = shipped.flows["orders"]
+    erp, wms = orders.spec.targets
+    own = orders.spec.model_copy(update={"targets": (erp.model_copy(update={"retry": "postings"}), wms)})
+    documents = {**shipped.documents, ("Flow", "orders"): orders.model_copy(update={"spec": own})}
+    del documents["Flow", "postings"]
+    policies = replace(shipped, documents=MappingProxyType(documents))
+    target = target_of(policies, "erp", "orders")
+    assert retry_of(policies, target) == "postings"
+    retry = policies.retry_policies["postings"].spec.model_copy(update={"first": timedelta(seconds=30)})
+    changed = documents_of(policies, target, Proposal(*LIMITS, retry, ())).changed
+    assert [(document.kind, document.name) for document in changed] == [("System", "erp"), ("RetryPolicy", "postings")]
 
 
 def test_nothing_that_is_unchanged_is_called_changed(shipped: Snapshot) -> None:
