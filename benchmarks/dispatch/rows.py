@@ -76,7 +76,7 @@ def owed(message: Mapping[str, Any], sqlite: bool) -> dict[str, Any]:
         "entity": jobs.ENTITY, "subject": message["subject"], "order_key": message["subject"],
         "idempotency_key": f"{jobs.TYPE}:{message['subject']}:{jobs.TARGET}:{jobs.ENTITY}:document", "coalesce": no,
         "payload": message["data"], "state": "pending", "head": yes, "due_at": now, "deadline_at": now + DAY,
-        "promise_at": now + 60_000_000, "attempts": 0, "fence": 0, "created_at": now, "trace_id": TRACE,
+        "promise_at": now + 60_000_000, "attempts": 0, "fence": 0, "pause_base": 0, "created_at": now, "trace_id": TRACE,
         "retry_revision": REVISION, "registry_version": 1,
     }  # fmt: skip
     return complete(t.delivery, known)
@@ -132,7 +132,7 @@ class Expressions:
             "coalesce": self._flag(False), "payload": self._data(),
             "state": "'delivered'" if self.finished else "'pending'", "head": self._flag(not self.finished),
             "due_at": self._at(), "deadline_at": f"{self._at()} + {DAY}", "promise_at": f"{self._at()} + 60000000",
-            "attempts": str(int(self.finished)), "fence": str(int(self.finished)),
+            "attempts": str(int(self.finished)), "fence": str(int(self.finished)), "pause_base": "0",
             "created_at": self._at(), "trace_id": self._trace(), "retry_revision": f"'{self.revision}'",
             "registry_version": "1",
         }  # fmt: skip
