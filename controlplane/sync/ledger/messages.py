@@ -12,12 +12,11 @@ from sqlalchemy import Connection, Row
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
+from controlplane.store import signals
 from controlplane.store import tables as t
 from controlplane.store.upsert import insert_new
 from rules.ids import new_id
 from rules.model import messages as model
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +34,27 @@ class Message:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Message:
-        """Read a row of the table `message`."""
-        data = model.parse(row.type, row.data)
+        """Read a row of the table `message`; one of an older schema version is brought forward. Raises BadInputError."""
+        data = read(row.type, row.data, row.schema_version)
         return cls(row.id, row.type, row.source, row.subject, row.occurred_at, row.accepted_at, row.trace_id, data)
+
+
+def read(message_type: str, data: dict[str, Any], version: int | None = None) -> model.Data:
+    """Return typed data of the present schema version. Raises BadInputError naming the type, version and fields."""
+    if message_type not in model.TYPES:
+        raise BadInputError(f"unknown message type '{message_type}'; known: {', '.join(model.TYPES)}")
+    try:
+        return model.parse(message_type, data, version)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
+        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data") from None
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 
 
 def checked(draft: Draft) -> dict[str, Any]:
     """Return the draft's data in canonical form. Raises BadInputError naming every field that breaks the schema."""
-    if draft.type not in model.TYPES:
-        raise BadInputError(f"unknown message type '{draft.type}'; known: {', '.join(model.TYPES)}")
-    try:
-        return model.parse(draft.type, draft.data).model_dump(mode="json")
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
-        raise BadInputError(f"{draft.type} of {draft.subject} breaks its schema: {faults}") from None
+    return read(draft.type, draft.data).model_dump(mode="json")
 
 
 def append(
@@ -67,7 +73,7 @@ def append(
     row = {
         "id": new_id(now),
         "type": draft.type,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": model.version_of(draft.type),
         "source": source,
         "subject": draft.subject,
         "source_version": draft.source_version,
@@ -82,4 +88,5 @@ def append(
         "registry_version": registry_version,
     }
     inserted = insert_new(connection, t.message, [row])
+    signals.note(connection, signals.MESSAGES)
     return str(inserted[0]) if inserted else None

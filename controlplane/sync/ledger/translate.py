@@ -27,7 +27,7 @@ def translate_some(store: Store, clock: Clock, connections: Connections, snapsho
     """
     with store.read() as connection:
         rows = connection.execute(
-            select(t.intake).where(t.intake.c.state == "new").order_by(t.intake.c.id).limit(limit)
+            select(t.intake).where(t.among(t.intake.c.state, "new")).order_by(t.intake.c.id).limit(limit)
         ).all()
     done = 0
     silent: set[str] = set()

@@ -1,53 +1,68 @@
-"""Write what is owed: one delivery per message and target, with the policy revision that governs it."""
+"""Which targets a message is owed to, and as what: one delivery per message and target, with the revision that governs it."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+import orjson
+from sqlalchemy import select
 
 from controlplane.store import tables as t
+from controlplane.store.types import micros
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
+from controlplane.sync.routing.owed import Owed
 from rules.ids import new_id
 from rules.model.messages import STATE_LIKE, IncidentNotified, OrderPlaced, ShipmentShipped, StockOffer
 from rules.policy.kinds import Flow, FlowTarget
 
-SUPERSEDABLE = ("pending", "quarantined")
 
-
-def route(work: Work, message: Message) -> list[str]:
-    """Write the deliveries of a message; return their ids."""
+def flows_of(work: Work, message: Message) -> list[Flow]:
+    """Return the flows that carry a message."""
     return [
-        _owe(work, message, flow, target)
-        for flow in work.snapshot.flows.values()
-        if flow.spec.source == message.source and message.type in flow.spec.message_types
+        flow
+        for flow in work.snapshot.flows_from.get((message.source, message.type), ())
+        if not isinstance(message.data, StockOffer) or any(x.system == message.data.channel for x in flow.spec.targets)
+    ]
+
+
+def route(
+    work: Work, message: Message, paused: dict[str, int], *, due: datetime | None = None, again: str = ""
+) -> list[Owed]:
+    """Return what is owed for a message. `paused` is what `delivery.systems.all_paused_for` says.
+
+    `due`: when it may be sent, if not now. `again`: what tells this delivery of a state from an earlier one of the same
+    message, where it is sent again from the ledger.
+    """
+    return [
+        _owe(work, message, flow, target, paused, due or work.clock.now(), again)
+        for flow in flows_of(work, message)
         for target in flow.spec.targets
         if not isinstance(message.data, StockOffer) or target.system == message.data.channel
     ]
 
 
-def _owe(work: Work, message: Message, flow: Flow, target: FlowTarget) -> str:
+def _owe(
+    work: Work, message: Message, flow: Flow, target: FlowTarget, paused: dict[str, int], due: datetime, again: str
+) -> Owed:
     now = work.clock.now()
-    delivery_id = new_id(now)
-    coalesce = message.type in STATE_LIKE
-    order_key = ordering(message)
-    if coalesce:
-        _supersede(work, target, order_key)
-    retry = work.snapshot.retry_policies[flow.spec.retry].spec
+    name = target.retry or flow.spec.retry
+    budget = work.snapshot.retry_policies[name].spec.budget
     money, currency = _worth(work, message)
-    work.connection.execute(
-        insert(t.delivery).values(
-            id=delivery_id, message_id=message.id, flow=flow.name, target=target.system, entity=target.entity,
-            subject=message.subject, order_key=order_key, coalesce=coalesce, state="pending",
-            idempotency_key=f"{message.type}:{message.subject}:{target.system}:{target.entity}:{_once(message)}",
-            payload=message.data.model_dump(mode="json"), due_at=now, deadline_at=now + retry.budget,
-            promise_at=now + flow.spec.promise, created_at=now, money=money, currency=currency,
-            retry_revision=work.snapshot.revision("RetryPolicy", flow.spec.retry),
-            registry_version=work.snapshot.version, attempts=0, fence=0,
-        )
-    )  # fmt: skip
-    return delivery_id
+    row = {
+        "id": new_id(now), "message_id": message.id, "flow": flow.name, "target": target.system,
+        "entity": target.entity, "subject": message.subject, "order_key": ordering(message),
+        "idempotency_key": f"{message.type}:{message.subject}:{target.system}:{target.entity}:{_once(message)}{again}",
+        "coalesce": message.type in STATE_LIKE, "payload": orjson.dumps(message.data.model_dump(mode="json")).decode(),
+        "state": "pending", "head": False, "due_at": micros(due), "deadline_at": micros(due + budget),
+        "pause_base": paused.get(f"system/{target.system}", 0) + paused.get(f"flow/{flow.name}", 0),
+        "promise_at": micros(due + flow.spec.promise), "attempts": 0, "fence": 0, "created_at": micros(now),
+        "finished_at": None, "retry_revision": work.snapshot.revision("RetryPolicy", name),
+        "registry_version": work.snapshot.version, "money": None if money is None else format(money, "f"),
+        "currency": currency, "trace_id": message.trace_id,
+    }  # fmt: skip
+    return Owed(row)
 
 
 def _once(message: Message) -> str:
@@ -61,22 +76,6 @@ def _once(message: Message) -> str:
 def ordering(message: Message) -> str:
     """Return the key whose deliveries keep their order at a target: all that is about one order, or one stock key."""
     return str(getattr(message.data, "order_ref", message.subject))
-
-
-def _supersede(work: Work, target: FlowTarget, order_key: str) -> None:
-    d = t.delivery.c
-    waiting = (
-        d.target == target.system, d.entity == target.entity, d.order_key == order_key,
-        d.coalesce.is_(True), d.state.in_(SUPERSEDABLE),
-    )  # fmt: skip
-    ids = list(work.connection.execute(select(d.id).where(*waiting)).scalars())
-    if not ids:
-        return
-    now = work.clock.now()
-    work.connection.execute(update(t.delivery).where(d.id.in_(ids)).values(state="superseded", finished_at=now))
-    q = t.quarantine.c
-    held = update(t.quarantine).where(q.delivery_id.in_(ids), q.state.in_(("waiting", "corrected")))
-    work.connection.execute(held.values(state="dropped", closed_at=now, closed_by="superseded by a newer state"))
 
 
 def _worth(work: Work, message: Message) -> tuple[Any, str | None]:
