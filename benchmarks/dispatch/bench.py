@@ -38,7 +38,6 @@ class Sizes:
     paced: int = 400
     backlog: int = 1_000_000
     ledger: int = 5_000_000
-    batch: int = 500
 
     only: tuple[str, ...] = ()
     """Contenders to measure, by the beginning of their names; empty: all."""

@@ -1,12 +1,11 @@
 """The benchmark's connector, installed as anybody's plugin is: a target whose writes do nothing but note the time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import orjson
-
 from benchmarks.dispatch import jobs
-from controlplane.connectors.contract import Connector, Draft, Inbound, Manifest, Record, Write, WriteSpec
+from controlplane.connectors.contract import Connector, Manifest, Write, WriteSpec
 from rules.outcomes import Guarantee, Outcome, Result
 
 ENTRY_POINTS = """\
@@ -34,25 +33,18 @@ class BenchConnector(Connector):
         name="bench",
         title="Benchmark",
         writes=(
-            WriteSpec(jobs.ENTITY, (jobs.TYPE,), Guarantee.KEYED),
+            WriteSpec(jobs.ENTITY, (jobs.TYPE,), Guarantee.KEYED, batch=jobs.BATCH),
             WriteSpec("incident", ("incident.notified",), Guarantee.KEYED),
         ),
-        receives=(jobs.TYPE,),
         probes=(),
         verified_against="nothing: it does nothing",
     )
 
-    def receive(self, inbound: Inbound) -> Record:
-        """Take an event by its id; nothing is signed here."""
-        return Record(jobs.TYPE, str(orjson.loads(inbound.body)["id"]), inbound.body)
-
-    def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Return the event's data as it is: it is canonical already."""
-        told = orjson.loads(body)
-        occurred = self.context.clock.now()
-        return [Draft(told["type"], told["subject"], told["id"], occurred, told["data"])]
-
     def write(self, request: Write) -> Outcome:
         """Deliver: note the time."""
-        jobs.done(jobs.sequence(dict(request.payload)))
+        jobs.done(jobs.sequence(request.payload))
         return Outcome(Result.DELIVERED)
+
+    def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Deliver a batch: note the time of each."""
+        return [self.write(request) for request in requests]

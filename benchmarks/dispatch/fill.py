@@ -13,10 +13,10 @@ from controlplane.store import tables as t
 
 FAST = {
     "sqlite": (
-        "PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF", "PRAGMA foreign_keys=OFF", "PRAGMA cache_size=-1000000",
+        "PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF", "PRAGMA cache_size=-1000000",
         "PRAGMA locking_mode=EXCLUSIVE",
     ),
-    "postgresql": ("SET session_replication_role=replica", "SET maintenance_work_mem='1GB'", "SET synchronous_commit=off"),
+    "postgresql": ("SET maintenance_work_mem='1GB'", "SET synchronous_commit=off"),
 }  # fmt: skip
 """For the connection that fills, and for no other: nothing is measured on it."""
 AFTER = {"sqlite": ("PRAGMA journal_mode=WAL",), "postgresql": ("VACUUM (ANALYZE) message, delivery, attempt",)}
@@ -73,7 +73,7 @@ def _revision(connection: Connection) -> str:
 def _emptied(connection: Connection) -> None:
     """PostgreSQL at `wal_level=minimal` writes no log of what goes into a table that the same transaction emptied."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("TRUNCATE message, delivery, attempt CASCADE")
+        connection.exec_driver_sql("TRUNCATE message, delivery, attempt")
 
 
 def _insert_all(

@@ -16,7 +16,6 @@ from benchmarks.dispatch import floors, rows
 
 THREADS = 12
 """As many as the plane's own server has."""
-BATCH = 500
 
 
 def application(accepting: floors.Floor, sqlite: bool, wake: threading.Event) -> Callable[..., Iterable[bytes]]:
@@ -38,8 +37,8 @@ def application(accepting: floors.Floor, sqlite: bool, wake: threading.Event) ->
 def main() -> None:
     url, port = sys.argv[1:]
     sqlite = url.startswith("sqlite")
-    accepting = floors.floor(url, BATCH)
-    delivering = accepting if sqlite else floors.floor(url, BATCH)
+    accepting = floors.floor(url)
+    delivering = accepting if sqlite else floors.floor(url)
     wake = threading.Event()
 
     def idle() -> None:

@@ -45,7 +45,7 @@ class Floor(Protocol):
 class SqliteFloor:
     """sqlite3 of the standard library."""
 
-    def __init__(self, url: str, batch: int) -> None:
+    def __init__(self, url: str, batch: int = jobs.BATCH) -> None:
         path = make_url(url).database or ""
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in SQLITE_PRAGMAS:
@@ -88,7 +88,7 @@ class SqliteFloor:
 class PostgresFloor:
     """psycopg 3, each batch as one JSON parameter."""
 
-    def __init__(self, url: str, batch: int) -> None:
+    def __init__(self, url: str, batch: int = jobs.BATCH) -> None:
         address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self.connection = psycopg.connect(address, autocommit=True)
         set_json_loads(orjson.loads, self.connection)
@@ -118,15 +118,15 @@ class PostgresFloor:
             return self.connection.execute(self.sql.claim, claim).fetchall()
 
 
-def floor(url: str, batch: int) -> Floor:
+def floor(url: str, batch: int = jobs.BATCH) -> Floor:
     """Return the floor of the store at the address."""
     return SqliteFloor(url, batch) if url.startswith("sqlite") else PostgresFloor(url, batch)
 
 
-def accept(url: str, count: int, batch: int, start: int) -> dict[str, float]:
+def accept(url: str, count: int, start: int) -> dict[str, float]:
     """Accept messages in batches; return the rate. Rows are ready beforehand: only the database is measured."""
-    made = floor(url, batch)
-    ready = [rows.accepted(body) for body in jobs.batches(start, count, batch)]
+    made = floor(url)
+    ready = [rows.accepted(body) for body in jobs.batches(start, count)]
     began = time.perf_counter()
     for intake, messages in ready:
         made.accept(intake, messages)
@@ -155,6 +155,6 @@ if __name__ == "__main__":
     if what == "accept":
         print(json.dumps(accept(address, *map(int, numbers))))
     else:
-        made = floor(address, int(numbers[0]))
+        made = floor(address)
         processes.ready()
         deliver(made)

@@ -9,12 +9,15 @@ import json
 import mmap
 import os
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 SOURCE, TARGET, FLOW, ENTITY, TYPE = "bench-source", "bench-target", "bench-receipts", "receipt", "receipt.received"
 """As the policies in `pack/` name them."""
+BATCH = 500
+"""Messages that one request body carries, that one turn of a floor takes, and that our connector takes in one request."""
 OCCURRED = "2026-01-01T00:00:00Z"
 TIMES = "BENCH_TIMES"
 """Environment variable: file of the array in which deliveries are noted."""
@@ -24,7 +27,7 @@ def reference(number: int) -> str:
     return f"RC-{number:09d}"
 
 
-def sequence(data: dict[str, Any]) -> int:
+def sequence(data: Mapping[str, Any]) -> int:
     """Return the number of the message that this is the data of."""
     return int(data["receipt"][3:])
 
@@ -52,7 +55,7 @@ def event(number: int) -> bytes:
     ).encode()  # fmt: skip
 
 
-def batches(start: int, count: int, size: int) -> list[bytes]:
+def batches(start: int, count: int, size: int = BATCH) -> list[bytes]:
     """Return request bodies: `count` messages from `start` on, `size` lines of NDJSON each."""
     numbers = range(start, start + count)
     return [b"".join(event(n) + b"\n" for n in numbers[at : at + size]) for at in range(0, count, size)]

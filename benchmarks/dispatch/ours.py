@@ -1,9 +1,10 @@
 """Our own contender: every call into the plane that the benchmark makes stands in this file.
 
-`python -m benchmarks.dispatch.ours prepare | accept COUNT BATCH START | deliver | claims LIMIT TIMES | serve`, each a process of
+`python -m benchmarks.dispatch.ours prepare | accept COUNT START | deliver | claims TIMES | serve`, each a process of
 its own, with the plane's settings in the environment as in production.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -16,17 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import orjson
-
 from benchmarks.dispatch import jobs, processes
 from controlplane import serve
-from controlplane.connectors.contract import Draft
 from controlplane.settings import load_settings
-from controlplane.sync import delivery
+from controlplane.sync.delivery import Lane
 from controlplane.wiring import Plane, build_plane
 
 PACK = Path(__file__).parent / "pack"
-ACCEPT = f"/hooks/{jobs.SOURCE}"
+ACCEPT = "/api/v1/messages"
 """Where one message is posted."""
 
 
@@ -37,25 +35,26 @@ def plane() -> Plane:
 
 def accept(made: Plane, bodies: Sequence[bytes]) -> int:
     """Accept NDJSON bodies one after another, each in one commit; return how many messages were new."""
-    taken = 0
-    for body in bodies:
-        events = [orjson.loads(line) for line in body.splitlines()]
-        drafts = [Draft(e["type"], e["subject"], e["id"], made.clock.now(), e["data"]) for e in events]
-        taken += len(made.sync.emit(drafts))
-    return taken
+    return sum(len(made.sync.acceptor.accept(body, batch=True).accepted) for body in bodies)
 
 
 def deliver(made: Plane, stop: threading.Event) -> None:
     """Run the lane of the benchmark's target, as a worker does, until it is stopped."""
+    made.store.listen()
+    asyncio.run(_lane(made, stop))
+
+
+async def _lane(made: Plane, stop: threading.Event) -> None:
+    loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(8) as pool:
-        while not stop.is_set():
-            if not made.sync.deliver(jobs.TARGET, pool):
-                stop.wait(0.005)
+        lane = Lane(made.sync.delivering, jobs.TARGET, pool)
+        threading.Thread(target=lambda: (stop.wait(), loop.call_soon_threadsafe(lane.stop)), daemon=True).start()
+        await lane.run()
 
 
-def claim(made: Plane, limit: int) -> int:
-    """Claim one batch, send nothing; return its size."""
-    return len(delivery.claim(made.store, made.sync.work, made.clock, jobs.TARGET, "bench", limit))
+def claim(made: Plane) -> int:
+    """Claim one request's batch, send nothing; return its size."""
+    return sum(map(len, made.sync.delivering.turn(jobs.TARGET, [], 1, capped=False).requests))
 
 
 # --- what is run as a process -------------------------------------------------------------------------------------
@@ -71,10 +70,10 @@ def prepare() -> dict[str, float]:
     return {"ready": 1}
 
 
-def measure_accept(count: int, batch: int, start: int) -> dict[str, float]:
+def measure_accept(count: int, start: int) -> dict[str, float]:
     """Accept NDJSON batches in this process; return the rate."""
     made = plane()
-    bodies = jobs.batches(start, count, batch)
+    bodies = jobs.batches(start, count)
     began = time.perf_counter()
     taken = accept(made, bodies)
     seconds = time.perf_counter() - began
@@ -82,17 +81,21 @@ def measure_accept(count: int, batch: int, start: int) -> dict[str, float]:
     return {"rate": count / seconds, "messages": taken}
 
 
-def measure_claims(limit: int, times: int) -> dict[str, float]:
+def measure_claims(times: int) -> dict[str, float]:
     """Claim batches of what is due; return the median milliseconds of one, and the process's peak MB."""
     made = plane()
     took = []
     for _ in range(times + 1):
         began = time.perf_counter()
-        if not claim(made, limit):
+        if not claim(made):
             raise RuntimeError("nothing was due any more; fill in more deliveries or claim less")
         took.append((time.perf_counter() - began) * 1e3)
     made.close()
-    return {"claim_ms": statistics.median(took[1:]), "rss_mb": processes.peak(os.getpid()), "messages": limit * times}
+    return {
+        "claim_ms": statistics.median(took[1:]),
+        "rss_mb": processes.peak(os.getpid()),
+        "messages": jobs.BATCH * times,
+    }
 
 
 def work() -> None:

@@ -122,10 +122,8 @@ def _done(at: ColumnElement[Any]) -> dict[Any, Any]:
 
 def _due() -> Select[Any]:
     """Ids of what is due, oldest first, said as the index for it says it."""
-    waiting = "state IN ('pending', 'unknown')" if "head" in D else "state = 'pending'"
-    said = [literal_column(f"{name} = '{value}'") for name, value in (("target", jobs.TARGET), ("flow", jobs.FLOW))]
-    heads = [literal_column("head")] if "head" in D else []
-    return select(D.id).where(*said, *heads, literal_column(waiting), D.due_at <= bindparam("now")).order_by(D.due_at)
+    mine = [literal_column(f"{name} = '{value}'") for name, value in (("target", jobs.TARGET), ("flow", jobs.FLOW))]
+    return select(D.id).where(*mine, t.is_ready, D.due_at <= bindparam("now")).order_by(D.due_at)
 
 
 def _claim(due: Select[Any]) -> Any:

@@ -21,7 +21,7 @@ from benchmarks.dispatch.readings import Reading
 
 NAME = "dispatch"
 CASES = ("accept", "single", "deliver", "latency", "backlog", "ledger", "metrics")
-COUNTS = ("messages", "requests", "paced", "backlog", "ledger", "batch")
+COUNTS = ("messages", "requests", "paced", "backlog", "ledger")
 PACKAGES = ("celery", "dbos", "dramatiq", "procrastinate", "psycopg", "sqlalchemy", "waitress")
 
 

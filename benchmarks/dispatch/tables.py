@@ -49,11 +49,11 @@ def told(cases: Mapping[str, Any]) -> str:
 
 
 USED = {
-    "accept": (("messages", "messages"), ("batch", "a batch")),
+    "accept": (("messages", "messages"),),
     "single": (("requests", "requests"),),
-    "deliver": (("messages", "messages"), ("batch", "a batch")),
+    "deliver": (("messages", "messages"),),
     "latency": (("paced", "messages"),),
-    "backlog": (("backlog", "deliveries due"), ("batch", "a batch")),
+    "backlog": (("backlog", "deliveries due"),),
     "ledger": (("ledger", "messages in the full ledger"), ("messages", "accepted and delivered")),
     "metrics": (),
 }

@@ -25,9 +25,9 @@ def _measured(bench: Bench, kind: str, who: str, _number: int) -> Values:
 
 def once(bench: Bench, url: str, who: str, start: int) -> Values:
     """Accept messages from number `start` on into the database, in a process of its own; return rate and messages."""
-    count, batch = bench.sizes.messages, bench.sizes.batch
+    count = bench.sizes.messages
     accept = module("ours", "accept") if who == OURS else module("floors", "accept", url)
-    values = bench.ask([*accept, str(count), str(batch), str(start)], bench.environment(url))
+    values = bench.ask([*accept, str(count), str(start)], bench.environment(url))
     if values["messages"] != count:
         raise RuntimeError(f"{who} accepted {values['messages']} of {count} messages at {url}")
     return values

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.dispatch import fill
+from benchmarks.dispatch import fill, jobs
 from benchmarks.dispatch.bench import Bench
 from benchmarks.dispatch.cases import deliver
 from benchmarks.dispatch.processes import module
@@ -31,7 +31,7 @@ def run(bench: Bench) -> Sequence[Reading]:
 
 def _taken(bench: Bench) -> int:
     """How many deliveries one measurement takes: the worker's, and those that are only claimed."""
-    return bench.sizes.messages + bench.sizes.batch * (CLAIMS + 2)
+    return bench.sizes.messages + jobs.BATCH * (CLAIMS + 2)
 
 
 def _few(bench: Bench, kind: str, number: int) -> Values:
@@ -42,6 +42,6 @@ def _few(bench: Bench, kind: str, number: int) -> Values:
 
 def _measured(bench: Bench, url: str, due: int, _number: int) -> Values:
     """Claim some batches, then let a worker deliver; return milliseconds a claim, and the worker's rate and memory."""
-    claims = bench.ask(module("ours", "claims", bench.sizes.batch, CLAIMS), bench.environment(url))
+    claims = bench.ask(module("ours", "claims", CLAIMS), bench.environment(url))
     delivered = deliver.once(bench, url, deliver.OURS, bench.sizes.messages, due=due)
     return {**delivered, "claim_ms": claims["claim_ms"]}

@@ -39,11 +39,7 @@ def _measured(bench: Bench, kind: str, who: str, _number: int) -> Values:
 
 def once(bench: Bench, url: str, who: str, count: int, start: int = 0, due: int = 0) -> Values:
     """Deliver `count` messages from number `start` on, of `due` that are due there; return rate, CPU and memory."""
-    worker = (
-        module("floors", "deliver", url, bench.sizes.batch)
-        if who in (FLOOR, FLOOR_TWICE)
-        else module("ours", "deliver")
-    )
+    worker = module("floors", "deliver", url) if who in (FLOOR, FLOOR_TWICE) else module("ours", "deliver")
     before = _recorded(url)
     environment = bench.environment(url)
 
