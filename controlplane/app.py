@@ -11,6 +11,7 @@ from controlplane.api import answers, gate, headers, problems
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
 from controlplane.api.login import login
+from controlplane.api.messages import messages
 from controlplane.api.open import watch
 from controlplane.api.rooms import rooms
 from controlplane.wiring import Plane
@@ -27,7 +28,7 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     problems.install(app)
     gate.install(app)
     headers.install(app)
-    for blueprint in (watch, login, hooks, rooms, deeds):
+    for blueprint in (watch, login, hooks, messages, rooms, deeds):
         app.register_blueprint(blueprint)
     for mount in mounts if mounts is not None else _installed():
         mount(app, plane)

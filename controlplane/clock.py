@@ -12,6 +12,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from rules.ids import not_before
+
 
 class Clock(Protocol):
     """What the plane asks of time."""
@@ -32,13 +34,21 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. It is believed even when it is put back; ids made after that still sort behind those before."""
 
     pace = 1.0
 
+    def __init__(self) -> None:
+        self._latest = 0.0
+
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
-        return datetime.now(UTC)
+        wall = time.time()
+        if wall < self._latest:
+            not_before(int(self._latest * 1000))
+        else:
+            self._latest = wall
+        return datetime.fromtimestamp(wall, UTC)
 
     def stopwatch(self) -> float:
         """Return monotonic seconds."""

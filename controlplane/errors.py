@@ -7,6 +7,7 @@
     ├── ConflictError        the caller's base has moved; read again and decide
     ├── ForbiddenError       the caller lacks the right; ask somebody who has it
     ├── BadInputError        the caller must correct the record; nothing was stored
+    ├── OverloadedError      the caller must send again after `retry_after` seconds; nothing was stored
     └── ConnectorError       talking to a system went wrong
         ├── UnavailableError   try later; nothing took effect
         ├── ThrottledError     try after `retry_after` seconds; nothing took effect
@@ -50,6 +51,14 @@ class ForbiddenError(TrueupError):
 
 class BadInputError(TrueupError):
     """A record or request is malformed; nothing of it was stored."""
+
+
+class OverloadedError(TrueupError):
+    """The plane cannot take more now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ConnectorError(TrueupError):

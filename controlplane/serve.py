@@ -19,8 +19,6 @@ from controlplane.settings import Settings
 from controlplane.sync.engines.embedded import EmbeddedEngine
 from controlplane.wiring import Plane, build_plane
 
-THREADS = 12
-
 
 class Engine(Protocol):
     """What runs the work."""
@@ -63,7 +61,7 @@ def make_engine(plane: Plane) -> Engine:
 def serve(stack: ExitStack, plane: Plane) -> None:
     """Serve API and dashboards from threads of this process."""
     server = create_server(
-        create_app(plane), host=plane.settings.host, port=plane.settings.port, threads=THREADS,
+        create_app(plane), host=plane.settings.host, port=plane.settings.port, threads=plane.settings.web_threads,
         ident="trueup", channel_timeout=60,
     )  # fmt: skip
     threading.Thread(target=server.run, name="web", daemon=True).start()

@@ -78,5 +78,5 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
     connections = Connections(registry, settings, clock)
-    sync = Sync(store, clock, registry, connections)
+    sync = Sync(store, clock, registry, connections, settings.accept_limit)
     return Plane(settings, clock, store, registry, connections, sync, clock.now())

@@ -11,7 +11,7 @@ from controlplane.settings import load_settings
 
 
 def worker(
-    concurrency: Annotated[int, typer.Option(help="Deliveries that this worker may have under way.")] = 8,
+    concurrency: Annotated[int, typer.Option(help="Targets that this worker may deliver to at once.")] = 8,
 ) -> None:
     """Run a Celery worker that delivers; needs PostgreSQL, a broker and TRUEUP_ENGINE=celery."""
     settings = load_settings()
@@ -24,12 +24,11 @@ def worker(
     from controlplane.wiring import build_plane
 
     plane = build_plane(settings)
+    plane.store.listen()
     app = celery.celery_app(settings.broker_url)
     celery.register(app, plane.sync)
-    queues = ",".join(celery.queue_of(target) for target in plane.sync.targets())
+    app.conf.task_queues = celery.queues(settings.broker_url, plane.sync.targets())
     try:
-        app.worker_main(
-            ["worker", "--loglevel=WARNING", f"--concurrency={concurrency}", "--pool=threads", "-Q", queues]
-        )
+        app.worker_main(["worker", "--loglevel=WARNING", f"--concurrency={concurrency}", "--pool=threads"])
     finally:
         plane.close()

@@ -105,7 +105,7 @@ def _without_writes(conn: Connection, target: str, at: datetime, now: datetime) 
     if state and state.paused_at:
         return Observation("delivery_success", at, None, labels, 0, 0, "paused by an operator")
     d = t.delivery.c
-    waits = (d.target == target, d.state.in_(OWED))
+    waits = (t.is_open, d.target == target, d.state.in_(OWED))
     oldest = conn.scalar(select(func.min(d.due_at)).where(*waits))
     if oldest is not None and state and state.consecutive_failures:
         return Observation("delivery_success", at, 0.0, labels, 0, 1, f"waits out failures: {state.last_error}")

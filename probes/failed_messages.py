@@ -16,7 +16,7 @@ def probe(ctx: ProbeContext) -> list[Observation]:
     now, q, d = ctx.clock.now(), t.quarantine.c, t.delivery.c
     with ctx.store.read() as conn:
         cases = counted(conn, select(q.flow, func.count()).where(q.state.in_(WAITING)).group_by(q.flow))
-        held = select(d.target, func.count()).where(d.state == "quarantined").group_by(d.target)
+        held = select(d.target, func.count()).where(t.is_open, d.state == "quarantined").group_by(d.target)
         deliveries = counted(conn, held)
     targets = {target.system for flow in ctx.snapshot.flows.values() for target in flow.spec.targets}
     return [

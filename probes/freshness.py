@@ -54,19 +54,21 @@ def _oldest(
 
 def _oldest_deliveries(conn: Connection) -> dict[str, datetime]:
     d = t.delivery.c
-    query = select(d.flow, func.min(d.created_at)).where(d.state.in_(OWED)).group_by(d.flow)
+    query = select(d.flow, func.min(d.created_at)).where(t.is_open, d.state.in_(OWED)).group_by(d.flow)
     return _instants(conn, query)
 
 
 def _oldest_accepted(conn: Connection) -> dict[tuple[str, str], datetime]:
     m = t.message.c
-    query = select(m.source, m.type, func.min(m.accepted_at)).where(m.state == "accepted").group_by(m.source, m.type)
+    query = (
+        select(m.source, m.type, func.min(m.accepted_at)).where(t.among(m.state, "accepted")).group_by(m.source, m.type)
+    )
     return {(source, kind): at for source, kind, at in conn.execute(query)}
 
 
 def _oldest_arrived(conn: Connection) -> dict[str, datetime]:
     i = t.intake.c
-    query = select(i.system, func.min(i.received_at)).where(i.state == "new").group_by(i.system)
+    query = select(i.system, func.min(i.received_at)).where(t.among(i.state, "new")).group_by(i.system)
     return _instants(conn, query)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
 from probes.flows import carrying
-from rules.outcomes import DONE, OPEN_STATES, Result
+from rules.outcomes import DONE, Result
 
 WINDOW = timedelta(hours=1)
 PATIENCE = timedelta(minutes=1)
@@ -27,7 +27,7 @@ def probe(ctx: ProbeContext) -> list[Observation]:
     now, a, d = ctx.clock.now(), t.attempt.c, t.delivery.c
     flows = [flow.name for flow in carrying(ctx.snapshot, "posting.made")]
     tried = select(a.outcome).where(a.finished_at > now - WINDOW, a.number == 1, a.flow.in_(flows))
-    owed = select(d.money, d.currency, d.attempts, d.created_at).where(d.flow.in_(flows), d.state.in_(OPEN_STATES))
+    owed = select(d.money, d.currency, d.attempts, d.created_at).where(t.is_open, d.flow.in_(flows))
     with ctx.store.read() as conn:
         outcomes = [outcome for outcome in conn.scalars(tried) if outcome not in UNDECIDED]
         open_ones = conn.execute(owed).all()

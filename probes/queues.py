@@ -18,7 +18,7 @@ def probe(ctx: ProbeContext) -> list[Observation]:
     with ctx.store.read() as conn:
         owed = (
             select(d.target, d.flow, func.count(), func.min(d.created_at))
-            .where(d.state.in_(OWED))
+            .where(t.is_open, d.state.in_(OWED))
             .group_by(d.target, d.flow)
         )
         found = {(target, flow): (count, oldest) for target, flow, count, oldest in conn.execute(owed)}

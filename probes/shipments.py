@@ -11,7 +11,6 @@ from sqlalchemy import select, union_all
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
 from probes.flows import carrying
-from rules.outcomes import OPEN_STATES
 
 WINDOW = timedelta(hours=1)
 
@@ -32,7 +31,7 @@ def probe(ctx: ProbeContext) -> list[Observation]:
         .join(t.message, m.id == d.message_id)
         .where(d.flow.in_(flows), d.target.in_(shops))
     )
-    waiting_now = query.where(d.state.in_(OPEN_STATES))
+    waiting_now = query.where(t.is_open)
     shown = query.where(d.state == "delivered", d.finished_at > now - WINDOW)
     with ctx.store.read() as conn:
         rows = conn.execute(union_all(waiting_now, shown)).all()

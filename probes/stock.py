@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, FromClause, exists, func, select
+from sqlalchemy import ColumnElement, Connection, TextClause, exists, func, select, text
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.registry import Snapshot
@@ -12,10 +13,8 @@ from controlplane.store import tables as t
 from probes.flows import carrying, is_fresh, watermark
 from rules.outcomes import DeliveryState
 
-UNSETTLED = (
-    DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN,
-    DeliveryState.QUARANTINED, DeliveryState.STALE,
-)  # fmt: skip
+_UNSETTLED = t.UNSETTLED.replace("coalesce AND state", "delivery.coalesce AND delivery.state")
+"""In the words of its index."""
 SETTLED = (DeliveryState.DELIVERED, DeliveryState.DROPPED)
 
 
@@ -77,15 +76,15 @@ def _silent_sources(ctx: ProbeContext, conn: Connection, now: datetime) -> list[
     )
 
 
-def _same_key(other: FromClause) -> tuple[ColumnElement[bool], ...]:
+def _same_key(other: NamedFromClause) -> tuple[ColumnElement[bool] | TextClause, ...]:
     d = t.delivery.c
-    return (other.c.target == d.target, other.c.order_key == d.order_key)
+    return (other.c.target == d.target, other.c.order_key == d.order_key, text(f"{other.name}.coalesce"))
 
 
 def _late_keys(conn: Connection, snapshot: Snapshot, channel: str, before: datetime) -> int:
     """Count the keys whose newest offer is unsettled, and which were first offered something unsettled before the instant.
 
-    Each step is a seek in the index over target, order key and id: ids are in the order of their making.
+    Each step is a seek in the index of state-like deliveries over target, order key and id: ids are in the order of their making.
     """
     d, later, prior, since = t.delivery.c, *(t.delivery.alias(name) for name in ("later", "prior", "since"))
     flows = [flow.name for flow in carrying(snapshot, "stock.offer")]
@@ -95,7 +94,7 @@ def _late_keys(conn: Connection, snapshot: Snapshot, channel: str, before: datet
     query = select(func.count(d.order_key.distinct())).where(
         d.target == channel,
         d.flow.in_(flows),
-        d.state.in_(UNSETTLED),
+        text(_UNSETTLED),
         ~exists().where(*_same_key(later), later.c.id > d.id),
         first_since.order_by(since.c.id).limit(1).scalar_subquery() <= before,
     )

@@ -1,13 +1,18 @@
-"""Identifiers that sort by the time they were made (UUID version 7, RFC 9562)."""
+"""Identifiers that sort by the time they were made (UUID version 7, RFC 9562), and fingerprints of what is told twice."""
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from datetime import datetime
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 _counter = itertools.count()
+_floor = 0
+"""The millisecond that no id of this process sorts before."""
 
 
 def new_id(at: datetime) -> str:
@@ -17,7 +22,30 @@ def new_id(at: datetime) -> str:
     """
     if at.tzinfo is None:
         raise ValueError(f"{at!r} has no time zone; give an aware datetime in UTC")
-    milliseconds = int(at.timestamp() * 1000)
+    milliseconds = max(_floor, (at - EPOCH) // MILLISECOND)
     sequence = next(_counter) & 0x3FFFFFF  # 12 bits in rand_a, 14 at the head of rand_b
     value = milliseconds << 80 | 0x7 << 76 | (sequence >> 14) << 64 | 0b10 << 62 | (sequence & 0x3FFF) << 48
-    return str(UUID(int=value | secrets.randbits(48)))
+    text = f"{value | secrets.randbits(48):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def not_before(milliseconds: int) -> None:
+    """Make no id from now on that sorts before this millisecond since 1970: the clock was put back while nobody worked."""
+    global _floor
+    _floor = max(_floor, milliseconds)
+
+
+def milliseconds_of(identifier: str) -> int:
+    """Return the millisecond since 1970 that an id of ours begins with."""
+    return int(identifier[:8] + identifier[9:13], 16)
+
+
+def first_at(at: datetime) -> str:
+    """Return the text that sorts before every id made at the instant or later, and after those made before it."""
+    head = f"{(at - EPOCH) // MILLISECOND:012x}"
+    return f"{head[:8]}-{head[8:]}"
+
+
+def fingerprint(*parts: str) -> bytes:
+    """Return 16 bytes that stand for the parts together; the same parts, the same bytes."""
+    return blake2b("\x1f".join(parts).encode(), digest_size=16).digest()

@@ -4,27 +4,46 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from rules.policy.kinds import RetryPolicySpec
+from rules.outcomes import Result
+from rules.policy.kinds import RetryClass, RetryPolicySpec
 
-BREAKER_AFTER = 5
-"""Consecutive failures of one system after which only a single delivery at a time tests whether it is back."""
+REJECTED = RetryClass(retry=False)
+"""A refusal stays a refusal unless policy says that this target refuses what it takes later."""
 
 
-def delay(policy: RetryPolicySpec, attempt: int, draw: float) -> timedelta:
+def step(policy: RetryPolicySpec, result: Result) -> RetryClass:
+    """Return what the policy says of a class of failure."""
+    default = REJECTED if result is Result.REJECTED else RetryClass()
+    return policy.classes.get(result.value, default)  # type: ignore[call-overload, no-any-return]
+
+
+def delay(policy: RetryPolicySpec, attempt: int, draw: float, result: Result = Result.UNAVAILABLE) -> timedelta:
     """Return the pause after the given attempt (1, 2, …); `draw` is a random number from 0 to 1 (full jitter).
 
     Without jitter the ceiling itself is taken. Never below a twentieth of the first pause, so that a run of small
     draws does not become a storm.
     """
+    own = step(policy, result)
+    first, cap, factor = own.first or policy.first, own.cap or policy.cap, own.factor or policy.factor
     # in seconds: a day's worth of attempts doubles a timedelta past its largest value
-    doubled = policy.first.total_seconds() * policy.factor ** min(attempt - 1, 64)
-    ceiling = timedelta(seconds=min(policy.cap.total_seconds(), doubled))
+    ceiling = timedelta(seconds=min(cap.total_seconds(), first.total_seconds() * factor ** min(attempt - 1, 64)))
     if not policy.jitter:
         return ceiling
-    return max(ceiling * draw, min(ceiling, policy.first / 20))
+    return max(ceiling * draw, min(ceiling, first / 20))
 
 
-def gives_up(policy: RetryPolicySpec, attempt: int, next_try: datetime, deadline: datetime) -> bool:
-    """Say whether the next try would break the policy's budget."""
-    too_often = policy.max_attempts is not None and attempt >= policy.max_attempts
-    return too_often or next_try > deadline
+def gives_up(
+    policy: RetryPolicySpec, attempt: int, next_try: datetime, deadline: datetime, result: Result = Result.UNAVAILABLE
+) -> bool:
+    """Say whether the next try would break the policy: its budget, its number of attempts, or what it says of the class."""
+    own = step(policy, result)
+    most = own.max_attempts or policy.max_attempts
+    return not own.retry or (most is not None and attempt >= most) or next_try > deadline
+
+
+def breaker_pause(after: int, pause: timedelta, cap: timedelta, failures: int) -> timedelta | None:
+    """Return how long a system is left alone after so many failures in a row, or None while it is not."""
+    if failures < after:
+        return None
+    doubled: timedelta = pause * 2 ** min(failures - after, 20)
+    return min(cap, doubled)

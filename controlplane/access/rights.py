@@ -9,7 +9,7 @@ from controlplane.errors import ForbiddenError
 OPERATIONS = frozenset(
     {
         "quarantine.correct", "quarantine.replay", "quarantine.drop", "comparison.run", "finding.accept",
-        "incident.acknowledge", "sync.pause",
+        "incident.acknowledge", "sync.pause", "sync.replay", "messages.accept",
     }
 )  # fmt: skip
 ROLES: dict[str, frozenset[str]] = {

@@ -19,6 +19,7 @@ from controlplane.errors import (
     ConnectorError,
     ForbiddenError,
     NotFoundError,
+    OverloadedError,
     PolicyError,
     TrueupError,
 )
@@ -32,6 +33,7 @@ STATUS: tuple[tuple[type[TrueupError], int], ...] = (
     (SignatureError, 401),
     (BadInputError, 422),
     (PolicyError, 422),
+    (OverloadedError, 503),
     (ConnectorError, 502),
     (TrueupError, 500),
 )
@@ -70,7 +72,8 @@ def install(app: Flask) -> None:
 
 def _refused(error: TrueupError) -> Response:
     kind = f"urn:trueup:{type(error).__name__.removesuffix('Error').lower()}"
-    return problem(status_of(error), str(error), kind)
+    wait = {"Retry_After": f"{error.retry_after:.0f}"} if isinstance(error, OverloadedError) else {}
+    return problem(status_of(error), str(error), kind, **wait)
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:

@@ -44,13 +44,13 @@ class Connections:
         self._made: dict[str, _Made] = {}
         self._retired: list[Connector] = []
 
-    def get(self, name: str) -> Connector:
-        """Return the connector of a system as its policies stand now.
+    def get(self, name: str, at: Snapshot | None = None) -> Connector:
+        """Return the connector of a system as its policies stand now, or stood when `at` was taken.
 
         Raises NotFoundError for an unknown system or plugin, SettingsError when a secret or a placeholder of the
         endpoint cannot be resolved.
         """
-        snapshot = self._registry.snapshot()
+        snapshot = at or self._registry.snapshot()
         with self._lock:
             held = self._made.get(name)
             if held and held.version == snapshot.version:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, RejectedError
 from rules.outcomes import Guarantee, Outcome
+from rules.pacing import Allowance
 
 
 class UnsupportedError(RejectedError):
@@ -23,6 +24,10 @@ class UnsupportedError(RejectedError):
 
 class SignatureError(BadInputError):
     """A webhook's signature is missing or wrong: answer 401 and store nothing."""
+
+
+class BatchRefusedError(RejectedError):
+    """A vendor refused several writes together for the sake of one of them; nothing of the batch took effect."""
 
 
 class UnmappedError(BadInputError):
@@ -60,6 +65,8 @@ class WriteSpec:
     guarantee: Guarantee
     late_effect: float = 0.0
     """Seconds within which a request that was not answered may still take effect."""
+    batch: int = 1
+    """How many writes one request can carry at most; above 1, `write_many` is implemented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,9 @@ class Manifest:
     writes: tuple[WriteSpec, ...] = ()
     receives: tuple[str, ...] = ()
     """Webhook topics."""
+    repeats_within: float | None = None
+    """Seconds within which the vendor repeats an event without an id: the same content is then the same event. None: it
+    does not, and each record without an event key is an event of its own."""
     secrets: tuple[str, ...] = ()
     """Names of the secrets it needs; it takes no others."""
     webhook_secrets: tuple[str, ...] = ()
@@ -114,7 +124,7 @@ class Record:
 
     topic: str
     event_key: str
-    """The same event told twice has the same key; prefix it with the topic."""
+    """The same event told twice has the same key; prefix it with the topic. Empty where the vendor gives none."""
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     """Only what is needed as evidence; never credentials."""
@@ -224,6 +234,18 @@ class Connector(ABC):
     def write(self, request: Write) -> Outcome:
         """Try one write. Answers with a named outcome; raises only on a defect of our own."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' writes nothing")
+
+    def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Try several writes of one entity in one request, at most `WriteSpec.batch`; answer one outcome for each, in order.
+
+        Raises BatchRefusedError when the vendor refuses all for one and nothing took effect: halves of it are tried then.
+        Any other ConnectorError stands for every one of them.
+        """
+        return [self.write(request) for request in requests]
+
+    def allowance(self) -> Allowance | None:
+        """Return what the system last said is left of its limit, or None where it does not say."""
+        return None
 
     def read_back(self, request: Write) -> Outcome:
         """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now."""

@@ -56,7 +56,7 @@ def _work(conn: Connection, clock: Clock) -> dict[str, Any]:
     """Work that is due, and that no pause or failing target holds back, has to be taken up."""
     now, d, s = clock.now(), t.delivery.c, t.system_state.c
     held = select(s.system).where(s.paused_at.is_not(None) | (s.blocked_until > now) | (s.consecutive_failures > 0))
-    due = select(func.min(d.due_at)).where(d.state.in_(("pending", "unknown")), d.target.not_in(held))
+    due = select(func.min(d.due_at)).where(t.is_ready, d.target.not_in(held))
     oldest = conn.scalar(due)
     if oldest is None or oldest >= now:
         return _check(True, "nothing is overdue")

@@ -108,6 +108,36 @@ class Snapshot:
         except KeyError:
             raise NotFoundError(f"there is no {kind} '{name}' in registry version {self.version}") from None
 
+    def retry_of(self, flow: str, target: str) -> str | None:
+        """Return the name of the RetryPolicy for what a flow owes a target, or None for a flow that is not known."""
+        return self._retries.get((flow, target)) or (self.flows[flow].spec.retry if flow in self.flows else None)
+
+    @cached_property
+    def _retries(self) -> Mapping[tuple[str, str], str]:
+        return {
+            (flow.name, target.system): target.retry or flow.spec.retry
+            for flow in self.flows.values()
+            for target in flow.spec.targets
+        }
+
+    @cached_property
+    def flows_from(self) -> Mapping[tuple[str, str], tuple[k.Flow, ...]]:
+        """The flows that carry a type of message of a source, by (source, type)."""
+        found: dict[tuple[str, str], tuple[k.Flow, ...]] = {}
+        for flow in self.flows.values():
+            for kind in flow.spec.message_types:
+                found[flow.spec.source, kind] = (*found.get((flow.spec.source, kind), ()), flow)
+        return MappingProxyType(found)
+
+    @cached_property
+    def flows_to(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the flows that owe something to a target, by target."""
+        found: dict[str, tuple[str, ...]] = {}
+        for flow in self.flows.values():
+            for target in flow.spec.targets:
+                found[target.system] = (*found.get(target.system, ()), flow.name)
+        return MappingProxyType(found)
+
     def mapping_codes(self, system: str) -> dict[str, k.MappingSpec]:
         """Return the translations of a system by entity (sku, location …); connectors make Codes of them."""
         specs = (document.spec for document in self.mappings.values())
@@ -127,6 +157,10 @@ class Registry:
         """Return what governs now; a change made by anybody is seen at the next call."""
         with self.store.read() as conn:
             return self.snapshot_in(conn)
+
+    def known(self) -> Snapshot:
+        """Return what governed when this process last looked; for what follows a look of its own."""
+        return self._cached
 
     def snapshot_in(self, conn: Connection) -> Snapshot:
         """Return what governs as the caller's transaction sees it; call it before that transaction changes the registry."""

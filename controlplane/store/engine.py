@@ -8,10 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", "temp_store=MEMORY")
+from controlplane.store.signals import CHANNEL, Listener, Signals
+
+SQLITE_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "busy_timeout=10000",
+    "temp_store=MEMORY",
+    "cache_size=-65536",  # KiB: the pages that a batch touches in a ledger of millions
+)
+NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic").bindparams(
+    bindparam("channel", CHANNEL)
+)
 
 
 class Store:
@@ -20,9 +32,11 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.signals = Signals()
         self._turn = threading.RLock()
         self._changed = threading.Condition()
         self._generation = 0
+        self._listener: Listener | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -46,17 +60,30 @@ class Store:
         """
         if not self.is_sqlite:
             with self.engine.begin() as connection:
+                connection.info["topics"] = set()
                 yield connection
+                topics = connection.info.pop("topics")
+                if topics and self._listener:
+                    connection.execute(NOTIFY, {"topics": sorted(topics)})
         else:
             with self._turn, self.engine.connect() as connection:
+                connection.info["topics"] = set()
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
                     yield connection
                 except BaseException:
                     connection.rollback()
                     raise
+                topics = connection.info.pop("topics")
                 connection.commit()
+        self.signals.ring(topics)
         self._wake()
+
+    def listen(self) -> None:
+        """Hear from now on what other processes commit, and tell them what this one does. Nothing to do on SQLite."""
+        if not self.is_sqlite and self._listener is None:
+            self._listener = Listener(self.engine, self.signals)
+            self._listener.start()
 
     def _wake(self) -> None:
         with self._changed:
@@ -72,10 +99,13 @@ class Store:
 
     def wake_all(self) -> None:
         """Wake whoever waits for a change, so that they notice a stop."""
+        self.signals.ring_all()
         self._wake()
 
     def close(self) -> None:
         """Give all connections back."""
+        if self._listener:
+            self._listener.stop()
         self.engine.dispose()
 
 

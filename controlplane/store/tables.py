@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -15,9 +18,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
+    text,
+    true,
 )
 
 from controlplane.store.types import Amount, BigKey, Instant, Json
+from rules.ids import fingerprint
 
 metadata = MetaData(
     naming_convention={
@@ -28,8 +35,20 @@ metadata = MetaData(
     }
 )
 
-Name = String(200)
-Id = String(36)
+Name = String(200).with_variant(String(200, collation="C"), "postgresql")
+Id = String(36).with_variant(String(36, collation="C"), "postgresql")
+"""Compared byte by byte on both databases: ids sort by their time, and no locale slows the indexes down."""
+
+
+def among(column: Column[str], *states: str) -> ColumnElement[bool]:
+    """Return a condition with its values written out: a partial index serves only a query that says what the index says."""
+    return column.in_([literal_column(f"'{state}'") for state in states])
+
+
+def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """Return an index of the rows that a condition holds for: it stays as small as the work that is open."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
 
 # --- audit: who did what ------------------------------------------------------------------------------------------
 action = Table(
@@ -159,6 +178,27 @@ system_state = Table(
     Column("last_ok_at", Instant),
     Column("last_error", Text),
     Column("last_error_at", Instant),
+    Column("tokens", Float, doc="what is left in the bucket of requests, at tokens_at"),
+    Column("tokens_at", Instant),
+    Column("learned_rate", Float, doc="requests a second after the system asked to slow down; NULL: as policy says"),
+    Column("learned_at", Instant),
+    Column(
+        "release_at",
+        Instant,
+        doc="it answers again since: what waits out a pause of its own is due early, batch by batch",
+    ),
+    Column(
+        "paused_for", BigKey, nullable=False, default=0, server_default="0", doc="microseconds of all pauses that ended"
+    ),
+)
+flow_state = Table(
+    "flow_state",
+    metadata,
+    Column("flow", Name, primary_key=True),
+    Column("paused_at", Instant, doc="an operator paused the deliveries of this flow"),
+    Column(
+        "paused_for", BigKey, nullable=False, default=0, server_default="0", doc="microseconds of all pauses that ended"
+    ),
 )
 
 # --- sync/intake: what arrived, verbatim --------------------------------------------------------------------------
@@ -167,22 +207,28 @@ intake = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("system", Name, nullable=False),
-    Column("channel", String(10), nullable=False, doc="webhook, poll, file, api or read-back"),
+    Column("channel", String(10), nullable=False, doc="webhook, poll, file, broker, api or read-back"),
     Column("topic", Name, nullable=False),
-    Column("event_key", Name, nullable=False, doc="the vendor's event id, or what the connector makes of the content"),
+    Column("event_key", Name, nullable=False, doc="the vendor's event id, or what intake makes where there is none"),
     Column("headers", Json, nullable=False),
-    Column("body", LargeBinary, nullable=False, doc="the bytes as they came"),
+    Column("body", LargeBinary, nullable=False, doc="the bytes as they came; of a batch all its lines"),
     Column("received_at", Instant, nullable=False),
     Column("trace_id", String(32), nullable=False),
     Column("state", String(12), nullable=False, doc="new, translated, ignored or quarantined"),
     Column("translated_at", Instant),
     Column("note", Text),
     UniqueConstraint("system", "event_key"),
-    Index("ix_intake_state_id", "state", "id"),
+    partial("ix_intake_new", "id", where="state IN ('new')"),
     Index("ix_intake_system_received_at", "system", "received_at"),
 )
 
+
 # --- sync/ledger: the one account of what happened ----------------------------------------------------------------
+def _fingerprint(context: Any) -> bytes:
+    row = context.get_current_parameters()
+    return fingerprint(row["source"], row["dedupe_key"])
+
+
 message = Table(
     "message",
     metadata,
@@ -193,17 +239,22 @@ message = Table(
     Column("subject", Name, nullable=False, index=True, doc="the business key: SKU@LOCATION, order, shipment …"),
     Column("source_version", Name, doc="the source's own version of the subject, where it has one"),
     Column("dedupe_key", Name, nullable=False, doc="the same fact told twice has the same key"),
+    Column(
+        "fingerprint", LargeBinary(16), nullable=False, unique=True, default=_fingerprint, doc="source and dedupe key"
+    ),
     Column("occurred_at", Instant, nullable=False),
-    Column("accepted_at", Instant, nullable=False, index=True),
+    Column("accepted_at", Instant, nullable=False),
     Column("causation_id", Id, doc="the message that caused this one"),
-    Column("intake_id", Id, ForeignKey("intake.id"), index=True),
-    Column("trace_id", String(32), nullable=False, index=True),
+    Column("intake_id", Id, doc="no foreign key: raw bytes are kept for less long than messages"),
+    Column("intake_line", Integer, doc="which line of the intake's body, from 1, where it came in a batch"),
+    Column("trace_id", String(32), nullable=False),
     Column("data", Json, nullable=False),
     Column("state", String(12), nullable=False, doc="accepted, processed or quarantined"),
     Column("processed_at", Instant),
     Column("registry_version", Integer, nullable=False),
-    UniqueConstraint("source", "dedupe_key"),
-    Index("ix_message_state_id", "state", "id"),
+    partial("ix_message_accepted", "id", where="state IN ('accepted')"),
+    partial("ix_message_intake_id", "intake_id", where="intake_id IS NOT NULL"),
+    partial("ix_message_causation_id", "causation_id", where="causation_id IS NOT NULL"),
     Index("ix_message_type_accepted_at", "type", "accepted_at"),
 )
 
@@ -216,6 +267,7 @@ product = Table(
     Column("unit_cost", Amount),
     Column("unit_price", Amount),
     Column("currency", String(3), nullable=False),
+    Column("active", Boolean, nullable=False, default=True, server_default=true(), doc="it is sold"),
     Column("updated_at", Instant, nullable=False),
     Column("message_id", Id, nullable=False),
 )
@@ -291,12 +343,15 @@ posting = Table(
 )
 
 # --- sync/delivery: what is owed to targets, and what came of it ---------------------------------------------------
+OPEN = "state IN ('pending', 'sending', 'unknown', 'quarantined')"
+UNSETTLED = "coalesce AND state IN ('pending', 'sending', 'unknown', 'quarantined', 'stale')"
+"""State-like deliveries that the target does not show."""
 delivery = Table(
     "delivery",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("message_id", Id, ForeignKey("message.id"), nullable=False, index=True),
-    Column("flow", Name, nullable=False, index=True),
+    Column("message_id", Id, nullable=False, index=True),
+    Column("flow", Name, nullable=False),
     Column("target", Name, nullable=False),
     Column("entity", Name, nullable=False, doc="what is written, as the connector declares it"),
     Column("subject", Name, nullable=False),
@@ -304,9 +359,23 @@ delivery = Table(
     Column("idempotency_key", Name, nullable=False, unique=True),
     Column("coalesce", Boolean, nullable=False, doc="state-like: only the last one matters"),
     Column("payload", Json, nullable=False),
-    Column("state", String(12), nullable=False, doc="see rules.delivery.DeliveryState"),
+    Column("state", String(12), nullable=False, doc="see rules.outcomes.DeliveryState"),
+    Column(
+        "head",
+        Boolean,
+        nullable=False,
+        default=True,
+        doc="nothing earlier of its target and order key is open: it may be claimed",
+    ),
     Column("due_at", Instant, nullable=False),
-    Column("deadline_at", Instant, nullable=False, doc="retry budget ends here; a pause moves it"),
+    Column("deadline_at", Instant, nullable=False, doc="retry budget ends here, and later by every pause since"),
+    Column(
+        "pause_base",
+        BigKey,
+        nullable=False,
+        default=0,
+        doc="microseconds that system and flow had been paused for when it came to be",
+    ),
     Column("promise_at", Instant, nullable=False, doc="late after this"),
     Column("attempts", Integer, nullable=False, default=0),
     Column("lease_owner", Name),
@@ -322,17 +391,27 @@ delivery = Table(
     Column("registry_version", Integer, nullable=False),
     Column("money", Amount),
     Column("currency", String(3)),
-    Index("ix_delivery_claim", "target", "state", "due_at"),
-    Index("ix_delivery_order_key", "target", "order_key", "id"),
-    Index("ix_delivery_state_finished_at", "state", "finished_at"),
+    Column("trace_id", String(32), nullable=False, default=""),
+    partial("ix_delivery_due", "target", "flow", "due_at", where="head AND state IN ('pending', 'unknown')"),
+    partial("ix_delivery_sending", "target", "lease_until", where="state IN ('sending')"),
+    partial("ix_delivery_open", "target", "order_key", "id", where=OPEN),
+    partial("ix_delivery_states", "target", "order_key", "id", where="coalesce"),
+    partial("ix_delivery_unsettled", "target", "order_key", "id", where=UNSETTLED),
+    partial("ix_delivery_finished_at", "finished_at", where="finished_at IS NOT NULL"),
 )
+is_open = among(delivery.c.state, "pending", "sending", "unknown", "quarantined")
+"""Deliveries of which something is still owed. Put it beside any narrower condition: its index is the small one."""
+
+is_ready = text("delivery.head AND delivery.state IN ('pending', 'unknown')")
+"""Deliveries that may be claimed when they fall due, in the words of their index."""
+
 attempt = Table(
     "attempt",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("delivery_id", Id, ForeignKey("delivery.id"), nullable=False, index=True),
+    Column("delivery_id", Id, nullable=False, index=True),
     Column("number", Integer, nullable=False),
-    Column("kind", String(10), nullable=False, doc="write or read-back"),
+    Column("kind", String(10), nullable=False, doc="write, read-back, or repeat: a write again that nothing protects"),
     Column("system", Name, nullable=False),
     Column("flow", Name, nullable=False),
     Column("started_at", Instant, nullable=False),
@@ -385,15 +464,34 @@ quarantine = Table(
     Column("subject", Name, nullable=False),
     Column("record", Json, nullable=False, doc="the record as it was refused, whole"),
     Column("corrected", Json, doc="the record as a person corrected it"),
-    Column("intake_id", Id, ForeignKey("intake.id")),
-    Column("message_id", Id, ForeignKey("message.id")),
-    Column("delivery_id", Id, ForeignKey("delivery.id")),
+    Column("intake_id", Id, index=True),
+    Column("message_id", Id, index=True),
+    Column("delivery_id", Id, index=True),
     Column("state", String(12), nullable=False, index=True, doc="waiting, corrected, replayed or dropped"),
     Column("owner", Name, nullable=False),
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("closed_by", Name),
     Column("replayed_as", Id, doc="message or delivery that the replay made"),
+)
+
+# --- sync/replay: what people asked to send again from the ledger -------------------------------------------------
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("flow", Name, nullable=False),
+    Column("subject", Name, doc="only this business key"),
+    Column("since", Instant, nullable=False, doc="messages accepted from here"),
+    Column("until", Instant, nullable=False, doc="to here, not included"),
+    Column("rate", Float, nullable=False, doc="deliveries a second that it may add, at most"),
+    Column("state", String(10), nullable=False, index=True, doc="running, done or cancelled"),
+    Column("cursor", Id, doc="the last message that was looked at"),
+    Column("counts", Json, nullable=False, doc="what became of the messages, by name"),
+    Column("asked_by", Name, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("finished_at", Instant),
 )
 
 # --- jobs: what is due, and what ran ------------------------------------------------------------------------------
@@ -408,6 +506,13 @@ run = Table(
     Column("finished_at", Instant),
     Column("detail", Json),
     UniqueConstraint("schedule", "scheduled_for"),
+)
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Name, primary_key=True, doc="what only one process may do at a time"),
+    Column("owner", Name, nullable=False),
+    Column("until", Instant, nullable=False),
 )
 
 # --- health/observations: what is known ---------------------------------------------------------------------------

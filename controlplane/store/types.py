@@ -13,6 +13,17 @@ from sqlalchemy.types import TypeDecorator
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+
+def micros(instant: datetime) -> int:
+    """Return an instant as both databases keep it: whole microseconds since 1970."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    """Return the instant that a database keeps, in UTC."""
+    return EPOCH + microseconds * MICROSECOND
+
+
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 """An integer primary key that counts up by itself on both databases."""
 

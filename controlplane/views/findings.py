@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
@@ -75,7 +75,8 @@ def finding(conn: Connection, finding_id: str) -> FindingPage:
     writes = (
         select(d.id, d.message_id, d.target, d.entity, d.state, d.attempts, d.created_at, d.finished_at, d.outcome,
                d.detail, d.payload)
-        .where(d.target == one.side, d.order_key == f"{one.sku}@{one.location}", d.created_at >= one.first_seen_at)
+        .where(text("delivery.coalesce"), d.target == one.side, d.order_key == f"{one.sku}@{one.location}",
+               d.created_at >= one.first_seen_at)
         .order_by(d.id).limit(20)
     )  # fmt: skip
     return FindingPage(

@@ -37,7 +37,7 @@ class FlowPage:
 
 def flow_rows(conn: Connection, promises: Snapshot, now: datetime) -> list[matrix.FlowRow]:
     """Return every flow as it stands, the worst first. Six queries."""
-    return matrix.rows(promises, matrix.evidence(conn, now), now)
+    return matrix.rows(promises, matrix.evidence(conn, promises, now), now)
 
 
 def flow(
@@ -65,7 +65,7 @@ def owed(conn: Connection, name: str, limit: int = LIMIT) -> list[Mapping[str, A
     d = t.delivery.c
     columns = (d.id, d.message_id, d.target, d.entity, d.subject, d.state, d.attempts, d.created_at, d.promise_at,
                d.due_at, d.outcome, d.detail)  # fmt: skip
-    query = select(*columns).where(d.flow == name, d.state.in_(matrix.OWED)).order_by(d.id).limit(limit)
+    query = select(*columns).where(t.is_open, d.flow == name, d.state.in_(matrix.OWED)).order_by(d.id).limit(limit)
     return [dict(row) for row in conn.execute(query).mappings()]
 
 

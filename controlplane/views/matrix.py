@@ -12,7 +12,6 @@ from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from controlplane.views.states import Light, worst
 from rules.policy.kinds import Flow
-from rules.retry import BREAKER_AFTER
 
 OWED = ("pending", "sending", "unknown")
 LATELY = timedelta(hours=1)
@@ -52,11 +51,13 @@ class Evidence:
     sent: dict[tuple[str, str], Row[Any]]
     held: dict[str, int]
     systems: dict[str, Row[Any]]
+    breakers: dict[str, int]
+    """Failures in a row after which policy gives a system a pause."""
     cursors: dict[tuple[str, str], datetime]
     heard: dict[tuple[str, str], datetime]
 
 
-def evidence(conn: Connection, now: datetime) -> Evidence:
+def evidence(conn: Connection, promises: Snapshot, now: datetime) -> Evidence:
     """Read what the cells need. Six queries, however many flows there are."""
     d, q, m, c = t.delivery.c, t.quarantine.c, t.message.c, t.source_cursor.c
     late = func.sum(case((d.promise_at < now, 1), else_=0)).label("late")
@@ -65,7 +66,10 @@ def evidence(conn: Connection, now: datetime) -> Evidence:
     held = select(q.flow, func.count().label("number")).where(q.state.in_(("waiting", "corrected"))).group_by(q.flow)
     heard = select(m.source, m.type, func.max(m.accepted_at)).where(m.accepted_at >= now - LATELY)
     return Evidence(
-        owed={(r.flow, r.target): r for r in conn.execute(owed.where(d.state.in_(OWED)).group_by(d.flow, d.target))},
+        owed={
+            (r.flow, r.target): r
+            for r in conn.execute(owed.where(t.is_open, d.state.in_(OWED)).group_by(d.flow, d.target))
+        },
         sent={
             (r.flow, r.target): r
             for r in conn.execute(
@@ -74,6 +78,7 @@ def evidence(conn: Connection, now: datetime) -> Evidence:
         },
         held=_counts(conn, held),
         systems={r.system: r for r in conn.execute(select(t.system_state))},
+        breakers={name: system.spec.breaker.after for name, system in promises.systems.items()},
         cursors={(r.system, r.entity): r.read_at for r in conn.execute(select(c.system, c.entity, c.read_at))},
         heard={(source, kind): at for source, kind, at in conn.execute(heard.group_by(m.source, m.type))},
     )
@@ -117,7 +122,7 @@ def source_cell(flow: Flow, seen: Evidence, now: datetime) -> Cell:
     if spec.source == "plane":
         word = "quiet" if heard is None else "made " + ago(now - heard)
         return Cell(Light.OK if heard else Light.INFO, word, "made by the plane itself", "source")
-    if down := _down(seen.systems.get(spec.source), now):
+    if down := _down(seen, spec.source, now):
         return Cell(*down, "source")
     if newest is None:
         return Cell(Light.UNKNOWN, "not heard", "nothing was read or received within the last hour", "source")
@@ -132,7 +137,7 @@ def target_cell(flow: Flow, system: str, seen: Evidence, now: datetime) -> Cell:
     if owed and owed.late:
         reason = f"{owed.late} of {owed.number} owed are past their promise, the oldest {ago(now - owed.oldest)}"
         return Cell(Light.BREACH, f"{owed.late} late", reason, "target")
-    if down := _down(seen.systems.get(system), now):
+    if down := _down(seen, system, now):
         return Cell(*down, "target")
     if owed:
         light = Light.OK if sent else Light.INFO
@@ -143,12 +148,13 @@ def target_cell(flow: Flow, system: str, seen: Evidence, now: datetime) -> Cell:
     return Cell(Light.UNKNOWN, "no traffic", "nothing was owed or delivered within the last hour", "target")
 
 
-def _down(state: Row[Any] | None, now: datetime) -> tuple[Light, str, str] | None:
+def _down(seen: Evidence, system: str, now: datetime) -> tuple[Light, str, str] | None:
+    state = seen.systems.get(system)
     if state is None:
         return None
     if state.paused_at:
         return Light.WARN, "paused", f"paused by an operator {ago(now - state.paused_at)}"
-    if state.consecutive_failures >= BREAKER_AFTER:
+    if state.consecutive_failures >= seen.breakers.get(system, 1):
         return Light.BREACH, "down", f"{state.consecutive_failures} failures in a row: {state.last_error}"
     if state.blocked_until and state.blocked_until > now:
         return Light.WARN, "throttled", state.blocked_reason or "asked us to slow down"

@@ -96,7 +96,7 @@ def overview(conn: Connection, promises: Snapshot, now: datetime, window: timede
     """Read the whole page. A fixed number of queries, whatever the number of flows, systems and incidents."""
     over = known_axis(conn, now, window)
     lines, delivered = trends(conn, over), latency(conn, over)
-    flows = matrix.rows(promises, matrix.evidence(conn, now), now)
+    flows = matrix.rows(promises, matrix.evidence(conn, promises, now), now)
     told, judged = incidents(conn, since=over.since), levels(conn, promises, now)
     runs = latest_runs(conn)
     tiles = [
@@ -142,9 +142,7 @@ def latest_runs(conn: Connection) -> dict[str, Mapping[str, Any]]:
 def money_owed(conn: Connection, now: datetime) -> list[Money]:
     """Return what is on its way, each document counted once however many targets it is owed to. One query."""
     d = t.delivery.c
-    worth = select(d.subject, d.currency, d.money, d.promise_at).where(
-        d.state.in_((*matrix.OWED, "quarantined")), d.money.is_not(None)
-    )
+    worth = select(d.subject, d.currency, d.money, d.promise_at).where(t.is_open, d.money.is_not(None))
     documents: dict[tuple[str, str], tuple[Decimal, bool]] = {}
     for row in conn.execute(worth):
         value, late = documents.get((row.currency, row.subject), (Decimal(0), False))

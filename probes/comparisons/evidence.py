@@ -18,7 +18,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.delivery.effects import STOCK_SIGN
 from rules.comparison.explain import Owed, Shown
-from rules.outcomes import OPEN_STATES, DeliveryState
+from rules.outcomes import DeliveryState
 
 LOOKS = 50
 LOOK_EVERY = 0.1
@@ -106,9 +106,7 @@ def load(connection: Connection, systems: Sequence[str], since: datetime, now: d
         .order_by(t.target_effect.c.id)
     ).all()
     d = t.delivery.c
-    owed = connection.execute(
-        select(t.delivery).where(d.target.in_(systems), d.state.in_(OPEN_STATES)).order_by(d.id)
-    ).all()
+    owed = connection.execute(select(t.delivery).where(d.target.in_(systems), t.is_open).order_by(d.id)).all()
     products = connection.execute(select(t.product)).all()
     return Evidence(
         positions={(row.sku, row.location): row for row in positions},
@@ -135,8 +133,8 @@ def catch_up(store: Store, clock: Clock, until: datetime) -> None:
 def backlog(connection: Connection, until: datetime) -> dict[str, datetime]:
     """Return, per system, since when records taken in by then wait to be translated or processed."""
     i, m = t.intake.c, t.message.c
-    new = select(i.system, func.min(i.received_at)).where(i.state == "new", i.received_at <= until)
-    accepted = select(m.source, func.min(m.accepted_at)).where(m.state == "accepted", m.accepted_at <= until)
+    new = select(i.system, func.min(i.received_at)).where(t.among(i.state, "new"), i.received_at <= until)
+    accepted = select(m.source, func.min(m.accepted_at)).where(t.among(m.state, "accepted"), m.accepted_at <= until)
     new, accepted = new.group_by(i.system), accepted.group_by(m.source)
     found: dict[str, datetime] = {}
     for system, since in [*connection.execute(new).all(), *connection.execute(accepted).all()]:

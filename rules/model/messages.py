@@ -1,4 +1,4 @@
-"""The data of each message type, version 1. A message is one event about one business key."""
+"""The data of each message type in its newest schema version (rules.model.upcast). A message is one event about one business key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from rules.model import upcast
+
 Text = Annotated[str, Field(min_length=1, max_length=190)]
 Units = Annotated[int, Field(gt=0, le=10**9)]
+Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
@@ -31,27 +34,29 @@ class StockLevel(Data):
 
     sku: Text
     location: Text
-    on_hand: int
-    allocated: int
-    available: int
-    in_transit: int
+    on_hand: Count
+    allocated: Count
+    available: Count
+    in_transit: Count
     source_at: AwareDatetime
 
 
 class ProductDescribed(Data):
-    """`product.described`: what an item is called and costs; state-like."""
+    """`product.described`: what an item is called and costs, and whether it is sold; state-like. Version 2."""
 
     sku: Text
     title: str
     unit_cost: Decimal | None
     unit_price: Decimal | None
     currency: Currency
+    active: bool = True
+    """An item that is not sold any more is not ordered, offered or shipped without somebody's look at it."""
 
 
 class OrderLine(Data):
     """A line of an order."""
 
-    line: int
+    line: Count
     native_id: Text
     sku: Text
     location: Text
@@ -112,7 +117,7 @@ class SaleRecorded(Data):
     ref: Text
     location: Text
     sku: Text
-    quantity: int
+    quantity: Count
     unit_price: Decimal
     currency: Currency
     sold_at: AwareDatetime
@@ -124,8 +129,8 @@ class StockOffer(Data):
     sku: Text
     location: Text
     channel: Text
-    quantity: Annotated[int, Field(ge=0)]
-    expected: int | None
+    quantity: Annotated[int, Field(ge=0, lt=2**31)]
+    expected: Count | None
     """What the ledger says the channel shows at this moment; the write is refused when it shows something else."""
     rule_revision: str
 
@@ -156,7 +161,7 @@ class IncidentNotified(Data):
     incident: Text
     fingerprint: Text
     action: Literal["trigger", "resolve"]
-    sequence: int
+    sequence: Count
     severity: Literal["page", "ticket"]
     title: str
     owner: Text
@@ -179,15 +184,26 @@ TYPES: dict[str, type[Data]] = {
     "posting.made": PostingMade,
     "incident.notified": IncidentNotified,
 }
-"""Message type to the model of its data, version 1."""
+"""Message type to the model of its data."""
 
 STATE_LIKE = frozenset({"stock.level", "product.described", "stock.offer"})
 """Types of which only the last message of a subject matters; all others are documents."""
 
 
-def parse(message_type: str, data: dict[str, Any]) -> Data:
-    """Return the typed data of a message. Raises KeyError for an unknown type, pydantic's ValidationError for bad data."""
-    return TYPES[message_type].model_validate(data)
+def version_of(message_type: str) -> int:
+    """Return the schema version that messages of a type are written in now."""
+    return upcast.newest(message_type)
+
+
+def parse(message_type: str, data: dict[str, Any], version: int | None = None) -> Data:
+    """Return the typed data of a message; data of an older schema `version` is brought forward first.
+
+    Raises KeyError for an unknown type, ValueError for a version that is not known, pydantic's ValidationError for bad data.
+    """
+    model = TYPES[message_type]
+    if version is not None and version != upcast.newest(message_type):
+        data = upcast.forward(message_type, data, version)
+    return model.model_validate(data)
 
 
 def stock_key(sku: str, location: str) -> str:

@@ -59,6 +59,16 @@ class Metadata(Part):
     labels: dict[str, str] = {}
 
 
+class Breaker(Part):
+    """When a failing system is given a pause, and for how long."""
+
+    after: int = Field(default=5, ge=1, description="failures in a row that open it")
+    pause: Duration = Field(
+        default=timedelta(seconds=15), description="first pause; doubles with each failure after it"
+    )
+    cap: Duration = timedelta(minutes=2)
+
+
 class SystemSpec(Part):
     """An outside party and how to reach it."""
 
@@ -69,8 +79,12 @@ class SystemSpec(Part):
     secrets: dict[str, str] = Field(default={}, description="name -> reference: env:NAME or file:NAME, never a value")
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
     timeout: Duration = timedelta(seconds=10)
-    concurrency: int = Field(default=4, ge=1, le=100)
-    rate: float | None = Field(default=None, gt=0, description="requests a second, at most")
+    concurrency: int = Field(default=4, ge=1, le=100, description="requests at once, of all workers together")
+    rate: float | None = Field(default=None, gt=0, description="requests a second, at most, of all workers together")
+    burst: int | None = Field(
+        default=None, ge=1, description="requests that may come at once; default: one second's worth"
+    )
+    breaker: Breaker = Breaker()
 
 
 class EntityOwnership(Part):
@@ -98,6 +112,7 @@ class FlowTarget(Part):
     system: PolicyName
     entity: Entity = Field(description="what the target's connector writes")
     accept_risk: str = Field(default="", description="needed for a document flow to a target that guarantees nothing")
+    retry: PolicyName | None = Field(default=None, description="RetryPolicy for this target instead of the flow's")
 
 
 class FlowSpec(Part):
@@ -126,8 +141,24 @@ class MappingSpec(Part):
     )
 
 
+class RetryClass(Part):
+    """What is different for one class of failure; what is left out is as the policy says."""
+
+    retry: bool = Field(default=True, description="false: it waits for a person at once")
+    first: Duration | None = None
+    factor: float | None = Field(default=None, ge=1, le=10)
+    cap: Duration | None = None
+    max_attempts: int | None = Field(default=None, ge=1)
+
+
+FailureClass = Literal["unavailable", "throttled", "unknown", "rejected"]
+
+
 class RetryPolicySpec(Part):
-    """How hard to try. Delay n is drawn from 0 … min(cap, first * factor**(n-1)) (full jitter)."""
+    """How hard to try. Delay n is drawn from 0 … min(cap, first * factor**(n-1)) (full jitter).
+
+    What the target rejects waits for a person at once, unless `classes` says otherwise.
+    """
 
     first: Duration = timedelta(seconds=1)
     factor: float = Field(default=2.0, ge=1, le=10)
@@ -135,6 +166,7 @@ class RetryPolicySpec(Part):
     budget: Duration = Field(default=timedelta(hours=24), description="after this it waits for a person")
     max_attempts: int | None = Field(default=None, ge=1)
     jitter: bool = True
+    classes: dict[FailureClass, RetryClass] = Field(default={}, description="what is different for a class of failure")
 
 
 class BurnTier(Part):

@@ -80,7 +80,7 @@ class Seed:
         """A delivery of a message."""
         values = {
             "id": new_id(at), "message_id": message, "flow": flow, "target": target, "entity": entity, "subject": subject,
-            "order_key": subject, "idempotency_key": f"{message}:{target}:{entity}", "coalesce": False, "payload": {},
+            "order_key": subject, "idempotency_key": f"{message}:{target}:{entity}", "coalesce": entity == "available", "payload": {},
             "state": "delivered", "due_at": at, "deadline_at": at + timedelta(hours=24),
             "promise_at": at + timedelta(minutes=5), "attempts": 1, "created_at": at,
             "retry_revision": self.plane.registry.snapshot().revision("RetryPolicy", "default"), "registry_version": 1,

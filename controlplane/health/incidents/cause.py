@@ -58,7 +58,9 @@ def _systems(conn: Connection, only: str | None, now: datetime) -> list[str]:
 
 def _waiting(conn: Connection) -> dict[str, tuple[int, datetime]]:
     d = t.delivery.c
-    query = select(d.target, func.count(), func.min(d.created_at)).where(d.state.in_(OWED)).group_by(d.target)
+    query = (
+        select(d.target, func.count(), func.min(d.created_at)).where(t.is_open, d.state.in_(OWED)).group_by(d.target)
+    )
     return {target: (count, oldest) for target, count, oldest in conn.execute(query)}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from controlplane.health.evaluation import Verdict
 from controlplane.health.incidents.cause import ABOUT_DRIFT, failing_systems
 from controlplane.store import tables as t
-from rules.outcomes import OPEN_STATES, DeliveryState
+from rules.outcomes import DeliveryState
 from rules.risk import Exposure, Risk, at_risk
 
 ORDER_DOCUMENTS = ("order.placed", "shipment.shipped")
@@ -55,7 +55,7 @@ def _open_deliveries(conn: Connection, verdict: Verdict) -> Sequence[Any]:
     query = (
         select(d.target, d.subject, d.payload, d.state, d.promise_at, d.money, d.currency, m.type)
         .join(t.message, m.id == d.message_id)
-        .where(d.state.in_(OPEN_STATES), m.type != "incident.notified")
+        .where(t.is_open, m.type != "incident.notified")
     )
     target = verdict.labels.get("target") or verdict.labels.get("system")
     affected = [target] if target else failing_systems(conn)

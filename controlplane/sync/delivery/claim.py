@@ -1,55 +1,44 @@
 """Claim what is due for one target.
 
-1. nothing while the system is paused or asks to wait;
-2. the oldest first, and of one order key only the first that is not finished;
-3. one at a time while the system is failing (half-open breaker);
+1. nothing while the system or the flow is paused, or the system asks to wait;
+2. the longest due first, each flow its share of the room, and of one order key only the first that is open (its head);
+3. no more requests than the system's limits leave, one at a time while it is failing (half-open breaker);
 4. the claim is a conditional update with a lease and a higher fence: whoever holds an older fence is ignored.
+
+The cost of a claim does not depend on how much waits behind it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, select, update
+import orjson
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from controlplane.clock import Clock
 from controlplane.store import Store
 from controlplane.store import tables as t
-from controlplane.sync.delivery.systems import state_of
+from controlplane.store.types import instant, micros
+from controlplane.sync.delivery import statements, systems
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.targets import level
 from rules.outcomes import DeliveryState, Result
-from rules.retry import BREAKER_AFTER
 
-LEASE = timedelta(minutes=2)
-UNFINISHED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.QUARANTINED)
-
-# put together once: making the aliases anew costs more than the query, and claiming is the hot path
-DELIVERY = t.delivery.alias("d")
-_EARLIER = t.delivery.alias("earlier")
-_BLOCKED = exists().where(
-    and_(
-        _EARLIER.c.target == DELIVERY.c.target,
-        _EARLIER.c.order_key == DELIVERY.c.order_key,
-        _EARLIER.c.id < DELIVERY.c.id,
-        _EARLIER.c.state.in_(UNFINISHED),
-    )
-)
-WAITING = (
-    select(DELIVERY, t.message.c.trace_id)
-    .join(t.message, t.message.c.id == DELIVERY.c.message_id)
-    .where(DELIVERY.c.state.in_(("pending", "unknown")), ~_BLOCKED)
-    .order_by(DELIVERY.c.due_at, DELIVERY.c.id)
-)
+LEASE = timedelta(seconds=30)
+"""For how long a claim is ours unless the lane that holds it renews it."""
+RELEASE = 500
+"""How many that wait out a pause of their own are made due at once after an outage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that this worker may send now."""
+    """A delivery that this worker may send now. Times in microseconds since 1970 where they are only passed on."""
 
     id: str
+    message_id: str
     flow: str
     target: str
     entity: str
@@ -61,101 +50,176 @@ class Claimed:
     fence: int
     read_back: bool
     """The last outcome is unknown: find out before trying again."""
-    created_at: datetime
-    deadline_at: datetime
+    created: int
+    deadline: int
+    pause_base: int
     retry_revision: str
     trace_id: str
+    lease_until: datetime
+    filled: bool = False
+    """The payload was completed when it was claimed, and is kept as it was sent."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it came to be."""
+        return instant(self.created)
+
+    def deadline_at(self, paused: int) -> datetime:
+        """When its retry budget ends; `paused`: microseconds for which system and flow have been paused by now."""
+        return instant(self.deadline + max(0, paused - self.pause_base))
 
 
-def claim(store: Store, work_of: Any, clock: Clock, target: str, owner: str, limit: int) -> list[Claimed]:
-    """Claim up to `limit` due deliveries of a target; `work_of(connection)` makes the Work of the transaction."""
-    with store.read() as connection:
-        if not _open(connection, clock, target) or not _due(connection, clock, target, 1):
-            return []
-    with store.write() as connection:
-        state = state_of(connection, target)
-        if state is not None and state.consecutive_failures >= BREAKER_AFTER:
-            limit = 1
-        rows = _due(connection, clock, target, limit, lock=not store.is_sqlite)
-        return [_take(work_of(connection), row, owner) for row in rows]
+def claim(work: Work, target: str, flows: Sequence[str], owner: str, limit: int) -> list[Claimed]:
+    """Claim up to `limit` due deliveries of a target, of each flow its share; the rest of the room goes to who has more."""
+    connection, now = work.connection, work.clock.now()
+    until = now + LEASE
+    found: list[tuple[Any, ...]] = []
+    share = max(1, limit // max(1, len(flows)))
+    for most in (share, limit):
+        for flow in flows:
+            room = min(most, limit - len(found))
+            if room > 0:
+                found += statements.claim(
+                    connection, target=target, flow=flow, now=micros(now), limit=room, owner=owner, until=micros(until)
+                )
+        if len(flows) == 1 or len(found) == limit:
+            break
+    return _completed(work, [_claimed(target, until, row) for row in found])
 
 
-def _open(connection: Connection, clock: Clock, target: str) -> bool:
-    state = state_of(connection, target)
-    if state is None:
-        return True
-    return state.paused_at is None and (state.blocked_until is None or state.blocked_until <= clock.now())
-
-
-def _due(connection: Connection, clock: Clock, target: str, limit: int, lock: bool = False) -> list[Row[Any]]:
-    query = WAITING.where(DELIVERY.c.target == target, DELIVERY.c.due_at <= clock.now()).limit(limit)
-    if lock:
-        query = query.with_for_update(skip_locked=True, of=DELIVERY)
-    return list(connection.execute(query).all())
-
-
-def _take(work: Work, row: Row[Any], owner: str) -> Claimed:
-    read_back = row.state == DeliveryState.UNKNOWN
-    payload = row.payload
-    if row.entity == "available" and not read_back and not _doubtful(work, row):
-        shown = level(work, row.target, "available", payload["sku"], payload["location"])
-        payload = {**payload, "expected": shown.value if shown else None}
-    work.connection.execute(
-        update(t.delivery)
-        .where(t.delivery.c.id == row.id)
-        .values(
-            state="sending", lease_owner=owner, lease_until=work.clock.now() + LEASE, fence=row.fence + 1,
-            attempts=row.attempts + 1, payload=payload,
-        )
-    )  # fmt: skip
+def _claimed(target: str, until: datetime, row: tuple[Any, ...]) -> Claimed:
+    identity, message_id, flow, entity, subject, order_key, key, attempt, fence = row[:9]
+    created, deadline, pause_base, revision, trace_id, payload, before = row[9:]
     return Claimed(
-        id=row.id, flow=row.flow, target=row.target, entity=row.entity, subject=row.subject, order_key=row.order_key,
-        idempotency_key=row.idempotency_key, payload=payload, attempt=row.attempts + 1, fence=row.fence + 1,
-        read_back=read_back, created_at=row.created_at, deadline_at=row.deadline_at,
-        retry_revision=row.retry_revision, trace_id=row.trace_id,
+        identity, message_id, flow, target, entity, subject, order_key, key, orjson.loads(payload), attempt, fence,
+        before == "unknown", created, deadline, pause_base, revision, trace_id, until,
     )  # fmt: skip
 
 
-def _doubtful(work: Work, row: Row[Any]) -> bool:
-    """Whether an earlier try may have taken effect: then the very same write is repeated, and its key tells."""
-    if not row.attempts:
+# --- a write that is computed from what the target shows ---
+
+
+def _completed(work: Work, claimed: list[Claimed]) -> list[Claimed]:
+    return [_based(work, item) if item.entity == "available" and not item.read_back else item for item in claimed]
+
+
+def _based(work: Work, item: Claimed) -> Claimed:
+    """Give a stock level the value that it may replace: what the ledger says that the target shows now.
+
+    Not where an earlier try may have taken effect: then the very same write is repeated, and its key tells.
+    """
+    if _doubtful(work, item):
+        return item
+    shown = level(work, item.target, "available", item.payload["sku"], item.payload["location"])
+    payload = {**item.payload, "expected": shown.value if shown else None}
+    if payload == item.payload:
+        return replace(item, filled=True)
+    work.connection.execute(update(t.delivery).where(t.delivery.c.id == item.id).values(payload=payload))
+    return replace(item, payload=payload, filled=True)
+
+
+def _doubtful(work: Work, item: Claimed) -> bool:
+    if item.fence == 1:
         return False
     a = t.attempt.c
-    query = select(a.id).where(a.delivery_id == row.id, a.outcome == Result.UNKNOWN).limit(1)
+    query = select(a.id).where(a.delivery_id == item.id, a.outcome == Result.UNKNOWN).limit(1)
     return work.connection.execute(query).first() is not None
 
 
-def recover(store: Store, clock: Clock, *, everything: bool = False) -> int:
+# --- what waits ---
+
+
+def flows_of(connection: Connection, target: str, known: Iterable[str]) -> list[str]:
+    """Return the flows that something waits for at the target, those of the registry and those it has forgotten."""
+    d = t.delivery.c
+    found, last = set(known), ""
+    while True:  # from one flow to the next along the index, however much waits in each
+        query = select(func.min(d.flow)).where(d.target == target, t.is_ready, d.flow > last)
+        flow = connection.execute(query).scalar_one_or_none()
+        if flow is None:
+            return sorted(found)
+        found.add(flow)
+        last = flow
+
+
+def first_due(connection: Connection, target: str, flows: Iterable[str]) -> datetime | None:
+    """Return when the next delivery of a target falls due, or None when none waits."""
+    d = t.delivery.c
+    found = [
+        connection.execute(select(func.min(d.due_at)).where(d.target == target, d.flow == flow, t.is_ready)).scalar()
+        for flow in flows
+    ]
+    return min((due for due in found if due is not None), default=None)
+
+
+def waiting_targets(connection: Connection, known: Iterable[str]) -> list[str]:
+    """Return the targets that something waits for, those of the registry and those it has forgotten."""
+    d = t.delivery.c
+    found, last = set(known), ""
+    while True:
+        target = connection.execute(select(func.min(d.target)).where(t.is_ready, d.target > last)).scalar_one_or_none()
+        if target is None:
+            return sorted(found)
+        found.add(target)
+        last = target
+
+
+def release(connection: Connection, clock: Clock, target: str, flows: Sequence[str]) -> int:
+    """After an outage: make the next of those due that wait out a pause of their own; return how many.
+
+    In batches as they are claimed, for a million rows are not changed in one transaction. What waits to be read back
+    keeps its time.
+    """
+    d, s = t.delivery.c, t.system_state.c
+    state = systems.state_of(connection, target)
+    if state is None or state.release_at is None:
+        return 0
+    now, done = clock.now(), 0
+    for flow in flows:
+        early = (
+            select(d.id).where(d.target == target, d.flow == flow, t.is_ready, d.due_at > now)
+            .where(d.state == DeliveryState.PENDING, d.created_at <= state.release_at)
+            .order_by(d.due_at).limit(RELEASE - done)
+        )  # fmt: skip
+        done += int(connection.execute(update(t.delivery).where(d.id.in_(early)).values(due_at=now)).rowcount)
+    if done < RELEASE:
+        connection.execute(update(t.system_state).where(s.system == target).values(release_at=None))
+    return done
+
+
+# --- those whose worker is gone ---
+
+
+def recover(store: Store, clock: Clock, late: Callable[[str, str], timedelta], *, everything: bool = False) -> int:
     """Return deliveries whose worker is gone to the line as `unknown`: they may have been sent, so they are read back.
 
+    `late(target, entity)`: how long a request that is on its way may still take effect; they wait it out first.
     `everything`: all leases end now (the one process that owns the store has restarted); else only those that ran out.
     Returns how many.
     """
     d = t.delivery.c
-    gone = d.id.is_not(None) if everything else d.lease_until < clock.now()
-    with store.write() as connection:
-        lost = update(t.delivery).where(d.state == "sending", gone)
-        values = {"state": "unknown", "due_at": clock.now(), "lease_owner": None, "lease_until": None}
-        return int(connection.execute(lost.values(**values)).rowcount)
+    now = clock.now()
+    gone = [t.among(d.state, "sending")] if everything else [t.among(d.state, "sending"), d.lease_until < now]
+    with store.read() as connection:
+        kinds = connection.execute(select(d.target, d.entity).where(*gone).distinct()).all()
+    done = 0
+    for target, entity in kinds:
+        with store.write() as connection:
+            lost = update(t.delivery).where(*gone, d.target == target, d.entity == entity)
+            values = {
+                "state": "unknown",
+                "due_at": now + late(target, entity),
+                "lease_owner": None,
+                "lease_until": None,
+            }
+            done += int(connection.execute(lost.values(**values)).rowcount)
+    return done
 
 
-def next_due(connection: Connection, target: str | None = None) -> datetime | None:
-    """Return when a waiting delivery (of one target, or any) can be tried next: due, and its system not asking to wait."""
-    d, s = t.delivery.c, t.system_state.c
-    query = (
-        select(d.due_at, s.blocked_until)
-        .outerjoin(t.system_state, s.system == d.target)
-        .where(d.state.in_(("pending", "unknown")), s.paused_at.is_(None))
-        .order_by(d.due_at)
-    )
-    if target is not None:
-        query = query.where(d.target == target)
-    instants = [max(row.due_at, row.blocked_until or row.due_at) for row in connection.execute(query)]
-    return min(instants, default=None)
-
-
-def due_targets(connection: Connection, clock: Clock) -> list[str]:
-    """Return the systems that something is due to now."""
+def renew(connection: Connection, clock: Clock, held: Sequence[Claimed]) -> None:
+    """Keep what is being sent ours for another lease; what somebody else has claimed since stays theirs."""
     d = t.delivery.c
-    query = select(d.target).where(d.state.in_(("pending", "unknown")), d.due_at <= clock.now()).distinct()
-    return sorted(connection.execute(query).scalars())
+    mine = update(t.delivery).where(d.id == bindparam("i"), d.fence == bindparam("f"), t.among(d.state, "sending"))
+    until = clock.now() + LEASE
+    rows = [{"i": item.id, "f": item.fence} for item in held]
+    connection.execute(mine.values(lease_until=until), rows)

@@ -19,6 +19,11 @@ STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment":
 """How the books of an ERP move with a document: units times this."""
 
 
+def has(sent: Sent) -> bool:
+    """Say whether the delivery of this entity changes what is known of stock or orders."""
+    return sent.claimed.entity in STOCK_SIGN or sent.claimed.entity in EFFECTS
+
+
 def apply(work: Work, sent: Sent) -> None:
     """Note the effects of a delivered write; entities without any are not listed."""
     entity = sent.claimed.entity

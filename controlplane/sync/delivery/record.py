@@ -1,115 +1,121 @@
-"""Record what came of a try: the attempt always, its effect only while the claim is still ours."""
+"""Record what came of tries: the attempts always, their effect only while the claim is still ours."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+import orjson
 
-from controlplane.store import Store
-from controlplane.store import tables as t
+from controlplane.store.heads import promote
+from controlplane.store.locks import lock_books, lock_targets
+from controlplane.store.types import micros
 from controlplane.sync import quarantine
-from controlplane.sync.delivery import effects, systems
+from controlplane.sync.delivery import effects, statements, systems
+from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
-from rules import retry
+from controlplane.sync.routing.pauses import all_paused_for
+from rules.delivery import Next, Try, after
 from rules.ids import new_id
-from rules.outcomes import Outcome, Result
+from rules.outcomes import DeliveryState, Outcome, Result
+from rules.policy.kinds import RetryPolicySpec
 
-VERIFY_PAUSE = timedelta(seconds=15)
+CLOSED = frozenset({DeliveryState.DELIVERED, DeliveryState.STALE})
 
 
-def record(store: Store, work_of: Callable[[Connection], Work], sent: Sent) -> bool:
-    """Write attempt, state and effects in one transaction; say whether the result counted (the fence was ours)."""
-    with store.write() as connection:
-        work = work_of(connection)
-        _attempt(work, sent)
-        values = _next(work, sent)
-        d = t.delivery.c
-        mine = (d.id == sent.claimed.id, d.fence == sent.claimed.fence, d.state == "sending")
-        counted = bool(connection.execute(update(t.delivery).where(*mine).values(**values)).rowcount == 1)
-        if counted:
-            _follow(work, sent, values)
+def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
+    """Write attempts, states and effects of a batch for one target; return the ids of the deliveries that counted."""
+    if any(effects.has(sent) for sent in sents):
+        lock_books(work.connection)
+    lock_targets(work.connection, [target], alone=False)
+    now = work.clock.now()
+    paused = all_paused_for(work.connection, now) if _any_failed(sents) else {}
+    following = [(sent, _follow(work, sent, paused)) for sent in sents]
+    revisions = {sent.claimed.flow: _revision(work, sent.claimed) for sent in sents}
+    statements.add_attempts(work.connection, [_attempt(sent, revisions[sent.claimed.flow]) for sent in sents])
+    counted = statements.finish(work.connection, [_finish(sent, then, now) for sent, then in following])
+    _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted])
     return counted
 
 
-def _attempt(work: Work, sent: Sent) -> None:
+def _any_failed(sents: Iterable[Sent]) -> bool:
+    return any(sent.outcome.result is not Result.DELIVERED for sent in sents)
+
+
+def _follow(work: Work, sent: Sent, paused: dict[str, int]) -> Next:
     claimed = sent.claimed
-    work.connection.execute(
-        insert(t.attempt).values(
-            id=new_id(sent.finished_at), delivery_id=claimed.id, number=claimed.attempt,
-            kind="read-back" if claimed.read_back else "write", system=claimed.target, flow=claimed.flow,
-            started_at=sent.started_at, finished_at=sent.finished_at, outcome=sent.outcome.result,
-            detail=sent.outcome.detail, evidence=sent.outcome.evidence or None, retry_revision=claimed.retry_revision,
-        )
+    if sent.outcome.result is Result.DELIVERED:
+        return _DELIVERED
+    so_far = paused.get(f"system/{claimed.target}", 0) + paused.get(f"flow/{claimed.flow}", 0)
+    tried = Try(claimed.attempt, claimed.read_back, sent.late_effect, claimed.deadline_at(so_far), random.random())
+    return after(sent.outcome, tried, _policy(work, claimed.flow, claimed.target), work.clock.now())
+
+
+_DELIVERED = Next(DeliveryState.DELIVERED)
+
+
+def _policy(work: Work, flow: str, target: str) -> RetryPolicySpec:
+    """The retry policy in force for a flow and target; of a flow that policy has forgotten, the default one."""
+    name = work.snapshot.retry_of(flow, target)
+    return work.snapshot.retry_policies[name].spec if name else RetryPolicySpec()
+
+
+def _revision(work: Work, claimed: Claimed) -> str:
+    """The revision of the retry policy that decides now, which may be younger than the delivery."""
+    name = work.snapshot.retry_of(claimed.flow, claimed.target)
+    return work.snapshot.revision("RetryPolicy", name) if name else claimed.retry_revision
+
+
+def _attempt(sent: Sent, revision: str) -> tuple[Any, ...]:
+    claimed, outcome = sent.claimed, sent.outcome
+    evidence = orjson.dumps(outcome.evidence).decode() if outcome.evidence else None
+    return (
+        new_id(sent.finished_at), claimed.id, claimed.attempt, sent.kind, claimed.target, claimed.flow,
+        micros(sent.started_at), micros(sent.finished_at), outcome.result.value, outcome.detail, evidence, revision,
     )  # fmt: skip
 
 
-def _next(work: Work, sent: Sent) -> dict[str, Any]:
-    """Return the delivery's new values."""
-    outcome = sent.outcome
-    now = work.clock.now()
-    base = {"outcome": outcome.result, "detail": outcome.detail, "lease_owner": None, "lease_until": None}
-    match outcome.result:
-        case Result.DELIVERED | Result.ALREADY_DELIVERED:
-            payload = {"payload": sent.claimed.payload}
-            return base | payload | {"state": "delivered", "finished_at": now}
-        case Result.STALE:
-            return base | {"state": "stale", "finished_at": now}
-        case Result.REJECTED:
-            return base | {"state": "quarantined"}
-        case Result.ABSENT:
-            return base | _try_again(work, sent, now, "pending")
-        case Result.UNKNOWN:
-            wait = VERIFY_PAUSE if sent.claimed.read_back else timedelta(seconds=sent.late_effect)
-            return base | {"state": "unknown", "due_at": now + wait, "payload": sent.claimed.payload}
-        case Result.THROTTLED:
-            back = "unknown" if sent.claimed.read_back else "pending"
-            return base | {"state": back, "due_at": now + timedelta(seconds=outcome.retry_after or 1)}
-        case Result.UNAVAILABLE:
-            return base | _try_again(work, sent, now, "unknown" if sent.claimed.read_back else "pending")
-
-
-def _try_again(work: Work, sent: Sent, now: datetime, state: str) -> dict[str, Any]:
-    flow = work.snapshot.flows[sent.claimed.flow]
-    policy = work.snapshot.retry_policies[flow.spec.retry].spec
-    due = now + retry.delay(policy, sent.claimed.attempt, random.random())
-    if state == "pending" and retry.gives_up(policy, sent.claimed.attempt, due, sent.claimed.deadline_at):
-        return {"state": "quarantined"}
-    return {"state": state, "due_at": due}
-
-
-def _follow(work: Work, sent: Sent, values: dict[str, Any]) -> None:
+def _finish(sent: Sent, then: Next, now: datetime) -> tuple[Any, ...]:
     claimed, outcome = sent.claimed, sent.outcome
-    match outcome.result:
-        case Result.UNAVAILABLE | Result.UNKNOWN:
-            systems.failed(work.connection, work.clock, claimed.target, outcome.detail)
-        case Result.THROTTLED:
-            systems.throttled(work.connection, work.clock, claimed.target, outcome.retry_after or 1, outcome.detail)
-        case Result.ABSENT:
-            pass  # that nothing happened is no sign that the system takes writes
-        case _:
-            systems.succeeded(work.connection, work.clock, claimed.target)
-    if values["state"] == "delivered":
-        effects.apply(work, sent)
-    elif values["state"] == "quarantined":
-        _hold(work, sent, outcome)
+    payload = orjson.dumps(claimed.payload).decode() if claimed.filled else None
+    due = micros(then.due) if then.due else None
+    finished = micros(now) if then.state in CLOSED else None
+    return then.state.value, due, outcome.result.value, outcome.detail, finished, payload, claimed.id, claimed.fence
+
+
+def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> None:
+    """Note what took effect, let the next of each key go on, hold what gave up, and note how the system stands."""
+    for sent, then in counted:
+        if then.state is DeliveryState.DELIVERED and effects.has(sent):
+            effects.apply(work, sent)
+    ended = [sent.claimed.order_key for sent, then in counted if then.state in CLOSED]
+    if ended:
+        promote(work.connection, target, ended)
+    for sent, then in counted:
+        if then.state is DeliveryState.QUARANTINED:
+            _hold(work, sent, sent.outcome)
+    spec = work.snapshot.systems[target].spec if target in work.snapshot.systems else None
+    in_order = sorted((sent for sent, _ in counted), key=lambda sent: sent.finished_at)
+    systems.note(work.connection, work.clock, target, spec, [sent.outcome for sent in in_order])
+    allowances = [sent.allowance for sent in in_order if sent.allowance is not None]
+    if allowances:
+        systems.heed(work.connection, work.clock, target, allowances[-1])
 
 
 def _hold(work: Work, sent: Sent, outcome: Outcome) -> None:
     claimed = sent.claimed
-    flow = work.snapshot.flows[claimed.flow]
+    flow = work.snapshot.flows.get(claimed.flow)
     rejected = outcome.result is Result.REJECTED
     case = quarantine.Case(
-        stage="delivery", system=claimed.target, flow=claimed.flow, owner=flow.spec.owner,
+        stage="delivery", system=claimed.target, flow=claimed.flow, owner=flow.spec.owner if flow else "",
         reason_code="rejected" if rejected else "gave_up",
         reason=f"{claimed.target} refused {claimed.entity} {claimed.subject}: {outcome.detail}" if rejected
         else f"{claimed.target} took {claimed.entity} {claimed.subject} in none of {claimed.attempt} tries: {outcome.detail}",
         remedy="correct the record, or what it refers to at the target, and replay" if rejected
         else "see that the system answers again, and replay",
-        subject=claimed.subject, record=dict(claimed.payload), delivery_id=claimed.id,
+        subject=claimed.subject, record=dict(claimed.payload), message_id=claimed.message_id, delivery_id=claimed.id,
     )  # fmt: skip
     quarantine.hold(work.connection, work.clock, case)

@@ -1,16 +1,22 @@
-"""Send one claimed delivery, or read it back; always end with a named outcome."""
+"""Send claimed deliveries, or read them back; always end with a named outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
 from controlplane.clock import Clock
-from controlplane.connectors.contract import Connector, Write
-from controlplane.errors import ConnectorError, RejectedError, ThrottledError, TrueupError
+from controlplane.connectors.contract import BatchRefusedError, Connector, Write, WriteSpec
+from controlplane.errors import ConnectorError, RejectedError, ThrottledError, TrueupError, UnknownOutcomeError
 from controlplane.sync.delivery.claim import Claimed
-from rules.outcomes import Outcome, Result
+from rules.outcomes import Guarantee, Outcome, Result
+from rules.pacing import Allowance
+
+DEFECT = timedelta(seconds=60)
+"""How long the effect of a write is awaited whose connector failed in a way nobody foresaw."""
+Kind = Literal["write", "read-back", "repeat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,38 +25,114 @@ class Sent:
 
     claimed: Claimed
     outcome: Outcome
+    kind: Kind
     started_at: datetime
     finished_at: datetime
-    late_effect: float
-    """Seconds within which the request may still take effect, if the outcome is unknown."""
+    late_effect: timedelta
+    """Within which the request may still take effect, if the outcome is unknown."""
     seen_at: datetime | None = None
     """The target's clock at the reading that the write was computed from, when we had to read first."""
+    allowance: Allowance | None = None
+    """What the system said is left of its limit."""
 
 
-def send(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
-    """Make one try. Never raises what a system did: a refused record must not take its neighbours down."""
-    started = clock.now()
-    seen_at = None
+def batch_of(connector: Connector, entity: str) -> int:
+    """Return how many deliveries of an entity one request can carry."""
     try:
-        late_effect = connector.manifest.write_spec(claimed.entity).late_effect
-        if claimed.entity == "available" and claimed.payload["expected"] is None and not claimed.read_back:
+        return connector.manifest.write_spec(entity).batch
+    except TrueupError:
+        return 1
+
+
+def grouped(connector: Connector, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
+    """Return the requests that the claimed deliveries are sent with: what is read back goes alone."""
+    found: list[list[Claimed]] = []
+    open_: dict[str, list[Claimed]] = {}
+    for item in claimed:
+        size = 1 if item.read_back else batch_of(connector, item.entity)
+        group = open_.get(item.entity)
+        if size == 1:
+            found.append([item])
+        elif group is None or len(group) >= size:
+            open_[item.entity] = [item]
+            found.append(open_[item.entity])
+        else:
+            group.append(item)
+    return found
+
+
+def send(connector: Connector, clock: Clock, request: Sequence[Claimed]) -> list[Sent]:
+    """Make one request. Never raises what a system did: a refused record must not take its neighbours down.
+
+    What is not ours any more, because its lease ran out while we waited, is not sent, and left out of the answer.
+    """
+    now = clock.now()
+    ours = [item for item in request if item.lease_until > now]
+    if len(ours) > 1:
+        return _together(connector, clock, ours)
+    return [_alone(connector, clock, item) for item in ours]
+
+
+def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
+    started = clock.now()
+    seen_at, late, kind = None, timedelta(0), _kind(claimed, None)
+    try:
+        spec = connector.manifest.write_spec(claimed.entity)
+        late, kind = timedelta(seconds=spec.late_effect), _kind(claimed, spec)
+        if claimed.entity == "available" and claimed.payload["expected"] is None and kind == "write":
             claimed, seen_at = _with_base(connector, claimed)
-        request = _request(claimed)
-        outcome = connector.read_back(request) if claimed.read_back else connector.write(request)
-    except ThrottledError as error:
-        outcome, late_effect = Outcome(Result.THROTTLED, str(error), retry_after=error.retry_after), 0.0
-    except RejectedError as error:
-        outcome, late_effect = Outcome(Result.REJECTED, str(error)), 0.0
-    except ConnectorError as error:
-        outcome, late_effect = Outcome(Result.UNAVAILABLE, str(error)), 0.0
-    except TrueupError as error:
-        outcome, late_effect = Outcome(Result.REJECTED, str(error)), 0.0
+        request = request_of(claimed)
+        outcome = connector.read_back(request) if kind == "read-back" else connector.write(request)
     except Exception as error:  # noqa: BLE001 - a defect of a plugin is this record's problem, not its neighbours'
-        outcome, late_effect = Outcome(Result.UNKNOWN, f"defect in the connector: {error!r}"), 60.0
-    return Sent(claimed, outcome, started, clock.now(), late_effect, seen_at)
+        outcome, late = _outcome(error, late)
+    return Sent(claimed, outcome, kind, started, clock.now(), late, seen_at, connector.allowance())
 
 
-def _request(claimed: Claimed) -> Write:
+def _kind(claimed: Claimed, spec: WriteSpec | None) -> Kind:
+    if not claimed.read_back:
+        return "write"
+    # where nothing can be read and nothing protects: policy named the risk, and the repeat is counted as what it is
+    return "repeat" if spec is not None and spec.guarantee is Guarantee.NONE else "read-back"
+
+
+def _together(connector: Connector, clock: Clock, claimed: Sequence[Claimed]) -> list[Sent]:
+    """Send a batch; one that the vendor refuses as a whole is halved until the poison is alone."""
+    started = clock.now()
+    late = timedelta(seconds=connector.manifest.write_spec(claimed[0].entity).late_effect)
+    try:
+        outcomes = connector.write_many([request_of(item) for item in claimed])
+        if len(outcomes) != len(claimed):
+            raise UnknownOutcomeError(f"the connector answered {len(outcomes)} of {len(claimed)} writes of a batch")
+    except BatchRefusedError:
+        middle = len(claimed) // 2
+        return [sent for half in (claimed[:middle], claimed[middle:]) for sent in send(connector, clock, half)]
+    except Exception as error:  # noqa: BLE001 - as above
+        outcome, late = _outcome(error, late)
+        outcomes = [outcome] * len(claimed)
+    finished, allowance = clock.now(), connector.allowance()
+    return [
+        Sent(item, outcome, "write", started, finished, late, None, allowance)
+        for item, outcome in zip(claimed, outcomes, strict=True)
+    ]
+
+
+def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:
+    match error:
+        case ThrottledError():
+            return Outcome(Result.THROTTLED, str(error), retry_after=error.retry_after), late
+        case UnknownOutcomeError():
+            return Outcome(Result.UNKNOWN, str(error)), late
+        case RejectedError():
+            return Outcome(Result.REJECTED, str(error)), late
+        case ConnectorError():
+            return Outcome(Result.UNAVAILABLE, str(error)), late
+        case TrueupError():
+            return Outcome(Result.REJECTED, str(error)), late
+    return Outcome(Result.UNKNOWN, f"defect in the connector: {error!r}"), max(late, DEFECT)
+
+
+def request_of(claimed: Claimed) -> Write:
+    """Return the write that a connector is asked for."""
     ref = business_ref(claimed.payload, claimed.subject)
     return Write(claimed.entity, claimed.subject, claimed.idempotency_key, claimed.payload, ref)
 
@@ -72,4 +154,4 @@ def _with_base(connector: Connector, claimed: Claimed) -> tuple[Claimed, datetim
             f"{claimed.target} does not list {claimed.subject}; add the item there, or take it out of the flow, and replay"
         )
     payload = {**claimed.payload, "expected": levels[0].available}
-    return replace(claimed, payload=payload), levels[0].source_at
+    return replace(claimed, payload=payload, filled=True), levels[0].source_at

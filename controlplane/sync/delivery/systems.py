@@ -1,26 +1,48 @@
-"""How a system stands: paused by a person, asking to wait, failing, or well. Shared by all workers."""
+"""How a system stands: paused by a person, asking to wait, failing, or well. One row a system, shared by all workers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import ConflictError
+from controlplane.store import signals
 from controlplane.store import tables as t
-from controlplane.store.upsert import upsert
-from rules.retry import BREAKER_AFTER
+from controlplane.store.upsert import insert_new, upsert
+from controlplane.sync.routing.pauses import paused_for
+from rules import pacing
+from rules.outcomes import Outcome, Result
+from rules.pacing import Allowance, Bucket
+from rules.policy.kinds import SystemSpec
+from rules.retry import breaker_pause
 
-BREAKER_PAUSE = timedelta(seconds=15)
-BREAKER_CAP = timedelta(minutes=2)
+FAILED = (Result.UNAVAILABLE, Result.UNKNOWN)
+SILENT = (Result.ABSENT,)
+"""That nothing happened is no sign that the system takes writes."""
+OBSERVED = timedelta(seconds=10)
+"""How far back it is counted how fast a system was asked when it says 'slow down'."""
 
 
-def state_of(connection: Connection, system: str) -> Row[Any] | None:
-    """Return the row of a system, or None while nothing has happened to it."""
-    return connection.execute(select(t.system_state).where(t.system_state.c.system == system)).one_or_none()
+def state_of(connection: Connection, system: str, *, lock: bool = False) -> Row[Any] | None:
+    """Return the row of a system, or None while nothing has happened to it. `lock`: nobody else claims meanwhile."""
+    query = select(t.system_state).where(t.system_state.c.system == system)
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def locked(connection: Connection, system: str) -> Row[Any]:
+    """Return the row of a system, made if it is not there yet, locked for this transaction."""
+    row = state_of(connection, system, lock=True)
+    if row is None:
+        insert_new(connection, t.system_state, [{"system": system, "consecutive_failures": 0}])
+        row = state_of(connection, system, lock=True)
+    assert row is not None  # noqa: S101 - it was made a line ago
+    return row
 
 
 def _values(connection: Connection, system: str, **values: Any) -> None:
@@ -29,36 +51,144 @@ def _values(connection: Connection, system: str, **values: Any) -> None:
     upsert(connection, t.system_state, base | values)
 
 
+# --- what came of the tries ---
+
+
+def note(
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome]
+) -> None:
+    """Note the outcomes of a batch, in the order in which they came."""
+    spoke = [outcome for outcome in outcomes if outcome.result not in SILENT]
+    if not spoke:
+        return
+    tail: list[Outcome] = []
+    for outcome in reversed(spoke):
+        if outcome.result not in FAILED:
+            break
+        tail.append(outcome)
+    if len(tail) < len(spoke):
+        succeeded(connection, clock, system)
+    throttles = [outcome for outcome in spoke if outcome.result is Result.THROTTLED]
+    if throttles:
+        worst = max(throttles, key=lambda outcome: outcome.retry_after or 1)
+        throttled(connection, clock, system, spec, worst.retry_after or 1, worst.detail)
+    for outcome in reversed(tail):
+        failed(connection, clock, system, outcome.detail, spec)
+
+
 def succeeded(connection: Connection, clock: Clock, system: str) -> None:
-    """Note an answer. After an outage, what waited out its pause is due at once."""
+    """Note an answer. After an outage, what waits out a pause of its own is due early, see `claim.release`."""
     before = state_of(connection, system)
-    if before and before.consecutive_failures >= BREAKER_AFTER:
-        waiting = (t.delivery.c.target == system, t.delivery.c.state == "pending")
-        connection.execute(update(t.delivery).where(*waiting).values(due_at=clock.now()))
+    calm: dict[str, Any] = {"consecutive_failures": 0, "blocked_until": None, "blocked_reason": None}
+    if before and before.blocked_until and before.consecutive_failures:
+        calm["release_at"] = clock.now()
     if before is None or before.consecutive_failures or before.blocked_until or _old(before.last_ok_at, clock):
-        calm = {"consecutive_failures": 0, "blocked_until": None, "blocked_reason": None}
         _values(connection, system, last_ok_at=clock.now(), **calm)
 
 
 def _old(instant: datetime | None, clock: Clock) -> bool:
-    return instant is None or clock.now() - instant > timedelta(seconds=1)
+    return instant is None or not timedelta(0) <= clock.now() - instant <= timedelta(seconds=1)
 
 
-def failed(connection: Connection, clock: Clock, system: str, detail: str) -> None:
-    """Note a failure; from the fifth in a row on, the system is given a pause that doubles up to two minutes."""
+def failed(connection: Connection, clock: Clock, system: str, detail: str, spec: SystemSpec | None = None) -> None:
+    """Note a failure; after as many in a row as the System policy says, it is given a pause that doubles up to a cap."""
     before = state_of(connection, system)
     failures = (before.consecutive_failures if before else 0) + 1
     values: dict[str, Any] = {"consecutive_failures": failures, "last_error": detail, "last_error_at": clock.now()}
-    if failures >= BREAKER_AFTER:
-        pause = min(BREAKER_CAP, BREAKER_PAUSE * 2 ** min(failures - BREAKER_AFTER, 10))
+    breaker = (spec or _DEFAULT).breaker
+    pause = breaker_pause(breaker.after, breaker.pause, breaker.cap, failures)
+    if pause is not None:
         values |= {"blocked_until": clock.now() + pause, "blocked_reason": f"{failures} failures in a row: {detail}"}
     _values(connection, system, **values)
 
 
-def throttled(connection: Connection, clock: Clock, system: str, seconds: float, detail: str) -> None:
-    """Wait as long as the system asks."""
-    until = clock.now() + timedelta(seconds=seconds)
-    _values(connection, system, blocked_until=until, blocked_reason=detail)
+_DEFAULT = SystemSpec(connector="-", owner="nobody", role="bi", endpoint="-")
+"""The limits of a system that policy does not know any more."""
+
+
+def throttled(
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, seconds: float, detail: str
+) -> None:
+    """Wait as long as the system asks, and ask it for less from then on."""
+    now = clock.now()
+    values: dict[str, Any] = {"blocked_until": now + timedelta(seconds=seconds), "blocked_reason": detail}
+    row = state_of(connection, system)
+    if row is None or row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
+        rate = spec.rate if spec else None
+        slowed = pacing.slowed(bucket_of(row), rate, _observed(connection, system, now), now)
+        values |= bucket_values(slowed)
+    _values(connection, system, **values)
+
+
+def _observed(connection: Connection, system: str, now: datetime) -> float:
+    a = t.attempt.c
+    count = select(func.count()).where(a.finished_at > now - OBSERVED, a.system == system)
+    return int(connection.execute(count).scalar_one()) / OBSERVED.total_seconds()
+
+
+# --- the limit that all workers share ---
+
+
+def bucket_of(row: Row[Any] | None) -> Bucket:
+    """Return the bucket that a row keeps."""
+    return Bucket(row.tokens, row.tokens_at, row.learned_rate, row.learned_at) if row else Bucket(None, None)
+
+
+def bucket_values(bucket: Bucket) -> dict[str, Any]:
+    """Return the columns that keep a bucket."""
+    return {
+        "tokens": bucket.tokens,
+        "tokens_at": bucket.at,
+        "learned_rate": bucket.learned_rate,
+        "learned_at": bucket.learned_at,
+    }
+
+
+def heed(connection: Connection, clock: Clock, system: str, allowance: Allowance) -> None:
+    """Take what the system says is left of its limit for true."""
+    row = state_of(connection, system)
+    bucket = bucket_of(row)
+    heeded = pacing.heeded(bucket, allowance, clock.now())
+    values = bucket_values(heeded) if heeded != bucket else {}
+    if allowance.remaining < 1 and allowance.reset_after:
+        until = clock.now() + timedelta(seconds=allowance.reset_after)
+        values |= {"blocked_until": until, "blocked_reason": "it says that its limit is used up"}
+    if values:
+        _values(connection, system, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """How many requests may be made to a system now, and if none, the seconds until one may be."""
+
+    requests: int
+    wait: float | None = None
+
+
+def leave(
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, row: Row[Any], wanted: int
+) -> Leave:
+    """Take up to so many requests out of the system's limit; of one that was failing, a single one to test it."""
+    now, rate, burst = clock.now(), spec.rate if spec else None, spec.burst if spec else None
+    if row.consecutive_failures >= (spec or _DEFAULT).breaker.after:
+        wanted = min(wanted, 1)
+    before = bucket_of(row)
+    bucket = pacing.refilled(before, rate, burst, now)
+    given, after = pacing.take(bucket, wanted)
+    if after != before:
+        values = bucket_values(after)
+        connection.execute(update(t.system_state).where(t.system_state.c.system == system).values(**values))
+    return Leave(given, None if given else pacing.seconds_to_token(after, rate, now))
+
+
+def give_back(connection: Connection, system: str, requests: int) -> None:
+    """Put requests back that were not made."""
+    s = t.system_state.c
+    limited = update(t.system_state).where(s.system == system, s.tokens.is_not(None))
+    connection.execute(limited.values(tokens=s.tokens + requests))
+
+
+# --- what operators do ---
 
 
 def pause(connection: Connection, clock: Clock, system: str, actor: str, reason: str) -> None:
@@ -77,11 +207,34 @@ def resume(connection: Connection, clock: Clock, system: str, actor: str, reason
     before = state_of(connection, system)
     if before is None or before.paused_at is None:
         raise ConflictError(f"deliveries to '{system}' are not paused; nothing to resume")
-    paused = clock.now() - before.paused_at
-    d = t.delivery.c
-    owed = select(t.delivery).where(d.target == system, d.state.in_(("pending", "unknown")))
-    for row in connection.execute(owed).all():
-        later = max(row.deadline_at, before.paused_at) + paused
-        connection.execute(update(t.delivery).where(d.id == row.id).values(deadline_at=later))
-    _values(connection, system, paused_at=None)
+    _values(connection, system, paused_at=None, paused_for=paused_for(before, clock.now()))
+    signals.note(connection, signals.deliveries(system))
     audit.record(connection, clock, actor=actor, action="system.resume", subject=f"System/{system}", reason=reason)
+
+
+def flow_state_of(connection: Connection, flow: str) -> Row[Any] | None:
+    """Return the row of a flow, or None while it was never paused."""
+    return connection.execute(select(t.flow_state).where(t.flow_state.c.flow == flow)).one_or_none()
+
+
+def pause_flow(connection: Connection, clock: Clock, flow: str, actor: str, reason: str) -> None:
+    """Stop the deliveries of a flow. Raises ConflictError when it is paused already."""
+    before = flow_state_of(connection, flow)
+    if before and before.paused_at:
+        raise ConflictError(f"the flow '{flow}' is paused since {before.paused_at.isoformat()}; resume it first")
+    row = {"flow": flow, "paused_at": clock.now(), "paused_for": before.paused_for if before else 0}
+    upsert(connection, t.flow_state, row)
+    audit.record(connection, clock, actor=actor, action="flow.pause", subject=f"Flow/{flow}", reason=reason)
+
+
+def resume_flow(
+    connection: Connection, clock: Clock, flow: str, targets: Sequence[str], actor: str, reason: str
+) -> None:
+    """Let the deliveries of a flow go on. Raises ConflictError when it is not paused."""
+    before = flow_state_of(connection, flow)
+    if before is None or before.paused_at is None:
+        raise ConflictError(f"the flow '{flow}' is not paused; nothing to resume")
+    upsert(connection, t.flow_state, {"flow": flow, "paused_at": None, "paused_for": paused_for(before, clock.now())})
+    for target in targets:
+        signals.note(connection, signals.deliveries(target))
+    audit.record(connection, clock, actor=actor, action="flow.resume", subject=f"Flow/{flow}", reason=reason)

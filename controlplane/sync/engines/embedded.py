@@ -1,74 +1,145 @@
-"""The embedded engine: threads of this process; each target has its own, so that none starves another."""
+"""The embedded engine: translating and processing in a thread each, and a lane for each target on one event loop.
+
+A lane of its own for each target, so that none starves another; the requests themselves run in a pool of threads that is as
+large as all targets' concurrency together.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import structlog
 
+from controlplane.store import signals
+from controlplane.sync.delivery import Lane
 from controlplane.sync.engines.sync import Sync
 
 log = structlog.get_logger()
 IDLE = 1.0
-"""Seconds after which a step looks again even when nothing was committed: retries fall due by time, not by commit."""
+"""Seconds after which a step looks again even when nothing was committed that it was told of."""
+NEW_TARGETS = 2.0
+"""Seconds between two looks for systems that policy added."""
+STOP = 15.0
+"""Seconds that what is under way may take to come in when the engine stops."""
+THREADS = 256
+"""Most threads for requests and turns. They are made as they are needed."""
 
 
-class EmbeddedEngine:
-    """Runs the steps of sync until it is stopped."""
+class Steps:
+    """Runs the steps before delivery until it is stopped: a thread each, woken by what the step before committed."""
 
-    def __init__(self, sync: Sync, deliver: Callable[[str], int] | None = None) -> None:
-        """`deliver`: what to do instead of sending from here (an engine that hands batches to workers)."""
+    def __init__(self, sync: Sync) -> None:
         self.sync = sync
-        self._deliver = deliver
         self._stop = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Give back what an earlier process had claimed, then start the threads."""
-        self.sync.recover(restarted=True)
-        self._run("translate", self.sync.translate)
-        self._run("process", self.sync.process)
-        self._run("targets", self._new_targets)
+        """Start the threads."""
+        self._run("translate", self.sync.translate, signals.INTAKE)
+        self._run("process", self.sync.process, signals.MESSAGES)
 
-    def _run(self, name: str, step: Callable[[], int]) -> None:
-        thread = threading.Thread(target=self._loop, args=(name, step), name=f"sync-{name}", daemon=True)
-        self._threads[name] = thread
+    def _run(self, name: str, step: Callable[[], int], topic: str) -> None:
+        thread = threading.Thread(target=self._loop, args=(name, step, topic), name=f"sync-{name}", daemon=True)
+        self._threads.append(thread)
         thread.start()
 
-    def _new_targets(self) -> int:
-        """A system that policy adds gets its thread without a restart."""
-        for target in self.sync.targets():
-            if f"deliver-{target}" not in self._threads:
-                self._run(f"deliver-{target}", partial(self._deliver or self._send, target))
-        return 0
-
-    def _send(self, target: str) -> int:
-        if target not in self._pools:
-            size = self.sync.registry.snapshot().systems[target].spec.concurrency
-            self._pools[target] = ThreadPoolExecutor(size, thread_name_prefix=f"send-{target}")
-        return self.sync.deliver(target, self._pools[target])
-
-    def _loop(self, name: str, step: Callable[[], int]) -> None:
-        seen = 0
+    def _loop(self, name: str, step: Callable[[], int], topic: str) -> None:
+        bell = threading.Event()
+        unsubscribe = self.sync.store.signals.subscribe(topic, bell.set)
         while not self._stop.is_set():
+            bell.clear()
             try:
                 moved = step()
             except Exception:
                 log.exception("sync step failed; it goes on with the next batch", step=name)
                 moved = 0
                 self._stop.wait(IDLE)
-            if not moved:
-                seen = self.sync.store.wait_for_change(seen, IDLE)
+            if not moved and not self._stop.is_set():
+                bell.wait(IDLE)
+        unsubscribe()
 
     def stop(self) -> None:
         """Stop after the batches that are under way."""
         self._stop.set()
         self.sync.store.wake_all()
-        for thread in self._threads.values():
-            thread.join(timeout=15)
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        for thread in self._threads:
+            thread.join(timeout=STOP)
+
+
+class Lanes:
+    """A lane for each target, on an event loop in a thread of its own."""
+
+    def __init__(self, sync: Sync) -> None:
+        self.sync = sync
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="deliver")
+        self._lanes: dict[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="lanes", daemon=True)
+
+    def start(self) -> None:
+        """Start the loop; returns when it runs."""
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """Claim nothing more, wait for what is under way, and record it."""
+        if self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(timeout=STOP)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _main(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._started.set()
+        running: dict[str, asyncio.Task[int]] = {}
+        while not self._stopping.is_set():
+            for target in await self._targets():
+                if target not in running or running[target].done():
+                    self._lanes[target] = Lane(self.sync.delivering, target, self._pool)
+                    running[target] = asyncio.create_task(self._lane(self._lanes[target]))
+            try:
+                await asyncio.wait_for(self._stopping.wait(), NEW_TARGETS)
+            except TimeoutError:
+                continue
+        for lane in self._lanes.values():
+            lane.stop()
+        await asyncio.wait(running.values(), timeout=STOP) if running else None
+
+    async def _targets(self) -> list[str]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self.sync.targets)
+        except Exception:
+            log.exception("the targets could not be read; those that are known go on")
+            return list(self._lanes)
+
+    async def _lane(self, lane: Lane) -> int:
+        try:
+            return await lane.run()
+        except Exception:
+            log.exception("a lane ended; it is opened again", target=lane.target)
+            return 0
+
+
+class EmbeddedEngine:
+    """All of sync in this process."""
+
+    def __init__(self, sync: Sync) -> None:
+        self.sync = sync
+        self._steps, self._lanes = Steps(sync), Lanes(sync)
+
+    def start(self) -> None:
+        """Give back what an earlier process had claimed, then start."""
+        self.sync.store.listen()
+        self.sync.recover(restarted=True)
+        self._steps.start()
+        self._lanes.start()
+
+    def stop(self) -> None:
+        """Stop after the batches that are under way."""
+        self._steps.stop()
+        self._lanes.stop()

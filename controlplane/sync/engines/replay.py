@@ -14,7 +14,7 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, Write
 from controlplane.errors import BadInputError, ConflictError
 from controlplane.registry import Registry
-from controlplane.store import Store
+from controlplane.store import Store, signals
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.delivery.send import business_ref
@@ -23,6 +23,7 @@ from controlplane.sync.ledger.messages import checked
 from controlplane.sync.ledger.translate import unreadable
 from controlplane.sync.processes.contract import Work
 from rules.outcomes import Result
+from rules.policy.kinds import RetryPolicySpec
 
 
 class Replay:
@@ -102,14 +103,18 @@ class Replay:
         now = self.clock.now()
         with self.store.write() as connection:
             work = self.work(connection)
-            policy = work.snapshot.retry_policies[work.snapshot.flows[row.flow].spec.retry].spec
+            name = work.snapshot.retry_of(row.flow, row.target)
+            budget = (work.snapshot.retry_policies[name].spec if name else RetryPolicySpec()).budget
+            # what nobody knows whether it took effect is read back first, however it came to wait here
+            state = "unknown" if row.outcome == Result.UNKNOWN and case["corrected"] is None else "pending"
             again = {
-                "state": "pending", "due_at": now, "deadline_at": now + policy.budget, "attempts": 0,
+                "state": state, "due_at": now, "deadline_at": now + budget, "attempts": 0,
                 "payload": payload, "idempotency_key": key,
             }  # fmt: skip
             mine = (t.delivery.c.id == row.id, t.delivery.c.state == "quarantined")
             if connection.execute(update(t.delivery).where(*mine).values(**again)).rowcount != 1:
                 raise ConflictError(f"delivery {row.id} is not in quarantine any more; look at it again")
+            signals.note(connection, signals.deliveries(row.target))
             quarantine.mark_replayed(connection, self.clock, case["id"], actor, row.id)
         return {"delivery": row.id, "idempotency_key": key}
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
@@ -29,12 +27,15 @@ BATCH = 50
 class Sync:
     """Everything that moves, over one store, one registry and one set of connectors."""
 
-    def __init__(self, store: Store, clock: Clock, registry: Registry, connections: Connections) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, registry: Registry, connections: Connections, accept_limit: int = 0
+    ) -> None:
         self.store = store
         self.clock = clock
         self.registry = registry
         self.connections = connections
-        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.delivering = delivery.Delivering(store, clock, registry, connections)
+        self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)
 
@@ -71,55 +72,49 @@ class Sync:
 
     def process(self) -> int:
         """Take accepted messages through the processes and route them; return how many."""
-        return routing.process_some(self.store, self.clock, self.registry.snapshot(), BATCH)
+        return routing.process_some(self.store, self.clock, self.registry.snapshot())
 
-    def deliver(self, target: str, pool: Executor | None = None) -> int:
-        """Send what is due to one target; return how many tries were made."""
-        limit = self.registry.snapshot().systems[target].spec.concurrency if pool else BATCH
-        connector = self.connections.get(target)
-        claimed = delivery.claim(self.store, self.work, self.clock, target, self.owner, limit)
-
-        def one(item: delivery.Claimed) -> None:
-            delivery.record(self.store, self.work, delivery.send(connector, self.clock, item))
-
-        list((pool.map if pool else map)(one, claimed))
-        return len(claimed)
+    def deliver(self, target: str) -> int:
+        """Send what is due to one target, one request after another; return how many tries were made."""
+        turn = self.delivering.turn(target, [], BATCH, capped=False)
+        sents = [sent for request in turn.requests for sent in self.delivering.send(target, request)]
+        if sents:
+            self.delivering.turn(target, sents, 0)
+        return len(sents)
 
     def targets(self) -> list[str]:
         """Return the systems that anything may be owed to."""
-        flows = self.registry.snapshot().flows.values()
-        return sorted({target.system for flow in flows for target in flow.spec.targets})
+        return self.delivering.targets()
+
+    def is_due(self, target: str) -> bool:
+        """Say whether something may be sent to a target now."""
+        return self.delivering.is_due(target)
 
     def drain(self, rounds: int = 1000) -> int:
         """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved."""
         moved = 0
         for _ in range(rounds):
             step = self.translate() + self.process()
-            step += sum(self.deliver(target) for target in self._due_targets())
+            step += sum(self.deliver(target) for target in self.targets())
             if not step:
                 return moved
             moved += step
         return moved
 
-    def _due_targets(self) -> list[str]:
-        with self.store.read() as connection:
-            return delivery.due_targets(connection, self.clock)
-
     def backlog(self) -> int:
         """Return how many records and messages are taken in and not processed yet."""
-        new = select(func.count()).select_from(t.intake).where(t.intake.c.state == "new")
-        accepted = select(func.count()).select_from(t.message).where(t.message.c.state == "accepted")
+        new = select(func.count()).select_from(t.intake).where(t.among(t.intake.c.state, "new"))
+        accepted = select(func.count()).select_from(t.message).where(t.among(t.message.c.state, "accepted"))
         with self.store.read() as connection:
             return int(connection.execute(new).scalar_one() + connection.execute(accepted).scalar_one())
 
     def next_due(self) -> datetime | None:
         """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""
-        with self.store.read() as connection:
-            return delivery.next_due(connection)
+        return self.delivering.next_due()
 
     def recover(self, restarted: bool = False) -> int:
         """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""
-        return delivery.recover(self.store, self.clock, everything=restarted and self.store.is_sqlite)
+        return self.delivering.recover(everything=restarted and self.store.is_sqlite)
 
     # --- what people ask for ---
 
@@ -134,12 +129,24 @@ class Sync:
     def pause(self, system: str, actor: str, reason: str) -> None:
         """Stop deliveries to a system."""
         with self.store.write() as connection:
-            delivery.pause(connection, self.clock, system, actor, reason)
+            systems.pause(connection, self.clock, system, actor, reason)
 
     def resume(self, system: str, actor: str, reason: str) -> None:
         """Let deliveries to a system go on."""
         with self.store.write() as connection:
-            delivery.resume(connection, self.clock, system, actor, reason)
+            systems.resume(connection, self.clock, system, actor, reason)
+
+    def pause_flow(self, flow: str, actor: str, reason: str) -> None:
+        """Stop the deliveries of a flow."""
+        with self.store.write() as connection:
+            systems.pause_flow(connection, self.clock, flow, actor, reason)
+
+    def resume_flow(self, flow: str, actor: str, reason: str) -> None:
+        """Let the deliveries of a flow go on."""
+        known = self.registry.snapshot().flows.get(flow)
+        targets = [target.system for target in known.spec.targets] if known else self.targets()
+        with self.store.write() as connection:
+            systems.resume_flow(connection, self.clock, flow, targets, actor, reason)
 
     def emit(self, drafts: Sequence[Draft], trace_id: str | None = None) -> list[str]:
         """Append messages of the plane's own; return the ids of those that were new."""

@@ -30,7 +30,7 @@ def poll(store: Store, clock: Clock, connector: Connector, entity: str, channel:
     for page in connector.poll(entity, cursor):
         cursor = page.cursor
         with store.write() as connection:
-            taken += take(connection, clock, system, channel, page.records)
+            taken += take(connection, clock, system, channel, page.records, connector.manifest.repeats_within)
             _keep(connection, system, entity, cursor, read_at)
     with store.write() as connection:
         _keep(connection, system, entity, cursor or {}, began)

@@ -2,47 +2,79 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Inbound, Record
-from controlplane.store import Store
+from controlplane.store import Store, signals
 from controlplane.store import tables as t
 from controlplane.store.upsert import insert_new
-from rules.ids import new_id
+from rules.ids import fingerprint, new_id
 
 CHUNK = 200
 
 
-def take(connection: Connection, clock: Clock, system: str, channel: str, records: Sequence[Record]) -> int:
-    """Keep the records that were not known yet; return how many. The caller's commit is the acknowledgement."""
+def take(
+    connection: Connection,
+    clock: Clock,
+    system: str,
+    channel: str,
+    records: Sequence[Record],
+    repeats_within: float | None = None,
+) -> int:
+    """Keep the records that were not known yet; return how many. The caller's commit is the acknowledgement.
+
+    A record without an event key is an event of its own, unless its vendor repeats without an id (`repeats_within`
+    seconds): then the same content within that time is the same event.
+    """
     now = clock.now()
     taken = 0
     for start in range(0, len(records), CHUNK):
-        rows = [
-            {
-                "id": new_id(now),
-                "system": system,
-                "channel": channel,
-                "topic": record.topic,
-                "event_key": record.event_key,
-                "headers": dict(record.headers),
-                "body": record.body,
-                "received_at": now,
-                "trace_id": secrets.token_hex(16),
-                "state": "new",
-            }
-            for record in records[start : start + CHUNK]
-        ]
+        rows = [_row(now, system, channel, record) for record in records[start : start + CHUNK]]
+        if repeats_within is not None:
+            rows = [row for row in rows if _is_new(connection, row, timedelta(seconds=repeats_within))]
         taken += len(insert_new(connection, t.intake, rows))
+    if taken:
+        signals.note(connection, signals.INTAKE)
     return taken
+
+
+def _row(now: datetime, system: str, channel: str, record: Record) -> dict[str, Any]:
+    identity = new_id(now)
+    return {
+        "id": identity, "system": system, "channel": channel, "topic": record.topic,
+        "event_key": record.event_key or f"{_content(record)}:{identity}", "headers": dict(record.headers),
+        "body": record.body, "received_at": now, "trace_id": identity.replace("-", ""), "state": "new",
+    }  # fmt: skip
+
+
+def _content(record: Record) -> str:
+    return f"content:{fingerprint(record.topic, record.body.hex()).hex()}"
+
+
+def _is_new(connection: Connection, row: dict[str, Any], within: timedelta) -> bool:
+    """Say whether the same content did not come within the time; a record with a key of the vendor's is told by that."""
+    kind, _, rest = str(row["event_key"]).partition(":")
+    if kind != "content":
+        return True
+    head = f"content:{rest.partition(':')[0]}:"
+    i = t.intake.c
+    same = (
+        i.system == row["system"],
+        i.event_key > head,
+        i.event_key < f"{head}~",
+        i.received_at > row["received_at"] - within,
+    )
+    return connection.execute(select(i.id).where(*same).limit(1)).first() is None
 
 
 def take_webhook(store: Store, clock: Clock, connector: Connector, inbound: Inbound) -> bool:
     """Verify a webhook and commit it; say whether it was new. Raises SignatureError before anything is stored."""
     record = connector.receive(inbound)
+    within = connector.manifest.repeats_within
     with store.write() as connection:
-        return take(connection, clock, connector.context.system, "webhook", [record]) == 1
+        return take(connection, clock, connector.context.system, "webhook", [record], within) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,11 @@ from sqlalchemy import Connection, Row
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
-from controlplane.store import tables as t
-from controlplane.store.upsert import insert_new
-from rules.ids import new_id
+from controlplane.store import signals
+from controlplane.store.types import micros
+from controlplane.sync.ledger.insert import insert_messages
+from rules.ids import fingerprint, new_id
 from rules.model import messages as model
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,27 @@ class Message:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Message:
-        """Read a row of the table `message`."""
-        data = model.parse(row.type, row.data)
+        """Read a row of the table `message`; one of an older schema version is brought forward. Raises BadInputError."""
+        data = read(row.type, row.data, row.schema_version)
         return cls(row.id, row.type, row.source, row.subject, row.occurred_at, row.accepted_at, row.trace_id, data)
+
+
+def read(message_type: str, data: dict[str, Any], version: int | None = None) -> model.Data:
+    """Return typed data of the present schema version. Raises BadInputError naming the type, version and fields."""
+    if message_type not in model.TYPES:
+        raise BadInputError(f"unknown message type '{message_type}'; known: {', '.join(model.TYPES)}")
+    try:
+        return model.parse(message_type, data, version)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
+        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data") from None
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 
 
 def checked(draft: Draft) -> dict[str, Any]:
     """Return the draft's data in canonical form. Raises BadInputError naming every field that breaks the schema."""
-    if draft.type not in model.TYPES:
-        raise BadInputError(f"unknown message type '{draft.type}'; known: {', '.join(model.TYPES)}")
-    try:
-        return model.parse(draft.type, draft.data).model_dump(mode="json")
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
-        raise BadInputError(f"{draft.type} of {draft.subject} breaks its schema: {faults}") from None
+    return read(draft.type, draft.data).model_dump(mode="json")
 
 
 def append(
@@ -63,23 +70,38 @@ def append(
     intake_id: str | None = None,
 ) -> str | None:
     """Append a message; return its id, or None when the same fact is known already. Raises BadInputError."""
-    now = clock.now()
-    row = {
-        "id": new_id(now),
-        "type": draft.type,
-        "schema_version": SCHEMA_VERSION,
-        "source": source,
-        "subject": draft.subject,
-        "source_version": draft.source_version,
-        "dedupe_key": draft.dedupe_key,
-        "occurred_at": draft.occurred_at,
-        "accepted_at": now,
-        "causation_id": causation_id,
-        "intake_id": intake_id,
-        "trace_id": trace_id,
-        "data": checked(draft),
-        "state": "accepted",
+    row = row_of(
+        draft, clock.now(), source=source, registry_version=registry_version, trace_id=trace_id,
+        causation_id=causation_id, intake_id=intake_id,
+    )  # fmt: skip
+    new = append_rows(connection, [row])
+    return str(row["id"]) if new else None
+
+
+def append_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Append messages (`row_of`); return the ids of those that were not known already."""
+    new = insert_messages(connection, rows) if rows else frozenset()
+    if new:
+        signals.note(connection, signals.MESSAGES)
+    return new
+
+
+def row_of(
+    draft: Draft,
+    now: datetime,
+    *,
+    source: str,
+    registry_version: int,
+    trace_id: str,
+    causation_id: str | None = None,
+    intake_id: str | None = None,
+) -> dict[str, Any]:
+    """Return the row of a message. Raises BadInputError naming every field that breaks the schema."""
+    return {
+        "id": new_id(now), "type": draft.type, "schema_version": model.version_of(draft.type), "source": source,
+        "subject": draft.subject, "source_version": draft.source_version, "dedupe_key": draft.dedupe_key,
+        "fingerprint": fingerprint(source, draft.dedupe_key), "occurred_at": micros(draft.occurred_at),
+        "accepted_at": micros(now), "causation_id": causation_id, "intake_id": intake_id, "intake_line": None,
+        "trace_id": trace_id, "data": read(draft.type, draft.data).model_dump_json(), "state": "accepted",
         "registry_version": registry_version,
-    }
-    inserted = insert_new(connection, t.message, [row])
-    return str(inserted[0]) if inserted else None
+    }  # fmt: skip

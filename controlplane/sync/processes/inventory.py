@@ -103,14 +103,14 @@ def _unseen(work: Work, position: Row[tuple[object, ...]]) -> int:
 def _waiting(work: Work, channel: str, subject: str) -> int | None:
     """Return the quantity of the newest offer that is still on its way, if any: not routed yet, or not delivered."""
     m = t.message.c
-    made = select(m.data).where(m.subject == subject, m.type == "stock.offer", m.state == "accepted")
+    made = select(m.data).where(m.subject == subject, m.type == "stock.offer", t.among(m.state, "accepted"))
     for offer in work.connection.execute(made.order_by(m.id.desc())).scalars():
         if offer["channel"] == channel:
             return int(offer["quantity"])
     d = t.delivery.c
     query = (
         select(d.payload)
-        .where(d.target == channel, d.order_key == subject, d.entity == "available", d.state.in_(WAITING))
+        .where(d.target == channel, d.order_key == subject, d.entity == "available", t.is_open, d.state.in_(WAITING))
         .order_by(d.id.desc())
         .limit(1)
     )

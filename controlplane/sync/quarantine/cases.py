@@ -11,7 +11,10 @@ from sqlalchemy.engine import RowMapping
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import ConflictError, NotFoundError
+from controlplane.store import signals
 from controlplane.store import tables as t
+from controlplane.store.heads import promote
+from controlplane.store.locks import lock_targets
 from rules.ids import new_id
 
 OPEN = ("waiting", "corrected")
@@ -83,8 +86,12 @@ def drop(connection: Connection, clock: Clock, case_id: str, actor: str, reason:
     case = get(connection, case_id)
     _close(connection, case_id, state="dropped", closed_at=clock.now(), closed_by=actor)
     if case["delivery_id"]:
+        lock_targets(connection, [case["system"]], alone=False)
         owed = (t.delivery.c.id == case["delivery_id"], t.delivery.c.state == "quarantined")
-        connection.execute(update(t.delivery).where(*owed).values(state="dropped", finished_at=clock.now()))
+        dropped = update(t.delivery).where(*owed).values(state="dropped", finished_at=clock.now())
+        for key in connection.execute(dropped.returning(t.delivery.c.order_key)).scalars().all():
+            promote(connection, case["system"], [key])
+        signals.note(connection, signals.deliveries(case["system"]))
     audit.record(
         connection, clock, actor=actor, action="quarantine.drop", subject=f"quarantine/{case_id}", reason=reason
     )

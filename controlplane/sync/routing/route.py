@@ -1,53 +1,96 @@
-"""Write what is owed: one delivery per message and target, with the policy revision that governs it."""
+"""Which targets a message is owed to, and as what: one delivery per message and target, with the revision that governs it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
+from controlplane.store.types import MICROSECOND, micros
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
+from controlplane.sync.routing.owed import Owed
 from rules.ids import new_id
 from rules.model.messages import STATE_LIKE, IncidentNotified, OrderPlaced, ShipmentShipped, StockOffer
 from rules.policy.kinds import Flow, FlowTarget
 
-SUPERSEDABLE = ("pending", "quarantined")
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What the registry says of one flow to one target; durations in microseconds."""
+
+    flow: str
+    target: str
+    entity: str
+    budget: int
+    promise: int
+    retry_revision: str
 
 
-def route(work: Work, message: Message) -> list[str]:
-    """Write the deliveries of a message; return their ids."""
-    return [
-        _owe(work, message, flow, target)
-        for flow in work.snapshot.flows.values()
-        if flow.spec.source == message.source and message.type in flow.spec.message_types
-        for target in flow.spec.targets
-        if not isinstance(message.data, StockOffer) or target.system == message.data.channel
-    ]
+_ways: WeakKeyDictionary[Snapshot, dict[tuple[str, str], tuple[Way, ...]]] = WeakKeyDictionary()
+"""Worked out once for each version of the registry."""
 
 
-def _owe(work: Work, message: Message, flow: Flow, target: FlowTarget) -> str:
-    now = work.clock.now()
-    delivery_id = new_id(now)
-    coalesce = message.type in STATE_LIKE
-    order_key = ordering(message)
-    if coalesce:
-        _supersede(work, target, order_key)
-    retry = work.snapshot.retry_policies[flow.spec.retry].spec
-    money, currency = _worth(work, message)
-    work.connection.execute(
-        insert(t.delivery).values(
-            id=delivery_id, message_id=message.id, flow=flow.name, target=target.system, entity=target.entity,
-            subject=message.subject, order_key=order_key, coalesce=coalesce, state="pending",
-            idempotency_key=f"{message.type}:{message.subject}:{target.system}:{target.entity}:{_once(message)}",
-            payload=message.data.model_dump(mode="json"), due_at=now, deadline_at=now + retry.budget,
-            promise_at=now + flow.spec.promise, created_at=now, money=money, currency=currency,
-            retry_revision=work.snapshot.revision("RetryPolicy", flow.spec.retry),
-            registry_version=work.snapshot.version, attempts=0, fence=0,
-        )
+def ways(snapshot: Snapshot, source: str, message_type: str) -> tuple[Way, ...]:
+    """Return the ways that a type of message of a source takes."""
+    known = _ways.setdefault(snapshot, {})
+    found = known.get((source, message_type))
+    if found is None:
+        flows = snapshot.flows_from.get((source, message_type), ())
+        found = tuple(_way(snapshot, flow, target) for flow in flows for target in flow.spec.targets)
+        known[source, message_type] = found
+    return found
+
+
+def _way(snapshot: Snapshot, flow: Flow, target: FlowTarget) -> Way:
+    name = target.retry or flow.spec.retry
+    budget = snapshot.retry_policies[name].spec.budget
+    return Way(
+        flow.name, target.system, target.entity, budget // MICROSECOND, flow.spec.promise // MICROSECOND,
+        snapshot.revision("RetryPolicy", name),
     )  # fmt: skip
-    return delivery_id
+
+
+def route(
+    work: Work, message: Message, paused: dict[str, int], *, due: datetime | None = None, again: str = ""
+) -> list[Owed]:
+    """Return what is owed for a message. `paused` is what `routing.pauses.all_paused_for` says.
+
+    `due`: when it may be sent, if not now. `again`: what tells this delivery of a state from an earlier one of the same
+    message, where it is sent again from the ledger.
+    """
+    found = ways(work.snapshot, message.source, message.type)
+    if isinstance(message.data, StockOffer):
+        found = tuple(way for way in found if way.target == message.data.channel)
+    if not found:
+        return []
+    now = work.clock.now()
+    payload, worth = message.data.model_dump_json(), _worth(work, message)
+    return [_owe(work, message, way, paused, now, due or now, again, payload, worth) for way in found]
+
+
+def _owe(
+    work: Work, message: Message, way: Way, paused: dict[str, int], now: datetime, due: datetime, again: str,
+    payload: str, worth: tuple[Any, str | None],
+) -> Owed:  # fmt: skip
+    start, (money, currency) = micros(due), worth
+    row = {
+        "id": new_id(now), "message_id": message.id, "flow": way.flow, "target": way.target, "entity": way.entity,
+        "subject": message.subject, "order_key": ordering(message),
+        "idempotency_key": f"{message.type}:{message.subject}:{way.target}:{way.entity}:{_once(message)}{again}",
+        "coalesce": message.type in STATE_LIKE, "payload": payload, "state": "pending", "head": False,
+        "due_at": start, "deadline_at": start + way.budget,
+        "pause_base": paused.get(f"system/{way.target}", 0) + paused.get(f"flow/{way.flow}", 0) if paused else 0,
+        "promise_at": start + way.promise, "attempts": 0, "fence": 0, "created_at": micros(now), "finished_at": None,
+        "retry_revision": way.retry_revision, "registry_version": work.snapshot.version,
+        "money": None if money is None else format(money, "f"), "currency": currency, "trace_id": message.trace_id,
+    }  # fmt: skip
+    return Owed(row)
 
 
 def _once(message: Message) -> str:
@@ -61,22 +104,6 @@ def _once(message: Message) -> str:
 def ordering(message: Message) -> str:
     """Return the key whose deliveries keep their order at a target: all that is about one order, or one stock key."""
     return str(getattr(message.data, "order_ref", message.subject))
-
-
-def _supersede(work: Work, target: FlowTarget, order_key: str) -> None:
-    d = t.delivery.c
-    waiting = (
-        d.target == target.system, d.entity == target.entity, d.order_key == order_key,
-        d.coalesce.is_(True), d.state.in_(SUPERSEDABLE),
-    )  # fmt: skip
-    ids = list(work.connection.execute(select(d.id).where(*waiting)).scalars())
-    if not ids:
-        return
-    now = work.clock.now()
-    work.connection.execute(update(t.delivery).where(d.id.in_(ids)).values(state="superseded", finished_at=now))
-    q = t.quarantine.c
-    held = update(t.quarantine).where(q.delivery_id.in_(ids), q.state.in_(("waiting", "corrected")))
-    work.connection.execute(held.values(state="dropped", closed_at=now, closed_by="superseded by a newer state"))
 
 
 def _worth(work: Work, message: Message) -> tuple[Any, str | None]:

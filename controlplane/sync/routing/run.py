@@ -1,21 +1,33 @@
-"""Take accepted messages through the processes and route what comes of it: all of one message in one transaction."""
+"""Take accepted messages through the processes and route what comes of it: a batch in one short transaction.
+
+A message that breaks a rule, or that a process fails at, is put into quarantine whole; the others of its batch go on.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+import structlog
+from sqlalchemy import Row, select, update
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
 from controlplane.clock import Clock
 from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.locks import in_index_order, lock_books
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
+from controlplane.sync.routing import owed
+from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.sync.routing.route import route
+
+log = structlog.get_logger()
+TURN = {"sqlite": 0.012, "postgresql": 0.1}
+"""Wall seconds after which a batch is committed: where there is one writer, a transaction stays under 20 ms."""
 
 
 @cache
@@ -25,34 +37,72 @@ def processes() -> tuple[Process, ...]:
     return tuple(sorted(found, key=lambda process: process.stage))
 
 
-def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 100) -> int:
-    """Process the oldest accepted messages, each in its own short transaction; return how many."""
+@cache
+def handling(message_type: str) -> tuple[Process, ...]:
+    """Return the processes that handle a type of message, in their order."""
+    return tuple(process for process in processes() if message_type in process.handles)
+
+
+def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 500) -> int:
+    """Process the oldest accepted messages in one transaction; return how many left that state."""
     m = t.message.c
+    waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
     with store.read() as connection:
-        rows = connection.execute(select(t.message).where(m.state == "accepted").order_by(m.id).limit(limit)).all()
-    return sum(_process(store, clock, snapshot, row) for row in rows)
+        if connection.execute(waiting.with_only_columns(m.id).limit(1)).first() is None:
+            return 0
+    with store.write() as connection:
+        lock_books(connection)
+        in_index_order(connection)
+        began = clock.stopwatch()
+        work = Work(connection, snapshot, clock)
+        found: list[owed.Owed] = []
+        done: list[str] = []
+        held = 0
+        paused = all_paused_for(connection, clock.now())
+        for row in connection.execute(waiting).all():
+            if _advance(work, row, paused, found):
+                done.append(row.id)
+            else:
+                held += 1
+            if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
+                break
+        owed.write(connection, found, clock.now())
+        if done:
+            mine = update(t.message).where(m.id.in_(done))
+            connection.execute(mine.values(state="processed", processed_at=clock.now()))
+    return len(done) + held
 
 
-def _process(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any]) -> bool:
-    message = Message.of(row)
+def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
+    """Let the processes act on one message and add what is owed for it; say whether it went through."""
     try:
-        with store.write() as connection:
-            return _advance(Work(connection, snapshot, clock), message)
+        message = Message.of(row)
+        if handling(message.type):
+            with work.connection.begin_nested():
+                _process(work, message)
+        found += route(work, message, paused)
     except BusinessRuleError as error:
-        with store.write() as connection:
-            return _hold(connection, clock, snapshot, message, row.data, error)
+        _hold(work, row, error.code, str(error), error.remedy)
+    except (IntegrityError, DataError) as error:
+        why = f"{row.type} {row.subject} contradicts what is known already: {str(error.orig).splitlines()[0]}"
+        _hold(
+            work, row, "contradiction", why, "look at the earlier message of the same key; correct this one, or drop it"
+        )
+    except SQLAlchemyError:
+        raise  # the database, not the message
+    except Exception as error:
+        log.exception("a process failed at a message", message=row.id)
+        remedy = "report the defect with the message's id; replay when it is mended"
+        _hold(work, row, "defect", f"processing {row.type} {row.subject} failed: {error!r}", remedy)
+    else:
+        return True
+    return False
 
 
-def _advance(work: Work, message: Message) -> bool:
-    mine = update(t.message).where(t.message.c.id == message.id, t.message.c.state == "accepted")
-    if work.connection.execute(mine.values(state="processed", processed_at=work.clock.now())).rowcount != 1:
-        return False
-    for process in processes():
-        if message.type in process.handles:
-            for draft in process.apply(work, message):
-                emit(work, draft, message.trace_id, message.id)
-    route(work, message)
-    return True
+def _process(work: Work, message: Message) -> None:
+    for process in handling(message.type):
+        for draft in process.apply(work, message):
+            emit(work, draft, message.trace_id, message.id)
 
 
 def emit(work: Work, draft: Any, trace_id: str, causation_id: str | None) -> str | None:
@@ -63,18 +113,12 @@ def emit(work: Work, draft: Any, trace_id: str, causation_id: str | None) -> str
     )  # fmt: skip
 
 
-def _hold(
-    connection: Connection, clock: Clock, snapshot: Snapshot, message: Message, data: Any, error: BusinessRuleError
-) -> bool:
-    mine = update(t.message).where(t.message.c.id == message.id, t.message.c.state == "accepted")
-    if connection.execute(mine.values(state="quarantined", processed_at=clock.now())).rowcount != 1:
-        return False
-    flow = next(
-        f for f in snapshot.flows.values() if f.spec.source == message.source and message.type in f.spec.message_types
-    )
+def _hold(work: Work, row: Row[Any], code: str, reason: str, remedy: str) -> None:
+    values = {"state": "quarantined", "processed_at": work.clock.now()}
+    work.connection.execute(update(t.message).where(t.message.c.id == row.id).values(**values))
+    flow = next(iter(work.snapshot.flows_from.get((row.source, row.type), ())), None)
     case = quarantine.Case(
-        stage="process", system=message.source, flow=flow.name, owner=flow.spec.owner, reason_code=error.code,
-        reason=str(error), remedy=error.remedy, subject=message.subject, record=data, message_id=message.id,
+        stage="process", system=row.source, flow=flow.name if flow else "", owner=flow.spec.owner if flow else "",
+        reason_code=code, reason=reason, remedy=remedy, subject=row.subject, record=row.data, message_id=row.id,
     )  # fmt: skip
-    quarantine.hold(connection, clock, case)
-    return True
+    quarantine.hold(work.connection, work.clock, case)

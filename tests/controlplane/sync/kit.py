@@ -175,7 +175,7 @@ class House:
         """Return a new process's sync over the same store."""
         return Sync(self.store, self.clock, self.registry, self)  # type: ignore[arg-type]
 
-    def get(self, system: str) -> Vendor:
+    def get(self, system: str, at: object = None) -> Vendor:
         """Be the connections."""
         return getattr(self, system)
 

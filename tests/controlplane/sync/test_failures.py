@@ -12,8 +12,8 @@ from controlplane.connectors.contract import Draft
 from controlplane.errors import ConflictError, NotFoundError
 from controlplane.store import Store
 from controlplane.store import tables as t
-from controlplane.sync import delivery, quarantine
-from controlplane.sync.delivery.send import send
+from controlplane.sync import quarantine
+from controlplane.sync.delivery import send
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
@@ -162,10 +162,10 @@ def test_a_defect_in_a_connector_is_verified_by_reading_back(house: House) -> No
 
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(house: House) -> None:
     house.order("#1001", SKU, 1)
-    house.sync.translate()
-    house.sync.process()
-    claimed = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w1", 10)
-    send(house.wms, house.clock, claimed[0])  # sent; the process dies before it records
+    while house.sync.translate() or house.sync.process():
+        pass
+    [request] = house.sync.delivering.turn("wms", [], 10).requests
+    send(house.wms, house.clock, request)  # sent; the process dies before it records
     house.sync = house.restarted()
     assert house.sync.recover() == 0, "on a lease that still runs nothing is taken away"
     house.clock.advance(121)
@@ -177,57 +177,67 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(house: House) -> None
 
 def test_a_fenced_workers_late_result_is_ignored(house: House) -> None:
     house.order("#1001", SKU, 1)
-    house.sync.translate()
-    house.sync.process()
-    [late] = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w1", 10)
-    house.clock.advance(121)
+    while house.sync.translate() or house.sync.process():
+        pass
+    [[late]] = house.sync.delivering.turn("wms", [], 10).requests
+    sent = send(house.wms, house.clock, [late])
+    house.clock.advance(31)
     house.sync.recover()
-    [second] = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w2", 10)
+    house.clock.advance(31)
+    other = house.restarted()
+    [[second]] = other.delivering.turn("wms", [], 10).requests
     assert second.fence == late.fence + 1
-    assert not delivery.record(house.store, house.sync.work, send(house.wms, house.clock, late))
+    assert house.sync.delivering.turn("wms", sent, 0).counted == 0
     assert states(house, "order") == ["sending"]
+
+
+def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(house: House) -> None:
+    house.order("#1001", SKU, 1)
+    while house.sync.translate() or house.sync.process():
+        pass
+    [request] = house.sync.delivering.turn("wms", [], 10).requests
+    house.clock.advance(31)
+    assert send(house.wms, house.clock, request) == []
+    assert house.wms.writes == 0
 
 
 def test_two_workers_never_claim_the_same_delivery(house: House) -> None:
     for number in range(5):
         house.order(f"#{number}", SKU, 1)
-    house.sync.translate()
-    house.sync.process()
-    first = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w1", 3)
-    second = delivery.claim(house.store, house.sync.work, house.clock, "wms", "w2", 10)
+    while house.sync.translate() or house.sync.process():
+        pass
+    first = house.sync.delivering.turn("wms", [], 3, capped=False).requests
+    second = house.restarted().delivering.turn("wms", [], 10, capped=False).requests
     assert len(first) == 3
     assert len(second) == 2
-    assert not {x.id for x in first} & {x.id for x in second}
+    assert not {x.id for [x] in first} & {x.id for [x] in second}
 
 
 def test_a_pause_stops_deliveries_and_the_clock_of_their_deadlines(house: House) -> None:
     house.order("#0", SKU, 1)
     house.erp.down = True
     house.run()
-    with house.store.read() as connection:
-        before = (
-            connection.execute(
-                select(t.delivery.c.deadline_at).where(t.delivery.c.target == "erp", t.delivery.c.state == "pending")
-            )
-            .scalars()
-            .all()
-        )
     house.sync.pause("erp", "olga", "maintenance")
-    house.erp.down = False
-    house.run(minutes=10)
-    assert house.erp.effects["sales_order", "#0"] == 0
+    house.run(minutes=48 * 60, step=3600)
+    assert house.erp.writes == 1, "nothing is tried while it is paused"
     house.sync.resume("erp", "olga", "done")
-    with house.store.read() as connection:
-        after = (
-            connection.execute(
-                select(t.delivery.c.deadline_at).where(t.delivery.c.target == "erp", t.delivery.c.state == "pending")
-            )
-            .scalars()
-            .all()
-        )
-    assert [round((b - a).total_seconds()) for a, b in zip(before, after, strict=True)] == [600]
-    house.run(minutes=3)
+    house.run(minutes=10)
+    assert states(house, "sales_order") == ["pending"], "two days of pause used up nothing of a budget of one day"
+    house.erp.down = False
+    house.run(minutes=6)
     assert house.erp.effects["sales_order", "#0"] == 1
+
+
+def test_a_paused_flow_stops_alone(house: House) -> None:
+    house.sync.pause_flow("orders", "olga", "a promotion was priced wrong")
+    house.order("#1001", SKU, 1)
+    house.level(SKU, 20)
+    house.run(minutes=2)
+    assert not house.erp.effects
+    assert house.shop.levels[SKU, "WH1"] == 20 - 1 - 2
+    house.sync.resume_flow("orders", "olga", "mended")
+    house.run()
+    assert house.erp.effects["sales_order", "#1001"] == 1
 
 
 def test_what_gives_up_waits_for_a_person(house: House) -> None:

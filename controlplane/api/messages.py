@@ -1,0 +1,52 @@
+"""/api/v1/messages: canonical messages from whoever has no connector. CloudEvents 1.0, one or a batch; see docs/messages.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from controlplane.access import require
+from controlplane.api.answers import actor, plane
+from controlplane.api.problems import problem
+from controlplane.sync.ledger import Receipt
+
+messages = Blueprint("messages", __name__, url_prefix="/api/v1")
+SINGLE = ("application/json", "application/cloudevents+json")
+BATCH = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+
+@messages.post("/messages")
+def accept() -> tuple[Response, int] | Response:
+    """Take one event (JSON) or a batch, one event a line (NDJSON). Answered after the commit.
+
+    202: every line is accepted, now or before. 207: some lines were refused, each with its reason; the others are
+    accepted. 422: none could be taken. 503 with Retry-After: nothing was taken, send the same again later.
+    """
+    require(actor(), "messages.accept")
+    if request.mimetype not in (*SINGLE, *BATCH):
+        return problem(
+            415, f"the content type '{request.mimetype or 'none'}' is not taken; send application/json for one event, "
+            "application/x-ndjson for one a line", "urn:trueup:mediatype",
+        )  # fmt: skip
+    batch = request.mimetype in BATCH
+    receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch)
+    if batch:
+        return jsonify(_told(receipt)), _status(receipt)
+    [identity] = receipt.accepted.values() or [None]
+    return jsonify(accepted=True, new=identity is not None, id=identity), 202
+
+
+def _told(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "accepted": len(receipt.accepted),
+        "duplicates": len(receipt.duplicates),
+        "refused": [{"line": one.line, "reason": one.reason} for one in receipt.refused],
+        "ids": list(receipt.accepted.values()),
+    }
+
+
+def _status(receipt: Receipt) -> int:
+    if not receipt.refused:
+        return 202
+    return 207 if receipt.accepted or receipt.duplicates else 422

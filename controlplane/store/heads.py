@@ -1,0 +1,31 @@
+"""Order at a target: of one order key only the first open delivery, its head, may be claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+from sqlalchemy import Connection
+
+from controlplane.store.tables import OPEN
+
+_PROMOTE_SQLITE = f"""
+UPDATE delivery SET head = 1 WHERE id IN (
+  SELECT min(d.id) FROM json_each(?) k CROSS JOIN delivery d ON d.target = ? AND d.order_key = k.value AND d.{OPEN}
+  GROUP BY d.order_key) AND NOT head"""  # noqa: S608
+_PROMOTE_POSTGRESQL = f"""
+UPDATE delivery SET head = true WHERE id IN (
+  SELECT o.id FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
+    SELECT d.id FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C" AND d.{OPEN}
+    ORDER BY d.id LIMIT 1) o) AND NOT head"""  # noqa: S608
+
+
+def promote(connection: Connection, target: str, order_keys: Iterable[str]) -> int:
+    """Let the first open delivery of each key be claimed; return how many were let. Whoever ends a delivery calls it.
+
+    Take `locks.lock_targets` before, so that nothing is added to a key while something ends on it.
+    """
+    keys = orjson.dumps(sorted(set(order_keys))).decode()
+    if connection.dialect.name == "postgresql":
+        return int(connection.exec_driver_sql(_PROMOTE_POSTGRESQL, {"keys": keys, "target": target}).rowcount)
+    return int(connection.exec_driver_sql(_PROMOTE_SQLITE, (keys, target)).rowcount)

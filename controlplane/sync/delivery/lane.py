@@ -1,0 +1,141 @@
+"""A lane delivers to one target without end: results are recorded as they come in, and what is free is claimed again.
+
+The requests run beside each other on asyncio's executor; turns with the store take place one after another. So results that
+come in during a turn share the next one, and what was sent waits to be recorded for about the length of one turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+
+import structlog
+
+from controlplane.store import signals
+from controlplane.sync.delivery.claim import LEASE, Claimed
+from controlplane.sync.delivery.send import Sent
+from controlplane.sync.delivery.turn import Delivering, Turn
+
+log = structlog.get_logger()
+IDLE = 5.0
+"""Seconds of the clock after which a lane looks again on its own, should every signal have been lost."""
+RENEW = LEASE.total_seconds() / 3
+TROUBLE = 1.0
+"""Seconds between two tries to reach a store that does not answer."""
+
+
+class Lane:
+    """Delivers to one target. Used from one event loop; `pool` runs requests and turns."""
+
+    def __init__(self, delivering: Delivering, target: str, pool: Executor) -> None:
+        self.delivering, self.target, self._pool = delivering, target, pool
+        self._done: list[Sent] = []
+        self._running: dict[asyncio.Task[list[Sent]], list[Claimed]] = {}
+        self._bell = asyncio.Event()
+        self._rung = True
+        self._stopping = False
+        self._kept_at = 0.0
+
+    async def run(self, *, until_idle: bool = False, seconds: float | None = None) -> int:
+        """Deliver until `stop`, until nothing is due (`until_idle`), or for so many seconds; return how many results counted.
+
+        Ends only when what is under way has come in and is recorded.
+        """
+        loop = asyncio.get_running_loop()
+        self._kept_at = loop.time()
+        unsubscribe = self.delivering.store.signals.subscribe(
+            signals.deliveries(self.target), lambda: _ring_from_outside(loop, self)
+        )
+        ends = None if seconds is None else loop.time() + seconds
+        counted = 0
+        try:
+            while True:
+                if ends is not None and loop.time() >= ends:
+                    self._stopping = True
+                turn = await self._turn()
+                counted += turn.counted
+                if not self._running and not self._done and (self._stopping or (until_idle and turn.wait != 0.0)):
+                    return counted
+                await self._keep()
+                room = self._slots() > 0
+                if not self._done and not (room and turn.wait == 0.0):
+                    await self._pause(turn.wait if room else None)
+        finally:
+            unsubscribe()
+
+    def stop(self) -> None:
+        """Claim nothing more; from another thread by `call_soon_threadsafe`."""
+        self._stopping = True
+        self.ring()
+
+    def ring(self) -> None:
+        """Something may be due."""
+        self._rung = True
+        self._bell.set()
+
+    def _slots(self) -> int:
+        return 0 if self._stopping else self.delivering.concurrency(self.target) - len(self._running)
+
+    async def _turn(self) -> Turn:
+        slots = self._slots()
+        sents, self._done = self._done, []
+        self._bell.clear()
+        if not sents and slots <= 0:
+            return Turn([])
+        rung, self._rung = self._rung, False
+        loop = asyncio.get_running_loop()
+        try:
+            turn = await loop.run_in_executor(self._pool, self._take_turn, sents, slots, rung)
+        except Exception:
+            # results that could not be recorded are kept: the store may come back before their lease ends
+            log.exception("a turn of delivery failed; it is taken again", target=self.target)
+            self._done = sents + self._done
+            self._rung = True
+            await asyncio.sleep(TROUBLE * self.delivering.clock.pace)
+            return Turn([], wait=0.0) if not self._stopping else Turn([])
+        for request in turn.requests:
+            task = loop.create_task(self._send(request))
+            self._running[task] = request
+            task.add_done_callback(self._came_in)
+        return turn
+
+    def _take_turn(self, sents: Sequence[Sent], slots: int, rung: bool) -> Turn:
+        return self.delivering.turn(self.target, sents, slots, look_first=not rung)
+
+    async def _send(self, request: list[Claimed]) -> list[Sent]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self.delivering.send, self.target, request)
+
+    def _came_in(self, task: asyncio.Task[list[Sent]]) -> None:
+        self._running.pop(task)
+        error = task.exception()
+        if error is not None:  # its lease will run out, and it will be read back
+            log.error("a request ended in a way nobody foresaw", target=self.target, exc_info=error)
+        else:
+            self._done += task.result()
+        self._bell.set()
+
+    async def _pause(self, wait: float | None) -> None:
+        """Wait for results, a signal, or the time at which something falls due."""
+        seconds = min(IDLE if wait is None else wait, IDLE) * self.delivering.clock.pace
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._bell.wait(), seconds)
+
+    async def _keep(self) -> None:
+        """Renew the leases of what is under way, in good time."""
+        loop = asyncio.get_running_loop()
+        if not self._running or loop.time() - self._kept_at < RENEW * self.delivering.clock.pace:
+            return
+        self._kept_at = loop.time()
+        held = [item for request in self._running.values() for item in request]
+        try:
+            await loop.run_in_executor(self._pool, self.delivering.renew, held)
+        except Exception:
+            log.exception("leases could not be renewed; they run on", target=self.target)
+
+
+def _ring_from_outside(loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+        loop.call_soon_threadsafe(lane.ring)

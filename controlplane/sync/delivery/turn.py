@@ -1,0 +1,236 @@
+"""One turn for one target: what came of the last requests is recorded, and the next are claimed, in one commit."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Row, func, select
+
+from controlplane.clock import Clock
+from controlplane.connectors import Connections
+from controlplane.connectors.contract import Connector
+from controlplane.errors import TrueupError
+from controlplane.registry import Registry
+from controlplane.store import Store
+from controlplane.store import tables as t
+from controlplane.sync.delivery import systems
+from controlplane.sync.delivery.claim import (
+    Claimed,
+    claim,
+    first_due,
+    flows_of,
+    recover,
+    release,
+    renew,
+    waiting_targets,
+)
+from controlplane.sync.delivery.record import record
+from controlplane.sync.delivery.send import Sent, batch_of, grouped, send
+from controlplane.sync.processes.contract import Work
+from rules.policy.kinds import SystemSpec
+
+FLOWS_SEEN = timedelta(seconds=30)
+"""How long it is remembered which flows something waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn leaves to do."""
+
+    requests: list[list[Claimed]]
+    """Each is sent with one request."""
+    counted: int = 0
+    """Results that were still ours to decide."""
+    wait: float | None = None
+    """Seconds of the clock after which more may be claimed; None: when something is committed."""
+
+
+class Delivering:
+    """One process's hand in delivering. Keeps nothing that the store does not say; safe to use from several threads."""
+
+    def __init__(self, store: Store, clock: Clock, registry: Registry, connections: Connections) -> None:
+        self.store, self.clock, self.registry, self.connections = store, clock, registry, connections
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._claims = itertools.count()
+        self._flows: dict[str, tuple[datetime, list[str]]] = {}
+        self.on_attempts: list[Callable[[Sequence[Sent]], None]] = []
+        """Who is told of tries that were recorded: measurements of this process."""
+
+    # --- what a lane does ---
+
+    def turn(
+        self, target: str, sents: Sequence[Sent], slots: int, *, capped: bool = True, look_first: bool = True
+    ) -> Turn:
+        """Record the results and claim for up to `slots` more requests. One commit; none where nothing is to be done.
+
+        `capped`: hold to the concurrency that policy gives all workers together. `look_first`: do not take the turn of
+        writing before it is seen that something is due.
+        """
+        if not sents and look_first:
+            with self.store.read() as connection:
+                wait = self._wait(self._work(connection), target)
+            if slots <= 0 or wait is None or wait > 0:
+                return Turn([], wait=wait)
+        with self.store.write() as connection:
+            work = self._work(connection)
+            counted = record(work, target, sents) if sents else set()
+            claimed, wait = self._claim(work, target, slots, capped) if slots > 0 else ([], None)
+        for told in self.on_attempts if sents else ():
+            told(sents)
+        requests = grouped(self.connector(target), claimed) if claimed else []
+        return Turn(requests, len(counted), wait)
+
+    def send(self, target: str, request: Sequence[Claimed]) -> list[Sent]:
+        """Make one request; see `send.send`."""
+        return send(self.connector(target), self.clock, request)
+
+    def renew(self, held: Sequence[Claimed]) -> None:
+        """Keep what is being sent ours."""
+        with self.store.write() as connection:
+            renew(connection, self.clock, held)
+
+    def connector(self, target: str) -> Connector:
+        """Return the connector of a target as policy stood at the last turn. Raises NotFoundError, SettingsError."""
+        return self.connections.get(target, self.registry.known())
+
+    def concurrency(self, target: str) -> int:
+        """Return how many requests policy allows at once."""
+        spec = self._spec(target)
+        return spec.concurrency if spec else 1
+
+    # --- claiming ---
+
+    def _work(self, connection: Connection) -> Work:
+        return Work(connection, self.registry.snapshot_in(connection), self.clock)
+
+    def _spec(self, target: str) -> SystemSpec | None:
+        system = self.registry.known().systems.get(target)
+        return system.spec if system else None
+
+    def _wait(self, work: Work, target: str) -> float | None:
+        """Seconds until something may be claimed; 0: now; None: nothing waits, or only people can let it go on."""
+        now, state = self.clock.now(), systems.state_of(work.connection, target)
+        flows = self._running(work, target)
+        due = first_due(work.connection, target, flows)
+        if due is None or (state and state.paused_at):
+            return None
+        if state and state.release_at:
+            due = now
+        if state and state.blocked_until:
+            due = max(due, state.blocked_until)
+        return max(0.0, (due - now).total_seconds())
+
+    def _running(self, work: Work, target: str) -> list[str]:
+        """The flows of a target that are not paused."""
+        now = self.clock.now()
+        seen_at, flows = self._flows.get(target, (None, []))
+        if seen_at is None or not timedelta(0) <= now - seen_at < FLOWS_SEEN:
+            flows = flows_of(work.connection, target, ())
+            self._flows[target] = (now, flows)
+        known = sorted({*flows, *work.snapshot.flows_to.get(target, ())})
+        f = t.flow_state.c
+        paused = set(work.connection.execute(select(f.flow).where(f.paused_at.is_not(None))).scalars())
+        return [flow for flow in known if flow not in paused]
+
+    def _claim(self, work: Work, target: str, slots: int, capped: bool) -> tuple[list[Claimed], float | None]:
+        connection, now = work.connection, self.clock.now()
+        row = systems.locked(connection, target)
+        if row.paused_at or (row.blocked_until and row.blocked_until > now):
+            return [], (row.blocked_until - now).total_seconds() if row.blocked_until and not row.paused_at else None
+        spec = self._spec(target)
+        size = max((batch_of(self.connector(target), entity) for entity in self._entities(work, target)), default=1)
+        room = min(slots, self._room(connection, target, spec, size)) if capped else slots
+        flows = self._running(work, target)
+        released = row.release_at is not None and release(connection, self.clock, target, flows)
+        given, wait = self._granted(connection, target, spec, row, room, flows)
+        claimed = claim(work, target, flows, self._tag(size), given * size) if given else []
+        if given > (used := -(-len(claimed) // size)):
+            systems.give_back(connection, target, given - used)
+        if claimed or released:
+            return claimed, 0.0
+        return [], wait if wait is not None else self._wait(work, target)
+
+    def _granted(
+        self, connection: Connection, target: str, spec: SystemSpec | None, row: Row[tuple[object, ...]], room: int,
+        flows: list[str],
+    ) -> tuple[int, float | None]:  # fmt: skip
+        """Ask the shared limit for as many requests as there is room and work for."""
+        if room <= 0:
+            return 0, None
+        if spec is None or (spec.rate is None and row.learned_rate is None):
+            failing = spec is not None and row.consecutive_failures >= spec.breaker.after
+            return (1 if failing else room), None
+        due = first_due(connection, target, flows)
+        if due is None or due > self.clock.now():
+            return 0, None
+        found = systems.leave(connection, self.clock, target, spec, row, room)
+        return found.requests, found.wait
+
+    def _entities(self, work: Work, target: str) -> set[str]:
+        return {
+            one.entity
+            for name in work.snapshot.flows_to.get(target, ())
+            for one in work.snapshot.flows[name].spec.targets
+            if one.system == target
+        }
+
+    def _tag(self, size: int) -> str:
+        """Who holds a claim; of batches each request has a name of its own, so that requests can be counted."""
+        return f"{self.owner}#{next(self._claims)}" if size > 1 else self.owner
+
+    def _room(self, connection: Connection, target: str, spec: SystemSpec | None, size: int) -> int:
+        """Requests that the system's concurrency leaves, those of all workers taken off. On SQLite the lane knows."""
+        most = spec.concurrency if spec else 1
+        if self.store.is_sqlite:
+            return most
+        d = t.delivery.c
+        count = func.count(d.lease_owner.distinct()) if size > 1 else func.count()
+        mine = (d.target == target, t.among(d.state, "sending"), d.lease_until > self.clock.now())
+        return most - int(connection.execute(select(count).where(*mine)).scalar_one())
+
+    # --- across targets ---
+
+    def targets(self) -> list[str]:
+        """Return the systems that anything is owed to, or may be."""
+        with self.store.read() as connection:
+            return waiting_targets(connection, self.registry.snapshot_in(connection).flows_to)
+
+    def is_due(self, target: str) -> bool:
+        """Say whether something may be claimed for a target now."""
+        with self.store.read() as connection:
+            return self._wait(self._work(connection), target) == 0.0
+
+    def next_due(self) -> datetime | None:
+        """Return when the next waiting delivery of any target can be tried, or None when nothing waits for time to pass."""
+        with self.store.read() as connection:
+            work = self._work(connection)
+            waits = [self._wait(work, target) for target in waiting_targets(connection, work.snapshot.flows_to)]
+        now = self.clock.now()
+        return min((now + timedelta(seconds=wait) for wait in waits if wait is not None), default=None)
+
+    def recover(self, *, everything: bool = False) -> int:
+        """Give back what workers that are gone had claimed; return how many."""
+        return recover(self.store, self.clock, partial_late(self, everything), everything=everything)
+
+    def late_effect(self, target: str, entity: str) -> timedelta:
+        """Return how long a request of an entity may still take effect after its answer is given up."""
+        try:
+            return timedelta(seconds=self.connector(target).manifest.write_spec(entity).late_effect)
+        except TrueupError:
+            return timedelta(0)
+
+
+def partial_late(delivering: Delivering, dead: bool) -> Callable[[str, str], timedelta]:
+    """How long to wait for what a worker that is gone had sent: one that only hangs may still have it on the wire."""
+
+    def late(target: str, entity: str) -> timedelta:
+        spec = delivering.registry.known().systems.get(target)
+        running = timedelta(0) if dead or spec is None else spec.spec.timeout
+        return running + delivering.late_effect(target, entity)
+
+    return late

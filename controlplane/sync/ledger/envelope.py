@@ -1,0 +1,174 @@
+"""A canonical message as somebody sends it to us: a CloudEvents 1.0 event in JSON, read strictly.
+
+    {"specversion": "1.0", "id": "…", "source": "wms", "type": "stock.level", "subject": "0042@WH1",
+     "time": "2026-03-02T09:00:00Z", "schemaversion": 1, "causationid": "…", "traceparent": "00-…", "data": {…}}
+
+`source` is the name of a System, `id` what makes a repetition known (one fact, one id). `schemaversion`, `causationid` and
+`traceparent` may be left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from controlplane.errors import BadInputError
+from controlplane.registry import Snapshot
+from controlplane.sync.ledger.messages import read
+from rules.model.messages import Data
+
+LONGEST = 190
+AHEAD = timedelta(minutes=5)
+"""How far a sender's clock may be ahead of ours."""
+TAKEN = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "schemaversion",
+         "causationid", "traceparent", "tracestate", "data")  # fmt: skip
+NEEDED = ("id", "source", "type", "subject", "time", "data")
+TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message that was read and found good."""
+
+    event_id: str
+    source: str
+    type: str
+    subject: str
+    occurred_at: datetime
+    data: Data
+    causation_id: str | None = None
+    trace_id: str | None = None
+
+
+def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
+    """Read one event. Raises BadInputError naming the attribute, the rule and the remedy; nothing is stored."""
+    found = parse_json(raw)
+    if not isinstance(found, dict):
+        raise BadInputError("an event is a JSON object with CloudEvents attributes; this is none")
+    _attributes(found)
+    source, kind = found["source"], found["type"]
+    if (source, kind) not in snapshot.flows_from:
+        _unknown_flow(snapshot, source, kind)
+    data = found["data"]
+    if not isinstance(data, dict):
+        raise BadInputError("`data` is a JSON object as the message type says; see docs/messages.md")
+    return Envelope(
+        event_id=found["id"], source=source, type=kind, subject=found["subject"],
+        occurred_at=_time(found["time"], now), data=read(kind, data, _version(found)),
+        causation_id=found.get("causationid"), trace_id=_trace(found.get("traceparent")),
+    )  # fmt: skip
+
+
+def parse_json(raw: bytes) -> Any:
+    """Read JSON as RFC 8259 has it, and no key twice. Raises BadInputError."""
+    try:
+        text = raw.decode("utf-8")
+        found = _DECODER.decode(text)
+        if "\\" in text:
+            _storable(found)
+        return found
+    except UnicodeEncodeError:
+        raise BadInputError(
+            "the JSON holds half a surrogate pair, which is no character; send whole characters"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"the body is not UTF-8 (byte {error.start}); encode JSON as UTF-8") from None
+    except RecursionError:
+        raise BadInputError("the JSON is nested deeper than any message is; send the event as documented") from None
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"not JSON: {error.msg} at character {error.pos}; send one JSON object an event") from None
+    except ValueError as error:  # a number with more digits than Python reads
+        raise BadInputError(f"the JSON holds a number that cannot be read: {error}") from None
+
+
+def _storable(found: Any) -> None:
+    """Refuse what JSON can escape and no database keeps as text."""
+    text = json.dumps(found, default=str, ensure_ascii=False)
+    text.encode("utf-8")
+    if "\\u0000" in text:
+        raise BadInputError("the JSON holds the character U+0000, which no text has; leave it out")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadInputError(f"the key '{twice}' stands twice in one object; which one is meant cannot be known")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise BadInputError(f"{name} is not JSON; leave the value out, or send null where it may be unknown")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=Decimal)
+
+
+def _attributes(found: Mapping[str, Any]) -> None:
+    if found.get("specversion", "1.0") != "1.0":
+        raise BadInputError(f"specversion {found['specversion']!r} is not known; send CloudEvents 1.0")
+    for name in NEEDED:
+        if name not in found:
+            raise BadInputError(f"the attribute '{name}' is missing; an event has {', '.join(NEEDED)}")
+    for name in ("id", "source", "type", "subject"):
+        value = found[name]
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
+            raise BadInputError(f"the attribute '{name}' is printable text of 1 to {LONGEST} characters")
+    if len(found) > len(NEEDED) and (unknown := sorted(set(found) - set(TAKEN))):
+        raise BadInputError(
+            f"the attribute '{unknown[0]}' is not taken; leave it out, or put it into data if it belongs there"
+        )
+    cause = found.get("causationid")
+    if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= 36):
+        raise BadInputError(
+            "the attribute 'causationid' is the id of the message that caused this one, up to 36 characters"
+        )
+
+
+def _unknown_flow(snapshot: Snapshot, source: str, kind: str) -> NoReturn:
+    if source not in snapshot.systems:
+        raise BadInputError(f"source '{source}' is no System in the registry; there are: {', '.join(snapshot.systems)}")
+    kinds = sorted(found for system, found in snapshot.flows_from if system == source)
+    raise BadInputError(
+        f"no flow takes '{kind}' from '{source}'; it takes: {', '.join(kinds) or 'nothing'}. Correct the type, or add a Flow policy"
+    )
+
+
+def _time(given: Any, now: datetime) -> datetime:
+    try:
+        found = datetime.fromisoformat(given)
+    except (TypeError, ValueError):
+        raise BadInputError(
+            f"time {given!r} is not an instant; write it as RFC 3339, e.g. 2026-03-02T09:00:00Z"
+        ) from None
+    if found.tzinfo is None:
+        raise BadInputError(f"time {given!r} has no zone, so nobody knows which instant it is; add Z or an offset")
+    if found - now > AHEAD:
+        raise BadInputError(
+            f"time {given} lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ}); set the sender's clock, and send again"
+        )
+    return found
+
+
+def _version(found: Mapping[str, Any]) -> int | None:
+    version = found.get("schemaversion")
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise BadInputError("the attribute 'schemaversion' is a whole number, e.g. 1; leave it out for the newest")
+    return version
+
+
+def _trace(given: Any) -> str | None:
+    if given is None:
+        return None
+    match = TRACE.fullmatch(given) if isinstance(given, str) else None
+    if match is None or set(match[1]) == {"0"}:
+        raise BadInputError(
+            "the attribute 'traceparent' is not as W3C Trace Context has it; leave it out if you have none"
+        )
+    return match[1]

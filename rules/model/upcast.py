@@ -1,0 +1,35 @@
+"""Old messages brought forward: the ledger keeps what was said as it was said, and readers see the newest schema version.
+
+To change a schema: change the model, and add the step from the version before. A step is pure and loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _sold(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not say whether an item is sold; every one that was told of was."""
+    return {**data, "active": True}
+
+
+STEPS: dict[str, tuple[Step, ...]] = {"product.described": (_sold,)}
+"""Message type -> the steps from version 1 to 2, 2 to 3 …; a type that is not listed has version 1 only."""
+
+
+def newest(message_type: str) -> int:
+    """Return the newest schema version of a type."""
+    return 1 + len(STEPS.get(message_type, ()))
+
+
+def forward(message_type: str, data: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return data of an older version in the newest one. Raises ValueError for a version that is not known."""
+    last = newest(message_type)
+    if not 1 <= version <= last:
+        raise ValueError(f"{message_type} has schema versions 1 to {last}, and not {version}")
+    for step in STEPS.get(message_type, ())[version - 1 :]:
+        data = step(data)
+    return data
