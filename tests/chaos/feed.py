@@ -204,7 +204,8 @@ class Feed:
             answer = self._send(client, batch)
         except httpx.TransportError:
             return False
-        if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+        wrong = answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS
+        if wrong or answer.status_code == httpx.codes.MULTI_STATUS:  # some lines were refused
             raise RefusedError(f"{answer.request.url} answered {answer.status_code}: {answer.text[:500]}")
         return answer.is_success
 
