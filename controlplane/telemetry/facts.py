@@ -6,7 +6,7 @@ They carry rows as they were written; instants in microseconds since 1970 where 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -39,22 +39,22 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A record was turned into messages, set aside, or held for a person."""
+    """Records were turned into messages, set aside, or held for a person."""
 
     system: str
     result: str
     """translated, ignored or quarantined."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """Messages were put into the ledger."""
 
-    origin: Origin
     messages: Sequence[Mapping[str, Any]]
     """Rows of `message`: id, type, source, trace_id, accepted_at (microseconds)."""
-    parents: Mapping[str, str] = field(default_factory=dict)
-    """Message id -> span that it follows from, where that differs from the origin's."""
+    origins: Mapping[str, Origin]
+    """By the message's id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
 
 import prometheus_client
@@ -133,14 +132,13 @@ class Meters:
         """Count records that were taken in."""
         self._received.labels(self.bounded("channel", channel), self.bounded("system", system)).inc(count)
 
-    def translated(self, system: str, result: str) -> None:
-        """Count a record that was translated, ignored or quarantined."""
-        self._translated.labels(self.bounded("system", system), result).inc()
+    def translated(self, system: str, result: str, count: int) -> None:
+        """Count records that were translated, ignored or quarantined."""
+        self._translated.labels(self.bounded("system", system), result).inc(count)
 
-    def accepted(self, channel: str, sources: Tally[str]) -> None:
-        """Count messages that were put into the ledger, by source."""
-        for source, count in sources.items():
-            self._accepted.labels(self.bounded("channel", channel), self.bounded("system", source)).inc(count)
+    def accepted(self, channel: str, source: str, count: int) -> None:
+        """Count messages that were put into the ledger."""
+        self._accepted.labels(self.bounded("channel", channel), self.bounded("system", source)).inc(count)
 
     def shared(self, requests: int) -> None:
         """Note how many requests shared a commit."""

@@ -57,14 +57,14 @@ def _received(fact: f.Received, now: datetime, takes: Takes) -> Iterator[Span]:
 
 
 def _accepted(fact: f.Accepted, now: datetime, takes: Takes) -> Iterator[Span]:
-    channel, parent, began = fact.origin
-    translated = began is not None
     for row in fact.messages:
         if not takes(row["trace_id"]):
             continue
+        channel, parent, began = fact.origins[row["id"]]
+        translated = began is not None
         yield Span(
-            "translate" if translated else "accept", row["trace_id"], span_id("message", row["id"]),
-            fact.parents.get(row["id"], parent), began or EPOCH + timedelta(microseconds=row["accepted_at"]), now,
+            "translate" if translated else "accept", row["trace_id"], span_id("message", row["id"]), parent,
+            began or EPOCH + timedelta(microseconds=row["accepted_at"]), now,
             "internal" if translated else _side(channel),
             {
                 "trueup.channel": channel, "trueup.source": row["source"], "trueup.type": row["type"],

@@ -38,7 +38,10 @@ class Telemetry:
             case f.Turn():
                 self.meters.turn(fact.target, self.clock.stopwatch() - fact.began)
             case f.Accepted():
-                self.meters.accepted(fact.origin.channel, Counter(row["source"] for row in fact.messages))
+                origins = fact.origins
+                came = Counter((origins[row["id"]].channel, row["source"]) for row in fact.messages)
+                for (channel, source), count in came.items():
+                    self.meters.accepted(channel, source, count)
             case f.Shared():
                 self.meters.shared(fact.requests)
             case f.Processed():
@@ -46,7 +49,7 @@ class Telemetry:
             case f.Received():
                 self.meters.received(fact.channel, fact.system, len(fact.records))
             case f.Translated():
-                self.meters.translated(fact.system, fact.result)
+                self.meters.translated(fact.system, fact.result, fact.count)
             case f.Superseded():
                 self.meters.superseded(fact.target, fact.count)
 

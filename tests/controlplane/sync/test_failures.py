@@ -191,6 +191,22 @@ def test_a_fenced_workers_late_result_is_ignored(house: House) -> None:
     assert states(house, "order") == ["sending"]
 
 
+def test_a_result_that_comes_after_the_claim_was_given_back_changes_nothing_that_is_known(house: House) -> None:
+    house.clock.advance(1)
+    house.level(SKU, 30)
+    while house.sync.translate() or house.sync.process():
+        pass
+    [request] = house.sync.delivering.turn("shop", [], 10).requests
+    sent = send(house.shop, house.clock, request)
+    house.clock.advance(31)
+    assert house.sync.recover() == 1
+    assert house.sync.delivering.turn("shop", sent, 0).counted == 0
+    house.run(minutes=2)
+    assert states(house, "available") == ["delivered"]
+    [level] = [row for row in rows(house, t.target_level) if row["field"] == "available"]
+    assert level["value"] == house.shop.levels[SKU, "WH1"] == 28, "what the write changed is counted once"
+
+
 def test_a_worker_that_wakes_up_after_its_lease_sends_nothing(house: House) -> None:
     house.order("#1001", SKU, 1)
     while house.sync.translate() or house.sync.process():
