@@ -55,7 +55,7 @@ def check_token(store: Store, clock: Clock, token: str) -> Actor | None:
     if match is None:
         return None
     prefix, secret = match.groups()
-    with store.read() as conn:
+    with store.look() as conn:
         row = conn.execute(_HOLDER, {"prefix": prefix}).one_or_none()
     if row is None or not hmac.compare_digest(row.token_hash, hashed(secret)):
         return None
