@@ -6,7 +6,7 @@ They carry rows as they were written; instants in microseconds since 1970 where 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -53,8 +53,9 @@ class Accepted:
 
     messages: Sequence[Mapping[str, Any]]
     """Rows of `message`: id, type, source, trace_id, accepted_at (microseconds)."""
-    origins: Mapping[str, Origin]
-    """By the message's id."""
+    origin: Origin
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By the message's id, of those that came in another way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _accepted(fact: f.Accepted, now: datetime, takes: Takes) -> Iterator[Span]:
     for row in fact.messages:
         if not takes(row["trace_id"]):
             continue
-        channel, parent, began = fact.origins[row["id"]]
+        channel, parent, began = fact.origins.get(row["id"], fact.origin)
         translated = began is not None
         yield Span(
             "translate" if translated else "accept", row["trace_id"], span_id("message", row["id"]), parent,

@@ -38,10 +38,7 @@ class Telemetry:
             case f.Turn():
                 self.meters.turn(fact.target, self.clock.stopwatch() - fact.began)
             case f.Accepted():
-                origins = fact.origins
-                came = Counter((origins[row["id"]].channel, row["source"]) for row in fact.messages)
-                for (channel, source), count in came.items():
-                    self.meters.accepted(channel, source, count)
+                self._accepted(fact)
             case f.Shared():
                 self.meters.shared(fact.requests)
             case f.Processed():
@@ -52,6 +49,15 @@ class Telemetry:
                 self.meters.translated(fact.system, fact.result, fact.count)
             case f.Superseded():
                 self.meters.superseded(fact.target, fact.count)
+
+    def _accepted(self, fact: f.Accepted) -> None:
+        if not fact.origins:
+            for source, count in Counter(row["source"] for row in fact.messages).items():
+                self.meters.accepted(fact.origin.channel, source, count)
+            return
+        came = Counter((fact.origins.get(row["id"], fact.origin).channel, row["source"]) for row in fact.messages)
+        for (channel, source), count in came.items():
+            self.meters.accepted(channel, source, count)
 
     def _processed(self, fact: f.Processed) -> None:
         waited: defaultdict[tuple[str, str], list[float]] = defaultdict(list)

@@ -63,10 +63,11 @@ class _Request:
 
     intake: tuple[Any, ...]
     messages: list[dict[str, Any]]
+    origin: Origin
     lines: dict[str, int] = field(default_factory=dict)
     """Message id -> line."""
     origins: dict[str, Origin] = field(default_factory=dict)
-    """By the message's id."""
+    """By the message's id, of those that belong to a sender's trace."""
 
 
 class Acceptor:
@@ -117,7 +118,6 @@ class Acceptor:
         messages: list[dict[str, Any]] = []
         places: dict[str, int] = {}
         origins: dict[str, Origin] = {}
-        here = Origin(channel)
         for number, line in lines:
             try:
                 found = open_envelope(line, snapshot, now)
@@ -129,7 +129,8 @@ class Acceptor:
             identity = new_id(now)
             places[identity] = number
             trace = found.trace or told
-            origins[identity] = Origin(channel, trace.span_id) if trace else here
+            if trace:
+                origins[identity] = Origin(channel, trace.span_id)
             messages.append({
                 "id": identity, "type": found.type, "schema_version": version_of(found.type), "source": found.source,
                 "subject": found.subject, "source_version": None, "dedupe_key": found.event_id,
@@ -142,7 +143,7 @@ class Acceptor:
         topic = "messages/batch" if batch else "messages/single"
         intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", "{}", body, stamp,
                   intake_id.replace("-", ""), "translated", stamp)  # fmt: skip
-        return _Request(intake, messages, places, origins), refused
+        return _Request(intake, messages, Origin(channel), places, origins), refused
 
     def _room(self) -> None:
         """Refuse before anything is taken when the disk is nearly full or more waits than was set."""
@@ -177,15 +178,23 @@ class Acceptor:
                 insert_intake(connection, kept)
             if new:
                 signals.note(connection, signals.MESSAGES)
-            _tell(connection, requests, new)
+            facts.note(connection, Shared(len(requests)))
+            for origin, mine in _by_origin(requests).items():
+                facts.note(connection, _told(mine, origin, new))
         return [frozenset(request.lines) & new for request in requests]
 
 
-def _tell(connection: Connection, requests: Sequence[_Request], new: frozenset[str]) -> None:
+def _by_origin(requests: Sequence[_Request]) -> dict[Origin, list[_Request]]:
+    found: dict[Origin, list[_Request]] = {}
+    for request in requests:
+        found.setdefault(request.origin, []).append(request)
+    return found
+
+
+def _told(requests: Sequence[_Request], origin: Origin, new: frozenset[str]) -> Accepted:
     rows = [row for request in requests for row in request.messages if row["id"] in new]
-    origins = {identity: origin for request in requests for identity, origin in request.origins.items()}
-    facts.note(connection, Shared(len(requests)))
-    facts.note(connection, Accepted(rows, origins))
+    traced = {identity: one for request in requests for identity, one in request.origins.items()}
+    return Accepted(rows, origin, traced)
 
 
 INTAKE = (

@@ -76,18 +76,21 @@ def append(
         draft, clock.now(), source=source, registry_version=registry_version, trace_id=trace_id,
         causation_id=causation_id, intake_id=intake_id,
     )  # fmt: skip
-    new = append_rows(connection, [row], {row["id"]: origin})
+    new = append_rows(connection, [row], origin)
     return str(row["id"]) if new else None
 
 
 def append_rows(
-    connection: Connection, rows: Sequence[dict[str, Any]], origins: Mapping[str, Origin]
+    connection: Connection, rows: Sequence[dict[str, Any]], origin: Origin, origins: Mapping[str, Origin] | None = None
 ) -> frozenset[str]:
-    """Append messages (`row_of`); return the ids of those that were not known already. `origins`: by the message's id."""
+    """Append messages (`row_of`); return the ids of those that were not known already.
+
+    `origins`: by the message's id, of those that came in another way than `origin` says.
+    """
     new = insert_messages(connection, rows) if rows else frozenset()
     if new:
         signals.note(connection, signals.MESSAGES)
-        facts.note(connection, Accepted([row for row in rows if row["id"] in new], origins))
+        facts.note(connection, Accepted([row for row in rows if row["id"] in new], origin, origins or {}))
     return new
 
 

@@ -22,7 +22,7 @@ from controlplane.sync import quarantine
 from controlplane.sync.ledger.messages import append_rows, checked, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
-from controlplane.telemetry.facts import Origin, Translated
+from controlplane.telemetry.facts import PLANE, Origin, Translated
 from controlplane.telemetry.tracing import span_id
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Foun
             made = [_row(clock, snapshot, row, draft) for draft in drafts]
             rows += made
             origins |= {one["id"]: Origin(row.channel, span_id("intake", row.id), began) for one in made}
-        append_rows(connection, rows, origins)
+        append_rows(connection, rows, PLANE, origins)
     return len(ours)
 
 
