@@ -161,6 +161,8 @@ class Delivering:
         spec = self._spec(target)
         size = max((batch_of(connector, entity) for entity in self._entities(work, target)), default=1)
         room = min(slots, self._room(connection, target, spec, size)) if capped else slots
+        if size > 1 and capped:
+            room = min(room, 1)  # a claim is one request, so that requests can be counted, and the lock is held shortly
         flows = self._running(work, target)
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)
