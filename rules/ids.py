@@ -46,6 +46,11 @@ def first_at(at: datetime) -> str:
     return f"{head[:8]}-{head[8:]}"
 
 
+def bounded(text: str, most: int = 200) -> str:
+    """Return a key as it is, or one that is too long for its column as its beginning and a fingerprint of all of it."""
+    return text if len(text) <= most else f"{text[: most - 33]}:{fingerprint(text).hex()}"
+
+
 def fingerprint(*parts: str) -> bytes:
     """Return 16 bytes that stand for the parts together; the same parts, the same bytes."""
     return blake2b("\x1f".join(parts).encode(), digest_size=16).digest()

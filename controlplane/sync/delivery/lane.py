@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
@@ -39,7 +39,7 @@ class Lane:
         self.delivering, self.target, self._turns = delivering, target, turns
         self._senders = ThreadPoolExecutor(MOST, thread_name_prefix=f"send-{target}")
         self._done: list[Sent] = []
-        self._running: dict[asyncio.Task[list[Sent]], list[Claimed]] = {}
+        self._running: dict[asyncio.Future[list[Sent]], list[Claimed]] = {}
         self._bell = asyncio.Event()
         self._rung = True
         self._stopping = False
@@ -95,7 +95,7 @@ class Lane:
         rung, self._rung = self._rung, False
         loop = asyncio.get_running_loop()
         try:
-            turn = await loop.run_in_executor(self._turns, self._take_turn, sents, slots, rung)
+            turn, sending = await loop.run_in_executor(self._turns, self._take_turn, sents, slots, rung)
         except Exception:
             # results that could not be recorded are kept: the store may come back before their lease ends
             log.exception("a turn of delivery failed; it is taken again", target=self.target)
@@ -103,20 +103,18 @@ class Lane:
             self._rung = True
             await asyncio.sleep(TROUBLE * self.delivering.clock.pace)
             return Turn([], wait=0.0) if not self._stopping else Turn([])
-        for request in turn.requests:
-            task = loop.create_task(self._send(request))
+        for request, under_way in zip(turn.requests, sending, strict=True):
+            task = asyncio.wrap_future(under_way)
             self._running[task] = request
             task.add_done_callback(self._came_in)
         return turn
 
-    def _take_turn(self, sents: Sequence[Sent], slots: int, rung: bool) -> Turn:
-        return self.delivering.turn(self.target, sents, slots, look_first=not rung)
+    def _take_turn(self, sents: Sequence[Sent], slots: int, rung: bool) -> tuple[Turn, list[Future[list[Sent]]]]:
+        """Take a turn and begin with its requests at once, without the way over the event loop."""
+        turn = self.delivering.turn(self.target, sents, slots, look_first=not rung)
+        return turn, [self._senders.submit(self.delivering.send, self.target, request) for request in turn.requests]
 
-    async def _send(self, request: list[Claimed]) -> list[Sent]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._senders, self.delivering.send, self.target, request)
-
-    def _came_in(self, task: asyncio.Task[list[Sent]]) -> None:
+    def _came_in(self, task: asyncio.Future[list[Sent]]) -> None:
         self._running.pop(task)
         error = task.exception()
         if error is not None:  # its lease will run out, and it will be read back

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import structlog
 
@@ -27,6 +27,14 @@ TURNS = 16
 """Lanes that take a turn with the store at the same time, at most."""
 
 
+class Step(Protocol):
+    """A bounded step of sync."""
+
+    def __call__(self, *, look_first: bool) -> int:
+        """Do what waits; return how much it was. `look_first`: nothing has told that something waits."""
+        ...
+
+
 class Steps:
     """Runs the steps before delivery until it is stopped: a thread each, woken by what the step before committed."""
 
@@ -40,18 +48,19 @@ class Steps:
         self._run("translate", self.sync.translate, signals.INTAKE)
         self._run("process", self.sync.process, signals.MESSAGES)
 
-    def _run(self, name: str, step: Callable[[], int], topic: str) -> None:
+    def _run(self, name: str, step: Step, topic: str) -> None:
         thread = threading.Thread(target=self._loop, args=(name, step, topic), name=f"sync-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _loop(self, name: str, step: Callable[[], int], topic: str) -> None:
+    def _loop(self, name: str, step: Step, topic: str) -> None:
         bell = threading.Event()
         unsubscribe = self.sync.store.signals.subscribe(topic, bell.set)
         while not self._stop.is_set():
+            rung = bell.is_set()
             bell.clear()
             try:
-                moved = step()
+                moved = step(look_first=not rung)
             except Exception:
                 log.exception("sync step failed; it goes on with the next batch", step=name)
                 moved = 0

@@ -15,7 +15,7 @@ from controlplane.store.types import MICROSECOND, micros
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
-from rules.ids import new_id
+from rules.ids import bounded, new_id
 from rules.model.messages import STATE_LIKE, IncidentNotified, OrderPlaced, ShipmentShipped, StockOffer
 from rules.policy.kinds import Flow, FlowTarget
 
@@ -82,7 +82,9 @@ def _owe(
     row = {
         "id": new_id(now), "message_id": message.id, "flow": way.flow, "target": way.target, "entity": way.entity,
         "subject": message.subject, "order_key": ordering(message),
-        "idempotency_key": f"{message.type}:{message.subject}:{way.target}:{way.entity}:{_once(message)}{again}",
+        "idempotency_key": bounded(
+            f"{message.type}:{message.subject}:{way.target}:{way.entity}:{_once(message)}{again}"
+        ),
         "coalesce": message.type in STATE_LIKE, "payload": payload, "state": "pending", "head": False,
         "due_at": start, "deadline_at": start + way.budget,
         "pause_base": paused.get(f"system/{way.target}", 0) + paused.get(f"flow/{way.flow}", 0) if paused else 0,
