@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
+import orjson
+
 from controlplane.errors import BadInputError
 from controlplane.registry import Snapshot
 from controlplane.sync.ledger.messages import read
@@ -66,7 +68,26 @@ def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Read JSON as RFC 8259 has it, and no key twice. Raises BadInputError."""
+    """Read JSON as RFC 8259 has it, and no key twice; numbers with a fraction exactly. Raises BadInputError.
+
+    Most events hold nothing that has to be looked at closely, and are read by the fast reader. It drops a key that stands
+    twice, which the quotes tell: without escapes each string has two, in what came as in what was read. It reads numbers with
+    a fraction as floats, so what stands outside of the quotes must hold none.
+    """
+    if b"\\" not in raw:
+        parts = raw.split(b'"')
+        plain = b"".join(parts[::2])
+        if b"." not in plain and b"e" not in plain and b"E" not in plain:
+            try:
+                found = orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                return _read_closely(raw)
+            if orjson.dumps(found).count(b'"') == len(parts) - 1:
+                return found
+    return _read_closely(raw)
+
+
+def _read_closely(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         found = _DECODER.decode(text)
