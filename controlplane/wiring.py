@@ -19,6 +19,8 @@ from controlplane.store import Store, open_store
 from controlplane.store import tables as t
 from controlplane.store.migrate import migrate
 from controlplane.sync.engines import Sync
+from controlplane.telemetry import Telemetry
+from controlplane.telemetry.start import tracer_of
 from rules.ids import new_id
 
 
@@ -33,6 +35,7 @@ class Plane:
     connections: Connections
     sync: Sync
     started_at: datetime
+    telemetry: Telemetry
 
     def request_run(self, schedule: str) -> str:
         """Ask the ticker to run a schedule now; return the run's id. Raises NotFoundError for an unknown comparison."""
@@ -50,6 +53,7 @@ class Plane:
         """Give everything back, last opened first."""
         self.connections.close()
         self.store.close()
+        self.telemetry.tracer.close()
 
 
 def opened(settings: Settings) -> Store:
@@ -74,9 +78,11 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
     """
     clock = clock or SystemClock()
+    telemetry = Telemetry(clock, tracer_of(settings.traces))
     store = opened(settings)
+    store.facts.subscribe(telemetry.told)
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
     connections = Connections(registry, settings, clock)
-    sync = Sync(store, clock, registry, connections, settings.accept_limit)
-    return Plane(settings, clock, store, registry, connections, sync, clock.now())
+    sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer)
+    return Plane(settings, clock, store, registry, connections, sync, clock.now(), telemetry)

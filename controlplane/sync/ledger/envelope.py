@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ import orjson
 from controlplane.errors import BadInputError
 from controlplane.registry import Snapshot
 from controlplane.sync.ledger.messages import read
+from controlplane.telemetry.tracing import Caller, caller
 from rules.model.messages import Data
 
 LONGEST = 190
@@ -31,7 +31,6 @@ TAKEN = ("specversion", "id", "source", "type", "subject", "time", "datacontentt
          "causationid", "traceparent", "tracestate", "data")  # fmt: skip
 KNOWN = frozenset(TAKEN)
 NEEDED = frozenset({"id", "source", "type", "subject", "time", "data"})
-TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Envelope:
     occurred_at: datetime
     data: Data
     causation_id: str | None = None
-    trace_id: str | None = None
+    trace: Caller | None = None
 
 
 def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
@@ -63,7 +62,7 @@ def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
     return Envelope(
         event_id=found["id"], source=source, type=kind, subject=found["subject"],
         occurred_at=_time(found["time"], now), data=read(kind, data, _version(found)),
-        causation_id=found.get("causationid"), trace_id=_trace(found.get("traceparent")),
+        causation_id=found.get("causationid"), trace=_trace(found.get("traceparent")),
     )  # fmt: skip
 
 
@@ -186,12 +185,12 @@ def _version(found: Mapping[str, Any]) -> int | None:
     return version
 
 
-def _trace(given: Any) -> str | None:
+def _trace(given: Any) -> Caller | None:
     if given is None:
         return None
-    match = TRACE.fullmatch(given) if isinstance(given, str) else None
-    if match is None or set(match[1]) == {"0"}:
+    told = caller(given) if isinstance(given, str) else None
+    if told is None:
         raise BadInputError(
             "the attribute 'traceparent' is not as W3C Trace Context has it; leave it out if you have none"
         )
-    return match[1]
+    return told

@@ -11,6 +11,7 @@ from controlplane.jobs import Ticker, runs
 from controlplane.settings import load_settings
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.telemetry import Telemetry
 from controlplane.wiring import Plane
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU, rows
@@ -26,7 +27,16 @@ def house(store: Store, clock: ManualClock) -> House:
 
 def plane_of(house: House) -> Plane:
     """A plane over the house."""
-    parts = (load_settings(), house.clock, house.store, house.registry, house, house.sync, house.clock.now())
+    parts = (
+        load_settings(),
+        house.clock,
+        house.store,
+        house.registry,
+        house,
+        house.sync,
+        house.clock.now(),
+        Telemetry(house.clock),
+    )
     return Plane(*parts)  # type: ignore[arg-type]
 
 
