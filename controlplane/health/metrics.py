@@ -26,6 +26,8 @@ from rules.slo import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CACHED = timedelta(seconds=1)
+RESERVED = {"quantile": "percentile", "le": "at_most"}
+"""Names of labels that Prometheus keeps for its own kinds of metric, and what they are called instead."""
 UNITS = {"seconds": "_seconds", "share": "_ratio", "count": "", "money": "", "state": ""}
 
 
@@ -90,10 +92,11 @@ def _indicators(seen: list[Newest], now: datetime) -> Iterator[GaugeMetricFamily
 def _family(name: str, seen: list[Newest]) -> GaugeMetricFamily:
     known = INDICATORS.get(name)
     labels = sorted({label for one in seen for label in one.labels})
+    shown = [RESERVED.get(label, label) for label in labels]
     family = GaugeMetricFamily(
         f"trueup_{name}{UNITS[known.unit] if known else ''}",
         known.help if known else "Observed by a probe of a plugin",
-        labels=labels,
+        labels=shown,
     )
     for one in seen:
         value = float("nan") if one.value is None else one.value

@@ -57,6 +57,12 @@ class Store:
                 connection.rollback()
 
     @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Give a connection for one query, which sees one consistent state by itself: on PostgreSQL one round trip, not three."""
+        with self.engine.connect() as connection:
+            yield connection if self.is_sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside one transaction; it commits at the end, or rolls back when the block raises.
 

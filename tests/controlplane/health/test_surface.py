@@ -37,6 +37,12 @@ def test_the_newest_observations_are_exposed_with_help_and_unknown_is_nan(retail
     assert found["trueup_registry_version"] == [({}, 1.0)]
 
 
+def test_a_label_that_prometheus_keeps_for_itself_is_exposed_under_another_name(retailer: Retailer) -> None:
+    retailer.observe(Observation("shipment_update_delay", retailer.now, 9.0, {"target": "shop", "quantile": "p95"}))
+    found = exposed(retailer)
+    assert found["trueup_shipment_update_delay_seconds"] == [({"target": "shop", "percentile": "p95"}, 9.0)]
+
+
 def test_the_state_of_each_service_level_is_exposed(retailer: Retailer) -> None:
     evaluate(retailer.store, retailer.snapshot, retailer.clock)
     states = {labels["state"]: value for labels, value in exposed(retailer)["trueup_service_level_state"]}
