@@ -15,6 +15,7 @@ from controlplane.errors import TrueupError
 SUMMARIES = {
     "up": "Run the plane, by default with the sandbox retailer.",
     "worker": "Run a worker that delivers beside the plane (PostgreSQL).",
+    "sync": "See what waits and why; pause, resume, run now, replay.",
     "compare": "Compare two or more files and say where they disagree.",
     "policy": "Validate, list and show policies.",
     "connector": "List connectors, take a snapshot of a system.",

@@ -19,6 +19,7 @@ from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
+from controlplane.sync.engines.reprocess import Reprocessing
 from controlplane.sync.processes.contract import Work
 
 BATCH = 50
@@ -37,6 +38,7 @@ class Sync:
         self.delivering = delivery.Delivering(store, clock, registry, connections)
         self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
+        self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)
 
     def work(self, connection: Connection) -> Work:
@@ -72,7 +74,7 @@ class Sync:
 
     def process(self) -> int:
         """Take accepted messages through the processes and route them; return how many."""
-        return routing.process_some(self.store, self.clock, self.registry.snapshot(), BATCH)
+        return routing.process_some(self.store, self.clock, self.registry.snapshot_in, BATCH)
 
     def deliver(self, target: str) -> int:
         """Send what is due to one target, one request after another; return how many tries were made."""

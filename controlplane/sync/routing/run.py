@@ -5,11 +5,12 @@ A message that breaks a rule, or that a process fails at, is put into quarantine
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
@@ -43,8 +44,12 @@ def handling(message_type: str) -> tuple[Process, ...]:
     return tuple(process for process in processes() if message_type in process.handles)
 
 
-def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 200) -> int:
-    """Process the oldest accepted messages in one transaction; return how many left that state."""
+def process_some(store: Store, clock: Clock, snapshot_in: Callable[[Connection], Snapshot], limit: int = 200) -> int:
+    """Process the oldest accepted messages in one transaction; return how many left that state.
+
+    They are routed as policy stands within the transaction: who has routed something again from the ledger, under the same
+    lock and before it, has done it by policies that are no newer.
+    """
     m = t.message.c
     waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
     with store.read() as connection:
@@ -53,7 +58,7 @@ def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 20
     with store.write() as connection:
         lock_books(connection)
         began = clock.stopwatch()
-        work = Work(connection, snapshot, clock)
+        work = Work(connection, snapshot_in(connection), clock)
         found: list[owed.Owed] = []
         done: list[str] = []
         held = 0
