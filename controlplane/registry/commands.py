@@ -149,10 +149,9 @@ def _online_policy(kind: str, name: str, revision: int | None) -> dict[str, Any]
 
 
 def _online(resource: str, **query: Any) -> Any:
-    from controlplane.client import Client
-    from controlplane.settings import load_settings
+    from controlplane.client import PlaneClient
 
-    return Client(load_settings(), otherwise=", or read files with --pack or a path").get(resource, **query)
+    return PlaneClient(instead="read files with --pack or a path").get(resource, query)
 
 
 def _kind(given: str) -> str:
