@@ -7,33 +7,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import event, insert, update
 
 from controlplane.audit import chain
 from controlplane.clock import ManualClock
-from controlplane.connectors.contract import Draft, WriteSpec
+from controlplane.connectors.contract import WriteSpec
 from controlplane.errors import BadInputError, ConflictError, NotFoundError
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.engines import stretches
 from controlplane.sync.engines.reprocess import Request
-from controlplane.sync.ledger import append
 from rules.ids import new_id
 from rules.outcomes import Guarantee
 from tests.conftest import START
+from tests.controlplane.sync.backlog import Still, orders
 from tests.controlplane.sync.kit import House, Vendor
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
 PRODUCT = {"sku": SKU, "title": "Cap", "unit_cost": "4.00", "unit_price": None, "currency": "EUR"}
-
-
-class Still(ManualClock):
-    """Nothing takes any time, so that no stretch is cut short where the machine is slow."""
-
-    def stopwatch(self) -> float:
-        return 0.0
 
 
 class Slow(ManualClock):
@@ -84,18 +77,6 @@ def replayed(house: House, flow: str = "orders", seconds: int = 60, **given: Any
     found = row(house, replay_id)
     assert found["state"] == "done", found
     return found
-
-
-def orders(house: House, count: int, first: int = 0) -> None:
-    """So many customers order, each a millisecond after the other."""
-    with house.store.write() as connection:
-        for number in range(first, first + count):
-            house.clock.advance(0.001)
-            ref, now = f"#{number:03}", house.clock.now()
-            line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": 1, "unit_price": "10.00"}
-            data = {"ref": ref, "native_id": ref, "placed_at": now.isoformat(), "currency": "EUR", "lines": [line]}
-            draft = Draft("order.placed", ref, f"order.placed:{ref}", now, data)
-            append(connection, house.clock, draft, source="shop", registry_version=1, trace_id="0" * 32)
 
 
 def row(house: House, replay_id: str) -> dict[str, Any]:
