@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from controlplane.access import Actor, require
-from controlplane.errors import BadInputError, NotFoundError
+from controlplane.api.operating import Operating, reasoned
+from controlplane.errors import BadInputError
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
 from controlplane.sync import quarantine
@@ -19,6 +20,7 @@ class Commands:
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.changes = Changes(plane.registry)
+        self.operating = Operating(plane)
 
     def correct(self, case_id: str, record: Any, actor: Actor) -> None:
         """Keep a corrected record beside the original one. Raises NotFoundError, ConflictError, BadInputError."""
@@ -43,22 +45,9 @@ class Commands:
     def drop(self, case_id: str, reason: str, actor: Actor) -> None:
         """Decide that a record is not owed any more. A reason is needed."""
         require(actor, "quarantine.drop")
-        _reasoned(reason, "dropping a record")
+        why = reasoned(reason, "dropping a record")
         with self.plane.store.write() as conn:
-            quarantine.drop(conn, self.plane.clock, case_id, actor.name, reason.strip())
-
-    def pause(self, system: str, reason: str, actor: Actor) -> None:
-        """Stop deliveries to a system. A reason is needed."""
-        require(actor, "sync.pause")
-        _reasoned(reason, "pausing a system")
-        self._known(system)
-        self.plane.sync.pause(system, actor.name, reason.strip())
-
-    def resume(self, system: str, reason: str, actor: Actor) -> None:
-        """Let deliveries to a system go on."""
-        require(actor, "sync.pause")
-        self._known(system)
-        self.plane.sync.resume(system, actor.name, reason.strip())
+            quarantine.drop(conn, self.plane.clock, case_id, actor.name, why)
 
     def compare(self, comparison: str, actor: Actor) -> str:
         """Ask for a run of a comparison now; return the run's id. Raises NotFoundError."""
@@ -69,13 +58,3 @@ class Commands:
         """Say that somebody looks after an incident. Raises NotFoundError, ConflictError."""
         require(actor, "incident.acknowledge")
         acknowledge(self.plane.store, self.plane.clock, incident_id, actor.name)
-
-    def _known(self, system: str) -> None:
-        systems = self.plane.registry.snapshot().systems
-        if system not in systems:
-            raise NotFoundError(f"no system '{system}' in the registry; there are: {', '.join(systems) or 'none'}")
-
-
-def _reasoned(reason: str, what: str) -> None:
-    if not str(reason).strip():
-        raise BadInputError(f"{what} needs a reason that others will read in the action log; give `reason`")

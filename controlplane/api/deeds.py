@@ -105,20 +105,6 @@ def acknowledge_incident(incident_id: str) -> Response:
     return jsonify(id=incident_id, state="acknowledged")
 
 
-@deeds.post("/systems/<name>/pause")
-def pause_system(name: str) -> Response:
-    """Stop deliveries to a system: reason. Retry deadlines stand still meanwhile."""
-    commands().pause(name, str(body("reason")["reason"]), actor())
-    return jsonify(system=name, paused=True)
-
-
-@deeds.post("/systems/<name>/resume")
-def resume_system(name: str) -> Response:
-    """Let deliveries to a system go on."""
-    commands().resume(name, _reason(), actor())
-    return jsonify(system=name, paused=False)
-
-
 def _reason() -> str:
     found = request.get_json(silent=True)
     return str(found.get("reason", "")) if isinstance(found, dict) else ""

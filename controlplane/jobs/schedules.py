@@ -19,6 +19,7 @@ CONFIRM_EVERY = timedelta(seconds=30)
 EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=30)
+REPLAY_EVERY = timedelta(seconds=1)
 PRUNE_EVERY = timedelta(hours=1)
 RUNS_KEPT = timedelta(days=2)
 
@@ -49,6 +50,8 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover)
+    if plane.sync.reprocessing.running():
+        yield Schedule("replay", REPLAY_EVERY, plane.sync.reprocessing.advance)
     yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
 
 

@@ -152,6 +152,13 @@ def first_due(connection: Connection, target: str, flows: Iterable[str]) -> date
     return min((due for due in found if due is not None), default=None)
 
 
+def count_due(connection: Connection, target: str, flow: str, now: datetime, most: int) -> int:
+    """Return how many deliveries of a flow may be claimed for a target now, counted up to `most`."""
+    d = t.delivery.c
+    due = select(d.id).where(d.target == target, d.flow == flow, t.is_ready, d.due_at <= now).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(due)).scalar_one())
+
+
 def waiting_targets(connection: Connection, known: Iterable[str]) -> list[str]:
     """Return the targets that something waits for, those of the registry and those it has forgotten."""
     d = t.delivery.c

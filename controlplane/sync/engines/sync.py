@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, Inbound
@@ -16,13 +17,17 @@ from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import delivery, intake, ledger, routing
-from controlplane.sync.delivery import systems
+from controlplane.sync.delivery import operators, systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
+from controlplane.sync.engines.reprocess import Reprocessing
 from controlplane.sync.processes.contract import Work
 from controlplane.telemetry.tracing import OFF, Tracer
+from rules.policy.kinds import Breaker
 
 BATCH = 50
+FLOW_BATCHES = 20
+"""Transactions of one request to run a flow now; who asks again goes on."""
 
 
 class Sync:
@@ -44,6 +49,7 @@ class Sync:
         self.delivering = delivery.Delivering(store, clock, registry, connections, tracer)
         self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
+        self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)
 
     def work(self, connection: Connection) -> Work:
@@ -136,24 +142,56 @@ class Sync:
     def pause(self, system: str, actor: str, reason: str) -> None:
         """Stop deliveries to a system."""
         with self.store.write() as connection:
-            systems.pause(connection, self.clock, system, actor, reason)
+            operators.pause(connection, self.clock, system, actor, reason)
 
     def resume(self, system: str, actor: str, reason: str) -> None:
         """Let deliveries to a system go on."""
         with self.store.write() as connection:
-            systems.resume(connection, self.clock, system, actor, reason)
+            operators.resume(connection, self.clock, system, actor, reason)
 
     def pause_flow(self, flow: str, actor: str, reason: str) -> None:
         """Stop the deliveries of a flow."""
         with self.store.write() as connection:
-            systems.pause_flow(connection, self.clock, flow, actor, reason)
+            operators.pause_flow(connection, self.clock, flow, actor, reason)
 
     def resume_flow(self, flow: str, actor: str, reason: str) -> None:
         """Let the deliveries of a flow go on."""
-        known = self.registry.snapshot().flows.get(flow)
-        targets = [target.system for target in known.spec.targets] if known else self.targets()
+        targets = self._targets_of(flow)
         with self.store.write() as connection:
-            systems.resume_flow(connection, self.clock, flow, targets, actor, reason)
+            operators.resume_flow(connection, self.clock, flow, targets, actor, reason)
+
+    def run_system(self, system: str, actor: str, reason: str) -> operators.Released:
+        """Ask a system again now, and let what waits out a backoff be due. Raises ConflictError while it is paused."""
+        known = self.registry.snapshot().systems.get(system)
+        breaker = known.spec.breaker if known else Breaker()
+        with self.store.write() as connection:
+            return operators.run_system(connection, self.clock, system, breaker, actor, reason)
+
+    def run_flow(self, flow: str, actor: str, reason: str) -> tuple[int, bool]:
+        """Let what waits out a backoff in a flow be due, in short transactions; return how many, and whether more is left.
+
+        Raises ConflictError while the flow is paused.
+        """
+        targets, released = self._targets_of(flow), 0
+        with self.store.write() as connection:
+            operators.refuse_paused_flow(connection, flow)
+            audit.record(connection, self.clock, actor=actor, action="flow.run", subject=f"Flow/{flow}", reason=reason)
+        for _ in range(FLOW_BATCHES):
+            with self.store.write() as connection:
+                moved = operators.run_flow(connection, self.clock, flow, targets)
+            released += moved
+            if moved < operators.BATCH:
+                return released, False
+        return released, True
+
+    def run_delivery(self, delivery_id: str, actor: str, reason: str) -> None:
+        """Let one delivery be due now. Raises NotFoundError, ConflictError saying what else it waits for."""
+        with self.store.write() as connection:
+            operators.run_delivery(connection, self.clock, delivery_id, actor, reason)
+
+    def _targets_of(self, flow: str) -> list[str]:
+        known = self.registry.snapshot().flows.get(flow)
+        return [target.system for target in known.spec.targets] if known else self.targets()
 
     def emit(self, drafts: Sequence[Draft], trace_id: str | None = None) -> list[str]:
         """Append messages of the plane's own; return the ids of those that were new."""

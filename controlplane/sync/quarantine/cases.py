@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from controlplane import audit
@@ -97,3 +98,28 @@ def drop(connection: Connection, clock: Clock, case_id: str, actor: str, reason:
     audit.record(
         connection, clock, actor=actor, action="quarantine.drop", subject=f"quarantine/{case_id}", reason=reason
     )
+
+
+def mark_reopened(connection: Connection, clock: Clock, delivery_ids: Sequence[str], actor: str, replay_id: str) -> int:
+    """Close the cases of deliveries that a replay from the ledger sends on their way again; return how many.
+
+    A case that a person had dropped is closed as replayed too: what was decided before stays in the action log.
+    """
+    q = t.quarantine.c
+    left = (q.delivery_id.in_(delivery_ids), q.state.in_(("waiting", "dropped")))
+    cases = connection.execute(select(q.id, q.delivery_id, q.state, q.closed_by).where(*left).order_by(q.id)).all()
+    if cases:
+        closed = update(t.quarantine).where(q.id == bindparam("case"))
+        values = {"state": "replayed", "closed_at": clock.now(), "closed_by": actor}
+        rows = [{"case": case.id, "as_": case.delivery_id} for case in cases]
+        connection.execute(closed.values(**values, replayed_as=bindparam("as_")), rows)
+        told = [
+            audit.Told(
+                actor, "quarantine.replay", f"quarantine/{case.id}",
+                before={"state": case.state, "closed_by": case.closed_by},
+                after={"replayed_as": case.delivery_id, "replay": replay_id},
+            )
+            for case in cases
+        ]  # fmt: skip
+        audit.record_all(connection, clock, told)
+    return len(cases)

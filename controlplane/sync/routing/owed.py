@@ -128,7 +128,7 @@ def _line_up(connection: Connection, owed: Sequence[Owed]) -> None:
         by_target[target].add(key)
     taken = {(target, key) for target, keys in by_target.items() for key in _open_keys(connection, target, keys)}
     for one in owed:
-        if one.row["state"] == "pending":
+        if one.row["state"] != "superseded":
             one.row["head"] = one.order not in taken
             taken.add(one.order)
 

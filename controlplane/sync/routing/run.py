@@ -49,7 +49,9 @@ def process_some(
 ) -> int:
     """Process the oldest accepted messages in one transaction; return how many left that state.
 
-    `look_first`: do not take the turn of writing before it is seen that a message waits.
+    `look_first`: do not take the turn of writing before it is seen that a message waits. They are routed as
+    policy stands within the transaction: who has routed something again from the ledger, under the same lock and before it,
+    has done it by policies that are no newer.
     """
     m = t.message.c
     waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)

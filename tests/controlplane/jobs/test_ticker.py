@@ -11,9 +11,12 @@ from controlplane.jobs import Ticker, runs
 from controlplane.settings import load_settings
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.sync.engines.reprocess import Request
 from controlplane.telemetry import Telemetry
 from controlplane.wiring import Plane
+from tests.conftest import START
 from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
 
 
@@ -134,3 +137,27 @@ def test_old_runs_are_forgotten_and_initial_loads_are_not_run_again(house: House
     assert left == {"channel:shop", "poll:stock-levels"}
     Ticker(plane).run_due()
     assert ran(house, "channel:shop") == ["done"]
+
+
+def test_a_replay_goes_on_each_second_while_it_runs_and_then_nothing_is_scheduled(house: House) -> None:
+    ticker = Ticker(plane_of(house))
+    ticker.run_due()
+    for number in range(5):
+        house.order(f"#{number}", SKU, 1)
+    house.run()
+    change(house, "Flow", "orders", targets=[{"system": "tills", "entity": "order"}])
+    house.clock.advance(1)
+    asked = Request("orders", START, house.clock.now(), "outage", rate=1.0)
+    house.sync.reprocessing.start(asked, "olga")
+    for _ in range(12):
+        ticker.run_due()
+        house.sync.drain()
+        house.clock.advance(1)
+    assert [state for state in ran(house, "replay") if state != "done"] == []
+    assert len(ran(house, "replay")) >= 3, "one step of it was not enough"
+    assert rows(house, t.replay)[0]["state"] == "done"
+    assert sum(house.tills.effects.values()) == 5
+    before = len(ran(house, "replay"))
+    house.clock.advance(5)
+    ticker.run_due()
+    assert len(ran(house, "replay")) == before
