@@ -19,6 +19,7 @@ REMEDIES = {
     "database_url": "give a SQLAlchemy address such as sqlite:///plane.sqlite or postgresql+psycopg://user@host/name",
     "engine": "give 'embedded' or 'celery'",
     "accept_limit": "give a whole number; 0 takes as many as the disk holds",
+    "lease": "give seconds from 1 to 600",
     "web_threads": "give a whole number from 4 to 512",
     "traces": "give 1 or 0",
     "admin_password": "give at least 10 characters, or leave it out and one is generated",
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
     accept_limit: int = Field(
         default=0, ge=0, description="Most messages that may wait to be processed; 0: as many as the disk holds"
     )
+    lease: float = Field(
+        default=30.0, ge=1, le=600,
+        description="Seconds after which what a worker holds, and does not renew, is taken from it",
+    )  # fmt: skip
     web_threads: int = Field(default=64, ge=4, le=512, description="Requests that the web server answers at once")
     traces: bool = Field(default=False, description="Send traces to the collector that OTEL_* variables name")
     admin_password: str = Field(default="", description="Password of `admin`; default: generated, printed once")

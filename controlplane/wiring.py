@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import insert
@@ -85,4 +85,5 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     load_genesis(store, clock, registry, pack)
     connections = Connections(registry, settings, clock)
     sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer)
+    sync.delivering.lease = timedelta(seconds=settings.lease)
     return Plane(settings, clock, store, registry, connections, sync, clock.now(), telemetry)

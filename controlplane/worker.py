@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -38,4 +40,9 @@ def worker(
         app = celery.celery_app(settings.broker_url)
         celery.register(app, plane.sync)
         app.conf.task_queues = celery.queues(settings.broker_url, plane.sync.targets())
-        app.worker_main(["worker", "--loglevel=WARNING", f"--concurrency={concurrency}", "--pool=threads"])
+        name = (
+            f"trueup-{os.getpid()}-{secrets.token_hex(3)}@%h"  # two of one name on a machine take each other for dead
+        )
+        app.worker_main(
+            ["worker", "--loglevel=WARNING", f"--concurrency={concurrency}", "--pool=threads", f"--hostname={name}"]
+        )

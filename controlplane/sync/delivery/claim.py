@@ -28,7 +28,7 @@ from controlplane.sync.processes.targets import level
 from rules.outcomes import DeliveryState, Result
 
 LEASE = timedelta(seconds=30)
-"""For how long a claim is ours unless the lane that holds it renews it."""
+"""For how long a claim is ours unless the lane that holds it renews it, where the settings say nothing else."""
 RELEASE = 500
 """How many that wait out a pause of their own are made due at once after an outage."""
 
@@ -69,10 +69,12 @@ class Claimed:
         return instant(self.deadline + max(0, paused - self.pause_base))
 
 
-def claim(work: Work, target: str, flows: Sequence[str], owner: str, limit: int) -> list[Claimed]:
+def claim(
+    work: Work, target: str, flows: Sequence[str], owner: str, limit: int, lease: timedelta = LEASE
+) -> list[Claimed]:
     """Claim up to `limit` due deliveries of a target, of each flow its share; the rest of the room goes to who has more."""
     connection, now = work.connection, work.clock.now()
-    until = now + LEASE
+    until = now + lease
     found: list[tuple[Any, ...]] = []
     share = max(1, limit // max(1, len(flows)))
     for most in (share, limit):
@@ -223,10 +225,10 @@ def recover(store: Store, clock: Clock, late: Callable[[str, str], timedelta], *
     return done
 
 
-def renew(connection: Connection, clock: Clock, held: Sequence[Claimed]) -> None:
+def renew(connection: Connection, clock: Clock, held: Sequence[Claimed], lease: timedelta = LEASE) -> None:
     """Keep what is being sent ours for another lease; what somebody else has claimed since stays theirs."""
     d = t.delivery.c
     mine = update(t.delivery).where(d.id == bindparam("i"), d.fence == bindparam("f"), t.among(d.state, "sending"))
-    until = clock.now() + LEASE
+    until = clock.now() + lease
     rows = [{"i": item.id, "f": item.fence} for item in held]
     connection.execute(mine.values(lease_until=until), rows)

@@ -65,7 +65,7 @@ def note(
             break
         tail.append(outcome)
     if len(tail) < len(spoke):
-        succeeded(connection, clock, system)
+        succeeded(connection, clock, system, spec)
     throttles = [outcome for outcome in spoke if outcome.result is Result.THROTTLED]
     if throttles:
         worst = max(throttles, key=lambda outcome: outcome.retry_after or 1)
@@ -74,14 +74,26 @@ def note(
         failed(connection, clock, system, outcome.detail, spec)
 
 
-def succeeded(connection: Connection, clock: Clock, system: str) -> None:
-    """Note an answer. After an outage, what waits out a pause of its own is due early, see `claim.release`."""
+def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpec | None = None) -> None:
+    """Note an answer. After an outage, what waits out a pause of its own is due early, see `claim.release`.
+
+    It ends a pause that was given for failures, and not one that the system asked for: the answer may be to a request
+    that was on its way before.
+    """
     before = state_of(connection, system)
-    calm: dict[str, Any] = {"consecutive_failures": 0, "blocked_until": None, "blocked_reason": None}
+    calm: dict[str, Any] = {"consecutive_failures": 0}
+    if before is None or not _asked_to_wait(before, clock, spec):
+        calm |= {"blocked_until": None, "blocked_reason": None}
     if before and before.blocked_until and before.consecutive_failures:
         calm["release_at"] = clock.now()
     if before is None or before.consecutive_failures or before.blocked_until or _old(before.last_ok_at, clock):
         change(connection, system, last_ok_at=clock.now(), **calm)
+
+
+def _asked_to_wait(row: Row[Any], clock: Clock, spec: SystemSpec | None) -> bool:
+    """Whether a pause runs that the system itself asked for; that of a breaker comes with so many failures in a row."""
+    waits = row.blocked_until is not None and row.blocked_until > clock.now()
+    return waits and row.consecutive_failures < (spec or _DEFAULT).breaker.after
 
 
 def _old(instant: datetime | None, clock: Clock) -> bool:

@@ -20,6 +20,7 @@ from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.sync.delivery import systems
 from controlplane.sync.delivery.claim import (
+    LEASE,
     Claimed,
     claim,
     first_due,
@@ -61,6 +62,7 @@ class Delivering:
     ) -> None:
         self.store, self.clock, self.registry, self.connections = store, clock, registry, connections
         self.tracer = tracer
+        self.lease = LEASE
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._claims = itertools.count()
         self._flows: dict[str, tuple[datetime, list[str]]] = {}
@@ -114,7 +116,7 @@ class Delivering:
     def renew(self, held: Sequence[Claimed]) -> None:
         """Keep what is being sent ours."""
         with self.store.write() as connection:
-            renew(connection, self.clock, held)
+            renew(connection, self.clock, held, self.lease)
 
     def connector(self, target: str) -> Connector:
         """Return the connector of a target as policy stood at the last turn. Raises NotFoundError, SettingsError."""
@@ -174,7 +176,7 @@ class Delivering:
         flows = self._running(work, target)
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)
-        claimed = claim(work, target, flows, self._tag(size), given * size) if given else []
+        claimed = claim(work, target, flows, self._tag(size), given * size, self.lease) if given else []
         if given > (used := -(-len(claimed) // size)):
             systems.give_back(connection, target, given - used)
         if claimed or released:

@@ -370,3 +370,21 @@ def test_an_offer_whose_base_was_lost_with_its_process_does_not_stop_the_lane(st
     house.level(SKU, 40)
     house.run()
     assert house.shop.levels[SKU, "WH1"] == 38
+
+
+def test_an_answer_to_an_earlier_request_does_not_end_the_wait_that_a_system_asked_for(house: House) -> None:
+    for ref in ("#1001", "#1002", "#1003"):
+        house.order(ref, SKU, 1)
+    while house.sync.translate() or house.sync.process():
+        pass
+    delivering = house.sync.delivering
+    refused, taken = delivering.turn("erp", [], 2, capped=False).requests
+    house.erp.faults.append("throttled")  # for 30 seconds
+    [first], [second] = delivering.send("erp", refused), delivering.send("erp", taken)
+    delivering.turn("erp", [first], 0)
+    delivering.turn("erp", [second], 0)
+    house.clock.advance(20)
+    assert delivering.turn("erp", [], 1).requests == [], "the third waits, though the second was taken meanwhile"
+    house.clock.advance(11)
+    house.run(minutes=2)
+    assert sum(house.erp.effects.values()) == 3
