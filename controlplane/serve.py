@@ -14,7 +14,7 @@ from waitress.server import create_server
 
 from controlplane import access
 from controlplane.app import create_app
-from controlplane.jobs import Ticker, runs
+from controlplane.jobs import Ticker
 from controlplane.settings import Settings
 from controlplane.sync.engines.embedded import EmbeddedEngine
 from controlplane.wiring import Plane, build_plane
@@ -38,7 +38,6 @@ def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
     plane = build_plane(settings, pack=pack)
     stack.callback(plane.close)
     login = seed_people(plane)
-    runs.abandon(plane.store, plane.clock)
     ticker = Ticker(plane)
     serve(stack, plane)
     engine = make_engine(plane)

@@ -15,6 +15,7 @@ from controlplane.errors import ConnectorError, NotFoundError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.newest import go_on_behind_newest
 from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import systems
 from controlplane.sync.engines.healing import Healing
@@ -30,6 +31,7 @@ class Sync:
     def __init__(
         self, store: Store, clock: Clock, registry: Registry, connections: Connections, accept_limit: int = 0
     ) -> None:
+        go_on_behind_newest(store, clock)
         self.store = store
         self.clock = clock
         self.registry = registry
