@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from contextlib import ExitStack
 from typing import Protocol
@@ -18,6 +19,9 @@ from controlplane.jobs import Ticker
 from controlplane.settings import Settings
 from controlplane.sync.engines.embedded import EmbeddedEngine
 from controlplane.wiring import Plane, build_plane
+
+SWITCH = 0.001
+"""Seconds for which a thread may compute while others wait: a message passes through several on its way."""
 
 
 class Engine(Protocol):
@@ -35,6 +39,7 @@ class Engine(Protocol):
 def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
     """Start everything; return the login that may be shown: a password only when it was generated just now."""
     configure_logging(settings)
+    sys.setswitchinterval(SWITCH)
     plane = build_plane(settings, pack=pack)
     stack.callback(plane.close)
     login = seed_people(plane)

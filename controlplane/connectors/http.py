@@ -134,6 +134,7 @@ class HttpClient:
         """
         request = self._request(method, path, content)
         with self._place() if limited else nullcontext():
+            self.context.meter()
             answer = self._exchange(request, auth, write=write)
         if answer.status not in accept and not 200 <= answer.status < 300:
             raise with_evidence(self._refusal(answer), answer.evidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 
 from controlplane.store.signals import CHANNEL, Listener, Signals
+from controlplane.store.text import dumps
 
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -112,15 +115,33 @@ class Store:
 def open_store(url: str) -> Store:
     """Open the database at the address; create the folder of a SQLite file. Run `migrate` before first use."""
     address = make_url(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 20}
     if address.get_backend_name() == "sqlite":
         if address.database and address.database != ":memory:":
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"check_same_thread": False, "isolation_level": None}, "pool_size": 32}
-    engine = create_engine(address, **options)
+        options = {
+            "connect_args": {"check_same_thread": False, "isolation_level": None},
+            "pool_size": 64,
+            "max_overflow": 64,
+        }
+    engine = create_engine(address, json_serializer=dumps, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+    else:
+        event.listen(engine, "checkout", _still_open)
     return Store(engine)
+
+
+def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Replace a connection that the server has closed: nothing is to be read on an idle one but the end.
+
+    Costs a system call; asking the server costs a round trip for each of our short transactions.
+    """
+    idle = select.poll()
+    if not connection.closed:
+        idle.register(connection.pgconn.socket, select.POLLIN)
+    if connection.closed or idle.poll(0):
+        raise DisconnectionError("the server closed the connection")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -14,6 +14,7 @@ from controlplane.clock import Clock
 from controlplane.errors import ConflictError
 from controlplane.store import signals
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new, upsert
 from controlplane.sync.routing.pauses import paused_for
 from rules import pacing
@@ -94,11 +95,18 @@ def failed(connection: Connection, clock: Clock, system: str, detail: str, spec:
     """Note a failure; after as many in a row as the System policy says, it is given a pause that doubles up to a cap."""
     before = state_of(connection, system)
     failures = (before.consecutive_failures if before else 0) + 1
-    values: dict[str, Any] = {"consecutive_failures": failures, "last_error": detail, "last_error_at": clock.now()}
+    values: dict[str, Any] = {
+        "consecutive_failures": failures,
+        "last_error": kept(detail),
+        "last_error_at": clock.now(),
+    }
     breaker = (spec or _DEFAULT).breaker
     pause = breaker_pause(breaker.after, breaker.pause, breaker.cap, failures)
     if pause is not None:
-        values |= {"blocked_until": clock.now() + pause, "blocked_reason": f"{failures} failures in a row: {detail}"}
+        values |= {
+            "blocked_until": clock.now() + pause,
+            "blocked_reason": f"{failures} failures in a row: {kept(detail)}",
+        }
     _values(connection, system, **values)
 
 
@@ -112,7 +120,7 @@ def throttled(
     """Wait as long as the system asks, an hour at most, and ask it for less from then on."""
     now = clock.now()
     until = now + timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
-    values: dict[str, Any] = {"blocked_until": until, "blocked_reason": detail}
+    values: dict[str, Any] = {"blocked_until": until, "blocked_reason": kept(detail)}
     row = state_of(connection, system)
     if row is None or row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
         rate = spec.rate if spec else None

@@ -75,19 +75,33 @@ class Delivering:
         `capped`: hold to the concurrency that policy gives all workers together. `look_first`: do not take the turn of
         writing before it is seen that something is due.
         """
+        wait: float | None = None
         if not sents and look_first:
             with self.store.read() as connection:
                 wait = self._wait(self._work(connection), target)
             if slots <= 0 or wait is None or wait > 0:
                 return Turn([], wait=wait)
+            wait = None
+        connector, trouble = self._reached(target) if slots > 0 else (None, "")
+        claimed: list[Claimed] = []
         with self.store.write() as connection:
             work = self._work(connection)
             counted = record(work, target, sents) if sents else set()
-            claimed, wait = self._claim(work, target, slots, capped) if slots > 0 else ([], None)
+            if connector is not None:
+                claimed, wait = self._claim(work, connector, target, slots, capped)
+            elif trouble:
+                systems.failed(connection, self.clock, target, trouble, self._spec(target))
         for told in self.on_attempts if sents else ():
             told(sents)
-        requests = grouped(self.connector(target), claimed) if claimed else []
+        requests = grouped(connector, claimed) if connector is not None and claimed else []
         return Turn(requests, len(counted), wait)
+
+    def _reached(self, target: str) -> tuple[Connector | None, str]:
+        """The connector, before anything is claimed for it; or what is wrong with it, for people to mend."""
+        try:
+            return self.connector(target), ""
+        except TrueupError as error:
+            return None, str(error)
 
     def send(self, target: str, request: Sequence[Claimed]) -> list[Sent]:
         """Make one request; see `send.send`."""
@@ -141,16 +155,20 @@ class Delivering:
         paused = set(work.connection.execute(select(f.flow).where(f.paused_at.is_not(None))).scalars())
         return [flow for flow in known if flow not in paused]
 
-    def _claim(self, work: Work, target: str, slots: int, capped: bool) -> tuple[list[Claimed], float | None]:
+    def _claim(
+        self, work: Work, connector: Connector, target: str, slots: int, capped: bool
+    ) -> tuple[list[Claimed], float | None]:
         connection, now = work.connection, self.clock.now()
         row = systems.locked(connection, target)
         if row.paused_at or (row.blocked_until and row.blocked_until > now):
             return [], (row.blocked_until - now).total_seconds() if row.blocked_until and not row.paused_at else None
         spec = self._spec(target)
-        size = max((batch_of(self.connector(target), entity) for entity in self._entities(work, target)), default=1)
+        size = max((batch_of(connector, entity) for entity in self._entities(work, target)), default=1)
         room = min(slots, self._room(connection, target, spec, size)) if capped else slots
         if room <= 0:
             return [], CROWDED
+        if size > 1 and capped:
+            room = min(room, 1)  # a claim is one request, so that requests can be counted, and the lock is held shortly
         flows = self._running(work, target)
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)

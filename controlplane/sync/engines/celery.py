@@ -18,7 +18,7 @@ from kombu.entity import Queue
 
 from controlplane.store import signals
 from controlplane.sync.delivery import Lane
-from controlplane.sync.engines.embedded import IDLE, Steps
+from controlplane.sync.engines.embedded import IDLE, TURNS, Steps
 from controlplane.sync.engines.sync import Sync
 
 log = structlog.get_logger()
@@ -76,11 +76,11 @@ def queues(broker_url: str, targets: list[str]) -> list[Queue]:
 
 def register(app: Celery, sync: Sync) -> None:
     """Give the application its one task."""
-    pool = ThreadPoolExecutor(64, thread_name_prefix="deliver")
+    turns = ThreadPoolExecutor(TURNS, thread_name_prefix="turn")
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
     def deliver(target: str, shard: int = 0) -> int:
-        lane = Lane(sync.delivering, target, pool)
+        lane = Lane(sync.delivering, target, turns)
         counted = asyncio.run(lane.run(until_idle=True, seconds=SECONDS))
         log.debug("delivered", target=target, shard=shard, counted=counted)
         return counted

@@ -68,13 +68,13 @@ class Sync:
             systems.succeeded(connection, self.clock, flow.spec.source)
         return taken
 
-    def translate(self) -> int:
-        """Turn new intake into messages; return how many records were dealt with."""
+    def translate(self, *, look_first: bool = True) -> int:
+        """Turn new intake into messages; return how many records were dealt with. It always looks first."""
         return ledger.translate_some(self.store, self.clock, self.connections, self.registry.snapshot(), BATCH)
 
-    def process(self) -> int:
+    def process(self, *, look_first: bool = True) -> int:
         """Take accepted messages through the processes and route them; return how many."""
-        return routing.process_some(self.store, self.clock, self.registry.snapshot(), BATCH)
+        return routing.process_some(self.store, self.work, look_first=look_first)
 
     def deliver(self, target: str) -> int:
         """Send what is due to one target, one request after another; return how many tries were made."""

@@ -12,8 +12,9 @@ from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Inbound, Record
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new
-from rules.ids import fingerprint, new_id
+from rules.ids import bounded, fingerprint, new_id
 
 CHUNK = 200
 
@@ -46,8 +47,8 @@ def take(
 def _row(now: datetime, system: str, channel: str, record: Record) -> dict[str, Any]:
     identity = new_id(now)
     return {
-        "id": identity, "system": system, "channel": channel, "topic": record.topic,
-        "event_key": record.event_key or f"{_content(record)}:{identity}", "headers": dict(record.headers),
+        "id": identity, "system": system, "channel": channel, "topic": bounded(kept(record.topic)),
+        "event_key": bounded(kept(record.event_key)) or f"{_content(record)}:{identity}", "headers": dict(record.headers),
         "body": record.body, "received_at": now, "trace_id": identity.replace("-", ""), "state": "new",
     }  # fmt: skip
 

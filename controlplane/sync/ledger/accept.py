@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
@@ -24,6 +23,7 @@ from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync.intake.group import GroupCommit
 from controlplane.sync.ledger.envelope import open_envelope
+from controlplane.sync.ledger.insert import insert_messages
 from rules.ids import fingerprint, new_id
 from rules.model.messages import version_of
 
@@ -121,7 +121,7 @@ class Acceptor:
             places[identity] = number
             messages.append({
                 "id": identity, "type": found.type, "schema_version": version_of(found.type), "source": found.source,
-                "subject": found.subject, "dedupe_key": found.event_id,
+                "subject": found.subject, "source_version": None, "dedupe_key": found.event_id,
                 "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": micros(found.occurred_at),
                 "accepted_at": stamp, "causation_id": found.causation_id, "intake_id": intake_id,
                 "intake_line": number if batch else None, "trace_id": found.trace_id or identity.replace("-", ""),
@@ -169,20 +169,6 @@ class Acceptor:
         return [frozenset(request.lines) & new for request in requests]
 
 
-MESSAGE = (
-    "id", "type", "schema_version", "source", "subject", "dedupe_key", "fingerprint", "occurred_at", "accepted_at",
-    "causation_id", "intake_id", "intake_line", "trace_id", "data", "state", "registry_version",
-)  # fmt: skip
-_TYPES = {
-    "schema_version": "int", "occurred_at": "bigint", "accepted_at": "bigint", "intake_line": "int", "data": "jsonb",
-    "registry_version": "int",
-}  # fmt: skip
-_MESSAGES_SQLITE = f"INSERT OR IGNORE INTO message ({', '.join(MESSAGE)}) VALUES ({', '.join('?' * len(MESSAGE))})"  # noqa: S608
-_READ = ", ".join("decode(fingerprint, 'hex')" if name == "fingerprint" else name for name in MESSAGE)
-_MESSAGES_POSTGRESQL = f"""
-INSERT INTO message ({", ".join(MESSAGE)}) SELECT {_READ} FROM jsonb_to_recordset(%(rows)s::jsonb)
-AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in MESSAGE)})
-ON CONFLICT (fingerprint) DO NOTHING RETURNING id"""  # noqa: S608
 INTAKE = (
     "id",
     "system",
@@ -198,22 +184,6 @@ INTAKE = (
 )
 _INTAKE_SQLITE = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.join('?' * len(INTAKE))})"  # noqa: S608
 _INTAKE_POSTGRESQL = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.join(['%s'] * len(INTAKE))})"  # noqa: S608
-
-
-def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
-    """Insert messages (MESSAGE; `data` as JSON text) that are not known yet; return the ids of those that were new."""
-    if connection.dialect.name == "postgresql":
-        given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
-        found = connection.exec_driver_sql(_MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
-        return frozenset(found.scalars())
-    done = connection.exec_driver_sql(_MESSAGES_SQLITE, [tuple(row[name] for name in MESSAGE) for row in rows])
-    ids = [row["id"] for row in rows]
-    if done.rowcount == len(ids):
-        return frozenset(ids)
-    there = connection.exec_driver_sql(
-        "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value", (orjson.dumps(ids).decode(),)
-    )
-    return frozenset(there.scalars())
 
 
 def insert_intake(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -27,11 +27,12 @@ AHEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
 TAKEN = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "schemaversion",
          "causationid", "traceparent", "tracestate", "data")  # fmt: skip
-NEEDED = ("id", "source", "type", "subject", "time", "data")
+KNOWN = frozenset(TAKEN)
+NEEDED = frozenset({"id", "source", "type", "subject", "time", "data"})
 TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """A message that was read and found good."""
 
@@ -110,20 +111,21 @@ def _constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=Decimal)
 
 
-def _attributes(found: Mapping[str, Any]) -> None:
+def _attributes(found: dict[str, Any]) -> None:
+    if not found.keys() >= NEEDED:
+        missing = next(name for name in TAKEN if name in NEEDED and name not in found)
+        raise BadInputError(f"the attribute '{missing}' is missing; an event has {', '.join(sorted(NEEDED))}")
+    if not found.keys() <= KNOWN:
+        unknown = min(found.keys() - KNOWN)
+        raise BadInputError(
+            f"the attribute '{unknown}' is not taken; leave it out, or put it into data if it belongs there"
+        )
     if found.get("specversion", "1.0") != "1.0":
         raise BadInputError(f"specversion {found['specversion']!r} is not known; send CloudEvents 1.0")
-    for name in NEEDED:
-        if name not in found:
-            raise BadInputError(f"the attribute '{name}' is missing; an event has {', '.join(NEEDED)}")
     for name in ("id", "source", "type", "subject"):
         value = found[name]
-        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
+        if type(value) is not str or not 0 < len(value) <= LONGEST or not value.isprintable():
             raise BadInputError(f"the attribute '{name}' is printable text of 1 to {LONGEST} characters")
-    if len(found) > len(NEEDED) and (unknown := sorted(set(found) - set(TAKEN))):
-        raise BadInputError(
-            f"the attribute '{unknown[0]}' is not taken; leave it out, or put it into data if it belongs there"
-        )
     cause = found.get("causationid")
     if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= 36):
         raise BadInputError(

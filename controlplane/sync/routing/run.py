@@ -5,19 +5,18 @@ A message that breaks a rule, or that a process fails at, is put into quarantine
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
-from controlplane.clock import Clock
-from controlplane.registry import Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
-from controlplane.store.locks import lock_books
+from controlplane.store.locks import in_index_order, lock_books
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
@@ -26,8 +25,8 @@ from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.sync.routing.route import route
 
 log = structlog.get_logger()
-TURN = 0.012
-"""Wall seconds after which a batch is committed: a transaction stays under 20 ms."""
+TURN = {"sqlite": 0.012, "postgresql": 0.1}
+"""Wall seconds after which a batch is committed: where there is one writer, a transaction stays under 20 ms."""
 
 
 @cache
@@ -43,17 +42,25 @@ def handling(message_type: str) -> tuple[Process, ...]:
     return tuple(process for process in processes() if message_type in process.handles)
 
 
-def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 200) -> int:
-    """Process the oldest accepted messages in one transaction; return how many left that state."""
+def process_some(
+    store: Store, work_of: Callable[[Connection], Work], limit: int = 500, *, look_first: bool = True
+) -> int:
+    """Process the oldest accepted messages in one transaction; return how many left that state.
+
+    `look_first`: do not take the turn of writing before it is seen that a message waits.
+    """
     m = t.message.c
     waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
-    with store.read() as connection:
-        if connection.execute(waiting.with_only_columns(m.id).limit(1)).first() is None:
-            return 0
+    if look_first:
+        with store.read() as connection:
+            if connection.execute(waiting.with_only_columns(m.id).limit(1)).first() is None:
+                return 0
     with store.write() as connection:
         lock_books(connection)
+        in_index_order(connection)
+        work = work_of(connection)
+        clock = work.clock
         began = clock.stopwatch()
-        work = Work(connection, snapshot, clock)
         found: list[owed.Owed] = []
         done: list[str] = []
         held = 0
@@ -63,7 +70,7 @@ def process_some(store: Store, clock: Clock, snapshot: Snapshot, limit: int = 20
                 done.append(row.id)
             else:
                 held += 1
-            if (clock.stopwatch() - began) * clock.pace > TURN:
+            if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                 break
         owed.write(connection, found, clock.now())
         if done:
