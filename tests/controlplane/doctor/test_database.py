@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from controlplane.clock import ManualClock, SystemClock
 from controlplane.doctor.database import offset_answer, pool_size
-from controlplane.doctor.schema import standing
+from controlplane.store.schema import standing
 from controlplane.registry.packs import install
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
