@@ -20,6 +20,7 @@ REMEDIES = {
     "engine": "give 'embedded' or 'celery'",
     "accept_limit": "give a whole number; 0 takes as many as the disk holds",
     "web_threads": "give a whole number from 4 to 512",
+    "traces": "give 1 or 0",
     "admin_password": "give at least 10 characters, or leave it out and one is generated",
     "broker_url": "give the address of RabbitMQ or Redis, such as amqp://user@127.0.0.1:5672// or redis://127.0.0.1:6379/0",
     "queue_prefix": "give 1 to 64 letters, digits, dots, dashes or underscores, for instance trueup",
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Most messages that may wait to be processed; 0: as many as the disk holds"
     )
     web_threads: int = Field(default=64, ge=4, le=512, description="Requests that the web server answers at once")
+    traces: bool = Field(default=False, description="Send traces to the collector that OTEL_* variables name")
     admin_password: str = Field(default="", description="Password of `admin`; default: generated, printed once")
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")

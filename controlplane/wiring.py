@@ -23,6 +23,8 @@ from controlplane.store import tables as t
 from controlplane.store.migrate import migrate
 from controlplane.store.schema import standing
 from controlplane.sync.engines import Sync
+from controlplane.telemetry import Telemetry
+from controlplane.telemetry.start import tracer_of
 from rules.ids import new_id
 
 log = structlog.get_logger()
@@ -43,6 +45,7 @@ class Plane:
     connections: Connections
     sync: Sync
     started_at: datetime
+    telemetry: Telemetry
 
     def request_run(self, schedule: str) -> str:
         """Ask the ticker to run a schedule now; return the run's id. Raises NotFoundError for an unknown comparison."""
@@ -60,6 +63,7 @@ class Plane:
         """Give everything back, last opened first."""
         self.connections.close()
         self.store.close()
+        self.telemetry.tracer.close()
 
 
 def opened(settings: Settings) -> Store:
@@ -91,16 +95,18 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
     """
     clock = clock or SystemClock()
+    telemetry = Telemetry(clock, tracer_of(settings.traces))
     store = opened(settings)
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
-    return _wired(settings, clock, store, registry)
+    return _wired(settings, clock, store, registry, telemetry)
 
 
-def _wired(settings: Settings, clock: Clock, store: Store, registry: Registry) -> Plane:
+def _wired(settings: Settings, clock: Clock, store: Store, registry: Registry, telemetry: Telemetry) -> Plane:
+    store.facts.subscribe(telemetry.told)
     connections = Connections(registry, settings, clock)
-    sync = Sync(store, clock, registry, connections, settings.accept_limit)
-    return Plane(settings, clock, store, registry, connections, sync, clock.now())
+    sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer)
+    return Plane(settings, clock, store, registry, connections, sync, clock.now(), telemetry)
 
 
 # --- beside a plane ---
@@ -116,9 +122,10 @@ def join_plane(settings: Settings, clock: Clock | None = None) -> Plane:
     Raises SettingsError when waiting is of no use: the server refuses us, or its tables are of a newer version.
     """
     clock, never, told = clock or SystemClock(), threading.Event(), ""
+    telemetry = Telemetry(clock, tracer_of(settings.traces))
     while True:
         try:
-            return _joined(settings, clock)
+            return _joined(settings, clock, telemetry)
         except _NotYetError as error:
             if str(error) != told:
                 log.warning("waiting for the database", reason=str(error))
@@ -126,12 +133,12 @@ def join_plane(settings: Settings, clock: Clock | None = None) -> Plane:
             clock.wait(never, PATIENCE)
 
 
-def _joined(settings: Settings, clock: Clock) -> Plane:
+def _joined(settings: Settings, clock: Clock, telemetry: Telemetry) -> Plane:
     store = open_store(settings.store_url)
     try:
         registry = Registry(store, clock)
         _check_prepared(store, registry)
-        return _wired(settings, clock, store, registry)
+        return _wired(settings, clock, store, registry, telemetry)
     except BaseException as error:
         store.close()
         if not isinstance(error, SQLAlchemyError):

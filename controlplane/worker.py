@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,9 @@ def worker(
     targets: Annotated[
         str, typer.Option(help="Deliver only to these systems: names with commas between; default: all.")
     ] = "",
+    metrics_port: Annotated[
+        int, typer.Option(help="Port on TRUEUP_HOST where Prometheus may ask this worker; 0: none.", min=0, max=65535)
+    ] = 0,
 ) -> None:
     """Run a worker that delivers; needs PostgreSQL, a broker, and TRUEUP_ENGINE=celery here and at the plane.
 
@@ -36,16 +40,19 @@ def worker(
     app = celery_of(settings)
     from controlplane import logs
     from controlplane.sync.engines import workers
+    from controlplane.telemetry.serving import serve_meters
     from controlplane.wiring import join_plane
 
     logs.configure(sys.stderr)
-    plane = join_plane(settings)
-    try:
+    with ExitStack() as stack:
+        plane = join_plane(settings)
+        stack.callback(plane.close)
+        if metrics_port:
+            stop, _ = serve_meters(plane.telemetry.meters, settings.host, metrics_port)
+            stack.callback(stop)
         plane.store.listen()
         only = [name.strip() for name in targets.split(",") if name.strip()]
         code = workers.run(app, plane.sync, settings.shards, concurrency, only)
-    finally:
-        plane.close()
     raise typer.Exit(code)
 
 

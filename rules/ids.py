@@ -27,7 +27,7 @@ def new_id(at: datetime) -> str:
     """
     if at.tzinfo is None:
         raise ValueError(f"{at!r} has no time zone; give an aware datetime in UTC")
-    milliseconds = max(_floor, (at - EPOCH) // MILLISECOND)
+    milliseconds = max(_floor, int(at.timestamp() * 1000))
     sequence = next(_counter) & 0x3FFFFFF  # 12 bits in rand_a, 14 at the head of rand_b
     value = milliseconds << 80 | 0x7 << 76 | (sequence >> 14) << 64 | 0b10 << 62 | (sequence & 0x3FFF) << 48
     text = f"{value | _random.getrandbits(48):032x}"

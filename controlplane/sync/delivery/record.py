@@ -11,6 +11,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from controlplane.store import facts
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_books, lock_targets
 from controlplane.store.text import dumps, kept
@@ -21,6 +22,7 @@ from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.telemetry.facts import Attempted
 from rules.delivery import Next, Try, after
 from rules.ids import new_id
 from rules.outcomes import DeliveryState, Outcome, Result
@@ -41,6 +43,7 @@ def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
     revisions = {sent.claimed.flow: _revision(work, sent.claimed) for sent in sents}
     statements.add_attempts(work.connection, [_attempt(sent, revisions[sent.claimed.flow]) for sent in sents])
     counted = statements.finish(work.connection, [_finish(sent, then, now) for sent, then in following])
+    facts.note(work.connection, Attempted(target, sents, counted))
     _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted])
     return counted
 
@@ -123,7 +126,7 @@ def _take_effect(work: Work, sent: Sent) -> None:
     know of the target is then wrong until a comparison puts it right.
     """
     try:
-        with work.connection.begin_nested():
+        with facts.savepoint(work.connection):
             effects.apply(work, sent)
     except (IntegrityError, DataError):
         log.exception("an effect contradicts what is known", delivery=sent.claimed.id)

@@ -17,7 +17,7 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Connector
 from controlplane.errors import TrueupError
 from controlplane.registry import Registry, Snapshot
-from controlplane.store import Store
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.sync.delivery import recovery, systems
 from controlplane.sync.delivery.claim import (
@@ -32,6 +32,9 @@ from controlplane.sync.delivery.claim import (
 from controlplane.sync.delivery.record import record
 from controlplane.sync.delivery.send import DEFECT, Sent, batch_of, grouped, send
 from controlplane.sync.processes.contract import Work
+from controlplane.telemetry import facts as told
+from controlplane.telemetry.spans import deliver_id
+from controlplane.telemetry.tracing import OFF, Tracer, carrying
 from rules import retry
 from rules.delivery import VERIFY_PAUSE
 from rules.policy.kinds import SystemSpec
@@ -57,13 +60,14 @@ class Turn:
 class Delivering:
     """One process's hand in delivering. Keeps nothing that the store does not say; safe to use from several threads."""
 
-    def __init__(self, store: Store, clock: Clock, registry: Registry, connections: Connections) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, registry: Registry, connections: Connections, tracer: Tracer = OFF
+    ) -> None:
         self.store, self.clock, self.registry, self.connections = store, clock, registry, connections
+        self.tracer = tracer
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._claims = itertools.count()
         self._flows: dict[str, tuple[datetime, list[str]]] = {}
-        self.on_attempts: list[Callable[[Sequence[Sent]], None]] = []
-        """Who is told of tries that were recorded: measurements of this process."""
 
     # --- what a lane does ---
 
@@ -84,15 +88,15 @@ class Delivering:
             wait = None
         connector, trouble = self._reached(target) if slots > 0 else (None, "")
         claimed: list[Claimed] = []
+        began = self.clock.stopwatch()
         with self.store.write() as connection:
+            facts.note(connection, told.Turn(target, began))
             work = self._work(connection)
             counted = record(work, target, sents) if sents else set()
             if connector is not None:
                 claimed, wait = self._claim(work, connector, target, slots, capped)
             elif trouble:
                 systems.failed(connection, self.clock, target, trouble, self._spec(target))
-        for told in self.on_attempts if sents else ():
-            told(sents)
         requests = grouped(connector, claimed) if connector is not None and claimed else []
         return Turn(requests, len(counted), wait)
 
@@ -104,8 +108,12 @@ class Delivering:
             return None, str(error)
 
     def send(self, target: str, request: Sequence[Claimed]) -> list[Sent]:
-        """Make one request; see `send.send`."""
-        return send(self.connector(target), self.clock, request)
+        """Make one request; see `send.send`. It carries the trace of what it sends, of a batch that of the first."""
+        if not self.tracer.on:
+            return send(self.connector(target), self.clock, request)
+        first = request[0]
+        with carrying(self.tracer.traceparent(first.trace_id, deliver_id(first))):
+            return send(self.connector(target), self.clock, request)
 
     def renew(self, held: Sequence[Claimed]) -> None:
         """Keep what is being sent ours."""

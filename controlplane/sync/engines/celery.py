@@ -77,17 +77,18 @@ def queue_for(app: Celery, target: str) -> Queue:
     """Return the queue of a target as it is declared: on RabbitMQ a replicated (quorum) one."""
     name = queue_of(target, app.conf.task_default_queue)
     quorum = None if is_redis(app.conf.broker_url) else {"x-queue-type": "quorum"}
-    return Queue(name, routing_key=name, queue_arguments=quorum)  # type: ignore[no-untyped-call]  # kombu's are
+    return Queue(name, routing_key=name, queue_arguments=quorum)
 
 
-def explained(error: Exception, queue: str) -> Exception:
-    """Return what to tell of an error that came of declaring a queue."""
-    if not isinstance(error, PreconditionFailed):
-        return error
-    return SettingsError(
-        f"the queue '{queue}' is there already and is no quorum queue ({error.reply_text}); it holds nothing that is not in "
-        f"the database: delete it (rabbitmqctl delete_queue {queue}), or choose another TRUEUP_QUEUE_PREFIX"
-    )
+def declare(queue: Queue, channel: Any) -> int:
+    """Declare a queue; return how many tasks wait in it. Raises SettingsError when it is there and of another type."""
+    try:
+        return int(queue(channel).queue_declare().message_count)
+    except PreconditionFailed as error:
+        raise SettingsError(
+            f"the queue '{queue.name}' is there already and is no quorum queue ({error.reply_text}); it holds nothing that is "
+            f"not in the database: delete it (rabbitmqctl delete_queue {queue.name}), or choose another TRUEUP_QUEUE_PREFIX"
+        ) from error
 
 
 class Sender:
@@ -107,15 +108,15 @@ class Sender:
         with self._lock:
             try:
                 producer = self._producer = self._producer or self._connected()
-                waiting = queue(producer.channel).queue_declare().message_count
+                waiting = declare(queue, producer.channel)
                 for shard in range(waiting, self._shards):
                     self._app.send_task(
                         TASK, [target, shard], queue=queue, producer=producer, retry=False, confirm_timeout=PATIENCE
                     )
                 return max(0, self._shards - waiting)
-            except Exception as error:
+            except Exception:
                 self._close()
-                raise explained(error, queue.name) from error
+                raise
 
     def _connected(self) -> Producer:
         conf = self._app.conf
@@ -127,7 +128,7 @@ class Sender:
         options = {**conf.broker_transport_options, **dict.fromkeys(limits, 2 * PATIENCE)}
         connection = self._app.connection_for_write(heartbeat=0, transport_options=options)
         try:
-            return self._app.amqp.Producer(connection.channel())
+            return Producer(connection.channel())
         except Exception:
             connection.release()
             raise

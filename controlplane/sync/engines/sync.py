@@ -21,6 +21,7 @@ from controlplane.sync.delivery import systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
 from controlplane.sync.processes.contract import Work
+from controlplane.telemetry.tracing import OFF, Tracer
 
 BATCH = 50
 
@@ -29,14 +30,20 @@ class Sync:
     """Everything that moves, over one store, one registry and one set of connectors."""
 
     def __init__(
-        self, store: Store, clock: Clock, registry: Registry, connections: Connections, accept_limit: int = 0
+        self,
+        store: Store,
+        clock: Clock,
+        registry: Registry,
+        connections: Connections,
+        accept_limit: int = 0,
+        tracer: Tracer = OFF,
     ) -> None:
         go_on_behind_newest(store, clock)
         self.store = store
         self.clock = clock
         self.registry = registry
         self.connections = connections
-        self.delivering = delivery.Delivering(store, clock, registry, connections)
+        self.delivering = delivery.Delivering(store, clock, registry, connections, tracer)
         self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)

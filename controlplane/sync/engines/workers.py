@@ -24,7 +24,7 @@ from celery.worker.consumer import Consumer, Tasks
 
 from controlplane.errors import SettingsError
 from controlplane.sync.delivery import Lane
-from controlplane.sync.engines.celery import TASK, Sender, explained, queue_for
+from controlplane.sync.engines.celery import TASK, Sender, declare, queue_for
 from controlplane.sync.engines.embedded import NEW_TARGETS, TURNS
 from controlplane.sync.engines.sync import Sync
 
@@ -174,12 +174,8 @@ class Targets:
         return [target for target in self._sync.targets() if not self._only or target in self._only]
 
     def _declare(self, target: str) -> None:
-        queue = queue_for(self._app, target)
         with self._app.connection_for_write() as connection:
-            try:
-                queue(connection.channel()).queue_declare()
-            except Exception as error:
-                raise explained(error, queue.name) from error
+            declare(queue_for(self._app, target), connection.channel())
 
     def follow(self, consumer: Any) -> None:
         """Take tasks for targets that policy adds, too, for as long as the worker lives."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
-from controlplane.store import Store
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.store.locks import in_index_order, lock_books
 from controlplane.sync import quarantine
@@ -23,6 +23,8 @@ from controlplane.sync.processes.contract import BusinessRuleError, Process, Wor
 from controlplane.sync.routing import owed
 from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.sync.routing.route import route
+from controlplane.telemetry.facts import PLANE, Origin, Processed, Step
+from controlplane.telemetry.tracing import span_id
 
 log = structlog.get_logger()
 TURN = {"sqlite": 0.012, "postgresql": 0.1}
@@ -62,29 +64,35 @@ def process_some(
         clock = work.clock
         began = clock.stopwatch()
         found: list[owed.Owed] = []
-        done: list[str] = []
-        held = 0
+        steps: list[Step] = []
         paused = all_paused_for(connection, clock.now())
         for row in connection.execute(waiting).all():
-            if _advance(work, row, paused, found):
-                done.append(row.id)
-            else:
-                held += 1
+            steps.append(_advance(work, row, paused, found))
             if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                 break
         owed.write(connection, found, clock.now())
+        done = [step.id for step in steps if step.result == "processed"]
         if done:
             mine = update(t.message).where(m.id.in_(done))
             connection.execute(mine.values(state="processed", processed_at=clock.now()))
-    return len(done) + held
+        facts.note(connection, Processed(steps))
+    return len(steps)
 
 
-def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
+def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> Step:
+    began, before = work.clock.now(), len(found)
+    result = "processed" if _goes_through(work, row, paused, found) else "quarantined"
+    return Step(
+        row.id, row.type, row.trace_id, row.accepted_at, began, work.clock.now(), result, len(found) - before
+    )  # fmt: skip
+
+
+def _goes_through(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
     """Let the processes act on one message and add what is owed for it; say whether it went through."""
     try:
         message = Message.of(row)
         if handling(message.type):
-            with work.connection.begin_nested():
+            with facts.savepoint(work.connection):
                 _process(work, message)
         found += route(work, message, paused)
     except BusinessRuleError as error:
@@ -116,6 +124,7 @@ def emit(work: Work, draft: Any, trace_id: str, causation_id: str | None) -> str
     return append(
         work.connection, work.clock, draft, source="plane", registry_version=work.snapshot.version,
         trace_id=trace_id, causation_id=causation_id,
+        origin=Origin(PLANE.channel, span_id("process", causation_id)) if causation_id else PLANE,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from controlplane.jobs.schedules import RECOVER_EVERY
 from controlplane.settings import load_settings
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.telemetry import Telemetry
 from controlplane.wiring import Plane
 from tests.clocks import PutClock
 from tests.conftest import START
@@ -36,7 +37,16 @@ def house(store: Store, clock: ManualClock) -> House:
 
 def plane_of(house: House) -> Plane:
     """A plane over the house."""
-    parts = (load_settings(), house.clock, house.store, house.registry, house, house.sync, house.clock.now())
+    parts = (
+        load_settings(),
+        house.clock,
+        house.store,
+        house.registry,
+        house,
+        house.sync,
+        house.clock.now(),
+        Telemetry(house.clock),
+    )
     return Plane(*parts)  # type: ignore[arg-type]
 
 
