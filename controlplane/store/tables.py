@@ -508,11 +508,13 @@ run = Table(
     Column("id", Id, primary_key=True),
     Column("schedule", Name, nullable=False),
     Column("scheduled_for", Instant, nullable=False),
-    Column("state", String(10), nullable=False, doc="running, done or failed"),
+    Column("state", String(10), nullable=False, doc="requested, running, done or failed"),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant),
     Column("detail", Json),
+    Column("owner", Name, doc="the process that runs it"),
     UniqueConstraint("schedule", "scheduled_for"),
+    partial("ix_run_requested", "id", where="state IN ('requested')"),
 )
 lease = Table(
     "lease",

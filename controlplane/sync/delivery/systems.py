@@ -17,7 +17,7 @@ from rules import pacing
 from rules.outcomes import Outcome, Result
 from rules.pacing import Allowance, Bucket
 from rules.policy.kinds import SystemSpec
-from rules.retry import breaker_pause
+from rules.retry import LONGEST_WAIT, breaker_pause
 
 FAILED = (Result.UNAVAILABLE, Result.UNKNOWN)
 SILENT = (Result.ABSENT,)
@@ -126,9 +126,10 @@ _DEFAULT = SystemSpec(connector="-", owner="nobody", role="bi", endpoint="-")
 def throttled(
     connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, seconds: float, detail: str
 ) -> None:
-    """Wait as long as the system asks, and ask it for less from then on."""
+    """Wait as long as the system asks, an hour at most, and ask it for less from then on."""
     now = clock.now()
-    values: dict[str, Any] = {"blocked_until": now + timedelta(seconds=seconds), "blocked_reason": kept(detail)}
+    until = now + timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
+    values: dict[str, Any] = {"blocked_until": until, "blocked_reason": kept(detail)}
     row = state_of(connection, system)
     if row is None or row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
         rate = spec.rate if spec else None
@@ -168,7 +169,7 @@ def heed(connection: Connection, clock: Clock, system: str, allowance: Allowance
     heeded = pacing.heeded(bucket, allowance, clock.now())
     values = bucket_values(heeded) if heeded != bucket else {}
     if allowance.remaining < 1 and allowance.reset_after:
-        until = clock.now() + timedelta(seconds=allowance.reset_after)
+        until = clock.now() + timedelta(seconds=min(allowance.reset_after, LONGEST_WAIT.total_seconds()))
         values |= {"blocked_until": until, "blocked_reason": "it says that its limit is used up"}
     if values:
         change(connection, system, **values)

@@ -16,6 +16,7 @@ from controlplane.errors import ConnectorError, NotFoundError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.newest import go_on_behind_newest
 from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import operators, systems
 from controlplane.sync.engines.healing import Healing
@@ -42,6 +43,7 @@ class Sync:
         accept_limit: int = 0,
         tracer: Tracer = OFF,
     ) -> None:
+        go_on_behind_newest(store, clock)
         self.store = store
         self.clock = clock
         self.registry = registry

@@ -77,6 +77,7 @@ def _is_new(connection: Connection, row: dict[str, Any], within: timedelta) -> b
         i.event_key > head,
         i.event_key < f"{head}~",
         i.received_at > row["received_at"] - within,
+        i.received_at < row["received_at"] + within,  # not what came before the clock was put back
     )
     return connection.execute(select(i.id).where(*same).limit(1)).first() is None
 
