@@ -20,6 +20,7 @@ EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=30)
 PRUNE_EVERY = timedelta(hours=1)
+RETAIN_EVERY = timedelta(hours=1)
 RUNS_KEPT = timedelta(days=2)
 
 
@@ -35,6 +36,8 @@ class Schedule:
     """Makes no sense before the initial loads are done."""
     reads: bool = False
     """Takes records in, which whatever runs after it should find processed."""
+    when_asked: Callable[[], Any] | None = None
+    """What is run instead when somebody asked for it: all of it, where by itself it leaves out what it did today."""
 
 
 def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
@@ -50,6 +53,8 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover)
     yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
+    yield Schedule("archive", RETAIN_EVERY, plane.sync.archive, when_asked=partial(plane.sync.archive, anew=True))
+    yield Schedule("restore", RETAIN_EVERY, plane.sync.restore)
 
 
 def _prune(plane: Plane) -> dict[str, Any]:

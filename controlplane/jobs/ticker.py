@@ -54,7 +54,8 @@ class Ticker:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Stop ticking; runs that are under way may finish."""
+        """Stop ticking; runs that are under way may finish, the long ones after the batch that they are at."""
+        self.plane.sync.stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -139,16 +140,17 @@ class Ticker:
             run_id = runs.start_requested(plane.store, plane.clock, errand.run_id)
         if run_id is None:
             return
-        detail, state = self._call(schedule)
+        detail, state = self._call(schedule, asked=errand.run_id is not None)
         if state == "failed" and schedule.every >= ONCE:
             runs.release(plane.store, run_id)  # an initial load that failed is owed still
             self._slots.pop(schedule.name, None)
             return
         runs.finish(plane.store, plane.clock, run_id, state, detail)
 
-    def _call(self, schedule: Schedule) -> tuple[dict[str, Any], str]:
+    def _call(self, schedule: Schedule, *, asked: bool) -> tuple[dict[str, Any], str]:
+        run = schedule.when_asked if asked and schedule.when_asked else schedule.run
         try:
-            return {"result": schedule.run()}, "done"
+            return {"result": run()}, "done"
         except TrueupError as error:
             return {"error": str(error)}, "failed"
         except Exception as error:

@@ -23,9 +23,10 @@ from controlplane.store import Store, signals
 from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync.intake.group import GroupCommit
+from controlplane.sync.ledger import seen
 from controlplane.sync.ledger.envelope import open_envelope
 from rules.ids import fingerprint, new_id
-from rules.model.messages import version_of
+from rules.model.messages import STATE_LIKE, version_of
 
 LARGEST_GROUP = 256
 """Requests that share a commit, at most."""
@@ -202,6 +203,12 @@ _INTAKE_POSTGRESQL = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.jo
 
 def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
     """Insert messages (MESSAGE; `data` as JSON text) that are not known yet; return the ids of those that were new."""
+    new = _inserted(connection, rows)
+    documents = {row["fingerprint"]: row["id"] for row in rows if row["id"] in new and row["type"] not in STATE_LIKE}
+    return new - seen.told_before(connection, documents)
+
+
+def _inserted(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
     if connection.dialect.name == "postgresql":
         given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
         found = connection.exec_driver_sql(_MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})

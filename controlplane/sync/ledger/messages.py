@@ -15,7 +15,8 @@ from controlplane.errors import BadInputError
 from controlplane.store import signals
 from controlplane.store import tables as t
 from controlplane.store.upsert import insert_new
-from rules.ids import new_id
+from controlplane.sync.ledger import seen
+from rules.ids import fingerprint, new_id
 from rules.model import messages as model
 
 
@@ -88,5 +89,10 @@ def append(
         "registry_version": registry_version,
     }
     inserted = insert_new(connection, t.message, [row])
+    if not inserted:
+        return None
+    identity, mark = str(inserted[0]), fingerprint(source, draft.dedupe_key)
+    if draft.type not in model.STATE_LIKE and seen.told_before(connection, {mark: identity}):
+        return None
     signals.note(connection, signals.MESSAGES)
-    return str(inserted[0]) if inserted else None
+    return identity
