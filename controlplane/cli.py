@@ -21,6 +21,7 @@ SUMMARIES = {
     "compare": "Compare two or more files and say where they disagree.",
     "policy": "Validate, list and show policies.",
     "connector": "List connectors, take a snapshot of a system.",
+    "ledger": "Archive old messages, list the parts of the archive, put them back.",
     "scenario": "Play a scenario and hold the plane against the truth.",
 }
 """One line per command that we ship, so that `trueup --help` imports none of them."""

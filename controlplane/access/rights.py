@@ -10,6 +10,7 @@ OPERATIONS = frozenset(
     {
         "quarantine.correct", "quarantine.replay", "quarantine.drop", "comparison.run", "finding.accept",
         "incident.acknowledge", "sync.pause", "sync.replay", "messages.accept",
+        "ledger.archive", "ledger.restore",
     }
 )  # fmt: skip
 ROLES: dict[str, frozenset[str]] = {

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from controlplane import audit
 from controlplane.access import Actor, require
 from controlplane.api.operating import Operating, reasoned
 from controlplane.errors import BadInputError
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
 from controlplane.sync import quarantine
+from controlplane.sync.ledger.archive import Wanted
 from controlplane.wiring import Plane
 
 
@@ -53,6 +56,18 @@ class Commands:
         """Ask for a run of a comparison now; return the run's id. Raises NotFoundError."""
         require(actor, "comparison.run")
         return self.plane.request_run(f"compare:{comparison}")
+
+    def archive(self, actor: Actor) -> str:
+        """Ask for a run of retention now; return the run's id."""
+        require(actor, "ledger.archive")
+        with self.plane.store.write() as conn:
+            audit.record(conn, self.plane.clock, actor=actor.name, action="ledger.archive", subject="ledger/archive")
+        return self.plane.request_run("archive")
+
+    def restore(self, uri: str, wanted: Wanted, kept: timedelta, actor: Actor) -> tuple[str, str]:
+        """Ask for archived rows to be put back; return the part's id and the run's. Raises BadInputError, ConflictError."""
+        require(actor, "ledger.restore")
+        return self.plane.sync.restorer.ask(uri, wanted, kept, actor.name), self.plane.request_run("restore")
 
     def acknowledge(self, incident_id: str, actor: Actor) -> None:
         """Say that somebody looks after an incident. Raises NotFoundError, ConflictError."""

@@ -74,8 +74,12 @@ class Ticker:
         threading.Thread(target=self._keep_ticking, name="keep-ticking", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop ticking; runs that are under way may finish. Then another plane may tick at once."""
+        """Stop ticking; runs that are under way may finish, the long ones after the batch that they are at.
+
+        Then another plane may tick at once.
+        """
         self._stop.set()
+        self.plane.sync.stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -191,7 +195,7 @@ class Ticker:
             run_id = runs.start_requested(plane.store, plane.clock, self.owner, errand.run_id)
         if run_id is None:
             return
-        detail, state = self._call(schedule)
+        detail, state = self._call(schedule, asked=errand.run_id is not None)
         if state == "failed" and schedule.every >= ONCE:
             runs.release(plane.store, run_id)  # an initial load that failed is owed still
             self._slots.pop(schedule.name, None)
@@ -207,9 +211,10 @@ class Ticker:
         self._slots[schedule.name] = slot
         return runs.take(store, clock, self.owner, schedule.name, slot)
 
-    def _call(self, schedule: Schedule) -> tuple[dict[str, Any], str]:
+    def _call(self, schedule: Schedule, *, asked: bool) -> tuple[dict[str, Any], str]:
+        run = schedule.when_asked if asked and schedule.when_asked else schedule.run
         try:
-            return {"result": schedule.run()}, "done"
+            return {"result": run()}, "done"
         except TrueupError as error:
             return {"error": str(error)}, "failed"
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -256,6 +257,32 @@ message = Table(
     partial("ix_message_intake_id", "intake_id", where="intake_id IS NOT NULL"),
     partial("ix_message_causation_id", "causation_id", where="causation_id IS NOT NULL"),
     Index("ix_message_type_accepted_at", "type", "accepted_at"),
+)
+message_seen = Table(
+    "message_seen",
+    metadata,
+    Column("fingerprint", LargeBinary(16), primary_key=True, doc="of a document that retention has deleted"),
+    Column("id", Id, nullable=False, doc="what its message was called: told again it is known still"),
+    sqlite_with_rowid=False,
+)
+archive = Table(
+    "archive",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(10), nullable=False, doc="raw, attempts, messages or cases: what the rows belong to"),
+    Column("domain", Name, nullable=False, doc="whose retention was over"),
+    Column("from_id", Id, nullable=False, doc="the first id of the rows that the part is about"),
+    Column("to_id", Id, nullable=False, doc="the last of them"),
+    Column("rows", BigInteger, nullable=False, doc="of all tables together"),
+    Column("tables", Json, nullable=False, doc="table -> rows"),
+    Column("uri", Text, nullable=False, doc="folder of the part; empty: nothing was kept of the rows"),
+    Column("sha256", String(64), doc="of the part's manifest, once it was read back"),
+    Column("cutoff", Instant, nullable=False, doc="all that happened to the rows lies before this"),
+    Column("state", String(10), nullable=False, doc="writing, written (its rows are being deleted) or done"),
+    Column("at", Instant, nullable=False),
+    Column("done_at", Instant),
+    Column("restored_until", Instant, doc="its rows were put back, and stay until then"),
+    Column("restore", Json, doc="what somebody asked to be put back and is not yet: since, until, subject, asked_by"),
 )
 
 # --- sync/processes: positions, orders, postings ------------------------------------------------------------------

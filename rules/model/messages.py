@@ -189,6 +189,9 @@ TYPES: dict[str, type[Data]] = {
 STATE_LIKE = frozenset({"stock.level", "product.described", "stock.offer"})
 """Types of which only the last message of a subject matters; all others are documents."""
 
+STATE_OF = {"stock.offer": "channel"}
+"""State-like types of which there is one state per source, subject and this field of the data; of others per source and subject."""
+
 
 def version_of(message_type: str) -> int:
     """Return the schema version that messages of a type are written in now."""

@@ -23,7 +23,10 @@ def parse_duration(value: Any) -> timedelta:
     text = str(value).strip()
     if not re.fullmatch(r"(\d+[smhd])+", text):
         raise ValueError(f"'{value}' is not a duration; write a number and s, m, h or d, for instance 90s, 5m or 1h30m")
-    return timedelta(seconds=sum(int(n) * UNITS[u] for n, u in re.findall(r"(\d+)([smhd])", text)))
+    try:
+        return timedelta(seconds=sum(int(n) * UNITS[u] for n, u in re.findall(r"(\d+)([smhd])", text)))
+    except OverflowError:
+        raise ValueError(f"'{value}' is longer than any calendar; write a shorter duration") from None
 
 
 def format_duration(value: timedelta) -> str:
@@ -94,6 +97,22 @@ class EntityOwnership(Part):
     fields: dict[str, PolicyName] = Field(default={}, description="field -> System, where it differs from the entity's")
 
 
+class RetentionSpec(Part):
+    """How long the store keeps what a domain moved, counted from the last thing that happened to it; and where it goes then."""
+
+    raw: Duration = Field(default=timedelta(days=30), description="records as they came, byte by byte")
+    attempts: Duration = Field(default=timedelta(days=90), description="the tries at deliveries, with their evidence")
+    messages: Duration = Field(
+        default=timedelta(days=400), description="messages with their deliveries and their history in quarantine"
+    )
+    archive: str = Field(
+        default="",
+        max_length=1000,
+        description="fsspec address of a folder for Parquet files, e.g. file:///var/archive or s3://bucket/ledger; "
+        "empty: what is over its time is deleted for good",
+    )
+
+
 class DomainSpec(Part):
     """The blueprint of a domain."""
 
@@ -104,6 +123,7 @@ class DomainSpec(Part):
     failure_handling: Literal["quarantine", "retry-then-quarantine"] = "retry-then-quarantine"
     reconciliation: PolicyName | None = Field(default=None, description="Comparison that watches over the domain")
     escalation: PolicyName
+    retention: RetentionSpec = RetentionSpec()
 
 
 class FlowTarget(Part):

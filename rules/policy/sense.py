@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from rules.indicators import INDICATORS
 from rules.model.messages import TYPES
 from rules.policy import kinds as k
+from rules.policy.keeping import retention_flaws
 from rules.policy.kinds import format_duration
 from rules.policy.problems import Path
 from rules.policy.reading import nearest
@@ -36,6 +37,10 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
         if placeholder not in PLACEHOLDERS:
             rule = f"unknown placeholder ${{{placeholder}}}"
             yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
+
+
+def _domain(spec: k.DomainSpec) -> Iterator[Flaw]:
+    yield from retention_flaws(spec.retention)
 
 
 def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
@@ -168,6 +173,7 @@ def _alert(spec: k.AlertRuleSpec) -> Iterator[Flaw]:
 
 CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
     k.SystemSpec: _system,
+    k.DomainSpec: _domain,
     k.FlowSpec: _flow,
     k.RetryPolicySpec: _retry,
     k.ServiceLevelSpec: _service_level,

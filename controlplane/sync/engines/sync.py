@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
@@ -25,6 +28,9 @@ from controlplane.sync.engines.reprocess import Reprocessing
 from controlplane.sync.processes.contract import Work
 from controlplane.telemetry.tracing import OFF, Tracer
 from rules.policy.kinds import Breaker
+
+if TYPE_CHECKING:
+    from controlplane.sync.ledger.archive import Archiver, Restorer
 
 BATCH = 50
 FLOW_BATCHES = 20
@@ -53,6 +59,8 @@ class Sync:
         self.healing = Healing(store, clock, connections, self.work)
         self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)
+        self.stopping = threading.Event()
+        """Set when the process ends: what takes long stops after the batch that it is at."""
 
     def work(self, connection: Connection) -> Work:
         """Return what processes need inside the given transaction."""
@@ -130,6 +138,30 @@ class Sync:
     def recover(self, restarted: bool = False) -> int:
         """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""
         return self.delivering.recover(everything=restarted and self.store.is_sqlite)
+
+    # --- retention ---
+
+    @cached_property
+    def archiver(self) -> Archiver:
+        """What holds the store to its retention. Made when it is first asked for: it loads Arrow, which few processes need."""
+        from controlplane.sync.ledger.archive import Archiver
+
+        return Archiver(self.store, self.clock, self.registry, self.stopping)
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        """What puts archived rows back."""
+        from controlplane.sync.ledger.archive import Restorer
+
+        return Restorer(self.store, self.clock, self.registry, self.stopping)
+
+    def archive(self, *, anew: bool = False) -> dict[str, Any]:
+        """Archive and delete what has outlived its retention; return what was done. See Archiver.run."""
+        return self.archiver.run(anew=anew)
+
+    def restore(self) -> dict[str, Any]:
+        """Put back what was asked for; return what was done. See Restorer.run."""
+        return self.restorer.run()
 
     # --- what people ask for ---
 
