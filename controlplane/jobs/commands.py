@@ -9,12 +9,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
 
-if TYPE_CHECKING:
-    from controlplane.client import PlaneClient
+from controlplane.client import PlaneClient
 from controlplane.settings import Settings
 
 app = typer.Typer(
