@@ -17,6 +17,7 @@ SUMMARIES = {
     "worker": "Run a worker that delivers beside the plane (PostgreSQL).",
     "compare": "Compare two or more files and say where they disagree.",
     "policy": "Validate, list and show policies.",
+    "quarantine": "Correct, replay and drop records that wait for a person.",
     "connector": "List connectors, take a snapshot of a system.",
     "scenario": "Play a scenario and hold the plane against the truth.",
 }

@@ -150,9 +150,9 @@ def _online_policy(kind: str, name: str, revision: int | None) -> dict[str, Any]
 
 
 def _online(resource: str) -> Any:
-    from controlplane.registry.remote import ask
+    from controlplane.client import PlaneClient
 
-    return ask(resource)
+    return PlaneClient(instead="read files with --pack or a path").get(resource)
 
 
 def _kind(given: str) -> str:

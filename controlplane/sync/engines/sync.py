@@ -19,6 +19,7 @@ from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
+from controlplane.sync.engines.workbench import Workbench
 from controlplane.sync.processes.contract import Work
 
 BATCH = 50
@@ -38,6 +39,7 @@ class Sync:
         self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)
+        self.workbench = Workbench(store, clock, registry, self._replay)
 
     def work(self, connection: Connection) -> Work:
         """Return what processes need inside the given transaction."""
@@ -82,6 +84,10 @@ class Sync:
             self.delivering.turn(target, sents, 0)
         return len(sents)
 
+    def release(self) -> int:
+        """Make the replays of quarantined records that were asked for and are due; return how many."""
+        return self.workbench.release()
+
     def targets(self) -> list[str]:
         """Return the systems that anything may be owed to."""
         return self.delivering.targets()
@@ -94,7 +100,7 @@ class Sync:
         """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved."""
         moved = 0
         for _ in range(rounds):
-            step = self.translate() + self.process()
+            step = self.release() + self.translate() + self.process()
             step += sum(self.deliver(target) for target in self.targets())
             if not step:
                 return moved
@@ -109,8 +115,9 @@ class Sync:
             return int(connection.execute(new).scalar_one() + connection.execute(accepted).scalar_one())
 
     def next_due(self) -> datetime | None:
-        """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""
-        return self.delivering.next_due()
+        """Return when the next waiting delivery or replay falls due, or None when nothing waits for time to pass."""
+        known = (self.delivering.next_due(), self.workbench.next_release())
+        return min((due for due in known if due is not None), default=None)
 
     def recover(self, restarted: bool = False) -> int:
         """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""

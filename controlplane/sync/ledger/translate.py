@@ -86,6 +86,7 @@ def _hold(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], error: 
         subject=row.event_key,
         record={"topic": row.topic, "body": readable(row.body)},
         intake_id=row.id,
+        fault=getattr(error, "field", ""),
     )
     with store.write() as connection:
         mine = update(t.intake).where(t.intake.c.id == row.id, t.intake.c.state == "new")

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from controlplane.store import signals
-from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.tables import OPEN
 from controlplane.store.types import micros
+from controlplane.sync import quarantine
 
 COLUMNS = (
     "id", "message_id", "flow", "target", "entity", "subject", "order_key", "idempotency_key", "coalesce", "payload",
@@ -92,9 +92,7 @@ def _supersede(connection: Connection, owed: Sequence[Owed], now: datetime) -> N
         by_kind[target, entity].append(key)
     ids = [i for (target, entity), keys in by_kind.items() for i in _superseded(connection, target, entity, keys, now)]
     if ids:
-        q = t.quarantine.c
-        held = update(t.quarantine).where(q.delivery_id.in_(ids), q.state.in_(("waiting", "corrected")))
-        connection.execute(held.values(state="dropped", closed_at=now, closed_by="superseded by a newer state"))
+        quarantine.overtaken(connection, now, ids)
 
 
 def _superseded(connection: Connection, target: str, entity: str, keys: Iterable[str], now: datetime) -> list[str]:
