@@ -20,6 +20,7 @@ SUMMARIES = {
     "sync": "See what waits and why; pause, resume, run now, replay.",
     "compare": "Compare two or more files and say where they disagree.",
     "policy": "Validate, list and show policies.",
+    "quarantine": "Correct, replay and drop records that wait for a person.",
     "connector": "List connectors, take a snapshot of a system.",
     "ledger": "Archive old messages, list the parts of the archive, put them back.",
     "scenario": "Play a scenario and hold the plane against the truth.",

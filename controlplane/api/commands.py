@@ -9,11 +9,12 @@ from typing import Any
 from controlplane import audit
 from controlplane.access import Actor, require
 from controlplane.api.operating import Operating, reasoned
-from controlplane.errors import BadInputError
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
 from controlplane.sync import quarantine
+from controlplane.sync.engines.workbench import Edit
 from controlplane.sync.ledger.archive import Wanted
+from controlplane.sync.quarantine import Corrected, Selection
 from controlplane.wiring import Plane
 
 
@@ -25,15 +26,21 @@ class Commands:
         self.changes = Changes(plane.registry)
         self.operating = Operating(plane)
 
-    def correct(self, case_id: str, record: Any, actor: Actor) -> None:
-        """Keep a corrected record beside the original one. Raises NotFoundError, ConflictError, BadInputError."""
+    def correct(self, case_id: str, edit: Edit, actor: Actor, *, dry_run: bool = False) -> Corrected:
+        """Keep a correction beside the original record. Raises NotFoundError, ConflictError, BadInputError, ForbiddenError."""
         require(actor, "quarantine.correct")
-        if not isinstance(record, dict):
-            raise BadInputError(
-                "a corrected record is a JSON object, whole, as the original is; correct its fields only"
-            )
-        with self.plane.store.write() as conn:
-            quarantine.correct(conn, self.plane.clock, case_id, record, actor.name)
+        bench = self.plane.sync.workbench
+        return (bench.examine if dry_run else bench.correct)(case_id, edit, actor.name)
+
+    def correct_many(self, selection: Selection, edit: Edit, actor: Actor, *, dry_run: bool = False) -> dict[str, Any]:
+        """Correct several records the same way."""
+        require(actor, "quarantine.correct")
+        return self.plane.sync.workbench.correct_many(selection, edit, actor.name, dry_run=dry_run)
+
+    def approve(self, case_id: str, actor: Actor, correction_id: str | None = None, note: str = "") -> None:
+        """Agree to somebody else's correction. Raises NotFoundError, ConflictError, ForbiddenError."""
+        require(actor, "quarantine.approve")
+        self.plane.sync.workbench.approve(case_id, actor.name, correction_id, note)
 
     def preview(self, case_id: str, actor: Actor) -> Mapping[str, Any]:
         """Return what a replay would make, changing nothing."""
@@ -44,6 +51,22 @@ class Commands:
         """Send a record on its way again. Raises NotFoundError, ConflictError, BadInputError."""
         require(actor, "quarantine.replay")
         return self.plane.sync.replay(case_id, actor.name)
+
+    def preview_many(self, selection: Selection, actor: Actor) -> dict[str, Any]:
+        """Say of several records what a replay would do."""
+        require(actor, "quarantine.replay")
+        return self.plane.sync.workbench.preview_many(selection)
+
+    def replay_many(self, selection: Selection, rate: float | None, actor: Actor) -> dict[str, Any]:
+        """Ask for the replay of several records, so many a second."""
+        require(actor, "quarantine.replay")
+        return self.plane.sync.workbench.replay_many(selection, actor.name, rate)
+
+    def drop_many(self, selection: Selection, reason: str, actor: Actor) -> dict[str, Any]:
+        """Decide of several records that they are not owed any more. A reason is needed."""
+        require(actor, "quarantine.drop")
+        reasoned(reason, "dropping records")
+        return self.plane.sync.workbench.drop_many(selection, actor.name, reason.strip())
 
     def drop(self, case_id: str, reason: str, actor: Actor) -> None:
         """Decide that a record is not owed any more. A reason is needed."""

@@ -66,32 +66,6 @@ def _request(made: ChangeRequest) -> Response:
     return jsonify(made)
 
 
-@deeds.post("/quarantine/<case_id>/correct")
-def correct_case(case_id: str) -> Response:
-    """Keep a corrected record: record. Nothing is sent before the replay."""
-    commands().correct(case_id, body("record")["record"], actor())
-    return jsonify(id=case_id, state="corrected")
-
-
-@deeds.get("/quarantine/<case_id>/preview")
-def preview_case(case_id: str) -> Response:
-    """What a replay would make of the record, changing nothing."""
-    return jsonify(commands().preview(case_id, actor()))
-
-
-@deeds.post("/quarantine/<case_id>/replay")
-def replay_case(case_id: str) -> Response:
-    """Send the record on its way again, corrected or as it was."""
-    return jsonify({"id": case_id, "state": "replayed", **commands().replay(case_id, actor())})
-
-
-@deeds.post("/quarantine/<case_id>/drop")
-def drop_case(case_id: str) -> Response:
-    """Decide that the record is not owed any more: reason."""
-    commands().drop(case_id, str(body("reason")["reason"]), actor())
-    return jsonify(id=case_id, state="dropped")
-
-
 @deeds.post("/comparisons/<name>/runs")
 def run_comparison(name: str) -> tuple[Response, int]:
     """Ask for a run now; it is done by the ticker, see GET /api/v1/comparisons."""

@@ -23,6 +23,9 @@ INTAKE = "intake"
 MESSAGES = "messages"
 """Messages were accepted and wait to be processed."""
 
+QUARANTINE = "quarantine"
+"""Replays of quarantined records were asked for."""
+
 
 def deliveries(target: str) -> str:
     """Return the topic of what is owed to a target."""

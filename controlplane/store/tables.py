@@ -487,6 +487,7 @@ quarantine = Table(
     Column("system", Name, nullable=False),
     Column("flow", Name, nullable=False),
     Column("reason_code", Name, nullable=False, doc="unmapped_sku, unmapped_location, schema, rejected, gave_up …"),
+    Column("fault", Name, nullable=False, default="", doc="the code or field that is wrong, where there is one"),
     Column("reason", Text, nullable=False),
     Column("remedy", Text, nullable=False),
     Column("subject", Name, nullable=False),
@@ -500,7 +501,34 @@ quarantine = Table(
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("closed_by", Name),
-    Column("replayed_as", Id, doc="message or delivery that the replay made"),
+    Column("replayed_as", Id, index=True, doc="message or delivery that the replay made"),
+    Column("previous_id", Id, index=True, doc="the case that this record was in before"),
+    Column("money", Amount, doc="what the record is worth, where that is known"),
+    Column("currency", String(3)),
+    Column("correction_id", Id, doc="the event that made the present correction"),
+    Column("needs_approval", Boolean, nullable=False, default=False, doc="of the correction, by a second person"),
+    Column("approved_by", Name),
+    Column("accepted", Text, doc="why a person lets it pass as it is"),
+    Column("replay_at", Instant, doc="when its replay was asked for, if it was"),
+    Column("replay_by", Name),
+    partial("ix_quarantine_replay_at", "replay_at", where="replay_at IS NOT NULL"),
+)
+quarantine_event = Table(
+    "quarantine_event",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("case_id", Id, nullable=False, index=True, doc="no foreign key: cases may be forgotten in batches"),
+    Column("at", Instant, nullable=False),
+    Column("actor", Name, nullable=False),
+    Column(
+        "kind",
+        String(12),
+        nullable=False,
+        doc="opened, corrected, accepted, approved, scheduled, unscheduled, refused, replayed, superseded or dropped",
+    ),
+    Column("before", Json, doc="the record before a correction"),
+    Column("after", Json, doc="and after it"),
+    Column("note", Text, nullable=False, default=""),
 )
 
 # --- sync/replay: what people asked to send again from the ledger -------------------------------------------------

@@ -113,6 +113,29 @@ class RetentionSpec(Part):
     )
 
 
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+IDENTITIES = (
+    "id", "native_id", "*_api_id", "ref", "shipment", "receipt", "return_ref", "posting_key", "document", "incident",
+    "line", "file", "topic", "rule_revision",
+)  # fmt: skip
+AMOUNTS = ("*price*", "*cost*", "*amount*", "*total*", "*currency*", "debit", "credit", "rate")
+
+
+class Correction(Part):
+    """What may be corrected of a record that waits for a person.
+
+    A field is given by its name, wherever it stands, or by its path; `*` stands for any part of a name, or any position.
+    """
+
+    protected_fields: tuple[Pattern, ...] = Field(
+        default=IDENTITIES, description="may not be changed; where one is missing or at fault, a second person agrees"
+    )
+    approve_fields: tuple[Pattern, ...] = Field(default=AMOUNTS, description="a second person agrees to a change")
+    approve_above: Decimal | None = Field(
+        default=None, ge=0, description="a second person agrees to any correction of a record that is worth more"
+    )
+
+
 class DomainSpec(Part):
     """The blueprint of a domain."""
 
@@ -124,6 +147,7 @@ class DomainSpec(Part):
     reconciliation: PolicyName | None = Field(default=None, description="Comparison that watches over the domain")
     escalation: PolicyName
     retention: RetentionSpec = RetentionSpec()
+    correction: Correction = Correction()
 
 
 class FlowTarget(Part):
@@ -155,7 +179,7 @@ class MappingSpec(Part):
 
     system: PolicyName
     entity: Literal["sku", "location", "unit", "lot", "status", "tax_code", "reason", "account"]
-    codes: dict[str, str] = Field(description="theirs -> ours")
+    codes: dict[str, str] = Field(description="theirs -> ours; a unit of ours is EA, a piece, or for instance 12 EA")
     strict: bool = Field(
         default=True, description="a code that is not listed is quarantined; otherwise it stands for itself"
     )
@@ -327,6 +351,10 @@ class AlertRuleSpec(Part):
     above: float
     clear_at: float = Field(description="resolved only at or below this")
     hold: Duration = Field(default=timedelta(0), description="must be above for so long")
+    per_owner: bool = Field(
+        default=False,
+        description="an incident for each owner of the flows that are read, who is told first; `owner` for the rest",
+    )
     title: str
 
 

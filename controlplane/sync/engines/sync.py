@@ -25,6 +25,7 @@ from controlplane.sync.delivery import operators, systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
 from controlplane.sync.engines.reprocess import Reprocessing
+from controlplane.sync.engines.workbench import Workbench
 from controlplane.sync.processes.contract import Work
 from controlplane.telemetry.tracing import OFF, Tracer
 from rules.policy.kinds import Breaker
@@ -61,6 +62,7 @@ class Sync:
         self._replay = Replay(store, clock, registry, connections, self.work)
         self.stopping = threading.Event()
         """Set when the process ends: what takes long stops after the batch that it is at."""
+        self.workbench = Workbench(store, clock, registry, self._replay)
 
     def work(self, connection: Connection) -> Work:
         """Return what processes need inside the given transaction."""
@@ -105,6 +107,10 @@ class Sync:
             self.delivering.turn(target, sents, 0)
         return len(sents)
 
+    def release(self, *, look_first: bool = True) -> int:
+        """Make the replays of quarantined records that were asked for and are due; return how many. It always looks first."""
+        return self.workbench.release()
+
     def targets(self) -> list[str]:
         """Return the systems that anything may be owed to."""
         return self.delivering.targets()
@@ -117,7 +123,7 @@ class Sync:
         """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved."""
         moved = 0
         for _ in range(rounds):
-            step = self.translate() + self.process()
+            step = self.release() + self.translate() + self.process()
             step += sum(self.deliver(target) for target in self.targets())
             if not step:
                 return moved
@@ -132,8 +138,9 @@ class Sync:
             return int(connection.execute(new).scalar_one() + connection.execute(accepted).scalar_one())
 
     def next_due(self) -> datetime | None:
-        """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""
-        return self.delivering.next_due()
+        """Return when the next waiting delivery or replay falls due, or None when nothing waits for time to pass."""
+        known = (self.delivering.next_due(), self.workbench.next_release())
+        return min((due for due in known if due is not None), default=None)
 
     def recover(self, restarted: bool = False) -> int:
         """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""

@@ -52,8 +52,9 @@ def read(message_type: str, data: dict[str, Any], version: int | None = None) ->
     try:
         return model.parse(message_type, data, version)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
-        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data") from None
+        wrong = [(".".join(map(str, e["loc"])) or "record", e["msg"]) for e in error.errors()[:5]]
+        faults = "; ".join(f"{place}: {why}" for place, why in wrong)
+        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data", wrong[0][0]) from None
     except (LookupError, TypeError, ValueError) as error:
         raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 

@@ -125,6 +125,7 @@ def _hold(connection: Connection, clock: Clock, snapshot: Snapshot, row: Row[Any
         subject=row.event_key,
         record={"topic": row.topic, "body": readable(row.body)},
         intake_id=row.id,
+        fault=getattr(error, "field", ""),
     )
     quarantine.hold(connection, clock, case)
     noted = update(t.intake).where(t.intake.c.id == row.id)

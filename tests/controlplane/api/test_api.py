@@ -183,7 +183,8 @@ def test_a_viewer_may_look_and_not_touch(url: str, ids: dict[str, str]) -> None:
 def test_a_case_is_corrected_then_dropped_and_not_twice(url: str, ids: dict[str, str]) -> None:
     client, case = signed_in(url, "olga"), f"/api/v1/quarantine/{ids['case']}"
     assert client.post(f"{case}/correct", json={"record": "no object"}).status_code == 422
-    assert client.post(f"{case}/correct", json={"record": {"topic": "sales", "body": {}}}).status_code == 200
+    assert client.post(f"{case}/correct", json={"record": {"topic": "sales", "body": {}}}).status_code == 403
+    assert client.post(f"{case}/correct", json={"set": {"body.row.plu": "900001"}}).json()["state"] == "corrected"
     assert client.post(f"{case}/drop", json={"reason": " "}).status_code == 422
     assert client.post(f"{case}/drop", json={"reason": "sold for the staff party"}).status_code == 200
     moved = client.post(f"{case}/drop", json={"reason": "again"})
