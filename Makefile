@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up test test-slow test-browser lint format bench lock browser clean
+.PHONY: help setup up test test-slow test-browser chaos lint format bench lock browser clean
 
 help:            ## what can be asked for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -20,10 +20,13 @@ up: setup        ## run the plane with the sandbox retailer on the embedded defa
 	@exec $(BIN)/trueup up
 
 test: setup browser  ## the whole test suite but what is marked slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not chaos_long"
 
 test-slow: setup ## the slow suites: all scenarios over several seeds, large comparisons, real third parties
 	$(BIN)/python -m pytest -m slow
+
+chaos: setup     ## the chaos tests in their long form: hundreds of kills, tens of thousands of documents
+	$(BIN)/python -m pytest -m chaos_long
 
 browser:         ## Debian's chromium for the browser tests, where there is none and the user is root
 	@command -v chromium >/dev/null 2>&1 || { \

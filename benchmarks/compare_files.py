@@ -1,5 +1,6 @@
 """`trueup compare` on three files of stock beside pandas and datacompy, from CSV and from Parquet."""
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -29,8 +30,14 @@ def _differ(answer: dict[str, Any]) -> int:
     return int(answer["differ"])
 
 
-def run(rows: int, rounds: int) -> None:
+def options(parser: argparse._ArgumentGroup) -> None:
+    """Add what can be asked of this suite."""
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of each file")
+
+
+def run(asked: argparse.Namespace) -> None:
     """Measure, print the table, and keep it in results.json and docs/benchmarks.md."""
+    rows, rounds = asked.rows, asked.rounds
     with tempfile.TemporaryDirectory(prefix="trueup-bench-") as name:
         folder = Path(name)
         generator = [sys.executable, "-m", "benchmarks.stock_data", name, str(rows), str(TOLERANCE)]
@@ -38,6 +45,8 @@ def run(rows: int, rounds: int) -> None:
         samples = [s for suffix in ("csv", "parquet") for s in in_turns(suffix, contenders(folder, suffix), rounds)]
     text = _text(samples, rows, rounds)
     print(text)
+    if not asked.keep:
+        return
     keep(NAME, samples, ["duckdb", "pandas", "pyarrow", "datacompy"], rows=rows, rounds=rounds)
     publish(NAME, text)
 

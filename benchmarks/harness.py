@@ -6,14 +6,16 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -59,12 +61,17 @@ def measure(case: str, contender: Contender, number: int) -> Sample:
     return Sample(case, contender.name, number, round(wall, 3), round(cpu, 3), usage.ru_maxrss * unit / 1e6, found)
 
 
+def rotated(contenders: Sequence[T], number: int) -> list[T]:
+    """Return the contenders in the order of round `number`: shifted by one each round."""
+    shift = number % len(contenders)
+    return [*contenders[shift:], *contenders[:shift]]
+
+
 def in_turns(case: str, contenders: Sequence[Contender], rounds: int) -> list[Sample]:
     """Every contender once a round, the order shifted by one each round; raises where their counts differ."""
     samples = []
     for number in range(rounds):
-        shift = number % len(contenders)
-        for contender in [*contenders[shift:], *contenders[:shift]]:
+        for contender in rotated(contenders, number):
             samples.append(measure(case, contender, number))
             print(f"  {case:<8} round {number + 1} {contender.name:<16} {samples[-1].wall:7.2f} s", file=sys.stderr)
     counts = {sample.contender: sample.found for sample in samples}
@@ -94,12 +101,18 @@ def _line(samples: Sequence[Sample], case: str, name: str, ours: str) -> str:
     return f"| {case} | {name} | {wall:.2f} ({fastest:.2f}) | {cpu:.2f} | {rss:.0f} | {walls:.1f} | {cpus:.1f} |"
 
 
-def keep(suite: str, samples: Sequence[Sample], packages: Sequence[str], **facts: object) -> None:
-    """Write the raw samples of one suite into results.json, those of the others left as they are."""
+def kept(suite: str) -> dict[str, Any]:
+    """Return what results.json holds of a suite; empty when it was never run."""
+    every = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return dict(every.get(suite, {}))
+
+
+def keep(suite: str, samples: Sequence[Any], packages: Sequence[str], **facts: object) -> None:
+    """Write one suite's raw samples (dataclasses) and facts into results.json; the other suites' stay as they are."""
     every = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     every[suite] = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "versions": {name: version(name) for name in packages},
         **facts,
@@ -132,13 +145,28 @@ def machine() -> dict[str, object]:
     }
 
 
+def sync_ms(folder: Path, times: int = 50) -> float:
+    """Return the median milliseconds in which a page reaches the disk of a folder: what every commit costs at least."""
+    took = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(times):
+            file.write(bytes(4096))
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - began) * 1e3)
+    return round(statistics.median(took), 3)
+
+
 def _cpuinfo() -> list[str]:
     path = Path("/proc/cpuinfo")
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def _commit() -> str:
-    changed = " +changes" if _git("status", "--porcelain") else ""
+def commit() -> str:
+    """Return the short hash of what is measured, and whether it was changed since (but for what runs write)."""
+    others = [f":!{path.relative_to(ROOT)}" for path in (RESULTS, PAGE)]
+    changed = " +changes" if _git("status", "--porcelain", "--", ".", *others) else ""
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + changed
 
 

@@ -15,6 +15,8 @@ from controlplane.errors import TrueupError
 SUMMARIES = {
     "up": "Run the plane, by default with the sandbox retailer.",
     "worker": "Run a worker that delivers beside the plane (PostgreSQL).",
+    "doctor": "Say what is misconfigured and how to mend it.",
+    "drill": "Measure what a target takes, and propose its limits.",
     "sync": "See what waits and why; pause, resume, run now, replay.",
     "compare": "Compare two or more files and say where they disagree.",
     "policy": "Validate, list and show policies.",

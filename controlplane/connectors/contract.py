@@ -177,6 +177,10 @@ class Codes(Protocol):
         ...
 
 
+def uncounted() -> None:
+    """Count nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a connector is given."""
@@ -194,6 +198,8 @@ class Context:
     """Requests that may be under way at once."""
     rate: float | None = None
     """Requests a second, at most; None leaves it to the system to complain."""
+    meter: Callable[[], None] = uncounted
+    """Called once for each request that is sent; a write may take several."""
 
 
 class Connector(ABC):

@@ -33,6 +33,7 @@ from controlplane.errors import (
     UnknownOutcomeError,
     UnreadableError,
 )
+from controlplane.telemetry.tracing import HEADER, outgoing
 
 DEFAULT_WAIT = 2.0
 """Seconds to wait when a system says 'slow down' and not for how long."""
@@ -134,13 +135,15 @@ class HttpClient:
         """
         request = self._request(method, path, content)
         with self._place() if limited else nullcontext():
+            self.context.meter()
             answer = self._exchange(request, auth, write=write)
         if answer.status not in accept and not 200 <= answer.status < 300:
             raise with_evidence(self._refusal(answer), answer.evidence)
         return answer
 
     def _request(self, method: str, path: str, content: dict[str, Any]) -> httpx.Request:
-        headers = {**self._headers, **content.pop("headers", {})}
+        traced = outgoing.get()
+        headers = {**self._headers, **({HEADER: traced} if traced else {}), **content.pop("headers", {})}
         try:
             url = httpx.URL(self.context.endpoint.rstrip("/") + path)
         except httpx.InvalidURL as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 
+from controlplane.store.facts import Facts
 from controlplane.store.signals import CHANNEL, Listener, Signals
+from controlplane.store.text import dumps
 
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -33,6 +37,7 @@ class Store:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.signals = Signals()
+        self.facts = Facts()
         self._turn = threading.RLock()
         self._changed = threading.Condition()
         self._generation = 0
@@ -52,6 +57,12 @@ class Store:
                 connection.rollback()
 
     @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Give a connection for one query, which sees one consistent state by itself: on PostgreSQL one round trip, not three."""
+        with self.engine.connect() as connection:
+            yield connection if self.is_sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside one transaction; it commits at the end, or rolls back when the block raises.
 
@@ -60,24 +71,24 @@ class Store:
         """
         if not self.is_sqlite:
             with self.engine.begin() as connection:
-                connection.info["topics"] = set()
+                topics, facts = _empty_notes(connection)
                 yield connection
-                topics = connection.info.pop("topics")
                 if topics and self._listener:
                     connection.execute(NOTIFY, {"topics": sorted(topics)})
         else:
             with self._turn, self.engine.connect() as connection:
-                connection.info["topics"] = set()
+                topics, facts = _empty_notes(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
                     yield connection
                 except BaseException:
                     connection.rollback()
                     raise
-                topics = connection.info.pop("topics")
                 connection.commit()
         self.signals.ring(topics)
         self._wake()
+        if facts:
+            self.facts.tell(facts)
 
     def listen(self) -> None:
         """Hear from now on what other processes commit, and tell them what this one does. Nothing to do on SQLite."""
@@ -112,15 +123,41 @@ class Store:
 def open_store(url: str) -> Store:
     """Open the database at the address; create the folder of a SQLite file. Run `migrate` before first use."""
     address = make_url(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_size": 10, "max_overflow": 20}
     if address.get_backend_name() == "sqlite":
         if address.database and address.database != ":memory:":
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"check_same_thread": False, "isolation_level": None}, "pool_size": 32}
-    engine = create_engine(address, **options)
+        options = {
+            "connect_args": {"check_same_thread": False, "isolation_level": None},
+            "pool_size": 64,
+            "max_overflow": 64,
+        }
+    engine = create_engine(address, json_serializer=dumps, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+    else:
+        event.listen(engine, "checkout", _still_open)
     return Store(engine)
+
+
+def _empty_notes(connection: Connection) -> tuple[set[str], list[object]]:
+    """Give the connection empty notes for what it will tell after the commit: topics (`signals`) and facts (`facts`)."""
+    topics: set[str] = set()
+    facts: list[object] = []
+    connection.info.update(topics=topics, facts=facts)
+    return topics, facts
+
+
+def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Replace a connection that the server has closed: nothing is to be read on an idle one but the end.
+
+    Costs a system call; asking the server costs a round trip for each of our short transactions.
+    """
+    idle = select.poll()
+    if not connection.closed:
+        idle.register(connection.pgconn.socket, select.POLLIN)
+    if connection.closed or idle.poll(0):
+        raise DisconnectionError("the server closed the connection")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

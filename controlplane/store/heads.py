@@ -16,9 +16,9 @@ UPDATE delivery SET head = 1 WHERE id IN (
   GROUP BY d.order_key) AND NOT head"""  # noqa: S608
 _PROMOTE_POSTGRESQL = f"""
 UPDATE delivery SET head = true WHERE id IN (
-  SELECT min(d.id) FROM jsonb_array_elements_text(%(keys)s::jsonb) k
-  JOIN delivery d ON d.target = %(target)s AND d.order_key = k.value COLLATE "C" AND d.{OPEN}
-  GROUP BY d.order_key) AND NOT head"""  # noqa: S608
+  SELECT o.id FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
+    SELECT d.id FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C" AND d.{OPEN}
+    ORDER BY d.id LIMIT 1) o) AND NOT head"""  # noqa: S608
 
 
 def promote(connection: Connection, target: str, order_keys: Iterable[str]) -> int:

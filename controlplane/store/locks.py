@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 BOOKS = 7_205_759_403
+SCHEMA = 7_205_759_404
+"""Held by who changes the tables."""
 
 
 def lock_books(connection: Connection) -> None:
@@ -22,3 +24,12 @@ def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool)
         for target in sorted(targets):
             query = f"SELECT pg_advisory_xact_lock{shared}(hashtextextended(%s, 0))"
             connection.exec_driver_sql(query, (f"trueup:{target}",))
+
+
+def in_index_order(connection: Connection) -> None:
+    """Keep PostgreSQL from gathering and sorting all that waits where the first few in the order of an index are asked for.
+
+    It would think that cheap until the tables are analysed. Holds to the end of the transaction.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")

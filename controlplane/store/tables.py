@@ -384,7 +384,7 @@ delivery = Table(
         "fence", Integer, nullable=False, default=0, doc="goes up with each claim; a late worker's write is refused"
     ),
     Column("created_at", Instant, nullable=False),
-    Column("finished_at", Instant),
+    Column("finished_at", Instant, doc="set when nothing is owed any more, by whatever ended it"),
     Column("outcome", String(20), doc="the last attempt's named outcome"),
     Column("detail", Text),
     Column("retry_revision", Id, nullable=False),
@@ -398,6 +398,7 @@ delivery = Table(
     partial("ix_delivery_states", "target", "order_key", "id", where="coalesce"),
     partial("ix_delivery_unsettled", "target", "order_key", "id", where=UNSETTLED),
     partial("ix_delivery_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+    partial("ix_delivery_unfinished", "target", "flow", "created_at", where="finished_at IS NULL"),
 )
 is_open = among(delivery.c.state, "pending", "sending", "unknown", "quarantined")
 """Deliveries of which something is still owed. Put it beside any narrower condition: its index is the small one."""
@@ -507,11 +508,13 @@ run = Table(
     Column("id", Id, primary_key=True),
     Column("schedule", Name, nullable=False),
     Column("scheduled_for", Instant, nullable=False),
-    Column("state", String(10), nullable=False, doc="running, done or failed"),
+    Column("state", String(10), nullable=False, doc="requested, running, done or failed"),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant),
     Column("detail", Json),
+    Column("owner", Name, doc="the process that runs it"),
     UniqueConstraint("schedule", "scheduled_for"),
+    partial("ix_run_requested", "id", where="state IN ('requested')"),
 )
 lease = Table(
     "lease",

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select
 
 from controlplane.health.evaluation import Verdict
+from controlplane.store import backlog
 from controlplane.store import tables as t
-from rules.outcomes import DeliveryState, Result
+from rules.outcomes import Result
 
-OWED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
 FAILURES = (Result.UNAVAILABLE, Result.UNKNOWN, Result.REJECTED)
 RECENT = timedelta(hours=1)
 ABOUT_DRIFT = frozenset({"drift_findings", "drift_recent", "drift_age", "mismatch_rate"})
@@ -57,11 +57,11 @@ def _systems(conn: Connection, only: str | None, now: datetime) -> list[str]:
 
 
 def _waiting(conn: Connection) -> dict[str, tuple[int, datetime]]:
-    d = t.delivery.c
-    query = (
-        select(d.target, func.count(), func.min(d.created_at)).where(t.is_open, d.state.in_(OWED)).group_by(d.target)
-    )
-    return {target: (count, oldest) for target, count, oldest in conn.execute(query)}
+    found: dict[str, tuple[int, datetime]] = {}
+    for (target, _), owed in backlog.waiting(conn).items():
+        count, oldest = found.get(target, (0, owed.oldest))
+        found[target] = count + owed.number, min(oldest, owed.oldest)
+    return found
 
 
 def _stands(conn: Connection, row: Any, waiting: tuple[int, datetime] | None, now: datetime) -> str | None:

@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
 
 from controlplane.store import signals
-from controlplane.sync.delivery.claim import LEASE, Claimed
+from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.delivery.turn import Delivering, Turn
 
 log = structlog.get_logger()
+MOST = 100
+"""Requests at once, as many as a System policy can allow; threads are made as they are needed."""
 IDLE = 5.0
 """Seconds of the clock after which a lane looks again on its own, should every signal have been lost."""
-RENEW = LEASE.total_seconds() / 3
+RENEW = 1 / 3
+"""Of a lease, after which it is renewed."""
 TROUBLE = 1.0
 """Seconds between two tries to reach a store that does not answer."""
 
 
 class Lane:
-    """Delivers to one target. Used from one event loop; `pool` runs requests and turns."""
+    """Delivers to one target. Used from one event loop.
 
-    def __init__(self, delivering: Delivering, target: str, pool: Executor) -> None:
-        self.delivering, self.target, self._pool = delivering, target, pool
+    `turns` runs what takes turns with the store, of all lanes; the requests have threads of their own in each lane, so that
+    systems that are slow take none from the others.
+    """
+
+    def __init__(self, delivering: Delivering, target: str, turns: Executor) -> None:
+        self.delivering, self.target, self._turns = delivering, target, turns
+        self._senders = ThreadPoolExecutor(MOST, thread_name_prefix=f"send-{target}")
         self._done: list[Sent] = []
-        self._running: dict[asyncio.Task[list[Sent]], list[Claimed]] = {}
+        self._running: dict[asyncio.Future[list[Sent]], list[Claimed]] = {}
         self._bell = asyncio.Event()
         self._rung = True
         self._stopping = False
@@ -64,6 +72,7 @@ class Lane:
                     await self._pause(turn.wait if room else None)
         finally:
             unsubscribe()
+            self._senders.shutdown(wait=False)
 
     def stop(self) -> None:
         """Claim nothing more; from another thread by `call_soon_threadsafe`."""
@@ -87,7 +96,7 @@ class Lane:
         rung, self._rung = self._rung, False
         loop = asyncio.get_running_loop()
         try:
-            turn = await loop.run_in_executor(self._pool, self._take_turn, sents, slots, rung)
+            turn, sending = await loop.run_in_executor(self._turns, self._take_turn, sents, slots, rung)
         except Exception:
             # results that could not be recorded are kept: the store may come back before their lease ends
             log.exception("a turn of delivery failed; it is taken again", target=self.target)
@@ -95,20 +104,21 @@ class Lane:
             self._rung = True
             await asyncio.sleep(TROUBLE * self.delivering.clock.pace)
             return Turn([], wait=0.0) if not self._stopping else Turn([])
-        for request in turn.requests:
-            task = loop.create_task(self._send(request))
+        self._rung = self._rung or bool(
+            turn.requests
+        )  # where one batch was due there may be more: no need to look first
+        for request, under_way in zip(turn.requests, sending, strict=True):
+            task = asyncio.wrap_future(under_way)
             self._running[task] = request
             task.add_done_callback(self._came_in)
         return turn
 
-    def _take_turn(self, sents: Sequence[Sent], slots: int, rung: bool) -> Turn:
-        return self.delivering.turn(self.target, sents, slots, look_first=not rung)
+    def _take_turn(self, sents: Sequence[Sent], slots: int, rung: bool) -> tuple[Turn, list[Future[list[Sent]]]]:
+        """Take a turn and begin with its requests at once, without the way over the event loop."""
+        turn = self.delivering.turn(self.target, sents, slots, look_first=not rung)
+        return turn, [self._senders.submit(self.delivering.send, self.target, request) for request in turn.requests]
 
-    async def _send(self, request: list[Claimed]) -> list[Sent]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.delivering.send, self.target, request)
-
-    def _came_in(self, task: asyncio.Task[list[Sent]]) -> None:
+    def _came_in(self, task: asyncio.Future[list[Sent]]) -> None:
         self._running.pop(task)
         error = task.exception()
         if error is not None:  # its lease will run out, and it will be read back
@@ -118,20 +128,24 @@ class Lane:
         self._bell.set()
 
     async def _pause(self, wait: float | None) -> None:
-        """Wait for results, a signal, or the time at which something falls due."""
-        seconds = min(IDLE if wait is None else wait, IDLE) * self.delivering.clock.pace
+        """Wait for results, a signal, or the time at which something falls due or leases are to be renewed."""
+        most = min(IDLE, self._renew())
+        seconds = (most if wait is None else min(wait, most)) * self.delivering.clock.pace
         with suppress(TimeoutError):
             await asyncio.wait_for(self._bell.wait(), seconds)
+
+    def _renew(self) -> float:
+        return RENEW * self.delivering.lease.total_seconds()
 
     async def _keep(self) -> None:
         """Renew the leases of what is under way, in good time."""
         loop = asyncio.get_running_loop()
-        if not self._running or loop.time() - self._kept_at < RENEW * self.delivering.clock.pace:
+        if not self._running or loop.time() - self._kept_at < self._renew() * self.delivering.clock.pace:
             return
         self._kept_at = loop.time()
         held = [item for request in self._running.values() for item in request]
         try:
-            await loop.run_in_executor(self._pool, self.delivering.renew, held)
+            await loop.run_in_executor(self._turns, self.delivering.renew, held)
         except Exception:
             log.exception("leases could not be renewed; they run on", target=self.target)
 

@@ -8,9 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from controlplane.store import facts
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_books, lock_targets
+from controlplane.store.text import dumps, kept
 from controlplane.store.types import micros
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import effects, statements, systems
@@ -18,11 +22,13 @@ from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.telemetry.facts import Attempted
 from rules.delivery import Next, Try, after
 from rules.ids import new_id
 from rules.outcomes import DeliveryState, Outcome, Result
 from rules.policy.kinds import RetryPolicySpec
 
+log = structlog.get_logger()
 CLOSED = frozenset({DeliveryState.DELIVERED, DeliveryState.STALE})
 
 
@@ -37,6 +43,7 @@ def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
     revisions = {sent.claimed.flow: _revision(work, sent.claimed) for sent in sents}
     statements.add_attempts(work.connection, [_attempt(sent, revisions[sent.claimed.flow]) for sent in sents])
     counted = statements.finish(work.connection, [_finish(sent, then, now) for sent, then in following])
+    facts.note(work.connection, Attempted(target, sents, counted))
     _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted])
     return counted
 
@@ -71,10 +78,10 @@ def _revision(work: Work, claimed: Claimed) -> str:
 
 def _attempt(sent: Sent, revision: str) -> tuple[Any, ...]:
     claimed, outcome = sent.claimed, sent.outcome
-    evidence = orjson.dumps(outcome.evidence).decode() if outcome.evidence else None
+    evidence = dumps(outcome.evidence) if outcome.evidence else None
     return (
         new_id(sent.finished_at), claimed.id, claimed.attempt, sent.kind, claimed.target, claimed.flow,
-        micros(sent.started_at), micros(sent.finished_at), outcome.result.value, outcome.detail, evidence, revision,
+        micros(sent.started_at), micros(sent.finished_at), outcome.result.value, kept(outcome.detail), evidence, revision,
     )  # fmt: skip
 
 
@@ -83,14 +90,23 @@ def _finish(sent: Sent, then: Next, now: datetime) -> tuple[Any, ...]:
     payload = orjson.dumps(claimed.payload).decode() if claimed.filled else None
     due = micros(then.due) if then.due else None
     finished = micros(now) if then.state in CLOSED else None
-    return then.state.value, due, outcome.result.value, outcome.detail, finished, payload, claimed.id, claimed.fence
+    return (
+        then.state.value,
+        due,
+        outcome.result.value,
+        kept(outcome.detail),
+        finished,
+        payload,
+        claimed.id,
+        claimed.fence,
+    )
 
 
 def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> None:
     """Note what took effect, let the next of each key go on, hold what gave up, and note how the system stands."""
     for sent, then in counted:
         if then.state is DeliveryState.DELIVERED and effects.has(sent):
-            effects.apply(work, sent)
+            _take_effect(work, sent)
     ended = [sent.claimed.order_key for sent, then in counted if then.state in CLOSED]
     if ended:
         promote(work.connection, target, ended)
@@ -103,6 +119,21 @@ def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> No
     allowances = [sent.allowance for sent in in_order if sent.allowance is not None]
     if allowances:
         systems.heed(work.connection, work.clock, target, allowances[-1])
+
+
+def _take_effect(work: Work, sent: Sent) -> None:
+    """Note what a write did. Where that fails the write stands all the same, and so do its neighbours' results: what we
+    know of the target is then wrong until a comparison puts it right.
+    """
+    try:
+        with facts.savepoint(work.connection):
+            effects.apply(work, sent)
+    except (IntegrityError, DataError):
+        log.exception("an effect contradicts what is known", delivery=sent.claimed.id)
+    except SQLAlchemyError:
+        raise  # the database, not the record
+    except Exception:
+        log.exception("an effect could not be noted", delivery=sent.claimed.id)
 
 
 def _hold(work: Work, sent: Sent, outcome: Outcome) -> None:

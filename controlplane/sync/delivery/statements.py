@@ -68,6 +68,9 @@ _FINISH_SQLITE = """
 UPDATE delivery SET state = ?, due_at = coalesce(?, due_at), outcome = ?, detail = ?, finished_at = ?,
   payload = coalesce(?, payload), lease_owner = NULL, lease_until = NULL
 WHERE id = ? AND fence = ? AND state = 'sending'"""
+_OURS_SQLITE = """
+SELECT d.id FROM json_each(?) k CROSS JOIN delivery d ON d.id = json_extract(k.value, '$[0]')
+WHERE d.fence = json_extract(k.value, '$[1]') AND d.state = 'sending'"""
 _FINISH_POSTGRESQL = """
 UPDATE delivery d SET state = r.state, due_at = coalesce(r.due_at, d.due_at), outcome = r.outcome, detail = r.detail,
   finished_at = r.finished_at, payload = coalesce(r.payload, d.payload), lease_owner = NULL, lease_until = NULL
@@ -89,15 +92,12 @@ def finish(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> set[str]:
     if connection.dialect.name == "postgresql":
         found = connection.exec_driver_sql(_FINISH_POSTGRESQL, {"rows": _records(FINISH, rows, "payload")})
         return set(found.scalars())
-    if connection.exec_driver_sql(_FINISH_SQLITE, list(rows)).rowcount == len(rows):
-        return {row[6] for row in rows}
-    # a batch that holds fenced ones: one by one it would have told which; now the fences tell
-    return {row[6] for row in rows if _is_finished(connection, row)}
-
-
-def _is_finished(connection: Connection, row: tuple[Any, ...]) -> bool:
-    query = "SELECT 1 FROM delivery WHERE id = ? AND fence = ? AND state <> 'sending' AND lease_owner IS NULL"
-    return connection.exec_driver_sql(query, (row[6], row[7])).first() is not None
+    claims = orjson.dumps([(row[6], row[7]) for row in rows]).decode()
+    ours = set(connection.exec_driver_sql(_OURS_SQLITE, (claims,)).scalars())
+    kept = [row for row in rows if row[6] in ours]
+    if kept:
+        connection.exec_driver_sql(_FINISH_SQLITE, kept)
+    return ours
 
 
 def _records(names: Sequence[str], rows: Sequence[tuple[Any, ...]], json: str) -> str:

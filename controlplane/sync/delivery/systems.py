@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from controlplane.clock import Clock
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new, upsert
 from rules import pacing
 from rules.outcomes import Outcome, Result
 from rules.pacing import Allowance, Bucket
 from rules.policy.kinds import SystemSpec
-from rules.retry import breaker_pause
+from rules.retry import LONGEST_WAIT, breaker_pause
 
 FAILED = (Result.UNAVAILABLE, Result.UNKNOWN)
 SILENT = (Result.ABSENT,)
@@ -64,7 +65,7 @@ def note(
             break
         tail.append(outcome)
     if len(tail) < len(spoke):
-        succeeded(connection, clock, system)
+        succeeded(connection, clock, system, spec)
     throttles = [outcome for outcome in spoke if outcome.result is Result.THROTTLED]
     if throttles:
         worst = max(throttles, key=lambda outcome: outcome.retry_after or 1)
@@ -73,14 +74,26 @@ def note(
         failed(connection, clock, system, outcome.detail, spec)
 
 
-def succeeded(connection: Connection, clock: Clock, system: str) -> None:
-    """Note an answer. After an outage, what waits out a pause of its own is due early, see `claim.release`."""
+def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpec | None = None) -> None:
+    """Note an answer. After an outage, what waits out a pause of its own is due early, see `claim.release`.
+
+    It ends a pause that was given for failures, and not one that the system asked for: the answer may be to a request
+    that was on its way before.
+    """
     before = state_of(connection, system)
-    calm: dict[str, Any] = {"consecutive_failures": 0, "blocked_until": None, "blocked_reason": None}
+    calm: dict[str, Any] = {"consecutive_failures": 0}
+    if before is None or not _asked_to_wait(before, clock, spec):
+        calm |= {"blocked_until": None, "blocked_reason": None}
     if before and before.blocked_until and before.consecutive_failures:
         calm["release_at"] = clock.now()
     if before is None or before.consecutive_failures or before.blocked_until or _old(before.last_ok_at, clock):
         change(connection, system, last_ok_at=clock.now(), **calm)
+
+
+def _asked_to_wait(row: Row[Any], clock: Clock, spec: SystemSpec | None) -> bool:
+    """Whether a pause runs that the system itself asked for; that of a breaker comes with so many failures in a row."""
+    waits = row.blocked_until is not None and row.blocked_until > clock.now()
+    return waits and row.consecutive_failures < (spec or _DEFAULT).breaker.after
 
 
 def _old(instant: datetime | None, clock: Clock) -> bool:
@@ -91,11 +104,18 @@ def failed(connection: Connection, clock: Clock, system: str, detail: str, spec:
     """Note a failure; after as many in a row as the System policy says, it is given a pause that doubles up to a cap."""
     before = state_of(connection, system)
     failures = (before.consecutive_failures if before else 0) + 1
-    values: dict[str, Any] = {"consecutive_failures": failures, "last_error": detail, "last_error_at": clock.now()}
+    values: dict[str, Any] = {
+        "consecutive_failures": failures,
+        "last_error": kept(detail),
+        "last_error_at": clock.now(),
+    }
     breaker = (spec or _DEFAULT).breaker
     pause = breaker_pause(breaker.after, breaker.pause, breaker.cap, failures)
     if pause is not None:
-        values |= {"blocked_until": clock.now() + pause, "blocked_reason": f"{failures} failures in a row: {detail}"}
+        values |= {
+            "blocked_until": clock.now() + pause,
+            "blocked_reason": f"{failures} failures in a row: {kept(detail)}",
+        }
     change(connection, system, **values)
 
 
@@ -106,9 +126,10 @@ _DEFAULT = SystemSpec(connector="-", owner="nobody", role="bi", endpoint="-")
 def throttled(
     connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, seconds: float, detail: str
 ) -> None:
-    """Wait as long as the system asks, and ask it for less from then on."""
+    """Wait as long as the system asks, an hour at most, and ask it for less from then on."""
     now = clock.now()
-    values: dict[str, Any] = {"blocked_until": now + timedelta(seconds=seconds), "blocked_reason": detail}
+    until = now + timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
+    values: dict[str, Any] = {"blocked_until": until, "blocked_reason": kept(detail)}
     row = state_of(connection, system)
     if row is None or row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
         rate = spec.rate if spec else None
@@ -148,7 +169,7 @@ def heed(connection: Connection, clock: Clock, system: str, allowance: Allowance
     heeded = pacing.heeded(bucket, allowance, clock.now())
     values = bucket_values(heeded) if heeded != bucket else {}
     if allowance.remaining < 1 and allowance.reset_after:
-        until = clock.now() + timedelta(seconds=allowance.reset_after)
+        until = clock.now() + timedelta(seconds=min(allowance.reset_after, LONGEST_WAIT.total_seconds()))
         values |= {"blocked_until": until, "blocked_reason": "it says that its limit is used up"}
     if values:
         change(connection, system, **values)

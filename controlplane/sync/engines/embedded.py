@@ -1,15 +1,14 @@
 """The embedded engine: translating and processing in a thread each, and a lane for each target on one event loop.
 
-A lane of its own for each target, so that none starves another; the requests themselves run in a pool of threads that is as
-large as all targets' concurrency together.
+A lane of its own for each target, so that none starves another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import structlog
 
@@ -24,8 +23,16 @@ NEW_TARGETS = 2.0
 """Seconds between two looks for systems that policy added."""
 STOP = 15.0
 """Seconds that what is under way may take to come in when the engine stops."""
-THREADS = 256
-"""Most threads for requests and turns. They are made as they are needed."""
+TURNS = 16
+"""Lanes that take a turn with the store at the same time, at most."""
+
+
+class Step(Protocol):
+    """A bounded step of sync."""
+
+    def __call__(self, *, look_first: bool) -> int:
+        """Do what waits; return how much it was. `look_first`: nothing has told that something waits."""
+        ...
 
 
 class Steps:
@@ -41,18 +48,19 @@ class Steps:
         self._run("translate", self.sync.translate, signals.INTAKE)
         self._run("process", self.sync.process, signals.MESSAGES)
 
-    def _run(self, name: str, step: Callable[[], int], topic: str) -> None:
+    def _run(self, name: str, step: Step, topic: str) -> None:
         thread = threading.Thread(target=self._loop, args=(name, step, topic), name=f"sync-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _loop(self, name: str, step: Callable[[], int], topic: str) -> None:
+    def _loop(self, name: str, step: Step, topic: str) -> None:
         bell = threading.Event()
         unsubscribe = self.sync.store.signals.subscribe(topic, bell.set)
         while not self._stop.is_set():
+            rung = bell.is_set()
             bell.clear()
             try:
-                moved = step()
+                moved = step(look_first=not rung)
             except Exception:
                 log.exception("sync step failed; it goes on with the next batch", step=name)
                 moved = 0
@@ -74,7 +82,7 @@ class Lanes:
 
     def __init__(self, sync: Sync) -> None:
         self.sync = sync
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="deliver")
+        self._pool = ThreadPoolExecutor(TURNS, thread_name_prefix="turn")
         self._lanes: dict[str, Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None

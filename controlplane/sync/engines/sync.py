@@ -16,12 +16,14 @@ from controlplane.errors import ConnectorError, NotFoundError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.newest import go_on_behind_newest
 from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import operators, systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
 from controlplane.sync.engines.reprocess import Reprocessing
 from controlplane.sync.processes.contract import Work
+from controlplane.telemetry.tracing import OFF, Tracer
 from rules.policy.kinds import Breaker
 
 BATCH = 50
@@ -33,13 +35,20 @@ class Sync:
     """Everything that moves, over one store, one registry and one set of connectors."""
 
     def __init__(
-        self, store: Store, clock: Clock, registry: Registry, connections: Connections, accept_limit: int = 0
+        self,
+        store: Store,
+        clock: Clock,
+        registry: Registry,
+        connections: Connections,
+        accept_limit: int = 0,
+        tracer: Tracer = OFF,
     ) -> None:
+        go_on_behind_newest(store, clock)
         self.store = store
         self.clock = clock
         self.registry = registry
         self.connections = connections
-        self.delivering = delivery.Delivering(store, clock, registry, connections)
+        self.delivering = delivery.Delivering(store, clock, registry, connections, tracer)
         self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
         self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
@@ -72,13 +81,13 @@ class Sync:
             systems.succeeded(connection, self.clock, flow.spec.source)
         return taken
 
-    def translate(self) -> int:
-        """Turn new intake into messages; return how many records were dealt with."""
+    def translate(self, *, look_first: bool = True) -> int:
+        """Turn new intake into messages; return how many records were dealt with. It always looks first."""
         return ledger.translate_some(self.store, self.clock, self.connections, self.registry.snapshot(), BATCH)
 
-    def process(self) -> int:
+    def process(self, *, look_first: bool = True) -> int:
         """Take accepted messages through the processes and route them; return how many."""
-        return routing.process_some(self.store, self.clock, self.registry.snapshot_in, BATCH)
+        return routing.process_some(self.store, self.work, look_first=look_first)
 
     def deliver(self, target: str) -> int:
         """Send what is due to one target, one request after another; return how many tries were made."""

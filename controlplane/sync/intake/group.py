@@ -37,6 +37,11 @@ class GroupCommit(Generic[T, R]):
         self.commits = 0
         self.requests = 0
 
+    def waiting(self) -> int:
+        """Return how many wait for a commit that has not begun."""
+        with self._lock:
+            return len(self._waiting)
+
     def hand_in(self, item: T) -> R:
         """Return what `commit` made of the item, once it is committed."""
         place: _Place[T, R] = _Place(item)

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.registry import Registry, Snapshot
-from controlplane.store import Store, signals
+from controlplane.store import Store, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync.intake.group import GroupCommit
 from controlplane.sync.ledger.envelope import open_envelope
+from controlplane.sync.ledger.insert import insert_messages
+from controlplane.telemetry.facts import Accepted, Origin, Shared
+from controlplane.telemetry.tracing import Caller
 from rules.ids import fingerprint, new_id
 from rules.model.messages import version_of
 
@@ -63,6 +65,8 @@ class _Request:
     messages: list[dict[str, Any]]
     lines: dict[str, int] = field(default_factory=dict)
     """Message id -> line."""
+    origins: dict[str, Origin] = field(default_factory=dict)
+    """By the message's id."""
 
 
 class Acceptor:
@@ -76,13 +80,14 @@ class Acceptor:
         self.group: GroupCommit[_Request, frozenset[str]] = GroupCommit(self._commit, largest_group)
         self._looked = 0
 
-    def accept(self, body: bytes, *, batch: bool, channel: str = "api") -> Receipt:
+    def accept(self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None) -> Receipt:
         """Take one event, or with `batch` one event a line; return when it is committed.
 
+        `told`: the trace that the request belongs to; an event that names another belongs to that one.
         Raises OverloadedError (try later) before anything is taken. Without `batch` also BadInputError.
         """
         snapshot = self._registry.known() if self._registry.known().version else self._registry.snapshot()
-        request, refused = self._read(body, snapshot, batch=batch, channel=channel)
+        request, refused = self._read(body, snapshot, told, batch=batch, channel=channel)
         if not request.messages:
             return Receipt({}, [], refused)
         self._room()
@@ -98,7 +103,9 @@ class Acceptor:
 
     # --- reading ---
 
-    def _read(self, body: bytes, snapshot: Snapshot, *, batch: bool, channel: str) -> tuple[_Request, list[Refusal]]:
+    def _read(
+        self, body: bytes, snapshot: Snapshot, told: Caller | None, *, batch: bool, channel: str
+    ) -> tuple[_Request, list[Refusal]]:
         now = self._clock.now()
         intake_id, stamp = new_id(now), micros(now)
         lines = (
@@ -109,6 +116,8 @@ class Acceptor:
         refused: list[Refusal] = []
         messages: list[dict[str, Any]] = []
         places: dict[str, int] = {}
+        origins: dict[str, Origin] = {}
+        here = Origin(channel)
         for number, line in lines:
             try:
                 found = open_envelope(line, snapshot, now)
@@ -119,19 +128,21 @@ class Acceptor:
                 continue
             identity = new_id(now)
             places[identity] = number
+            trace = found.trace or told
+            origins[identity] = Origin(channel, trace.span_id) if trace else here
             messages.append({
                 "id": identity, "type": found.type, "schema_version": version_of(found.type), "source": found.source,
-                "subject": found.subject, "dedupe_key": found.event_id,
+                "subject": found.subject, "source_version": None, "dedupe_key": found.event_id,
                 "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": micros(found.occurred_at),
                 "accepted_at": stamp, "causation_id": found.causation_id, "intake_id": intake_id,
-                "intake_line": number if batch else None, "trace_id": found.trace_id or identity.replace("-", ""),
+                "intake_line": number if batch else None, "trace_id": trace.trace_id if trace else identity.replace("-", ""),
                 "data": found.data.model_dump_json(), "state": "accepted", "registry_version": snapshot.version,
             })  # fmt: skip
         source = messages[0]["source"] if messages else ""
         topic = "messages/batch" if batch else "messages/single"
         intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", "{}", body, stamp,
                   intake_id.replace("-", ""), "translated", stamp)  # fmt: skip
-        return _Request(intake, messages, places), refused
+        return _Request(intake, messages, places, origins), refused
 
     def _room(self) -> None:
         """Refuse before anything is taken when the disk is nearly full or more waits than was set."""
@@ -166,23 +177,17 @@ class Acceptor:
                 insert_intake(connection, kept)
             if new:
                 signals.note(connection, signals.MESSAGES)
+            _tell(connection, requests, new)
         return [frozenset(request.lines) & new for request in requests]
 
 
-MESSAGE = (
-    "id", "type", "schema_version", "source", "subject", "dedupe_key", "fingerprint", "occurred_at", "accepted_at",
-    "causation_id", "intake_id", "intake_line", "trace_id", "data", "state", "registry_version",
-)  # fmt: skip
-_TYPES = {
-    "schema_version": "int", "occurred_at": "bigint", "accepted_at": "bigint", "intake_line": "int", "data": "jsonb",
-    "registry_version": "int",
-}  # fmt: skip
-_MESSAGES_SQLITE = f"INSERT OR IGNORE INTO message ({', '.join(MESSAGE)}) VALUES ({', '.join('?' * len(MESSAGE))})"  # noqa: S608
-_READ = ", ".join("decode(fingerprint, 'hex')" if name == "fingerprint" else name for name in MESSAGE)
-_MESSAGES_POSTGRESQL = f"""
-INSERT INTO message ({", ".join(MESSAGE)}) SELECT {_READ} FROM jsonb_to_recordset(%(rows)s::jsonb)
-AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in MESSAGE)})
-ON CONFLICT (fingerprint) DO NOTHING RETURNING id"""  # noqa: S608
+def _tell(connection: Connection, requests: Sequence[_Request], new: frozenset[str]) -> None:
+    rows = [row for request in requests for row in request.messages if row["id"] in new]
+    origins = {identity: origin for request in requests for identity, origin in request.origins.items()}
+    facts.note(connection, Shared(len(requests)))
+    facts.note(connection, Accepted(rows, origins))
+
+
 INTAKE = (
     "id",
     "system",
@@ -198,22 +203,6 @@ INTAKE = (
 )
 _INTAKE_SQLITE = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.join('?' * len(INTAKE))})"  # noqa: S608
 _INTAKE_POSTGRESQL = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.join(['%s'] * len(INTAKE))})"  # noqa: S608
-
-
-def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
-    """Insert messages (MESSAGE; `data` as JSON text) that are not known yet; return the ids of those that were new."""
-    if connection.dialect.name == "postgresql":
-        given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
-        found = connection.exec_driver_sql(_MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
-        return frozenset(found.scalars())
-    done = connection.exec_driver_sql(_MESSAGES_SQLITE, [tuple(row[name] for name in MESSAGE) for row in rows])
-    ids = [row["id"] for row in rows]
-    if done.rowcount == len(ids):
-        return frozenset(ids)
-    there = connection.exec_driver_sql(
-        "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value", (orjson.dumps(ids).decode(),)
-    )
-    return frozenset(there.scalars())
 
 
 def insert_intake(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

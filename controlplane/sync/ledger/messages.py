@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,11 +13,16 @@ from sqlalchemy import Connection, Row
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
-from controlplane.store import signals
-from controlplane.store import tables as t
-from controlplane.store.upsert import insert_new
-from rules.ids import new_id
+from controlplane.store import facts, signals
+from controlplane.store.text import is_kept, kept
+from controlplane.store.types import micros
+from controlplane.sync.ledger.insert import insert_messages
+from controlplane.telemetry.facts import PLANE, Accepted, Origin
+from rules.ids import bounded, fingerprint, new_id
 from rules.model import messages as model
+
+LONGEST = 190
+"""Characters of a subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,16 @@ def read(message_type: str, data: dict[str, Any], version: int | None = None) ->
         raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 
 
-def checked(draft: Draft) -> dict[str, Any]:
-    """Return the draft's data in canonical form. Raises BadInputError naming every field that breaks the schema."""
-    return read(draft.type, draft.data).model_dump(mode="json")
+def checked(draft: Draft) -> model.Data:
+    """Return the draft's data, typed. Raises BadInputError naming every field that breaks the schema."""
+    if not draft.subject or len(draft.subject) > LONGEST:
+        raise BadInputError(f"the subject of a {draft.type} is text of 1 to {LONGEST} characters; correct the record")
+    data = read(draft.type, draft.data)
+    if not is_kept(draft.subject) or "\\u0000" in data.model_dump_json():
+        raise BadInputError(
+            f"{draft.type} of {kept(draft.subject)} holds a character that no text has; correct the record"
+        )
+    return data
 
 
 def append(
@@ -67,26 +80,46 @@ def append(
     trace_id: str,
     causation_id: str | None = None,
     intake_id: str | None = None,
+    origin: Origin = PLANE,
 ) -> str | None:
     """Append a message; return its id, or None when the same fact is known already. Raises BadInputError."""
-    now = clock.now()
-    row = {
-        "id": new_id(now),
-        "type": draft.type,
-        "schema_version": model.version_of(draft.type),
-        "source": source,
-        "subject": draft.subject,
-        "source_version": draft.source_version,
-        "dedupe_key": draft.dedupe_key,
-        "occurred_at": draft.occurred_at,
-        "accepted_at": now,
-        "causation_id": causation_id,
-        "intake_id": intake_id,
-        "trace_id": trace_id,
-        "data": checked(draft),
-        "state": "accepted",
+    row = row_of(
+        draft, clock.now(), source=source, registry_version=registry_version, trace_id=trace_id,
+        causation_id=causation_id, intake_id=intake_id,
+    )  # fmt: skip
+    new = append_rows(connection, [row], {row["id"]: origin})
+    return str(row["id"]) if new else None
+
+
+def append_rows(
+    connection: Connection, rows: Sequence[dict[str, Any]], origins: Mapping[str, Origin]
+) -> frozenset[str]:
+    """Append messages (`row_of`); return the ids of those that were not known already. `origins`: by the message's id."""
+    new = insert_messages(connection, rows) if rows else frozenset()
+    if new:
+        signals.note(connection, signals.MESSAGES)
+        facts.note(connection, Accepted([row for row in rows if row["id"] in new], origins))
+    return new
+
+
+def row_of(
+    draft: Draft,
+    now: datetime,
+    *,
+    source: str,
+    registry_version: int,
+    trace_id: str,
+    causation_id: str | None = None,
+    intake_id: str | None = None,
+) -> dict[str, Any]:
+    """Return the row of a message. Raises BadInputError naming every field that breaks the schema."""
+    key = kept(draft.dedupe_key)
+    return {
+        "id": new_id(now), "type": draft.type, "schema_version": model.version_of(draft.type), "source": source,
+        "subject": draft.subject, "source_version": draft.source_version,
+        "dedupe_key": bounded(key),
+        "fingerprint": fingerprint(source, key), "occurred_at": micros(draft.occurred_at),
+        "accepted_at": micros(now), "causation_id": causation_id, "intake_id": intake_id, "intake_line": None,
+        "trace_id": trace_id, "data": checked(draft).model_dump_json(), "state": "accepted",
         "registry_version": registry_version,
-    }
-    inserted = insert_new(connection, t.message, [row])
-    signals.note(connection, signals.MESSAGES)
-    return str(inserted[0]) if inserted else None
+    }  # fmt: skip

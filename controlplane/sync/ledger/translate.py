@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+import structlog
+from sqlalchemy import Connection, Row, select, update
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, UnmappedError
-from controlplane.errors import BadInputError, ConnectorError, NotFoundError
+from controlplane.errors import BadInputError, ConnectorError, NotFoundError, TrueupError
 from controlplane.registry import Snapshot
-from controlplane.store import Store
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from controlplane.sync import quarantine
-from controlplane.sync.ledger.messages import append, checked
+from controlplane.sync.ledger.messages import append_rows, checked, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
+from controlplane.telemetry.facts import Origin, Translated
+from controlplane.telemetry.tracing import span_id
+
+log = structlog.get_logger()
+Found = tuple[Row[Any], list[Draft] | Exception, datetime]
+"""A record, what it says or why that cannot be told, and when its reading began."""
 
 
 def translate_some(store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, limit: int = 100) -> int:
-    """Translate the oldest records that are new; return how many left that state.
+    """Translate the oldest records that are new, and commit what came of them together; return how many left that state.
 
     A record whose translation needs a system that does not answer stays new and is tried again later.
     """
+    new = t.among(t.intake.c.state, "new")
     with store.read() as connection:
-        rows = connection.execute(
-            select(t.intake).where(t.among(t.intake.c.state, "new")).order_by(t.intake.c.id).limit(limit)
-        ).all()
-    done = 0
+        rows = connection.execute(select(t.intake).where(new).order_by(t.intake.c.id).limit(limit)).all()
+    found: list[Found] = []
     silent: set[str] = set()
     for row in rows:
         if row.system in silent:
             continue
+        began = clock.now()
         try:
-            drafts = preview(connections, row.system, row.topic, row.body)
-        except (BadInputError, NotFoundError) as error:
-            _hold(store, clock, snapshot, row, error)
+            found.append((row, preview(connections, row.system, row.topic, row.body), began))
         except ConnectorError:
             silent.add(row.system)
-            continue
-        else:
-            _commit(store, clock, snapshot, row, drafts)
-        done += 1
-    return done
+        except (BadInputError, NotFoundError) as error:
+            found.append((row, error, began))
+        except Exception as error:
+            log.exception("a connector failed at translating a record", intake=row.id, system=row.system)
+            found.append((row, error, began))
+    return _commit(store, clock, snapshot, found) if found else 0
 
 
 def preview(connections: Connections, system: str, topic: str, body: bytes) -> list[Draft]:
@@ -55,20 +65,49 @@ def preview(connections: Connections, system: str, topic: str, body: bytes) -> l
     return drafts
 
 
-def _commit(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], drafts: list[Draft]) -> None:
+def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Found]) -> int:
     with store.write() as connection:
-        mine = update(t.intake).where(t.intake.c.id == row.id, t.intake.c.state == "new")
-        state = "translated" if drafts else "ignored"
-        if connection.execute(mine.values(state=state, translated_at=clock.now())).rowcount != 1:
-            return
-        for draft in drafts:
-            append(
-                connection, clock, draft, source=row.system, registry_version=snapshot.version,
-                trace_id=row.trace_id, intake_id=row.id,
-            )  # fmt: skip
+        ours = _take(connection, clock, found)
+        rows: list[dict[str, Any]] = []
+        origins: dict[str, Origin] = {}
+        for row, drafts, began in found:
+            if row.id not in ours:
+                continue
+            if isinstance(drafts, Exception):
+                _hold(connection, clock, snapshot, row, drafts)
+                continue
+            made = [_row(clock, snapshot, row, draft) for draft in drafts]
+            rows += made
+            origins |= {one["id"]: Origin(row.channel, span_id("intake", row.id), began) for one in made}
+        append_rows(connection, rows, origins)
+    return len(ours)
 
 
-def _hold(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], error: Exception) -> None:
+def _row(clock: Clock, snapshot: Snapshot, row: Row[Any], draft: Draft) -> dict[str, Any]:
+    return row_of(
+        draft, clock.now(), source=row.system, registry_version=snapshot.version, trace_id=row.trace_id,
+        intake_id=row.id,
+    )  # fmt: skip
+
+
+def _take(connection: Connection, clock: Clock, found: Sequence[Found]) -> set[str]:
+    """Give each record its new state; return those that were still new. What another process did first is its own."""
+    by_state: dict[str, list[str]] = {"translated": [], "ignored": [], "quarantined": []}
+    for row, drafts, _ in found:
+        state = "quarantined" if isinstance(drafts, Exception) else "translated" if drafts else "ignored"
+        by_state[state].append(row.id)
+    ours: set[str] = set()
+    for state, ids in by_state.items():
+        mine = update(t.intake).where(t.intake.c.id.in_(ids), t.among(t.intake.c.state, "new"))
+        values = mine.values(state=state, translated_at=clock.now())
+        taken = set(connection.execute(values.returning(t.intake.c.id)).scalars()) if ids else set()
+        ours |= taken
+        for system, count in Counter(row.system for row, _, _ in found if row.id in taken).items():
+            facts.note(connection, Translated(system, state, count))
+    return ours
+
+
+def _hold(connection: Connection, clock: Clock, snapshot: Snapshot, row: Row[Any], error: Exception) -> None:
     flow = next((f for f in snapshot.flows.values() if f.spec.source == row.system and f.spec.read), None) or next(
         (f for f in snapshot.flows.values() if f.spec.source == row.system), None
     )
@@ -78,8 +117,8 @@ def _hold(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], error: 
         system=row.system,
         flow=flow.name if flow else "",
         owner=flow.spec.owner if flow else snapshot.systems[row.system].spec.owner,
-        reason_code=f"unmapped_{error.entity}" if isinstance(error, UnmappedError) else "schema",
-        reason=str(error),
+        reason_code=_code(error),
+        reason=str(error) if isinstance(error, TrueupError) else f"the connector failed at this record: {error!r}",
         remedy="correct the code in the record, or extend the mapping and replay"
         if unmapped
         else "correct the record and replay",
@@ -87,11 +126,15 @@ def _hold(store: Store, clock: Clock, snapshot: Snapshot, row: Row[Any], error: 
         record={"topic": row.topic, "body": readable(row.body)},
         intake_id=row.id,
     )
-    with store.write() as connection:
-        mine = update(t.intake).where(t.intake.c.id == row.id, t.intake.c.state == "new")
-        values = {"state": "quarantined", "translated_at": clock.now(), "note": str(error)}
-        if connection.execute(mine.values(**values)).rowcount == 1:
-            quarantine.hold(connection, clock, case)
+    quarantine.hold(connection, clock, case)
+    noted = update(t.intake).where(t.intake.c.id == row.id)
+    connection.execute(noted.values(note=kept(str(error))))
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, UnmappedError):
+        return f"unmapped_{error.entity}"
+    return "schema" if isinstance(error, TrueupError) else "defect"
 
 
 def readable(body: bytes) -> Any:

@@ -16,7 +16,8 @@ from controlplane.store import signals
 from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
-from rules.ids import new_id
+from controlplane.store.text import kept
+from rules.ids import bounded, new_id
 
 OPEN = ("waiting", "corrected")
 
@@ -44,6 +45,7 @@ def hold(connection: Connection, clock: Clock, case: Case) -> str:
     now = clock.now()
     case_id = new_id(now)
     row = {name: getattr(case, name) for name in Case.__dataclass_fields__}
+    row |= {name: kept(row[name]) for name in ("reason", "remedy")} | {"subject": bounded(kept(case.subject))}
     connection.execute(insert(t.quarantine).values(id=case_id, state="waiting", opened_at=now, **row))
     return case_id
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, update
 
-from controlplane.store import signals
+from controlplane.store import facts, signals
 from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.tables import OPEN
 from controlplane.store.types import micros
+from controlplane.telemetry.facts import Superseded
 
 COLUMNS = (
     "id", "message_id", "flow", "target", "entity", "subject", "order_key", "idempotency_key", "coalesce", "payload",
@@ -34,18 +35,25 @@ INSERT INTO delivery ({", ".join(COLUMNS)})
 SELECT {", ".join(COLUMNS)} FROM jsonb_to_recordset(%(rows)s::jsonb)
 AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)})
 ON CONFLICT (idempotency_key) DO NOTHING"""  # noqa: S608
-_WAITING = "d.state IN ('pending', 'quarantined')"
-_SUPERSEDE = f"""
-UPDATE delivery SET state = 'superseded', finished_at = {{now}} WHERE id IN (
-  SELECT d.id FROM {{keys}} delivery d ON d.target = {{target}} AND d.order_key = {{key}} AND d.{OPEN}
-  AND d.entity = {{entity}} AND d.coalesce AND {_WAITING}) RETURNING id"""  # noqa: S608
-_OPEN_KEYS = f"""
-SELECT DISTINCT d.order_key FROM {{keys}} delivery d ON d.target = {{target}} AND d.order_key = {{key}} AND d.{OPEN}"""  # noqa: S608
-_SQLITE = {"keys": "json_each(?) k CROSS JOIN", "key": "k.value", "target": "?", "entity": "?", "now": "?"}
-_POSTGRESQL = {
-    "keys": "jsonb_array_elements_text(%(keys)s::jsonb) k JOIN", "key": 'k.value COLLATE "C"',
-    "target": "%(target)s", "entity": "%(entity)s", "now": "%(now)s",
-}  # fmt: skip
+# Each key is looked up by itself in the index of what is open. PostgreSQL is kept from reading all that waits at a target and
+# joining it, which it would think cheap until the tables are analysed: a lateral sub-query with OFFSET 0 is not rearranged.
+_SUPERSEDED = f"d.{OPEN} AND d.entity = {{entity}} AND d.coalesce AND d.state IN ('pending', 'quarantined')"
+_SUPERSEDE_SQLITE = f"""
+UPDATE delivery SET state = 'superseded', finished_at = ? WHERE id IN (
+  SELECT d.id FROM json_each(?) k CROSS JOIN delivery d ON d.target = ? AND d.order_key = k.value
+  AND {_SUPERSEDED.format(entity="?")}) RETURNING id"""  # noqa: S608
+_SUPERSEDE_POSTGRESQL = f"""
+UPDATE delivery SET state = 'superseded', finished_at = %(now)s WHERE id IN (
+  SELECT o.id FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
+    SELECT d.id FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C"
+    AND {_SUPERSEDED.format(entity="%(entity)s")} OFFSET 0) o) RETURNING id"""  # noqa: S608
+_OPEN_KEYS_SQLITE = f"""
+SELECT DISTINCT d.order_key FROM json_each(?) k CROSS JOIN delivery d
+ON d.target = ? AND d.order_key = k.value AND d.{OPEN}"""  # noqa: S608
+_OPEN_KEYS_POSTGRESQL = f"""
+SELECT o.order_key FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
+  SELECT d.order_key FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C" AND d.{OPEN}
+  LIMIT 1) o"""  # noqa: S608
 
 
 @dataclass(slots=True)
@@ -81,16 +89,24 @@ def write(connection: Connection, owed: Sequence[Owed], now: datetime) -> int:
 
 def _supersede(connection: Connection, owed: Sequence[Owed], now: datetime) -> None:
     latest: dict[tuple[str, str, str], Owed] = {}
+    gone: Counter[str] = Counter()
     for one in owed:
         if one.row["coalesce"]:
             place = (one.row["target"], one.row["entity"], one.row["order_key"])
             if place in latest:
                 latest[place].row |= {"state": "superseded", "finished_at": micros(now)}
+                gone[one.row["target"]] += 1
             latest[place] = one
     by_kind: dict[tuple[str, str], list[str]] = defaultdict(list)
     for target, entity, key in latest:
         by_kind[target, entity].append(key)
-    ids = [i for (target, entity), keys in by_kind.items() for i in _superseded(connection, target, entity, keys, now)]
+    ids: list[str] = []
+    for (target, entity), keys in by_kind.items():
+        found = _superseded(connection, target, entity, keys, now)
+        gone[target] += len(found)
+        ids += found
+    for target, count in (+gone).items():
+        facts.note(connection, Superseded(target, count))
     if ids:
         q = t.quarantine.c
         held = update(t.quarantine).where(q.delivery_id.in_(ids), q.state.in_(("waiting", "corrected")))
@@ -101,9 +117,8 @@ def _superseded(connection: Connection, target: str, entity: str, keys: Iterable
     listed = orjson.dumps(list(keys)).decode()
     if connection.dialect.name == "postgresql":
         values = {"keys": listed, "target": target, "entity": entity, "now": micros(now)}
-        return list(connection.exec_driver_sql(_SUPERSEDE.format(**_POSTGRESQL), values).scalars())
-    query = _SUPERSEDE.format(**_SQLITE)
-    return list(connection.exec_driver_sql(query, (micros(now), listed, target, entity)).scalars())
+        return list(connection.exec_driver_sql(_SUPERSEDE_POSTGRESQL, values).scalars())
+    return list(connection.exec_driver_sql(_SUPERSEDE_SQLITE, (micros(now), listed, target, entity)).scalars())
 
 
 def _line_up(connection: Connection, owed: Sequence[Owed]) -> None:
@@ -122,8 +137,8 @@ def _open_keys(connection: Connection, target: str, keys: Iterable[str]) -> list
     listed = orjson.dumps(list(keys)).decode()
     if connection.dialect.name == "postgresql":
         values = {"keys": listed, "target": target}
-        return list(connection.exec_driver_sql(_OPEN_KEYS.format(**_POSTGRESQL), values).scalars())
-    return list(connection.exec_driver_sql(_OPEN_KEYS.format(**_SQLITE), (listed, target)).scalars())
+        return list(connection.exec_driver_sql(_OPEN_KEYS_POSTGRESQL, values).scalars())
+    return list(connection.exec_driver_sql(_OPEN_KEYS_SQLITE, (listed, target)).scalars())
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:

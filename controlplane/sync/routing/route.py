@@ -2,65 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-import orjson
 from sqlalchemy import select
 
+from controlplane.registry import Snapshot
 from controlplane.store import tables as t
-from controlplane.store.types import micros
+from controlplane.store.types import MICROSECOND, micros
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
-from rules.ids import new_id
+from rules.ids import bounded, new_id
 from rules.model.messages import STATE_LIKE, IncidentNotified, OrderPlaced, ShipmentShipped, StockOffer
 from rules.policy.kinds import Flow, FlowTarget
 
 
-def flows_of(work: Work, message: Message) -> list[Flow]:
-    """Return the flows that carry a message."""
-    return [
-        flow
-        for flow in work.snapshot.flows_from.get((message.source, message.type), ())
-        if not isinstance(message.data, StockOffer) or any(x.system == message.data.channel for x in flow.spec.targets)
-    ]
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What the registry says of one flow to one target; durations in microseconds."""
+
+    flow: str
+    target: str
+    entity: str
+    budget: int
+    promise: int
+    retry_revision: str
+
+
+_ways: WeakKeyDictionary[Snapshot, dict[tuple[str, str], tuple[Way, ...]]] = WeakKeyDictionary()
+"""Worked out once for each version of the registry."""
+
+
+def ways(snapshot: Snapshot, source: str, message_type: str) -> tuple[Way, ...]:
+    """Return the ways that a type of message of a source takes."""
+    known = _ways.setdefault(snapshot, {})
+    found = known.get((source, message_type))
+    if found is None:
+        flows = snapshot.flows_from.get((source, message_type), ())
+        found = tuple(_way(snapshot, flow, target) for flow in flows for target in flow.spec.targets)
+        known[source, message_type] = found
+    return found
+
+
+def _way(snapshot: Snapshot, flow: Flow, target: FlowTarget) -> Way:
+    name = target.retry or flow.spec.retry
+    budget = snapshot.retry_policies[name].spec.budget
+    return Way(
+        flow.name, target.system, target.entity, budget // MICROSECOND, flow.spec.promise // MICROSECOND,
+        snapshot.revision("RetryPolicy", name),
+    )  # fmt: skip
 
 
 def route(
     work: Work, message: Message, paused: dict[str, int], *, due: datetime | None = None, again: str = ""
 ) -> list[Owed]:
-    """Return what is owed for a message. `paused` is what `delivery.systems.all_paused_for` says.
+    """Return what is owed for a message. `paused` is what `routing.pauses.all_paused_for` says.
 
     `due`: when it may be sent, if not now. `again`: what tells this delivery of a state from an earlier one of the same
     message, where it is sent again from the ledger.
     """
-    return [
-        _owe(work, message, flow, target, paused, due or work.clock.now(), again)
-        for flow in flows_of(work, message)
-        for target in flow.spec.targets
-        if not isinstance(message.data, StockOffer) or target.system == message.data.channel
-    ]
+    found = ways(work.snapshot, message.source, message.type)
+    if isinstance(message.data, StockOffer):
+        found = tuple(way for way in found if way.target == message.data.channel)
+    if not found:
+        return []
+    now = work.clock.now()
+    payload, worth = message.data.model_dump_json(), _worth(work, message)
+    return [_owe(work, message, way, paused, now, due or now, again, payload, worth) for way in found]
 
 
 def _owe(
-    work: Work, message: Message, flow: Flow, target: FlowTarget, paused: dict[str, int], due: datetime, again: str
-) -> Owed:
-    now = work.clock.now()
-    name = target.retry or flow.spec.retry
-    budget = work.snapshot.retry_policies[name].spec.budget
-    money, currency = _worth(work, message)
+    work: Work, message: Message, way: Way, paused: dict[str, int], now: datetime, due: datetime, again: str,
+    payload: str, worth: tuple[Any, str | None],
+) -> Owed:  # fmt: skip
+    start, (money, currency) = micros(due), worth
     row = {
-        "id": new_id(now), "message_id": message.id, "flow": flow.name, "target": target.system,
-        "entity": target.entity, "subject": message.subject, "order_key": ordering(message),
-        "idempotency_key": f"{message.type}:{message.subject}:{target.system}:{target.entity}:{_once(message)}{again}",
-        "coalesce": message.type in STATE_LIKE, "payload": orjson.dumps(message.data.model_dump(mode="json")).decode(),
-        "state": "pending", "head": False, "due_at": micros(due), "deadline_at": micros(due + budget),
-        "pause_base": paused.get(f"system/{target.system}", 0) + paused.get(f"flow/{flow.name}", 0),
-        "promise_at": micros(due + flow.spec.promise), "attempts": 0, "fence": 0, "created_at": micros(now),
-        "finished_at": None, "retry_revision": work.snapshot.revision("RetryPolicy", name),
-        "registry_version": work.snapshot.version, "money": None if money is None else format(money, "f"),
-        "currency": currency, "trace_id": message.trace_id,
+        "id": new_id(now), "message_id": message.id, "flow": way.flow, "target": way.target, "entity": way.entity,
+        "subject": message.subject, "order_key": ordering(message),
+        "idempotency_key": bounded(
+            f"{message.type}:{message.subject}:{way.target}:{way.entity}:{_once(message)}{again}"
+        ),
+        "coalesce": message.type in STATE_LIKE, "payload": payload, "state": "pending", "head": False,
+        "due_at": start, "deadline_at": start + way.budget,
+        "pause_base": paused.get(f"system/{way.target}", 0) + paused.get(f"flow/{way.flow}", 0) if paused else 0,
+        "promise_at": start + way.promise, "attempts": 0, "fence": 0, "created_at": micros(now), "finished_at": None,
+        "retry_revision": way.retry_revision, "registry_version": work.snapshot.version,
+        "money": None if money is None else format(money, "f"), "currency": currency, "trace_id": message.trace_id,
     }  # fmt: skip
     return Owed(row)
 

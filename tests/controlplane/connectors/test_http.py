@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email.utils import format_datetime
 
 import pytest
@@ -167,3 +168,16 @@ def test_requests_beyond_our_own_rate_are_throttled_before_they_are_sent(bad_ser
 )
 def test_each_error_of_a_write_has_its_outcome(error: ConnectorError, result: Result) -> None:
     assert outcome_of(error).result is result
+
+
+def test_every_request_that_is_sent_is_metered_and_no_other(bad_server: BadServer) -> None:
+    counted: list[int] = []
+    context = replace(Given(bad_server.url).context(), meter=lambda: counted.append(1))
+    http = HttpClient(context, Redactor())
+    bad_server.script(Habit(), Habit(500), Habit(cut=True))
+    http.send("GET", "/", write=False)
+    for _ in range(2):
+        with pytest.raises(ConnectorError):
+            http.send("POST", "/", write=True)
+    assert len(counted) == len(bad_server.asked) == 3
+    http.close()

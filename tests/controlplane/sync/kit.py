@@ -58,6 +58,8 @@ class Vendor(Connector):
     levels: dict[tuple[str, str], int] = field(default_factory=dict)
     history: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     writes: int = 0
+    told_by_reading: bool = False
+    """Reading back tells of stock levels too."""
     pages: list[Page] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -113,6 +115,8 @@ class Vendor(Connector):
             return Outcome(Result.UNAVAILABLE, f"{self.name} does not answer")
         if fault == "throttled":
             return Outcome(Result.THROTTLED, "slow down", retry_after=30)
+        if fault == "odd answer":
+            return Outcome(Result.REJECTED, "it is odd \x00 \ud800", evidence={"body": "\x00\ud800"})
         if fault == "rejected":
             return Outcome(Result.REJECTED, "no such customer")
         if fault == "defect":
@@ -144,7 +148,7 @@ class Vendor(Connector):
     def read_back(self, request: Write) -> Outcome:
         if self.down:
             return Outcome(Result.UNAVAILABLE, f"{self.name} does not answer")
-        if request.entity == "available":
+        if request.entity == "available" and not self.told_by_reading:
             return Outcome(Result.ABSENT, "the key will tell")
         return self.by_key.get(request.idempotency_key, Outcome(Result.ABSENT))
 

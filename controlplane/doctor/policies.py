@@ -1,0 +1,166 @@
+"""The policies, and what they lean on outside: plugins, secrets, systems that answer."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from controlplane import plugins
+from controlplane.connectors import Connections
+from controlplane.connectors.connections import resolve_endpoint, resolve_secret
+from controlplane.connectors.contract import UnsupportedError
+from controlplane.doctor.answers import Answer, NotLookedError, ok, softened, warning, wrong
+from controlplane.doctor.subject import Subject
+from controlplane.errors import ConnectorError, SettingsError, ThrottledError, TrueupError
+from controlplane.registry import Snapshot
+from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from rules.policy.kinds import System
+from rules.policy.lint import lint
+from rules.policy.reading import Entry, nearest
+
+AT_ONCE = 8
+PORTS = {"http": 80, "https": 443}
+
+
+def policies(subject: Subject) -> Iterator[Answer]:
+    """See that there are policies, and that they are as clean as when they were approved: plugins may have changed since."""
+    try:
+        snapshot = subject.snapshot
+    except NotLookedError as error:
+        if str(error) != "the registry is empty":
+            raise
+        yield warning("policies", str(error), "start the plane with a pack: `trueup up --pack NAME`")
+        return
+    entries = [Entry(document) for document in snapshot.documents.values()]
+    problems = sorted([*lint(entries, declared_connectors()), *unknown_comparisons(entries)])
+    yield ok("policies", f"registry version {snapshot.version}, {len(entries)} policies, {len(problems)} problems")
+    for problem in problems:
+        about = f"{problem.kind}/{problem.name}"
+        yield wrong("policies", f"{problem.path}: {problem.rule}", f"{problem.remedy} (by a change request)", about)
+
+
+def connectors(subject: Subject) -> Iterator[Answer]:
+    """See that every connector that a System names can be loaded."""
+    named = sorted({system.spec.connector for system in subject.snapshot.systems.values()})
+    broken = [answer for name in named if (answer := _broken(name))]
+    yield from broken
+    if not broken:
+        yield ok("connectors", f"installed: {', '.join(named) or 'none is needed'}")
+
+
+def _broken(name: str) -> Answer | None:
+    known = plugins.registered("connectors")
+    if name not in known:
+        remedy = f"install the package that has it; {nearest(name, known, 'connectors')}"
+        return wrong("connectors", f"there is no connector plugin '{name}'", remedy, name)
+    try:
+        plugins.load("connectors", name)
+    except Exception as error:  # noqa: BLE001 - another's plugin may break in any way when it is imported
+        return wrong(
+            "connectors", f"it cannot be loaded: {error!r}", f"install anew what {known[name].value} comes from", name
+        )
+    return None
+
+
+def secrets(subject: Subject) -> Iterator[Answer]:
+    """See that every secret that a System refers to is there."""
+    missing, found = [], 0
+    for system in subject.snapshot.systems.values():
+        for name, reference in system.spec.secrets.items():
+            try:
+                resolve_secret(f"the secret '{name}' of System '{system.name}'", reference, subject.settings)
+                found += 1
+            except SettingsError as error:
+                missing.append(wrong("secrets", str(error), _where_to_set(reference, subject), system.name))
+    yield from missing if subject.plane_runs else [_sandbox_to_come(subject, answer) for answer in missing]
+    if found or not missing:
+        yield ok("secrets", f"{found} of {found + len(missing)} references lead to a value")
+
+
+def _where_to_set(reference: str, subject: Subject) -> str:
+    source, _, name = reference.partition(":")
+    if source == "env":
+        return f"set {name} where the plane and its workers run, and where you run this"
+    return f"write it to {subject.settings.secrets / name}, mode 600"
+
+
+def _sandbox_to_come(subject: Subject, answer: Answer) -> Answer:
+    """What the sandbox retailer makes at its first start is not missing before that."""
+    system = subject.snapshot.systems[answer.about]
+    return softened(answer) if _of_sandbox(system) and not subject.settings.secrets.exists() else answer
+
+
+def _of_sandbox(system: System) -> bool:
+    return "${SANDBOX}" in system.spec.endpoint
+
+
+def endpoints(subject: Subject) -> Iterator[Answer]:
+    """Ask every system whether it answers, side by side, each for a few seconds at most."""
+    if subject.offline:
+        yield ok("endpoints", "not asked (--offline)")
+        return
+    connections = Connections(_Hurried(subject.snapshot, subject.seconds), subject.settings, subject.clock)
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            yield from pool.map(lambda name: _endpoint(subject, connections, name), sorted(subject.snapshot.systems))
+    finally:
+        connections.close()
+
+
+def _endpoint(subject: Subject, connections: Connections, name: str) -> Answer:
+    try:
+        connections.get(name).ping()
+    except UnsupportedError:
+        return _connected(subject, name)
+    except ThrottledError as error:
+        return warning(
+            "endpoints", f"answers, and asks to slow down: {error}", "nothing now; compare its limit with `rate`", name
+        )
+    except ConnectorError as error:
+        found = wrong("endpoints", str(error), "look at the vendor's status; at endpoint, secrets and network", name)
+        return softened(found) if _of_sandbox(subject.snapshot.systems[name]) and not subject.plane_runs else found
+    except TrueupError as error:
+        return warning("endpoints", f"not asked: {error}", "mend that first; see connectors and secrets", name)
+    except Exception as error:  # noqa: BLE001 - a defect of one plugin must not hide how the other systems stand
+        return wrong("endpoints", f"defect in the connector: {error!r}", "tell the maker of the connector", name)
+    return ok("endpoints", "answers", name)
+
+
+def _connected(subject: Subject, name: str) -> Answer:
+    """What has no ping is connected to and let go again, where its endpoint is an address."""
+    system = subject.snapshot.systems[name]
+    address = urlsplit(resolve_endpoint(system.spec.endpoint, subject.settings))
+    if address.scheme not in PORTS or not address.hostname:
+        return ok("endpoints", "not asked: its connector has no ping", name)
+    port = address.port or PORTS[address.scheme]
+    try:
+        socket.create_connection((address.hostname, port), timeout=subject.seconds).close()
+    except OSError as error:
+        remedy = "look at the endpoint of the System policy, and at network and firewall"
+        found = wrong(
+            "endpoints", f"no connection to {address.hostname}:{port}: {error.strerror or error}", remedy, name
+        )
+        return softened(found) if _of_sandbox(system) and not subject.plane_runs else found
+    return ok("endpoints", f"{address.hostname}:{port} takes connections; its connector has no ping", name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hurried:
+    """The policies, with every system's time-out cut to a few seconds."""
+
+    given: Snapshot
+    seconds: float
+
+    def snapshot(self) -> Snapshot:
+        """Return the policies with the short time-outs."""
+        most = timedelta(seconds=self.seconds)
+        documents = dict(self.given.documents)
+        for name, system in self.given.systems.items():
+            spec = system.spec.model_copy(update={"timeout": min(system.spec.timeout, most)})
+            documents["System", name] = system.model_copy(update={"spec": spec})
+        return replace(self.given, documents=MappingProxyType(documents))

@@ -1,0 +1,40 @@
+"""The one way into the ledger's table: a batch in one statement, each fact once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+MESSAGE = (
+    "id", "type", "schema_version", "source", "subject", "source_version", "dedupe_key", "fingerprint", "occurred_at", "accepted_at",
+    "causation_id", "intake_id", "intake_line", "trace_id", "data", "state", "registry_version",
+)  # fmt: skip
+_TYPES = {
+    "schema_version": "int", "occurred_at": "bigint", "accepted_at": "bigint", "intake_line": "int", "data": "jsonb",
+    "registry_version": "int",
+}  # fmt: skip
+_MESSAGES_SQLITE = f"INSERT OR IGNORE INTO message ({', '.join(MESSAGE)}) VALUES ({', '.join('?' * len(MESSAGE))})"  # noqa: S608
+_READ = ", ".join("decode(fingerprint, 'hex')" if name == "fingerprint" else name for name in MESSAGE)
+_MESSAGES_POSTGRESQL = f"""
+INSERT INTO message ({", ".join(MESSAGE)}) SELECT {_READ} FROM jsonb_to_recordset(%(rows)s::jsonb)
+AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in MESSAGE)})
+ON CONFLICT (fingerprint) DO NOTHING RETURNING id"""  # noqa: S608
+
+
+def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Insert messages (MESSAGE; `data` as JSON text) that are not known yet; return the ids of those that were new."""
+    if connection.dialect.name == "postgresql":
+        given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
+        found = connection.exec_driver_sql(_MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
+        return frozenset(found.scalars())
+    done = connection.exec_driver_sql(_MESSAGES_SQLITE, [tuple(row[name] for name in MESSAGE) for row in rows])
+    ids = [row["id"] for row in rows]
+    if done.rowcount == len(ids):
+        return frozenset(ids)
+    there = connection.exec_driver_sql(
+        "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value", (orjson.dumps(ids).decode(),)
+    )
+    return frozenset(there.scalars())

@@ -1,0 +1,135 @@
+"""A target that takes many writes in one request: poison is found and alone, order is kept, results are recorded together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from sqlalchemy import func, select
+
+from controlplane.clock import ManualClock
+from controlplane.connectors.contract import BatchRefusedError, Draft, Manifest, Write, WriteSpec
+from controlplane.errors import UnavailableError
+from controlplane.store import Store
+from controlplane.store import tables as t
+from rules.outcomes import Guarantee, Outcome, Result
+from tests.controlplane.sync.kit import House, Vendor
+
+BATCH = 500
+
+
+@dataclass
+class Bulk(Vendor):
+    """A vendor that takes 500 documents at once, and refuses all of them for one that is wrong."""
+
+    poison: frozenset[str] = frozenset()
+    sizes: list[int] = field(default_factory=list)
+    fail: list[Exception] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        specs = (WriteSpec("cash_sale", (), Guarantee.KEYED, 1.0, batch=BATCH),)
+        self.manifest = Manifest(self.name, self.name, writes=specs)  # type: ignore[misc]
+
+    def write(self, request: Write) -> Outcome:
+        self.sizes.append(1)
+        if request.business_ref in self.poison:
+            return Outcome(Result.REJECTED, "no such store")
+        return super().write(request)
+
+    def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        self.sizes.append(len(requests))
+        if self.fail:
+            raise self.fail.pop()
+        if any(request.business_ref in self.poison for request in requests):
+            raise BatchRefusedError("one of the records is wrong; nothing was taken")
+        return [self._document(request) for request in requests]
+
+
+@pytest.fixture
+def house(store: Store, clock: ManualClock) -> House:
+    """A retailer whose ERP takes till sales in batches."""
+    found = House(store, clock)
+    found.erp = Bulk("erp", clock)
+    return found
+
+
+def sell(house: House, count: int) -> None:
+    now = house.clock.now()
+    data = {
+        "location": "ST1",
+        "sku": "0042",
+        "quantity": 1,
+        "unit_price": "5.00",
+        "currency": "EUR",
+        "sold_at": now.isoformat(),
+    }
+    for number in range(count):
+        ref = f"R{number:04}"
+        house.hook("tills", "sale.recorded", ref, {**data, "ref": ref})
+
+
+def states(house: House) -> dict[str, int]:
+    d = t.delivery.c
+    with house.store.read() as connection:
+        return dict(connection.execute(select(d.state, func.count()).group_by(d.state)).all())  # type: ignore[arg-type]
+
+
+def test_one_poison_record_in_a_batch_of_500_leaves_499_delivered(house: House) -> None:
+    house.erp.poison = frozenset({"R0313"})  # type: ignore[attr-defined]
+    sell(house, BATCH)
+    while house.sync.translate() or house.sync.process():
+        pass
+    house.run()
+    assert states(house) == {"delivered": 499, "quarantined": 1}
+    assert sorted(house.erp.effects.values()) == [1] * 499
+    assert len(house.erp.sizes) < 30, "it is looked for by halves"  # type: ignore[attr-defined]
+
+
+def test_a_batch_is_one_request_and_an_attempt_each(house: House) -> None:
+    sell(house, 120)
+    while house.sync.translate() or house.sync.process():
+        pass
+    house.run()
+    assert house.erp.sizes == [120]  # type: ignore[attr-defined]
+    with house.store.read() as connection:
+        assert connection.execute(select(func.count()).select_from(t.attempt)).scalar_one() == 120
+
+
+def test_a_batch_that_could_not_be_sent_is_tried_again_whole_and_once_each(house: House) -> None:
+    house.erp.fail = [UnavailableError("the ERP is closed for the night")]  # type: ignore[attr-defined]
+    sell(house, 50)
+    house.run(minutes=2)
+    assert states(house) == {"delivered": 50}
+    assert sorted(house.erp.effects.values()) == [1] * 50
+
+
+def test_a_connector_that_answers_for_too_few_is_not_believed(house: House) -> None:
+    class Short(Bulk):
+        def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+            return super().write_many(requests)[:-1]
+
+    house.erp = Short("erp", house.clock)
+    sell(house, 10)
+    house.run(minutes=5)
+    assert sorted(house.erp.effects.values()) == [1] * 10, "read back, each was found to have taken effect"
+
+
+def test_a_message_that_contradicts_its_neighbour_waits_and_the_batch_goes_on(house: House) -> None:
+    line = {"line": 1, "native_id": "L1", "sku": "0042", "location": "WH1", "quantity": 1, "unit_price": "10.00"}
+    for number, ref in enumerate(("#1", "#1", "#2")):
+        data = {
+            "ref": ref,
+            "native_id": "x",
+            "placed_at": house.clock.now().isoformat(),
+            "currency": "EUR",
+            "lines": [line],
+        }
+        house.sync.emit([Draft("order.placed", ref, f"told {number}", house.clock.now(), data)])
+    house.run()
+    with house.store.read() as connection:
+        held = connection.execute(select(t.quarantine.c.reason_code, t.quarantine.c.subject)).all()
+        orders = connection.execute(select(t.order_state.c.ref).order_by(t.order_state.c.ref)).scalars().all()
+    assert [tuple(row) for row in held] == [("contradiction", "#1")]
+    assert orders == ["#1", "#2"]
