@@ -17,6 +17,7 @@ from controlplane.store.types import instant
 from controlplane.sync import quarantine
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
+from rules.outcomes import DeliveryState
 
 SAME = ("state", "pause_base", "retry_revision", "registry_version")
 """Columns that are as if the delivery were owed now."""
@@ -53,12 +54,23 @@ def reopen(work: Work, again: Sequence[Again], actor: str, replay_id: str) -> se
 
 
 def _untouched(connection: Connection, again: Sequence[Again]) -> list[Again]:
-    """Those that are as they were found, held so until the transaction ends."""
-    d = t.delivery.c
+    """Those that are as they were found, held so until the transaction ends.
+
+    A case that a person has in hand at this moment is left to that person, and not waited for: who drops a record holds its
+    case while waiting for the target that we hold.
+    """
+    d, q = t.delivery.c, t.quarantine.c
     ids = [one.delivery.id for one in again]
     query = select(d.id, d.state, d.fence).where(d.id.in_(ids)).order_by(d.id).with_for_update()
     now = {row.id: (row.state, row.fence) for row in connection.execute(query)}
-    return [one for one in again if now.get(one.delivery.id) == (one.delivery.state, one.delivery.fence)]
+    cases = select(q.delivery_id).where(q.delivery_id.in_(ids), q.state == "waiting").with_for_update(skip_locked=True)
+    free = set(connection.execute(cases).scalars())
+    return [
+        one
+        for one in again
+        if now.get(one.delivery.id) == (one.delivery.state, one.delivery.fence)
+        and (one.delivery.state != DeliveryState.QUARANTINED or one.delivery.id in free)
+    ]
 
 
 def _write(connection: Connection, opened: Sequence[Again], *, with_payload: bool) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, update
+from sqlalchemy import event, insert, select, update
 
 from controlplane.audit import chain
 from controlplane.clock import ManualClock
@@ -268,6 +269,20 @@ def test_a_corrected_document_is_neither_doubled_nor_sent_uncorrected(house: Hou
     assert house.erp.effects["sales_order", "#1001"] == 1
 
 
+def test_a_case_that_a_person_has_in_hand_is_left_to_that_person(postgresql_store: Store, clock: ManualClock) -> None:
+    house = House(postgresql_store, clock)
+    house.erp.faults.append("rejected")
+    orders(house, 1)
+    house.run()
+    house.clock.advance(1)
+    replay_id = house.sync.reprocessing.start(asked(house, target="erp"), "olga")
+    with house.store.write() as connection:
+        connection.execute(select(t.quarantine).with_for_update())
+        house.sync.reprocessing.advance_one(replay_id)  # does not wait, and does not lock up
+    assert row(house, replay_id)["counts"] == {"erp": {"under_way": 1}}
+    assert deliveries(house, "erp", "sales_order")[0]["state"] == "quarantined"
+
+
 def test_a_message_that_was_refused_by_a_rule_needs_a_person_and_its_neighbours_go_on(house: House) -> None:
     house.shipment("SH9", "#unknown", SKU, 1)
     house.order("#1001", SKU, 1)
@@ -304,13 +319,13 @@ def test_only_what_was_accepted_in_the_time_and_of_the_key_is_looked_at(house: H
 # --- states ---
 
 
-def states_to_the_shop(house: House) -> None:
-    """Let the shop be sent what the ERP says of products."""
+def products_to_the_pager(house: House) -> None:
+    """Let the pager be sent what the ERP says of products: some target that takes states."""
     change(house, "Flow", "products", targets=[{"system": "pager", "entity": "incident"}])
 
 
 def test_of_a_state_only_the_newest_of_its_key_is_sent_again(house: House) -> None:
-    states_to_the_shop(house)
+    products_to_the_pager(house)
     for number, title in enumerate(("Cap", "Cap, black", "Cap, blue")):
         house.clock.advance(10)
         house.hook("erp", "product.described", SKU, {**PRODUCT, "title": title}, version=str(number))
@@ -325,7 +340,7 @@ def test_of_a_state_only_the_newest_of_its_key_is_sent_again(house: House) -> No
 
 
 def test_a_state_that_a_newer_one_outside_the_range_has_replaced_is_not_sent(house: House) -> None:
-    states_to_the_shop(house)
+    products_to_the_pager(house)
     house.clock.advance(10)
     house.hook("erp", "product.described", SKU, {**PRODUCT, "title": "old"}, version="1")
     house.run()
@@ -339,7 +354,7 @@ def test_a_state_that_a_newer_one_outside_the_range_has_replaced_is_not_sent(hou
 
 
 def test_a_state_on_its_way_is_not_doubled(house: House) -> None:
-    states_to_the_shop(house)
+    products_to_the_pager(house)
     house.pager.down = True
     house.hook("erp", "product.described", SKU, {**PRODUCT, "title": "new"}, version="2")
     house.run()
@@ -347,7 +362,7 @@ def test_a_state_on_its_way_is_not_doubled(house: House) -> None:
 
 
 def test_a_newer_state_takes_the_place_of_one_that_a_replay_sends(house: House) -> None:
-    states_to_the_shop(house)
+    products_to_the_pager(house)
     house.pager.down = True
     house.clock.advance(1)
     house.sync.reprocessing.start(asked(house, "products"), "olga")
@@ -361,6 +376,34 @@ def test_a_newer_state_takes_the_place_of_one_that_a_replay_sends(house: House) 
     assert [
         each["payload"]["title"] for each in deliveries(house, "pager", "incident") if each["state"] == "delivered"
     ] == ["new"]
+
+
+def test_while_a_replay_and_live_traffic_write_the_same_key_the_last_state_arrives(house: House) -> None:
+    products_to_the_pager(house)
+    ends = threading.Event()
+
+    def replays() -> None:
+        other = house.restarted().reprocessing
+        while not ends.is_set():
+            replay_id = other.start(asked(house, "products"), "olga")
+            while row(house, replay_id)["state"] == "running":
+                other.advance_one(replay_id)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(replays)
+        for number in range(12):
+            house.clock.advance(1)
+            house.hook("erp", "product.described", SKU, {**PRODUCT, "title": f"{number:03}"}, version=str(number))
+            house.run()
+        ends.set()
+        running.result(timeout=60)
+    house.run(minutes=1)
+    sent = [each for each in deliveries(house, "pager", "incident") if each["state"] == "delivered"]
+    with house.store.read() as connection:
+        a = t.attempt.c
+        last = connection.execute(select(a.delivery_id).order_by(a.id.desc()).limit(1)).scalar_one()
+    assert next(each["payload"]["title"] for each in sent if each["id"] == last) == "011"
+    assert {each["state"] for each in deliveries(house, "pager", "incident")} <= {"delivered", "superseded"}
 
 
 def test_what_a_channel_may_sell_is_worked_out_anew_and_never_told_as_it_was(house: House) -> None:
@@ -399,7 +442,7 @@ def test_an_offer_that_was_lost_at_the_shop_is_made_anew(house: House) -> None:
 
 
 def test_messages_of_an_old_schema_version_are_replayed_in_the_newest(house: House) -> None:
-    states_to_the_shop(house)
+    products_to_the_pager(house)
     old = [new_id(house.clock.now()) for _ in range(3)]
     with house.store.write() as connection:
         for number, identity in enumerate(old):
