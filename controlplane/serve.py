@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 import structlog
@@ -22,6 +23,16 @@ from controlplane.wiring import Plane, build_plane
 
 SWITCH = 0.001
 """Seconds for which a thread may compute while others wait: a message passes through several on its way."""
+
+
+class LogFile(io.TextIOWrapper):
+    """A log that does not stand in the way of the work: what a full disk does not take is not told."""
+
+    def write(self, text: str, /) -> int:
+        """Write if that is possible."""
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
 
 
 class Engine(Protocol):
@@ -94,7 +105,7 @@ def seed_people(plane: Plane) -> str:
 def configure_logging(settings: Settings) -> None:
     """Write one JSON line per event to the log file; only warnings reach the terminal."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    file = (settings.home / "plane.log").open("a", buffering=1)
+    file = LogFile((settings.home / "plane.log").open("ab", buffering=0), encoding="utf-8", write_through=True)
     logging.basicConfig(stream=file, level=logging.WARNING, force=True)
     structlog.configure(
         processors=[
