@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
+
+
+class LogFile(io.TextIOWrapper):
+    """A log that does not stand in the way of the work: what a full disk does not take is not told."""
+
+    def write(self, text: str, /) -> int:
+        """Write if that is possible."""
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
 
 
 def configure(file: TextIO) -> None:

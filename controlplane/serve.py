@@ -96,4 +96,5 @@ def seed_people(plane: Plane) -> str:
 def configure_logging(settings: Settings) -> None:
     """Write to the log file in the home folder; what is asked for is printed on the terminal, and nothing else."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    logs.configure((settings.home / "plane.log").open("a", buffering=1))
+    path = settings.home / "plane.log"
+    logs.configure(logs.LogFile(path.open("ab", buffering=0), encoding="utf-8", write_through=True))
