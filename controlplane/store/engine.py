@@ -15,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from controlplane.store.facts import Facts
 from controlplane.store.signals import CHANNEL, Listener, Signals
+from controlplane.store.text import dumps
 
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -131,7 +132,7 @@ def open_store(url: str) -> Store:
             "pool_size": 64,
             "max_overflow": 64,
         }
-    engine = create_engine(address, **options)
+    engine = create_engine(address, json_serializer=dumps, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     else:

@@ -95,6 +95,11 @@ class Plane:
         answer = self._http.get(f"/api/v1/{resource}", headers={"Authorization": f"Bearer {self.token}"})
         return answer.raise_for_status().json()
 
+    def tell(self, resource: str) -> Any:
+        """Ask for something to be done (POST without a body); return the JSON of the answer. Raises httpx.HTTPError."""
+        answer = self._http.post(f"/api/v1/{resource}", headers={"Authorization": f"Bearer {self.token}"}, json={})
+        return answer.raise_for_status().json()
+
     def owed(self) -> int:
         """Return how many deliveries are neither done nor waiting for a person."""
         return sum(flow["owed"] for flow in self.ask("flows")["flows"])

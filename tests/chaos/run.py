@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos.depot.journal import INLETS, Arrivals
 from tests.chaos.depot.process import DepotProcess
@@ -45,8 +45,31 @@ def survive(
     """
     total = sum(event.type == DOCUMENT for event in events)
     progress = Arrivals(depot.journal, "keyed")
-    feed = Feed(plane.url, events, send, seed=seed, many=many, may=lambda feed: feed.documents < progress() + ahead)
     monkey = Monkey(plane, progress, total, kills, seed)
+    outcome = endure(
+        plane, depot, events, send, seed=seed, many=many, ahead=ahead, inlets=inlets, until_quiet=until_quiet,
+        progress=progress, trouble=monkey.run,
+    )  # fmt: skip
+    return replace(outcome, kills=monkey.kills)
+
+
+def endure(
+    plane: Plane,
+    depot: DepotProcess,
+    events: Sequence[Event],
+    send: Send,
+    *,
+    seed: int,
+    trouble: Callable[[], None],
+    progress: Arrivals,
+    many: int = 1,
+    ahead: int = 100,
+    inlets: AbstractSet[str] = frozenset(INLETS),
+    until_quiet: bool = True,
+) -> Outcome:
+    """Post the events to a plane that runs, make trouble meanwhile, and judge what came of it (see `survive`)."""
+    total = sum(event.type == DOCUMENT for event in events)
+    feed = Feed(plane.url, events, send, seed=seed, many=many, may=lambda feed: feed.documents < progress() + ahead)
 
     def over() -> bool:
         if not (plane.quiet() if until_quiet else progress() == total):  # cheap, and judging is not
@@ -56,7 +79,7 @@ def survive(
 
     feed.start()
     try:
-        monkey.run()
+        trouble()
         plane.wait_until(lambda: feed.done, "everything is acknowledged")
         try:
             plane.wait_until(over, "everything has arrived")
@@ -66,4 +89,4 @@ def survive(
         feed.stop()
     depot.settle()
     verdict = judge(events, feed.acknowledged, depot.journal, inlets)
-    return Outcome(verdict, monkey.kills, len(feed.acknowledged), feed.repeated)
+    return Outcome(verdict, 0, len(feed.acknowledged), feed.repeated)

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 LINGER = struct.pack("ii", 1, 0)
@@ -20,6 +20,8 @@ class Cut:
     pattern: bytes
     when: Literal["before", "after"]
     times: int
+    within: bytes = b""
+    """Only where this was sent on the same connection since the pattern was sent last: `COMMIT` of a certain transaction."""
 
 
 @dataclass(eq=False)
@@ -30,6 +32,8 @@ class Strand:
     server: socket.socket
     muted: bool = False
     """What the server answers does not arrive any more."""
+    sent: bytearray = field(default_factory=bytearray)
+    """What went to the server since the last pattern that was looked for."""
 
     def cut(self) -> None:
         """End both sides as if the machine between were gone."""
@@ -68,10 +72,10 @@ class Wire:
             strand.cut()
         return len(strands)
 
-    def cut_when(self, pattern: bytes, when: Literal["before", "after"], times: int = 1) -> None:
-        """Cut the next connections on which the pattern is sent to the server."""
+    def cut_when(self, pattern: bytes, when: Literal["before", "after"], times: int = 1, within: bytes = b"") -> None:
+        """Cut the next connections on which the pattern is sent to the server, and `within` before it (see `Cut`)."""
         with self._lock:
-            self._cuts.append(Cut(pattern, when, times))
+            self._cuts.append(Cut(pattern, when, times, within))
 
     def close(self) -> None:
         """Let go of the port and of every connection."""
@@ -103,7 +107,7 @@ class Wire:
     def _to_server(self, strand: Strand) -> None:
         with contextlib.suppress(OSError):
             while part := strand.client.recv(65536):
-                when = self._armed(part)
+                when = self._armed(strand, part)
                 if when == "after":
                     strand.muted = True
                     strand.server.sendall(part)
@@ -120,13 +124,17 @@ class Wire:
                 strand.client.sendall(part)
         self._end(strand)
 
-    def _armed(self, part: bytes) -> str | None:
+    def _armed(self, strand: Strand, part: bytes) -> str | None:
         with self._lock:
-            for cut in self._cuts:
-                if cut.times and cut.pattern in part:
+            strand.sent += part
+            here = [cut for cut in self._cuts if cut.pattern in part]
+            for cut in here:
+                if cut.times and cut.within in strand.sent:
                     cut.times -= 1
                     self.cut_so_far += 1
                     return cut.when
+            if here:
+                strand.sent.clear()
         return None
 
     def _end(self, strand: Strand) -> None:

@@ -27,7 +27,7 @@ def explain(conn: Connection, verdict: Verdict, now: datetime) -> str:
     if verdict.indicator in ABOUT_DRIFT:
         parts = _drift(conn, verdict.labels.get("comparison"), now)
     elif verdict.indicator in ABOUT_QUARANTINE:
-        parts = _quarantined(conn, verdict.labels.get("flow"))
+        parts = _quarantined(conn, verdict.labels.get("flow"), verdict.labels.get("owner"))
     else:
         parts = _systems(conn, verdict.labels.get("target") or verdict.labels.get("system"), now)
     return ". ".join([*parts, verdict.reason])
@@ -141,10 +141,12 @@ def _keys(rows: Sequence[Any]) -> str:
     return f"drift on {names}{more}"
 
 
-def _quarantined(conn: Connection, flow: str | None) -> list[str]:
+def _quarantined(conn: Connection, flow: str | None, owner: str | None) -> list[str]:
     q = t.quarantine.c
     query = select(q.flow, q.reason_code, func.count(), func.min(q.reason)).where(q.state.in_(("waiting", "corrected")))
     if flow is not None:
         query = query.where(q.flow == flow)
+    if owner is not None:
+        query = query.where(q.owner == owner)
     rows = conn.execute(query.group_by(q.flow, q.reason_code).order_by(func.count().desc())).all()
     return [f"{name}: {count} × {code} ({reason})" for name, code, count, reason in rows[:SHOWN]]

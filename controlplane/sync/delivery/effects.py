@@ -51,6 +51,11 @@ def _first_try(sent: Sent) -> datetime:
 def _offer(work: Work, sent: Sent) -> None:
     payload = sent.claimed.payload
     key = (sent.claimed.target, "available", payload["sku"], payload["location"])
+    if payload["expected"] is None:
+        # sent with a base that was read on the way and lost with its process: what it shows since is all that is known
+        shown_at = sent.outcome.target_at or sent.finished_at
+        targets.anchor(work, key, int(payload["quantity"]), shown_at, sent.finished_at, sent.claimed.id)
+        return
     if targets.level(work, *key) is None:
         as_of = sent.seen_at or sent.outcome.target_at or sent.finished_at
         targets.anchor(work, key, int(payload["expected"] or 0), as_of, sent.started_at, sent.claimed.id)

@@ -14,7 +14,7 @@ from contextlib import suppress
 import structlog
 
 from controlplane.store import signals
-from controlplane.sync.delivery.claim import LEASE, Claimed
+from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.delivery.turn import Delivering, Turn
 
@@ -23,7 +23,8 @@ MOST = 100
 """Requests at once, as many as a System policy can allow; threads are made as they are needed."""
 IDLE = 5.0
 """Seconds of the clock after which a lane looks again on its own, should every signal have been lost."""
-RENEW = LEASE.total_seconds() / 3
+RENEW = 1 / 3
+"""Of a lease, after which it is renewed."""
 TROUBLE = 1.0
 """Seconds between two tries to reach a store that does not answer."""
 
@@ -103,6 +104,9 @@ class Lane:
             self._rung = True
             await asyncio.sleep(TROUBLE * self.delivering.clock.pace)
             return Turn([], wait=0.0) if not self._stopping else Turn([])
+        self._rung = self._rung or bool(
+            turn.requests
+        )  # where one batch was due there may be more: no need to look first
         for request, under_way in zip(turn.requests, sending, strict=True):
             task = asyncio.wrap_future(under_way)
             self._running[task] = request
@@ -124,15 +128,19 @@ class Lane:
         self._bell.set()
 
     async def _pause(self, wait: float | None) -> None:
-        """Wait for results, a signal, or the time at which something falls due."""
-        seconds = min(IDLE if wait is None else wait, IDLE) * self.delivering.clock.pace
+        """Wait for results, a signal, or the time at which something falls due or leases are to be renewed."""
+        most = min(IDLE, self._renew())
+        seconds = (most if wait is None else min(wait, most)) * self.delivering.clock.pace
         with suppress(TimeoutError):
             await asyncio.wait_for(self._bell.wait(), seconds)
+
+    def _renew(self) -> float:
+        return RENEW * self.delivering.lease.total_seconds()
 
     async def _keep(self) -> None:
         """Renew the leases of what is under way, in good time."""
         loop = asyncio.get_running_loop()
-        if not self._running or loop.time() - self._kept_at < RENEW * self.delivering.clock.pace:
+        if not self._running or loop.time() - self._kept_at < self._renew() * self.delivering.clock.pace:
             return
         self._kept_at = loop.time()
         held = [item for request in self._running.values() for item in request]

@@ -8,10 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from controlplane.connectors.contract import UNMAPPED
 from controlplane.store import facts
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_books, lock_targets
+from controlplane.store.text import dumps, kept
 from controlplane.store.types import micros
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import effects, statements, systems
@@ -25,6 +29,7 @@ from rules.ids import new_id
 from rules.outcomes import DeliveryState, Outcome, Result
 from rules.policy.kinds import RetryPolicySpec
 
+log = structlog.get_logger()
 CLOSED = frozenset({DeliveryState.DELIVERED, DeliveryState.STALE})
 
 
@@ -74,10 +79,10 @@ def _revision(work: Work, claimed: Claimed) -> str:
 
 def _attempt(sent: Sent, revision: str) -> tuple[Any, ...]:
     claimed, outcome = sent.claimed, sent.outcome
-    evidence = orjson.dumps(outcome.evidence).decode() if outcome.evidence else None
+    evidence = dumps(outcome.evidence) if outcome.evidence else None
     return (
         new_id(sent.finished_at), claimed.id, claimed.attempt, sent.kind, claimed.target, claimed.flow,
-        micros(sent.started_at), micros(sent.finished_at), outcome.result.value, outcome.detail, evidence, revision,
+        micros(sent.started_at), micros(sent.finished_at), outcome.result.value, kept(outcome.detail), evidence, revision,
     )  # fmt: skip
 
 
@@ -86,19 +91,28 @@ def _finish(sent: Sent, then: Next, now: datetime) -> tuple[Any, ...]:
     payload = orjson.dumps(claimed.payload).decode() if claimed.filled else None
     due = micros(then.due) if then.due else None
     finished = micros(now) if then.state in CLOSED else None
-    return then.state.value, due, outcome.result.value, outcome.detail, finished, payload, claimed.id, claimed.fence
+    return (
+        then.state.value,
+        due,
+        outcome.result.value,
+        kept(outcome.detail),
+        finished,
+        payload,
+        claimed.id,
+        claimed.fence,
+    )
 
 
 def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> None:
     """Note what took effect, let the next of each key go on, hold what gave up, and note how the system stands."""
     for sent, then in counted:
         if then.state is DeliveryState.DELIVERED and effects.has(sent):
-            effects.apply(work, sent)
+            _take_effect(work, sent)
     ended = [sent.claimed.order_key for sent, then in counted if then.state in CLOSED]
     if ended:
         promote(work.connection, target, ended)
     for sent, then in counted:
-        if then.state is DeliveryState.QUARANTINED:
+        if then.state is DeliveryState.QUARANTINED and not _overtaken(work, sent.claimed):
             _hold(work, sent, sent.outcome)
     spec = work.snapshot.systems[target].spec if target in work.snapshot.systems else None
     in_order = sorted((sent for sent, _ in counted), key=lambda sent: sent.finished_at)
@@ -108,17 +122,57 @@ def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> No
         systems.heed(work.connection, work.clock, target, allowances[-1])
 
 
+def _take_effect(work: Work, sent: Sent) -> None:
+    """Note what a write did. Where that fails the write stands all the same, and so do its neighbours' results: what we
+    know of the target is then wrong until a comparison puts it right.
+    """
+    try:
+        with facts.savepoint(work.connection):
+            effects.apply(work, sent)
+    except (IntegrityError, DataError):
+        log.exception("an effect contradicts what is known", delivery=sent.claimed.id)
+    except SQLAlchemyError:
+        raise  # the database, not the record
+    except Exception:
+        log.exception("an effect could not be noted", delivery=sent.claimed.id)
+
+
+def _overtaken(work: Work, claimed: Claimed) -> bool:
+    """Close a state that failed when a later one waits behind it: that one is sent, and nobody has to look at this one."""
+    if statements.overtake(work.connection, claimed.id, micros(work.clock.now())) == 0:
+        return False
+    promote(work.connection, claimed.target, [claimed.order_key])
+    return True
+
+
 def _hold(work: Work, sent: Sent, outcome: Outcome) -> None:
     claimed = sent.claimed
     flow = work.snapshot.flows.get(claimed.flow)
-    rejected = outcome.result is Result.REJECTED
+    system = work.snapshot.systems.get(claimed.target)
+    code, fault, reason, remedy = _why(claimed, outcome)
     case = quarantine.Case(
-        stage="delivery", system=claimed.target, flow=claimed.flow, owner=flow.spec.owner if flow else "",
-        reason_code="rejected" if rejected else "gave_up",
-        reason=f"{claimed.target} refused {claimed.entity} {claimed.subject}: {outcome.detail}" if rejected
-        else f"{claimed.target} took {claimed.entity} {claimed.subject} in none of {claimed.attempt} tries: {outcome.detail}",
-        remedy="correct the record, or what it refers to at the target, and replay" if rejected
-        else "see that the system answers again, and replay",
-        subject=claimed.subject, record=dict(claimed.payload), message_id=claimed.message_id, delivery_id=claimed.id,
+        stage="delivery", system=claimed.target, flow=claimed.flow,
+        owner=flow.spec.owner if flow else system.spec.owner if system else "",
+        reason_code=code, reason=reason, remedy=remedy, fault=fault, subject=claimed.subject,
+        record=dict(claimed.payload), message_id=claimed.message_id, delivery_id=claimed.id,
     )  # fmt: skip
     quarantine.hold(work.connection, work.clock, case)
+
+
+def _why(claimed: Claimed, outcome: Outcome) -> tuple[str, str, str, str]:
+    """Return reason code, fault, reason and remedy."""
+    what = f"{claimed.entity} {claimed.subject}"
+    if UNMAPPED in outcome.evidence:
+        code = f"unmapped_{outcome.evidence[UNMAPPED]}"
+        remedy = "extend the mapping of the target, or correct the record, and replay"
+        return (
+            code,
+            str(outcome.evidence["code"]),
+            f"{claimed.target} cannot be told of {what}: {outcome.detail}",
+            remedy,
+        )
+    if outcome.result is Result.REJECTED:
+        remedy = "correct the record, or what it refers to at the target, and replay"
+        return "rejected", "", f"{claimed.target} refused {what}: {outcome.detail}", remedy
+    reason = f"{claimed.target} took {what} in none of {claimed.attempt} tries: {outcome.detail}"
+    return "gave_up", "", reason, "see that the system answers again, and replay"

@@ -12,10 +12,11 @@ from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Inbound, Record
 from controlplane.store import Store, facts, signals
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new
 from controlplane.telemetry.facts import Received
 from controlplane.telemetry.tracing import HEADER, Caller, caller
-from rules.ids import fingerprint, new_id
+from rules.ids import bounded, fingerprint, new_id
 
 CHUNK = 200
 
@@ -53,8 +54,8 @@ def take(
 def _row(now: datetime, system: str, channel: str, record: Record, told: Caller | None) -> dict[str, Any]:
     identity = new_id(now)
     return {
-        "id": identity, "system": system, "channel": channel, "topic": record.topic,
-        "event_key": record.event_key or f"{_content(record)}:{identity}", "headers": dict(record.headers),
+        "id": identity, "system": system, "channel": channel, "topic": bounded(kept(record.topic)),
+        "event_key": bounded(kept(record.event_key)) or f"{_content(record)}:{identity}", "headers": dict(record.headers),
         "body": record.body, "received_at": now, "state": "new",
         "trace_id": told.trace_id if told else identity.replace("-", ""),
     }  # fmt: skip
@@ -76,6 +77,7 @@ def _is_new(connection: Connection, row: dict[str, Any], within: timedelta) -> b
         i.event_key > head,
         i.event_key < f"{head}~",
         i.received_at > row["received_at"] - within,
+        i.received_at < row["received_at"] + within,  # not what came before the clock was put back
     )
     return connection.execute(select(i.id).where(*same).limit(1)).first() is None
 

@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
+import orjson
+
 from controlplane.errors import BadInputError
 from controlplane.registry import Snapshot
 from controlplane.sync.ledger.messages import read
@@ -27,10 +29,11 @@ AHEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
 TAKEN = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "schemaversion",
          "causationid", "traceparent", "tracestate", "data")  # fmt: skip
-NEEDED = ("id", "source", "type", "subject", "time", "data")
+KNOWN = frozenset(TAKEN)
+NEEDED = frozenset({"id", "source", "type", "subject", "time", "data"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """A message that was read and found good."""
 
@@ -64,7 +67,26 @@ def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Read JSON as RFC 8259 has it, and no key twice. Raises BadInputError."""
+    """Read JSON as RFC 8259 has it, and no key twice; numbers with a fraction exactly. Raises BadInputError.
+
+    Most events hold nothing that has to be looked at closely, and are read by the fast reader. It drops a key that stands
+    twice, which the quotes tell: without escapes each string has two, in what came as in what was read. It reads numbers with
+    a fraction as floats, so what stands outside of the quotes must hold none.
+    """
+    if b"\\" not in raw:
+        parts = raw.split(b'"')
+        plain = b"".join(parts[::2])
+        if b"." not in plain and b"e" not in plain and b"E" not in plain:
+            try:
+                found = orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                return _read_closely(raw)
+            if orjson.dumps(found).count(b'"') == len(parts) - 1:
+                return found
+    return _read_closely(raw)
+
+
+def _read_closely(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         found = _DECODER.decode(text)
@@ -109,20 +131,21 @@ def _constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=Decimal)
 
 
-def _attributes(found: Mapping[str, Any]) -> None:
+def _attributes(found: dict[str, Any]) -> None:
+    if not found.keys() >= NEEDED:
+        missing = next(name for name in TAKEN if name in NEEDED and name not in found)
+        raise BadInputError(f"the attribute '{missing}' is missing; an event has {', '.join(sorted(NEEDED))}")
+    if not found.keys() <= KNOWN:
+        unknown = min(found.keys() - KNOWN)
+        raise BadInputError(
+            f"the attribute '{unknown}' is not taken; leave it out, or put it into data if it belongs there"
+        )
     if found.get("specversion", "1.0") != "1.0":
         raise BadInputError(f"specversion {found['specversion']!r} is not known; send CloudEvents 1.0")
-    for name in NEEDED:
-        if name not in found:
-            raise BadInputError(f"the attribute '{name}' is missing; an event has {', '.join(NEEDED)}")
     for name in ("id", "source", "type", "subject"):
         value = found[name]
-        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
+        if type(value) is not str or not 0 < len(value) <= LONGEST or not value.isprintable():
             raise BadInputError(f"the attribute '{name}' is printable text of 1 to {LONGEST} characters")
-    if len(found) > len(NEEDED) and (unknown := sorted(set(found) - set(TAKEN))):
-        raise BadInputError(
-            f"the attribute '{unknown[0]}' is not taken; leave it out, or put it into data if it belongs there"
-        )
     cause = found.get("causationid")
     if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= 36):
         raise BadInputError(

@@ -14,11 +14,15 @@ from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
 from controlplane.store import facts, signals
+from controlplane.store.text import is_kept, kept
 from controlplane.store.types import micros
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.telemetry.facts import PLANE, Accepted, Origin
-from rules.ids import fingerprint, new_id
+from rules.ids import bounded, fingerprint, new_id
 from rules.model import messages as model
+
+LONGEST = 190
+"""Characters of a subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,23 @@ def read(message_type: str, data: dict[str, Any], version: int | None = None) ->
     try:
         return model.parse(message_type, data, version)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
-        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data") from None
+        wrong = [(".".join(map(str, e["loc"])) or "record", e["msg"]) for e in error.errors()[:5]]
+        faults = "; ".join(f"{place}: {why}" for place, why in wrong)
+        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data", wrong[0][0]) from None
     except (LookupError, TypeError, ValueError) as error:
         raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 
 
-def checked(draft: Draft) -> dict[str, Any]:
-    """Return the draft's data in canonical form. Raises BadInputError naming every field that breaks the schema."""
-    return read(draft.type, draft.data).model_dump(mode="json")
+def checked(draft: Draft) -> model.Data:
+    """Return the draft's data, typed. Raises BadInputError naming every field that breaks the schema."""
+    if not draft.subject or len(draft.subject) > LONGEST:
+        raise BadInputError(f"the subject of a {draft.type} is text of 1 to {LONGEST} characters; correct the record")
+    data = read(draft.type, draft.data)
+    if not is_kept(draft.subject) or "\\u0000" in data.model_dump_json():
+        raise BadInputError(
+            f"{draft.type} of {kept(draft.subject)} holds a character that no text has; correct the record"
+        )
+    return data
 
 
 def append(
@@ -105,11 +117,13 @@ def row_of(
     intake_id: str | None = None,
 ) -> dict[str, Any]:
     """Return the row of a message. Raises BadInputError naming every field that breaks the schema."""
+    key = kept(draft.dedupe_key)
     return {
         "id": new_id(now), "type": draft.type, "schema_version": model.version_of(draft.type), "source": source,
-        "subject": draft.subject, "source_version": draft.source_version, "dedupe_key": draft.dedupe_key,
-        "fingerprint": fingerprint(source, draft.dedupe_key), "occurred_at": micros(draft.occurred_at),
+        "subject": draft.subject, "source_version": draft.source_version,
+        "dedupe_key": bounded(key),
+        "fingerprint": fingerprint(source, key), "occurred_at": micros(draft.occurred_at),
         "accepted_at": micros(now), "causation_id": causation_id, "intake_id": intake_id, "intake_line": None,
-        "trace_id": trace_id, "data": read(draft.type, draft.data).model_dump_json(), "state": "accepted",
+        "trace_id": trace_id, "data": checked(draft).model_dump_json(), "state": "accepted",
         "registry_version": registry_version,
     }  # fmt: skip

@@ -18,6 +18,7 @@ from controlplane.errors import BadInputError, ConnectorError, NotFoundError, Tr
 from controlplane.registry import Snapshot
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from controlplane.sync import quarantine
 from controlplane.sync.ledger.messages import append_rows, checked, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
@@ -124,10 +125,11 @@ def _hold(connection: Connection, clock: Clock, snapshot: Snapshot, row: Row[Any
         subject=row.event_key,
         record={"topic": row.topic, "body": readable(row.body)},
         intake_id=row.id,
+        fault=getattr(error, "field", ""),
     )
     quarantine.hold(connection, clock, case)
     noted = update(t.intake).where(t.intake.c.id == row.id)
-    connection.execute(noted.values(note=str(error)))
+    connection.execute(noted.values(note=kept(str(error))))
 
 
 def _code(error: Exception) -> str:

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from controlplane.store import facts, signals
-from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.tables import OPEN
 from controlplane.store.types import micros
+from controlplane.sync import quarantine
 from controlplane.telemetry.facts import Superseded
 
 COLUMNS = (
@@ -108,9 +108,7 @@ def _supersede(connection: Connection, owed: Sequence[Owed], now: datetime) -> N
     for target, count in (+gone).items():
         facts.note(connection, Superseded(target, count))
     if ids:
-        q = t.quarantine.c
-        held = update(t.quarantine).where(q.delivery_id.in_(ids), q.state.in_(("waiting", "corrected")))
-        connection.execute(held.values(state="dropped", closed_at=now, closed_by="superseded by a newer state"))
+        quarantine.overtaken(connection, now, ids)
 
 
 def _superseded(connection: Connection, target: str, entity: str, keys: Iterable[str], now: datetime) -> list[str]:
@@ -128,7 +126,7 @@ def _line_up(connection: Connection, owed: Sequence[Owed]) -> None:
         by_target[target].add(key)
     taken = {(target, key) for target, keys in by_target.items() for key in _open_keys(connection, target, keys)}
     for one in owed:
-        if one.row["state"] == "pending":
+        if one.row["state"] != "superseded":
             one.row["head"] = one.order not in taken
             taken.add(one.order)
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
+from controlplane.errors import BadInputError
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.store.locks import in_index_order, lock_books
@@ -22,7 +23,7 @@ from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from controlplane.sync.routing import owed
 from controlplane.sync.routing.pauses import all_paused_for
-from controlplane.sync.routing.route import route
+from controlplane.sync.routing.route import route, worth
 from controlplane.telemetry.facts import PLANE, Origin, Processed, Step
 from controlplane.telemetry.tracing import span_id
 
@@ -49,7 +50,9 @@ def process_some(
 ) -> int:
     """Process the oldest accepted messages in one transaction; return how many left that state.
 
-    `look_first`: do not take the turn of writing before it is seen that a message waits.
+    `look_first`: do not take the turn of writing before it is seen that a message waits. They are routed as
+    policy stands within the transaction: who has routed something again from the ledger, under the same lock and before it,
+    has done it by policies that are no newer.
     """
     m = t.message.c
     waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
@@ -81,14 +84,17 @@ def process_some(
 
 def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> Step:
     began, before = work.clock.now(), len(found)
-    result = "processed" if _goes_through(work, row, paused, found) else "quarantined"
+    result = "processed" if advance(work, row, paused, found) else "quarantined"
     return Step(
         row.id, row.type, row.trace_id, row.accepted_at, began, work.clock.now(), result, len(found) - before
     )  # fmt: skip
 
 
-def _goes_through(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
-    """Let the processes act on one message and add what is owed for it; say whether it went through."""
+def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
+    """Let the processes act on one message and add what is owed for it; say whether it went through.
+
+    What did not is in quarantine. Take `lock_books` before.
+    """
     try:
         message = Message.of(row)
         if handling(message.type):
@@ -96,7 +102,9 @@ def _goes_through(work: Work, row: Row[Any], paused: dict[str, int], found: list
                 _process(work, message)
         found += route(work, message, paused)
     except BusinessRuleError as error:
-        _hold(work, row, error.code, str(error), error.remedy)
+        _hold(work, row, error.code, str(error), error.remedy, error.fault)
+    except BadInputError as error:
+        _hold(work, row, "schema", str(error), "correct the record and replay", error.field)
     except (IntegrityError, DataError) as error:
         why = f"{row.type} {row.subject} contradicts what is known already: {str(error.orig).splitlines()[0]}"
         _hold(
@@ -128,12 +136,24 @@ def emit(work: Work, draft: Any, trace_id: str, causation_id: str | None) -> str
     )  # fmt: skip
 
 
-def _hold(work: Work, row: Row[Any], code: str, reason: str, remedy: str) -> None:
+def _hold(work: Work, row: Row[Any], code: str, reason: str, remedy: str, fault: str = "") -> None:
     values = {"state": "quarantined", "processed_at": work.clock.now()}
     work.connection.execute(update(t.message).where(t.message.c.id == row.id).values(**values))
     flow = next(iter(work.snapshot.flows_from.get((row.source, row.type), ())), None)
+    system = work.snapshot.systems.get(row.source)
+    owner = flow.spec.owner if flow else system.spec.owner if system else ""
+    record, money, currency = _known(work, row)
     case = quarantine.Case(
-        stage="process", system=row.source, flow=flow.name if flow else "", owner=flow.spec.owner if flow else "",
-        reason_code=code, reason=reason, remedy=remedy, subject=row.subject, record=row.data, message_id=row.id,
+        stage="process", system=row.source, flow=flow.name if flow else "", owner=owner, reason_code=code, reason=reason,
+        remedy=remedy, subject=row.subject, record=record, message_id=row.id, fault=fault, money=money, currency=currency,
     )  # fmt: skip
     quarantine.hold(work.connection, work.clock, case)
+
+
+def _known(work: Work, row: Row[Any]) -> tuple[dict[str, Any], Any, str | None]:
+    """Return the data in the present schema version, if it can be read, and what it is worth."""
+    try:
+        message = Message.of(row)
+    except BadInputError:
+        return row.data, None, None
+    return message.data.model_dump(mode="json"), *worth(work, message)

@@ -14,6 +14,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import send
+from rules.outcomes import Outcome, Result
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
@@ -105,7 +106,8 @@ def test_a_corrected_payload_is_sent_under_a_new_key_only_when_the_old_one_had_n
     house.order("#1001", SKU, 1)
     house.run()
     [case] = rows(house, t.quarantine)
-    corrected = {**case["record"], "currency": "USD"}  # type: ignore[dict-item]
+    lines = [{**line, "sku": "0001-WHT-L"} for line in case["record"]["lines"]]  # type: ignore[index]
+    corrected = {**case["record"], "lines": lines}  # type: ignore[dict-item]
     with house.store.write() as connection:
         quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
     answer = house.sync.replay(str(case["id"]), "olga")
@@ -328,3 +330,62 @@ def test_a_warehouse_that_counted_an_order_before_we_knew_it_is_not_taken_off_tw
     assert house.shop.levels[SKU, "WH1"] == 10 - 1 - 1 - 2, "cautious while the warehouse has not confirmed"
     house.run(minutes=1)
     assert house.shop.levels[SKU, "WH1"] == 10 - 1 - 2
+
+
+def test_what_no_database_keeps_as_text_holds_up_nobody(house: House) -> None:
+    house.erp.faults.append("odd answer")
+    house.hook("wms", "stock.level", "x@WH1", {"sku": "x\x00", "location": "\ud800", "on_hand": 1})
+    house.hook("tills", "sale.recorded", "R\x00", {"ref": "R"}, event="sale \x00" + "9" * 500)
+    house.order("#1001", SKU, 1)
+    house.run()
+    assert house.wms.effects["order", "#1001"] == 1
+    assert states(house, "sales_order") == ["quarantined"]
+    cases = {str(row["stage"]): row for row in rows(house, t.quarantine)}
+    assert set(cases) == {"intake", "delivery"}
+    assert "it is odd \ufffd" in str(cases["delivery"]["reason"])
+
+
+def test_a_key_longer_than_its_column_is_kept_by_its_fingerprint(house: House) -> None:
+    ref = "#" + "1" * 184
+    house.order(ref, SKU, 1)
+    house.order(ref, SKU, 1, event="told again")
+    house.run()
+    assert house.erp.effects["sales_order", ref] == 1
+
+
+def test_an_offer_whose_base_was_lost_with_its_process_does_not_stop_the_lane(store: Store, clock: ManualClock) -> None:
+    house = House(store, clock)
+    house.shop.levels[SKU, "WH1"] = 8
+    house.level(SKU, 30)
+    while house.sync.translate() or house.sync.process():
+        pass
+    [request] = house.sync.delivering.turn("shop", [], 10).requests
+    send(house.shop, house.clock, request)  # the base was read on the way; the process dies before it records
+    house.sync = house.restarted()
+    house.clock.advance(31)
+    house.sync.recover()
+    house.shop.by_key[request[0].idempotency_key] = Outcome(Result.ALREADY_DELIVERED)
+    house.shop.told_by_reading = True
+    house.run(minutes=2)
+    house.clock.advance(1)
+    house.level(SKU, 40)
+    house.run()
+    assert house.shop.levels[SKU, "WH1"] == 38
+
+
+def test_an_answer_to_an_earlier_request_does_not_end_the_wait_that_a_system_asked_for(house: House) -> None:
+    for ref in ("#1001", "#1002", "#1003"):
+        house.order(ref, SKU, 1)
+    while house.sync.translate() or house.sync.process():
+        pass
+    delivering = house.sync.delivering
+    refused, taken = delivering.turn("erp", [], 2, capped=False).requests
+    house.erp.faults.append("throttled")  # for 30 seconds
+    [first], [second] = delivering.send("erp", refused), delivering.send("erp", taken)
+    delivering.turn("erp", [first], 0)
+    delivering.turn("erp", [second], 0)
+    house.clock.advance(20)
+    assert delivering.turn("erp", [], 1).requests == [], "the third waits, though the second was taken meanwhile"
+    house.clock.advance(11)
+    house.run(minutes=2)
+    assert sum(house.erp.effects.values()) == 3

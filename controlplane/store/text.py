@@ -1,0 +1,30 @@
+"""Text and JSON that both databases keep: PostgreSQL has no character U+0000, and neither has halves of surrogate pairs.
+
+What systems answer is kept for people to read. A character that cannot be kept is shown as U+FFFD, rather than that a whole batch
+of results could not be recorded because of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+UNKEPT = re.compile("[\x00\ud800-\udfff]")
+_ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""U+0000 as JSON writes it, and not a backslash that is followed by these letters."""
+
+
+def is_kept(text: str) -> bool:
+    """Say whether both databases keep the text as it is."""
+    return UNKEPT.search(text) is None
+
+
+def kept(text: str) -> str:
+    """Return the text with what cannot be kept replaced."""
+    return UNKEPT.sub("\ufffd", text) if text else text
+
+
+def dumps(value: Any) -> str:
+    """Return a value as JSON that both databases keep."""
+    return kept(_ESCAPED.sub(r"\1\\ufffd", json.dumps(value, ensure_ascii=False)))
