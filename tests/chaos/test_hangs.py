@@ -159,7 +159,8 @@ def test_a_worker_that_is_stopped_past_its_lease_with_requests_on_the_wire_is_fe
     private_rabbitmq: RabbitMQ,
 ) -> None:
     name = f"hang_{free_port()}"
-    url = private_postgresql.make_database(name)
+    # a process that is stopped in the middle of a transaction holds its locks until PostgreSQL ends it
+    url = private_postgresql.make_database(name) + "?options=-c%20idle_in_transaction_session_timeout=3s"
     plane = Plane(
         tmp_path / "home", plugin_folder, depot.port, database_url=url, broker_url=private_rabbitmq.url, workers=2,
         environment={"TRUEUP_LEASE": "3"},
@@ -250,3 +251,15 @@ def test_a_record_that_is_committed_after_a_later_one_was_translated_is_not_lost
     together.go_on()
     verdict = judge([early, late], [early, late], together.depot.journal, frozenset(DOCUMENTS))
     assert verdict.fine, str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("behind", "seconds"), [("", "30s"), ("?options=-c%20idle_in_transaction_session_timeout=7s", "7s")]
+)
+def test_a_transaction_whose_process_hangs_is_ended_by_postgresql(
+    private_postgresql: PostgreSQL, behind: str, seconds: str
+) -> None:
+    store = open_store(private_postgresql.url + behind)
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one() == seconds
+    store.close()
