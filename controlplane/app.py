@@ -10,9 +10,12 @@ from controlplane import plugins
 from controlplane.api import answers, gate, headers, problems
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
+from controlplane.api.ledger import ledger
 from controlplane.api.login import login
 from controlplane.api.messages import messages
 from controlplane.api.open import watch
+from controlplane.api.operators import operators
+from controlplane.api.quarantine import quarantine
 from controlplane.api.rooms import rooms
 from controlplane.wiring import Plane
 
@@ -28,7 +31,7 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     problems.install(app)
     gate.install(app)
     headers.install(app)
-    for blueprint in (watch, login, hooks, messages, rooms, deeds):
+    for blueprint in (watch, login, hooks, messages, quarantine, rooms, deeds, operators, ledger):
         app.register_blueprint(blueprint)
     for mount in mounts if mounts is not None else _installed():
         mount(app, plane)

@@ -17,9 +17,12 @@ SUMMARIES = {
     "worker": "Run a worker that delivers beside the plane (PostgreSQL).",
     "doctor": "Say what is misconfigured and how to mend it.",
     "drill": "Measure what a target takes, and propose its limits.",
+    "sync": "See what waits and why; pause, resume, run now, replay.",
     "compare": "Compare two or more files and say where they disagree.",
     "policy": "Validate, list and show policies.",
+    "quarantine": "Correct, replay and drop records that wait for a person.",
     "connector": "List connectors, take a snapshot of a system.",
+    "ledger": "Archive old messages, list the parts of the archive, put them back.",
     "scenario": "Play a scenario and hold the plane against the truth.",
 }
 """One line per command that we ship, so that `trueup --help` imports none of them."""

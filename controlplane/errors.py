@@ -50,7 +50,11 @@ class ForbiddenError(TrueupError):
 
 
 class BadInputError(TrueupError):
-    """A record or request is malformed; nothing of it was stored."""
+    """A record or request is malformed; nothing of it was stored. `field` names what is wrong in it, where it is one thing."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class OverloadedError(TrueupError):

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import sys
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Protocol
 
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 from waitress.server import create_server
 
-from controlplane import access
+from controlplane import access, logs
 from controlplane.app import create_app
-from controlplane.jobs import Ticker, runs
+from controlplane.errors import SettingsError
+from controlplane.jobs import Ticker
 from controlplane.settings import Settings
 from controlplane.sync.engines.embedded import EmbeddedEngine
 from controlplane.wiring import Plane, build_plane
 
 SWITCH = 0.001
 """Seconds for which a thread may compute while others wait: a message passes through several on its way."""
-
-
-class LogFile(io.TextIOWrapper):
-    """A log that does not stand in the way of the work: what a full disk does not take is not told."""
-
-    def write(self, text: str, /) -> int:
-        """Write if that is possible."""
-        with suppress(OSError):
-            super().write(text)
-        return len(text)
 
 
 class Engine(Protocol):
@@ -54,7 +41,6 @@ def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
     plane = build_plane(settings, pack=pack)
     stack.callback(plane.close)
     login = seed_people(plane)
-    runs.abandon(plane.store, plane.clock)
     ticker = Ticker(plane)
     serve(stack, plane)
     engine = make_engine(plane)
@@ -69,9 +55,14 @@ def make_engine(plane: Plane) -> Engine:
     """Return what runs the work: threads of this process, or Celery workers."""
     if plane.settings.engine == "embedded":
         return EmbeddedEngine(plane.sync)
-    from controlplane.sync.engines.celery import CeleryEngine
-
-    return CeleryEngine(plane.sync, plane.settings.broker_url)
+    try:
+        from controlplane.sync.engines.celery import CeleryEngine
+    except ImportError as error:
+        raise SettingsError(
+            f"TRUEUP_ENGINE=celery: {error}; install the extra: pip install 'trueup[celery]'"
+        ) from error
+    settings = plane.settings
+    return CeleryEngine(plane.sync, settings.broker_url, settings.queue_prefix, settings.shards)
 
 
 def serve(stack: ExitStack, plane: Plane) -> None:
@@ -103,16 +94,7 @@ def seed_people(plane: Plane) -> str:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Write one JSON line per event to the log file; only warnings reach the terminal."""
+    """Write to the log file in the home folder; what is asked for is printed on the terminal, and nothing else."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    file = LogFile((settings.home / "plane.log").open("ab", buffering=0), encoding="utf-8", write_through=True)
-    logging.basicConfig(stream=file, level=logging.WARNING, force=True)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=file),
-    )
+    path = settings.home / "plane.log"
+    logs.configure(logs.LogFile(path.open("ab", buffering=0), encoding="utf-8", write_through=True))

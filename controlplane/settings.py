@@ -21,11 +21,17 @@ REMEDIES = {
     "accept_limit": "give a whole number; 0 takes as many as the disk holds",
     "lease": "give seconds from 1 to 600",
     "web_threads": "give a whole number from 4 to 512",
+    "traces": "give 1 or 0",
     "admin_password": "give at least 10 characters, or leave it out and one is generated",
-    "broker_url": "give a broker's address such as amqp://guest@127.0.0.1// or redis://127.0.0.1/0",
+    "broker_url": "give the address of RabbitMQ or Redis, such as amqp://user@127.0.0.1:5672// or redis://127.0.0.1:6379/0",
+    "queue_prefix": "give 1 to 64 letters, digits, dots, dashes or underscores, for instance trueup",
+    "shards": "give a whole number from 1 to 64",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
+
+BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss")
+"""Beginnings of the broker's address."""
 
 
 class Settings(BaseSettings):
@@ -39,6 +45,10 @@ class Settings(BaseSettings):
     database_url: str = Field(default="", description="SQLAlchemy address; default: SQLite in the home folder")
     engine: Literal["embedded", "celery"] = Field(default="embedded", description="How work is run")
     broker_url: str = Field(default="amqp://guest:guest@127.0.0.1:5672//", description="Celery's broker")
+    queue_prefix: str = Field(
+        default="trueup", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="What the names of our queues begin with"
+    )
+    shards: int = Field(default=2, ge=1, le=64, description="Tasks that may wait at once for one target")
     accept_limit: int = Field(
         default=0, ge=0, description="Most messages that may wait to be processed; 0: as many as the disk holds"
     )
@@ -47,6 +57,7 @@ class Settings(BaseSettings):
         description="Seconds after which what a worker holds, and does not renew, is taken from it",
     )  # fmt: skip
     web_threads: int = Field(default=64, ge=4, le=512, description="Requests that the web server answers at once")
+    traces: bool = Field(default=False, description="Send traces to the collector that OTEL_* variables name")
     admin_password: str = Field(default="", description="Password of `admin`; default: generated, printed once")
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
@@ -71,6 +82,14 @@ class Settings(BaseSettings):
             raise ValueError(f"names the database '{backend}', and only sqlite and postgresql are supported")
         if backend == "sqlite" and make_url(value).database in (None, "", ":memory:"):
             raise ValueError("keeps nothing: a SQLite address names a file")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        scheme = value.partition("://")[0]
+        if scheme not in BROKERS:
+            raise ValueError(f"names no broker that there are workers for; known: {', '.join(BROKERS)}")
         return value
 
     @field_validator("home", mode="before")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import socket
 import subprocess
@@ -11,12 +10,13 @@ import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from controlplane.errors import SettingsError
 from controlplane.settings import Settings, load_settings
+from controlplane.store.owner import only_one
 
 STARTUP = 30.0
 """Seconds that the sandbox may take to answer."""
@@ -66,33 +66,6 @@ def check_port(host: str, port: int, variable: str) -> None:
             raise SettingsError(
                 f"{variable}={port}: cannot listen on {host}:{port} ({error.strerror}); {remedy}"
             ) from None
-
-
-class only_one:  # noqa: N801 - reads as a statement where it is used
-    """Holds the home folder's lock: one process owns the embedded store."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.path = settings.home / "plane.lock"
-        self._file: Any = None
-
-    def __enter__(self) -> None:
-        import fcntl
-
-        self._file = self.path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            raise SettingsError(
-                f"TRUEUP_HOME={self.path.parent}: a plane (process {self._file.read().strip() or 'unknown'}) runs on this "
-                "folder already; stop it, or give another folder"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 def start_sandbox(stack: ExitStack, settings: Settings) -> None:

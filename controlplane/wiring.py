@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
 from sqlalchemy import insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from controlplane.clock import Clock, SystemClock
 from controlplane.connectors import Connections
@@ -18,8 +21,17 @@ from controlplane.settings import Settings
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
 from controlplane.store.migrate import migrate
+from controlplane.store.schema import standing
 from controlplane.sync.engines import Sync
+from controlplane.telemetry import Telemetry
+from controlplane.telemetry.start import tracer_of
 from rules.ids import new_id
+
+log = structlog.get_logger()
+PATIENCE = 2.0
+"""Seconds between two looks at a database that is away."""
+REFUSAL = re.compile(r"FATAL:(?!.*(starting up|shutting down|recovery|too many|remaining connection))")
+"""What PostgreSQL says when it will not let us in, however long we wait: user, password, database, rules of access."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class Plane:
     connections: Connections
     sync: Sync
     started_at: datetime
+    telemetry: Telemetry
 
     def request_run(self, schedule: str) -> str:
         """Ask the ticker to run a schedule now; return the run's id. Raises NotFoundError for an unknown comparison."""
@@ -50,6 +63,7 @@ class Plane:
         """Give everything back, last opened first."""
         self.connections.close()
         self.store.close()
+        self.telemetry.tracer.close()
 
 
 def opened(settings: Settings) -> Store:
@@ -58,13 +72,20 @@ def opened(settings: Settings) -> Store:
         store = open_store(settings.store_url)
         migrate(store)
     except (SQLAlchemyError, OSError) as error:
-        why = getattr(error, "orig", None) or error
-        reason = str(why).strip().splitlines()[0] if str(why).strip() else type(why).__name__
-        raise SettingsError(
-            f"TRUEUP_DATABASE_URL: the database cannot be used ({reason}); see that it runs, that the file or the "
-            "database exists and may be written to, and that the address is right"
-        ) from error
+        raise _unusable(error) from error
     return store
+
+
+def _unusable(error: Exception) -> SettingsError:
+    return SettingsError(
+        f"TRUEUP_DATABASE_URL: the database cannot be used ({_reason(error)}); see that it runs, that the file or the "
+        "database exists and may be written to, and that the address is right"
+    )
+
+
+def _reason(error: Exception) -> str:
+    why = str(getattr(error, "orig", None) or error).strip()
+    return why.splitlines()[0] if why else type(error).__name__
 
 
 def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path = "sandbox") -> Plane:
@@ -74,10 +95,69 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
     """
     clock = clock or SystemClock()
+    telemetry = Telemetry(clock, tracer_of(settings.traces))
     store = opened(settings)
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
+    return _wired(settings, clock, store, registry, telemetry)
+
+
+def _wired(settings: Settings, clock: Clock, store: Store, registry: Registry, telemetry: Telemetry) -> Plane:
+    store.facts.subscribe(telemetry.told)
     connections = Connections(registry, settings, clock)
-    sync = Sync(store, clock, registry, connections, settings.accept_limit)
+    sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer)
     sync.delivering.lease = timedelta(seconds=settings.lease)
-    return Plane(settings, clock, store, registry, connections, sync, clock.now())
+    return Plane(settings, clock, store, registry, connections, sync, clock.now(), telemetry)
+
+
+# --- beside a plane ---
+
+
+class _NotYetError(Exception):
+    """The database is not there yet, or no plane has prepared it."""
+
+
+def join_plane(settings: Settings, clock: Clock | None = None) -> Plane:
+    """Wire the rooms over a database that a plane has prepared; wait for as long as there is none. Changes nothing in it.
+
+    Raises SettingsError when waiting is of no use: the server refuses us, or its tables are of a newer version.
+    """
+    clock, never, told = clock or SystemClock(), threading.Event(), ""
+    telemetry = Telemetry(clock, tracer_of(settings.traces))
+    while True:
+        try:
+            return _joined(settings, clock, telemetry)
+        except _NotYetError as error:
+            if str(error) != told:
+                log.warning("waiting for the database", reason=str(error))
+            told = str(error)
+            clock.wait(never, PATIENCE)
+
+
+def _joined(settings: Settings, clock: Clock, telemetry: Telemetry) -> Plane:
+    store = open_store(settings.store_url)
+    try:
+        registry = Registry(store, clock)
+        _check_prepared(store, registry)
+        return _wired(settings, clock, store, registry, telemetry)
+    except BaseException as error:
+        store.close()
+        if not isinstance(error, SQLAlchemyError):
+            raise
+        if isinstance(error, OperationalError) and not REFUSAL.search(_reason(error)):
+            raise _NotYetError(_reason(error)) from error
+        raise _unusable(error) from error
+
+
+def _check_prepared(store: Store, registry: Registry) -> None:
+    with store.read() as connection:
+        found = standing(connection)
+    if found.behind is None:
+        raise SettingsError(
+            f"TRUEUP_DATABASE_URL: its tables are of a version that this one does not know ({found.current}); "
+            "install the version that the plane has"
+        )
+    if found.behind:
+        raise _NotYetError("a plane of this version has not brought its tables up to date yet")
+    if not registry.snapshot().version:
+        raise _NotYetError("no plane has loaded policies into it yet")

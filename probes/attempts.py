@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from controlplane.health.observations import Observation, ProbeContext, last_at
 from controlplane.store import tables as t
-from probes.flows import OWED, counted
+from probes.flows import counted
 from rules.outcomes import DONE, Result
 
 SETTLE = timedelta(seconds=5)
@@ -104,11 +104,17 @@ def _without_writes(conn: Connection, target: str, at: datetime, now: datetime) 
     state = conn.execute(select(t.system_state).where(t.system_state.c.system == target)).one_or_none()
     if state and state.paused_at:
         return Observation("delivery_success", at, None, labels, 0, 0, "paused by an operator")
-    d = t.delivery.c
-    waits = (t.is_open, d.target == target, d.state.in_(OWED))
-    oldest = conn.scalar(select(func.min(d.due_at)).where(*waits))
+    oldest = _oldest_due(conn, target)
     if oldest is not None and state and state.consecutive_failures:
         return Observation("delivery_success", at, 0.0, labels, 0, 1, f"waits out failures: {state.last_error}")
     if oldest is None or oldest > now - OVERDUE or (state and state.blocked_until and state.blocked_until > now):
         return Observation("delivery_success", at, None, labels, 0, 0, "nothing is due")
     return Observation("delivery_success", at, None, labels, note=f"overdue since {oldest:%H:%M:%S} UTC, and not tried")
+
+
+def _oldest_due(conn: Connection, target: str) -> datetime | None:
+    """When the first of what can be sent fell due, or was when it was claimed; each part by the index of its own."""
+    d = t.delivery.c
+    parts = (t.is_ready, t.among(d.state, "sending"))
+    found = [conn.scalar(select(func.min(d.due_at)).where(d.target == target, part)) for part in parts]
+    return min((due for due in found if due is not None), default=None)

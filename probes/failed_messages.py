@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sqlalchemy import func, select
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
+from controlplane.store.backlog import quarantined
 from probes.flows import counted
 
 WAITING = ("waiting", "corrected")
@@ -13,11 +16,12 @@ WAITING = ("waiting", "corrected")
 
 def probe(ctx: ProbeContext) -> list[Observation]:
     """Return the cases per flow, and the deliveries among them per target; zero where the registry has a flow and none waits."""
-    now, q, d = ctx.clock.now(), t.quarantine.c, t.delivery.c
+    now, q = ctx.clock.now(), t.quarantine.c
+    deliveries: Counter[str] = Counter()
     with ctx.store.read() as conn:
         cases = counted(conn, select(q.flow, func.count()).where(q.state.in_(WAITING)).group_by(q.flow))
-        held = select(d.target, func.count()).where(t.is_open, d.state == "quarantined").group_by(d.target)
-        deliveries = counted(conn, held)
+        for (target, _), count in quarantined(conn).items():
+            deliveries[target] += count
     targets = {target.system for flow in ctx.snapshot.flows.values() for target in flow.spec.targets}
     return [
         *(

@@ -9,11 +9,8 @@ from sqlalchemy import Connection, Select, func, select
 
 from controlplane.registry import Snapshot
 from controlplane.store import tables as t
-from rules.outcomes import DeliveryState
 from rules.policy.kinds import Flow
 
-OWED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
-"""States of a delivery that the plane itself still has to finish; what waits in quarantine waits for a person."""
 SILENCE = timedelta(minutes=15)
 """A source that is neither polled nor compared has to be heard of this often."""
 MISSED = 3

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Select, func, select
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
-from probes.flows import OWED, is_fresh, watermark
+from controlplane.store.backlog import waiting
+from probes.flows import is_fresh, watermark
 from rules.policy.kinds import Flow
 
 
@@ -53,9 +54,10 @@ def _oldest(
 
 
 def _oldest_deliveries(conn: Connection) -> dict[str, datetime]:
-    d = t.delivery.c
-    query = select(d.flow, func.min(d.created_at)).where(t.is_open, d.state.in_(OWED)).group_by(d.flow)
-    return _instants(conn, query)
+    oldest: dict[str, datetime] = {}
+    for (_, flow), owed in waiting(conn).items():
+        oldest[flow] = min(owed.oldest, oldest.get(flow, owed.oldest))
+    return oldest
 
 
 def _oldest_accepted(conn: Connection) -> dict[tuple[str, str], datetime]:

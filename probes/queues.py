@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
-
 from controlplane.health.observations import Observation, ProbeContext
-from controlplane.store import tables as t
-from probes.flows import OWED, pairs
+from controlplane.store.backlog import Waiting, waiting
+from probes.flows import pairs
 
 
 def probe(ctx: ProbeContext) -> list[Observation]:
@@ -14,18 +12,13 @@ def probe(ctx: ProbeContext) -> list[Observation]:
 
     The age runs from when the delivery came to be, not from its next try: backing off makes nothing younger.
     """
-    now, d = ctx.clock.now(), t.delivery.c
+    now = ctx.clock.now()
     with ctx.store.read() as conn:
-        owed = (
-            select(d.target, d.flow, func.count(), func.min(d.created_at))
-            .where(t.is_open, d.state.in_(OWED))
-            .group_by(d.target, d.flow)
-        )
-        found = {(target, flow): (count, oldest) for target, flow, count, oldest in conn.execute(owed)}
+        found = waiting(conn)
     seen = []
     for target, flow in sorted({*found, *pairs(ctx.snapshot)}):
         labels = {"target": target, "flow": flow}
-        count, oldest = found.get((target, flow), (0, now))
+        count, oldest = found.get((target, flow), Waiting(0, now))
         seen.append(Observation("queue_depth", now, float(count), labels))
         seen.append(Observation("queue_age", now, max(0.0, (now - oldest).total_seconds()), labels))
     return seen

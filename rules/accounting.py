@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from rules.model.messages import PostingLine
+from rules.money import to_minor
 from rules.policy.kinds import AccountingRuleSpec
-
-NO_DIGITS = (
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
-)  # fmt: skip
-THREE_DIGITS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
-MINOR_UNITS = dict.fromkeys(NO_DIGITS, 0) | dict.fromkeys(THREE_DIGITS, 3) | {"CLF": 4, "UYW": 4}
-"""Digits after the point, where they are not two (ISO 4217)."""
 
 
 class UnbalancedError(ValueError):
@@ -30,11 +24,6 @@ class DocumentLine:
     quantity: int
     unit_price: Decimal
     unit_cost: Decimal
-
-
-def to_minor(amount: Decimal, currency: str) -> Decimal:
-    """Round to the currency's minor unit, half to even."""
-    return amount.quantize(Decimal(1).scaleb(-MINOR_UNITS.get(currency, 2)), rounding=ROUND_HALF_EVEN)
 
 
 def totals(lines: Sequence[DocumentLine], currency: str) -> dict[str, Decimal]:

@@ -55,5 +55,5 @@ def _wait(outcome: Outcome, tried: Try, policy: RetryPolicySpec) -> timedelta:
     if outcome.result is Result.UNKNOWN:
         return VERIFY_PAUSE if tried.read_back else tried.late_effect
     if outcome.result is Result.THROTTLED:
-        return timedelta(seconds=outcome.retry_after or 1)
+        return timedelta(seconds=min(outcome.retry_after or 1, retry.LONGEST_WAIT.total_seconds()))
     return retry.delay(policy, tried.attempt, tried.draw, outcome.result)

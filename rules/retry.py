@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from rules.outcomes import Result
 from rules.policy.kinds import RetryClass, RetryPolicySpec
 
+LONGEST_WAIT = timedelta(hours=1)
+"""A system that asks for more is asked again after this: it may have meant a day, and be well again in a minute."""
 REJECTED = RetryClass(retry=False)
 """A refusal stays a refusal unless policy says that this target refuses what it takes later."""
 
@@ -30,6 +32,11 @@ def delay(policy: RetryPolicySpec, attempt: int, draw: float, result: Result = R
     if not policy.jitter:
         return ceiling
     return max(ceiling * draw, min(ceiling, first / 20))
+
+
+def longest(policy: RetryPolicySpec) -> timedelta:
+    """Return the longest pause that the policy allows between two tries."""
+    return max([policy.cap, *(own.cap for own in policy.classes.values() if own.cap is not None)])
 
 
 def gives_up(

@@ -49,7 +49,7 @@ def test_every_service_can_be_asked_how_it_is_and_starts_after_what_it_needs_is_
 ) -> None:
     services = compose["services"]
     asked = {name for name, service in services.items() if service.get("healthcheck", {}).get("test")}
-    assert asked == set(services) - {"plane", "worker"}, "the plane's check is in its image; a worker has no port"
+    assert asked == set(services) - {"plane", "worker"}, "the plane's check is in its image; a worker has none"
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     for name, service in services.items():
         for needed, how in service.get("depends_on", {}).items():

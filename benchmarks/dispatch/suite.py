@@ -28,7 +28,9 @@ PACKAGES = ("celery", "dbos", "dramatiq", "procrastinate", "psycopg", "sqlalchem
 def options(parser: argparse._ArgumentGroup) -> None:
     """Add what can be asked of this suite."""
     parser.add_argument("--cases", default=",".join(CASES), help=f"of {', '.join(CASES)}; the others' samples are kept")
-    parser.add_argument("--contenders", default="", help="only those whose names begin so, e.g. floor,celery")
+    parser.add_argument(
+        "--contenders", default="", help="only those whose names begin so, e.g. floor,celery; nothing is kept then"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="all sizes times this, for trying it out")
     for name in COUNTS:
         parser.add_argument(f"--{name}", type=int, default=None, help=f"instead of {getattr(Sizes(), name):,}")
@@ -41,13 +43,14 @@ def run(asked: argparse.Namespace) -> None:
     if unknown := sorted(set(cases) - set(CASES)):
         raise SystemExit(f"no case of {NAME} is called {unknown[0]!r}; there are: {', '.join(CASES)}")
     sizes = _sizes(asked)
-    held: dict[str, Any] = harness.kept(NAME) if asked.keep else {}
+    keep = asked.keep and not sizes.only  # a case with some contenders missing would lose its ratios
+    held: dict[str, Any] = harness.kept(NAME) if keep else {}
     with _folder(asked.folder) as folder, opened(folder, sizes) as bench:
         for case in cases:
             facts = _facts(sizes, folder)
             readings = importlib.import_module(f"benchmarks.dispatch.cases.{case}").run(bench)
             held = _with(held, case, facts, readings)
-            if asked.keep:
+            if keep:
                 _keep(held)
     print(_text(held))
 

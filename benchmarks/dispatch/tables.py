@@ -42,7 +42,8 @@ def told(cases: Mapping[str, Any]) -> str:
         what = "".join(f", {sizes[size]:,} {words}" for size, words in USED[name])
         lines.append(
             f"- {name}: {sizes['rounds']} rounds in turns{what}; {machine['cores']} cores ({machine['cpu']}), "
-            f"{machine['memory_gib']} GiB, a sync of the disk {machine['sync_ms']} ms, Python {machine['python']}, "
+            f"{machine['memory_gib']} GiB, load before {machine['load_average']}, a sync of the disk {machine['sync_ms']} ms, "
+            f"Python {machine['python']}, "
             f"commit {facts['commit']}"
         )
     return "\n".join(lines)

@@ -8,15 +8,16 @@ from controlplane.errors import ForbiddenError
 
 OPERATIONS = frozenset(
     {
-        "quarantine.correct", "quarantine.replay", "quarantine.drop", "comparison.run", "finding.accept",
+        "quarantine.correct", "quarantine.approve", "quarantine.replay", "quarantine.drop", "comparison.run", "finding.accept",
         "incident.acknowledge", "sync.pause", "sync.replay", "messages.accept",
+        "ledger.archive", "ledger.restore",
     }
 )  # fmt: skip
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset({"view"}),
     "operator": frozenset({"view"}) | OPERATIONS,
     "editor": frozenset({"view", "policy.propose", "policy.apply"}),
-    "approver": frozenset({"view", "policy.approve", "policy.apply"}),
+    "approver": frozenset({"view", "policy.approve", "policy.apply", "quarantine.approve"}),
     "admin": frozenset({"view", "policy.propose", "policy.apply", "admin.accounts"}) | OPERATIONS,
     "auditor": frozenset({"view", "audit.view"}),
 }

@@ -9,7 +9,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from controlplane import audit
 from controlplane.access.accounts import find_actor
@@ -20,9 +20,15 @@ from controlplane.errors import NotFoundError
 from controlplane.store import Store
 from controlplane.store import tables as t
 
-TOKEN = t.service_token
+TOKEN, ACCOUNT = t.service_token, t.account
 SHAPE = re.compile(r"^tru_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$")
 """tru_PREFIX_SECRET: a scanner of leaked secrets knows it by its beginning."""
+_HOLDER = (
+    select(TOKEN.c.token_hash, TOKEN.c.revoked_at, TOKEN.c.expires_at, *ACCOUNT.c["name", "roles", "team", "disabled"])
+    .join_from(TOKEN, ACCOUNT, ACCOUNT.c.name == TOKEN.c.account)
+    .where(TOKEN.c.prefix == bindparam("prefix"))
+)
+"""Token and account at once: every request of a program asks this."""
 
 
 def issue_token(
@@ -49,13 +55,13 @@ def check_token(store: Store, clock: Clock, token: str) -> Actor | None:
     if match is None:
         return None
     prefix, secret = match.groups()
-    with store.read() as conn:
-        row = conn.execute(select(TOKEN).where(TOKEN.c.prefix == prefix)).one_or_none()
-        if row is None or not hmac.compare_digest(row.token_hash, hashed(secret)) or row.revoked_at is not None:
-            return None
-        if row.expires_at is not None and row.expires_at <= clock.now():
-            return None
-        return find_actor(conn, row.account)
+    with store.look() as conn:
+        row = conn.execute(_HOLDER, {"prefix": prefix}).one_or_none()
+    if row is None or not hmac.compare_digest(row.token_hash, hashed(secret)):
+        return None
+    if row.revoked_at is not None or row.disabled or (row.expires_at is not None and row.expires_at <= clock.now()):
+        return None
+    return Actor(row.name, frozenset(row.roles), row.team)
 
 
 def revoke_token(store: Store, clock: Clock, prefix: str, *, actor: str) -> None:

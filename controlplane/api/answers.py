@@ -14,6 +14,7 @@ from flask.json.provider import DefaultJSONProvider
 from controlplane.access import Actor
 from controlplane.api.commands import Commands
 from controlplane.errors import BadInputError
+from controlplane.health.metrics import Page
 from controlplane.wiring import Plane
 from rules.policy.kinds import format_duration
 
@@ -51,6 +52,7 @@ def install(app: Flask, plane: Plane) -> None:
     app.json = Provider(app)
     app.extensions[EXTENSION] = plane
     app.extensions[f"{EXTENSION}.commands"] = Commands(plane)
+    app.extensions[f"{EXTENSION}.metrics"] = Page(plane.store, plane.clock, plane.registry, plane.telemetry.meters)
 
 
 def plane() -> Plane:
@@ -62,6 +64,12 @@ def plane() -> Plane:
 def commands() -> Commands:
     """Return the services of the plane that change something."""
     found: Commands = current_app.extensions[f"{EXTENSION}.commands"]
+    return found
+
+
+def metrics_page() -> Page:
+    """Return the page of measurements."""
+    found: Page = current_app.extensions[f"{EXTENSION}.metrics"]
     return found
 
 

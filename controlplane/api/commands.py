@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from controlplane import audit
 from controlplane.access import Actor, require
-from controlplane.errors import BadInputError, NotFoundError
+from controlplane.api.operating import Operating, reasoned
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
 from controlplane.sync import quarantine
+from controlplane.sync.engines.workbench import Edit
+from controlplane.sync.ledger.archive import Wanted
+from controlplane.sync.quarantine import Corrected, Selection
 from controlplane.wiring import Plane
 
 
@@ -19,16 +24,23 @@ class Commands:
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.changes = Changes(plane.registry)
+        self.operating = Operating(plane)
 
-    def correct(self, case_id: str, record: Any, actor: Actor) -> None:
-        """Keep a corrected record beside the original one. Raises NotFoundError, ConflictError, BadInputError."""
+    def correct(self, case_id: str, edit: Edit, actor: Actor, *, dry_run: bool = False) -> Corrected:
+        """Keep a correction beside the original record. Raises NotFoundError, ConflictError, BadInputError, ForbiddenError."""
         require(actor, "quarantine.correct")
-        if not isinstance(record, dict):
-            raise BadInputError(
-                "a corrected record is a JSON object, whole, as the original is; correct its fields only"
-            )
-        with self.plane.store.write() as conn:
-            quarantine.correct(conn, self.plane.clock, case_id, record, actor.name)
+        bench = self.plane.sync.workbench
+        return (bench.examine if dry_run else bench.correct)(case_id, edit, actor.name)
+
+    def correct_many(self, selection: Selection, edit: Edit, actor: Actor, *, dry_run: bool = False) -> dict[str, Any]:
+        """Correct several records the same way."""
+        require(actor, "quarantine.correct")
+        return self.plane.sync.workbench.correct_many(selection, edit, actor.name, dry_run=dry_run)
+
+    def approve(self, case_id: str, actor: Actor, correction_id: str | None = None, note: str = "") -> None:
+        """Agree to somebody else's correction. Raises NotFoundError, ConflictError, ForbiddenError."""
+        require(actor, "quarantine.approve")
+        self.plane.sync.workbench.approve(case_id, actor.name, correction_id, note)
 
     def preview(self, case_id: str, actor: Actor) -> Mapping[str, Any]:
         """Return what a replay would make, changing nothing."""
@@ -40,42 +52,47 @@ class Commands:
         require(actor, "quarantine.replay")
         return self.plane.sync.replay(case_id, actor.name)
 
+    def preview_many(self, selection: Selection, actor: Actor) -> dict[str, Any]:
+        """Say of several records what a replay would do."""
+        require(actor, "quarantine.replay")
+        return self.plane.sync.workbench.preview_many(selection)
+
+    def replay_many(self, selection: Selection, rate: float | None, actor: Actor) -> dict[str, Any]:
+        """Ask for the replay of several records, so many a second."""
+        require(actor, "quarantine.replay")
+        return self.plane.sync.workbench.replay_many(selection, actor.name, rate)
+
+    def drop_many(self, selection: Selection, reason: str, actor: Actor) -> dict[str, Any]:
+        """Decide of several records that they are not owed any more. A reason is needed."""
+        require(actor, "quarantine.drop")
+        reasoned(reason, "dropping records")
+        return self.plane.sync.workbench.drop_many(selection, actor.name, reason.strip())
+
     def drop(self, case_id: str, reason: str, actor: Actor) -> None:
         """Decide that a record is not owed any more. A reason is needed."""
         require(actor, "quarantine.drop")
-        _reasoned(reason, "dropping a record")
+        why = reasoned(reason, "dropping a record")
         with self.plane.store.write() as conn:
-            quarantine.drop(conn, self.plane.clock, case_id, actor.name, reason.strip())
-
-    def pause(self, system: str, reason: str, actor: Actor) -> None:
-        """Stop deliveries to a system. A reason is needed."""
-        require(actor, "sync.pause")
-        _reasoned(reason, "pausing a system")
-        self._known(system)
-        self.plane.sync.pause(system, actor.name, reason.strip())
-
-    def resume(self, system: str, reason: str, actor: Actor) -> None:
-        """Let deliveries to a system go on."""
-        require(actor, "sync.pause")
-        self._known(system)
-        self.plane.sync.resume(system, actor.name, reason.strip())
+            quarantine.drop(conn, self.plane.clock, case_id, actor.name, why)
 
     def compare(self, comparison: str, actor: Actor) -> str:
         """Ask for a run of a comparison now; return the run's id. Raises NotFoundError."""
         require(actor, "comparison.run")
         return self.plane.request_run(f"compare:{comparison}")
 
+    def archive(self, actor: Actor) -> str:
+        """Ask for a run of retention now; return the run's id."""
+        require(actor, "ledger.archive")
+        with self.plane.store.write() as conn:
+            audit.record(conn, self.plane.clock, actor=actor.name, action="ledger.archive", subject="ledger/archive")
+        return self.plane.request_run("archive")
+
+    def restore(self, uri: str, wanted: Wanted, kept: timedelta, actor: Actor) -> tuple[str, str]:
+        """Ask for archived rows to be put back; return the part's id and the run's. Raises BadInputError, ConflictError."""
+        require(actor, "ledger.restore")
+        return self.plane.sync.restorer.ask(uri, wanted, kept, actor.name), self.plane.request_run("restore")
+
     def acknowledge(self, incident_id: str, actor: Actor) -> None:
         """Say that somebody looks after an incident. Raises NotFoundError, ConflictError."""
         require(actor, "incident.acknowledge")
         acknowledge(self.plane.store, self.plane.clock, incident_id, actor.name)
-
-    def _known(self, system: str) -> None:
-        systems = self.plane.registry.snapshot().systems
-        if system not in systems:
-            raise NotFoundError(f"no system '{system}' in the registry; there are: {', '.join(systems) or 'none'}")
-
-
-def _reasoned(reason: str, what: str) -> None:
-    if not str(reason).strip():
-        raise BadInputError(f"{what} needs a reason that others will read in the action log; give `reason`")

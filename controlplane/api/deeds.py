@@ -66,32 +66,6 @@ def _request(made: ChangeRequest) -> Response:
     return jsonify(made)
 
 
-@deeds.post("/quarantine/<case_id>/correct")
-def correct_case(case_id: str) -> Response:
-    """Keep a corrected record: record. Nothing is sent before the replay."""
-    commands().correct(case_id, body("record")["record"], actor())
-    return jsonify(id=case_id, state="corrected")
-
-
-@deeds.get("/quarantine/<case_id>/preview")
-def preview_case(case_id: str) -> Response:
-    """What a replay would make of the record, changing nothing."""
-    return jsonify(commands().preview(case_id, actor()))
-
-
-@deeds.post("/quarantine/<case_id>/replay")
-def replay_case(case_id: str) -> Response:
-    """Send the record on its way again, corrected or as it was."""
-    return jsonify({"id": case_id, "state": "replayed", **commands().replay(case_id, actor())})
-
-
-@deeds.post("/quarantine/<case_id>/drop")
-def drop_case(case_id: str) -> Response:
-    """Decide that the record is not owed any more: reason."""
-    commands().drop(case_id, str(body("reason")["reason"]), actor())
-    return jsonify(id=case_id, state="dropped")
-
-
 @deeds.post("/comparisons/<name>/runs")
 def run_comparison(name: str) -> tuple[Response, int]:
     """Ask for a run now; it is done by the ticker, see GET /api/v1/comparisons."""
@@ -103,20 +77,6 @@ def acknowledge_incident(incident_id: str) -> Response:
     """Say that somebody looks after it."""
     commands().acknowledge(incident_id, actor())
     return jsonify(id=incident_id, state="acknowledged")
-
-
-@deeds.post("/systems/<name>/pause")
-def pause_system(name: str) -> Response:
-    """Stop deliveries to a system: reason. Retry deadlines stand still meanwhile."""
-    commands().pause(name, str(body("reason")["reason"]), actor())
-    return jsonify(system=name, paused=True)
-
-
-@deeds.post("/systems/<name>/resume")
-def resume_system(name: str) -> Response:
-    """Let deliveries to a system go on."""
-    commands().resume(name, _reason(), actor())
-    return jsonify(system=name, paused=False)
 
 
 def _reason() -> str:

@@ -10,6 +10,7 @@ from controlplane.access import require
 from controlplane.api.answers import actor, plane
 from controlplane.api.problems import problem
 from controlplane.sync.ledger import Receipt
+from controlplane.telemetry.tracing import HEADER, caller
 
 messages = Blueprint("messages", __name__, url_prefix="/api/v1")
 SINGLE = ("application/json", "application/cloudevents+json")
@@ -30,7 +31,8 @@ def accept() -> tuple[Response, int] | Response:
             "application/x-ndjson for one a line", "urn:trueup:mediatype",
         )  # fmt: skip
     batch = request.mimetype in BATCH
-    receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch)
+    told = caller(request.headers.get(HEADER))
+    receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told)
     if batch:
         return jsonify(_told(receipt)), _status(receipt)
     [identity] = receipt.accepted.values() or [None]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from controlplane.api.answers import plane
-from controlplane.health.metrics import render
+from controlplane.api.answers import metrics_page, plane
 from controlplane.health.readiness import ready
 
 watch = Blueprint("open", __name__)
@@ -27,5 +26,4 @@ def readyz() -> tuple[Response, int]:
 @watch.get("/metrics")
 def metrics() -> Response:
     """Give the measurements in Prometheus' format, to a session or a service token."""
-    body = render(plane().store, plane().clock, plane().registry.snapshot())
-    return Response(body, mimetype="text/plain; version=0.0.4; charset=utf-8")
+    return Response(metrics_page().body(), mimetype="text/plain; version=0.0.4; charset=utf-8")

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from controlplane.api.answers import actor, flag, plane
 from controlplane.api.problems import problem
-from controlplane.views import findings, flows, incidents, messages, money, overview, policies, quarantine, systems
+from controlplane.views import findings, flows, incidents, messages, money, overview, policies, systems
 
 rooms = Blueprint("rooms", __name__, url_prefix="/api/v1")
 
@@ -93,20 +93,6 @@ def get_comparisons() -> Response:
     with plane().store.read() as conn:
         runs = findings.runs(conn, request.args.get("comparison"))
     return jsonify(comparisons=[one.model_dump(mode="json") for one in promised.values()], runs=runs)
-
-
-@rooms.get("/quarantine")
-def get_quarantine() -> Response:
-    """What waits for a person; `flow` narrows it, `all=1` adds what was closed."""
-    with plane().store.read() as conn:
-        return jsonify(cases=quarantine.held(conn, request.args.get("flow"), flag("all")))
-
-
-@rooms.get("/quarantine/<case_id>")
-def get_case(case_id: str) -> Response:
-    """One case with its record, whole."""
-    with plane().store.read() as conn:
-        return jsonify(quarantine.case(conn, case_id))
 
 
 @rooms.get("/policies")

@@ -6,7 +6,8 @@ the last hash kept elsewhere can show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,18 @@ FIRST = "0" * 64
 COVERED = [column.name for column in t.action.columns if column.name not in {"hash", "at"}]
 LOCK = 0x7472_7565
 """PostgreSQL's advisory lock that makes writers take turns; on SQLite they do anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was done, as `record` takes it."""
+
+    actor: str
+    action: str
+    subject: str
+    reason: str = ""
+    before: Any = None
+    after: Any = None
 
 
 def record(
@@ -39,22 +52,28 @@ def record(
     `action` is a dotted verb (change_request.approve), `subject` is kind/name of what was acted on. Call it last in a
     transaction: on PostgreSQL all later writers wait until that transaction ends.
     """
+    told = Told(actor, action, subject, reason, before, after)
+    return record_all(conn, clock, [told])
+
+
+def record_all(conn: Connection, clock: Clock, actions: Sequence[Told]) -> int:
+    """Append several actions in their order; return the number of the last. As `record`, with the statements of one."""
     if conn.dialect.name == "postgresql":
         conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     newest = conn.execute(select(t.action.c.seq, t.action.c.hash).order_by(desc(t.action.c.seq)).limit(1)).one_or_none()
-    row: dict[str, Any] = {
-        "seq": newest.seq + 1 if newest else 1,
-        "at": clock.now(),
-        "actor": actor,
-        "action": action,
-        "subject": subject,
-        "reason": reason,
-        "before": settled(before),
-        "after": settled(after),
-        "previous_hash": newest.hash if newest else FIRST,
-    }
-    conn.execute(insert(t.action).values(**row, hash=fingerprint(row)))
-    return int(row["seq"])
+    seq, previous = (newest.seq, newest.hash) if newest else (0, FIRST)
+    rows: list[dict[str, Any]] = []
+    for told in actions:
+        seq += 1
+        row: dict[str, Any] = {
+            "seq": seq, "at": clock.now(), "actor": told.actor, "action": told.action, "subject": told.subject,
+            "reason": told.reason, "before": settled(told.before), "after": settled(told.after),
+            "previous_hash": previous,
+        }  # fmt: skip
+        previous = fingerprint(row)
+        rows.append({**row, "hash": previous})
+    conn.execute(insert(t.action), rows)
+    return int(seq)
 
 
 def settled(value: Any) -> Any:

@@ -30,13 +30,18 @@ class BatchRefusedError(RejectedError):
     """A vendor refused several writes together for the sake of one of them; nothing of the batch took effect."""
 
 
+UNMAPPED = "unmapped"
+"""Key of an outcome's evidence that names the kind of code without translation; `code` beside it is the code."""
+
+
 class UnmappedError(BadInputError):
     """A code of the system has no translation; the record waits in quarantine until somebody gives one."""
 
     def __init__(self, entity: str, code: str, system: str) -> None:
         super().__init__(
             f"{system} calls a {entity} '{code}', and no Mapping policy translates it; "
-            f"add the code to the {entity} mapping of {system}, or correct the record"
+            f"add the code to the {entity} mapping of {system}, or correct the record",
+            code,
         )
         self.entity = entity
         self.code = code

@@ -33,6 +33,7 @@ from controlplane.errors import (
     UnknownOutcomeError,
     UnreadableError,
 )
+from controlplane.telemetry.tracing import HEADER, outgoing
 
 DEFAULT_WAIT = 2.0
 """Seconds to wait when a system says 'slow down' and not for how long."""
@@ -141,7 +142,8 @@ class HttpClient:
         return answer
 
     def _request(self, method: str, path: str, content: dict[str, Any]) -> httpx.Request:
-        headers = {**self._headers, **content.pop("headers", {})}
+        traced = outgoing.get()
+        headers = {**self._headers, **({HEADER: traced} if traced else {}), **content.pop("headers", {})}
         try:
             url = httpx.URL(self.context.endpoint.rstrip("/") + path)
         except httpx.InvalidURL as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from controlplane.connectors.contract import Write
+from controlplane.connectors.contract import UNMAPPED, UnmappedError, Write
 from controlplane.errors import (
     BadInputError,
     ConnectorError,
@@ -27,6 +27,8 @@ def outcome_of(error: ConnectorError | BadInputError) -> Outcome:
     UnknownOutcomeError. BadInputError (a code without translation) is ours to correct: rejected.
     """
     evidence = dict(error.evidence) if isinstance(error, ConnectorError) else {}
+    if isinstance(error, UnmappedError):
+        return Outcome(Result.REJECTED, str(error), evidence={UNMAPPED: error.entity, "code": error.code})
     if isinstance(error, ThrottledError):
         return Outcome(Result.THROTTLED, str(error), retry_after=error.retry_after, evidence=evidence)
     if isinstance(error, RejectedError | BadInputError):

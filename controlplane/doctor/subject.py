@@ -15,11 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from controlplane.clock import Clock
 from controlplane.connectors.redaction import Redactor
 from controlplane.doctor.answers import NotLookedError
-from controlplane.doctor.schema import Standing, standing
 from controlplane.registry import Registry, Snapshot
 from controlplane.settings import Settings
 from controlplane.store import Store
 from controlplane.store.readonly import open_read_only
+from controlplane.store.schema import Standing, standing
 
 if TYPE_CHECKING:
     from controlplane.doctor.broker import Broker

@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from controlplane import plugins
+from controlplane.client import PlaneClient
 from controlplane.clock import Clock
 from controlplane.connectors.codes import codes_for
 from controlplane.connectors.connections import resolve_endpoint, secrets_of
 from controlplane.connectors.contract import Connector, Context, Manifest
 from controlplane.errors import BadInputError, ForbiddenError, NotFoundError
 from controlplane.registry import Snapshot
-from controlplane.registry.remote import ask
 from controlplane.settings import Settings
 from rules.policy import kinds as k
 
@@ -91,11 +91,12 @@ def connector_of(
 
 
 def policies_of_plane(settings: Settings) -> Snapshot:
-    """Return the policies in force at the running plane, over its API. Raises as `ask` does."""
-    rows: list[dict[str, Any]] = ask("policies", settings)["policies"]
+    """Return the policies in force at the running plane, over its API. Raises as PlaneClient does."""
+    plane = PlaneClient(settings)
+    rows: list[dict[str, Any]] = plane.get("policies")["policies"]
     documents: dict[tuple[str, str], k.Document] = {}
     for row in rows:
-        found = ask(f"policies/{row['kind']}/{row['name']}", settings)["policy"]["document"]
+        found = plane.get(f"policies/{row['kind']}/{row['name']}")["policy"]["document"]
         documents[row["kind"], row["name"]] = k.KINDS[row["kind"]].model_validate(found)
     return Snapshot(1, MappingProxyType(documents), MappingProxyType({}))
 

@@ -1,4 +1,4 @@
-"""The newest observations, verdicts and incidents in Prometheus' text format, read from committed rows.
+"""The newest observations, verdicts and incidents in Prometheus' text format, read from committed rows; and this process's meters.
 
 Labels are bounded: they come from policy names and fixed bands, never from keys of the business. An unknown value is
 NaN, for leaving it out would let the last one stand.
@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -19,31 +18,36 @@ from sqlalchemy import Connection, func, select
 
 from controlplane.clock import Clock
 from controlplane.health.observations import INDICATORS, NEWEST_WITHIN, Newest, newest
-from controlplane.registry import Snapshot
+from controlplane.registry import Registry, Snapshot
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.telemetry import Meters
 from rules.slo import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CACHED = timedelta(seconds=1)
+RESERVED = {"quantile": "percentile", "le": "at_most"}
+"""Names of labels that Prometheus keeps for its own kinds of metric, and what they are called instead."""
 UNITS = {"seconds": "_seconds", "share": "_ratio", "count": "", "money": "", "state": ""}
 
-_bodies: WeakKeyDictionary[Snapshot, tuple[datetime, bytes]] = WeakKeyDictionary()
-"""By snapshot, of which each plane has its own: a changed registry is seen at once."""
-_lock = threading.Lock()
 
+class Page:
+    """What `/metrics` of one plane answers. Safe to ask from several threads."""
 
-def render(store: Store, clock: Clock, snapshot: Snapshot) -> bytes:
-    """Return the exposition; one made less than a second ago is given again."""
-    with _lock:
-        now = clock.now()
-        made = _bodies.get(snapshot)
-        if made is None or not timedelta(0) <= now - made[0] < CACHED:
-            registry = CollectorRegistry(auto_describe=False)
-            registry.register(_Rows(store, now, snapshot))
-            made = (now, generate_latest(registry))
-            _bodies[snapshot] = made
-        return made[1]
+    def __init__(self, store: Store, clock: Clock, registry: Registry, meters: Meters) -> None:
+        self._store, self._clock, self._registry, self._meters = store, clock, registry, meters
+        self._lock = threading.Lock()
+        self._made: tuple[datetime, bytes] | None = None
+
+    def body(self) -> bytes:
+        """Return the exposition; one made less than a second ago is given again, and nothing is read for it."""
+        with self._lock:
+            now = self._clock.now()
+            if self._made is None or not timedelta(0) <= now - self._made[0] < CACHED:
+                rows = CollectorRegistry(auto_describe=False)
+                rows.register(_Rows(self._store, now, self._registry.snapshot()))
+                self._made = (now, generate_latest(rows) + generate_latest(self._meters.registry))
+            return self._made[1]
 
 
 class _Rows(Collector):
@@ -88,10 +92,11 @@ def _indicators(seen: list[Newest], now: datetime) -> Iterator[GaugeMetricFamily
 def _family(name: str, seen: list[Newest]) -> GaugeMetricFamily:
     known = INDICATORS.get(name)
     labels = sorted({label for one in seen for label in one.labels})
+    shown = [RESERVED.get(label, label) for label in labels]
     family = GaugeMetricFamily(
         f"trueup_{name}{UNITS[known.unit] if known else ''}",
         known.help if known else "Observed by a probe of a plugin",
-        labels=labels,
+        labels=shown,
     )
     for one in seen:
         value = float("nan") if one.value is None else one.value

@@ -18,8 +18,10 @@ ONCE = timedelta(days=36500)
 CONFIRM_EVERY = timedelta(seconds=30)
 EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
-RECOVER_EVERY = timedelta(seconds=30)
+RECOVER_EVERY = timedelta(seconds=5)
+REPLAY_EVERY = timedelta(seconds=1)
 PRUNE_EVERY = timedelta(hours=1)
+RETAIN_EVERY = timedelta(hours=1)
 RUNS_KEPT = timedelta(days=2)
 
 
@@ -35,6 +37,10 @@ class Schedule:
     """Makes no sense before the initial loads are done."""
     reads: bool = False
     """Takes records in, which whatever runs after it should find processed."""
+    mends: bool = False
+    """Finds something only where something broke: a clock that is moved by hand need not stop for it."""
+    when_asked: Callable[[], Any] | None = None
+    """What is run instead when somebody asked for it: all of it, where by itself it leaves out what it did today."""
 
 
 def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
@@ -48,8 +54,12 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
         yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
     yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
-    yield Schedule("recover", RECOVER_EVERY, plane.sync.recover)
+    yield Schedule("recover", RECOVER_EVERY, plane.sync.recover, mends=True)
+    if plane.sync.reprocessing.running():
+        yield Schedule("replay", REPLAY_EVERY, plane.sync.reprocessing.advance)
     yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
+    yield Schedule("archive", RETAIN_EVERY, plane.sync.archive, when_asked=partial(plane.sync.archive, anew=True))
+    yield Schedule("restore", RETAIN_EVERY, plane.sync.restore)
 
 
 def _prune(plane: Plane) -> dict[str, Any]:

@@ -1,7 +1,13 @@
-"""One ticker: asks the registry what is due, takes the slot, runs it, notes how it ended."""
+"""One ticker: asks the registry what is due, takes the slot, runs it, notes how it ended.
+
+Of several planes on one database only the one that holds the lease ticks. Should two ever tick at once, the slot's row decides.
+"""
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,14 +17,20 @@ from typing import Any
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from controlplane.clock import SystemClock
 from controlplane.errors import TrueupError
 from controlplane.jobs import runs
+from controlplane.jobs.lease import Lease
 from controlplane.jobs.schedules import ONCE, Schedule, schedules
 from controlplane.store.types import EPOCH
 from controlplane.wiring import Plane
 
 log = structlog.get_logger()
 NEVER = EPOCH - ONCE
+MACHINE = SystemClock()
+"""APScheduler's clock, whatever the plane's is."""
+LATE = timedelta(seconds=5)
+"""A next tick that lies further ahead than this was planned before the machine's clock was put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +47,13 @@ class Ticker:
     def __init__(self, plane: Plane, pulse: timedelta = timedelta(seconds=15)) -> None:
         self.plane = plane
         self.pulse = pulse
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.beat_at: datetime | None = None
+        self._lease = Lease(plane.store, plane.clock, "ticker", self.owner)
         self._slots: dict[str, datetime] = {}
+        self._again: dict[str, datetime] = {}
+        self._ticks = False
+        self._stop = threading.Event()
         self._busy: set[str] = set()
         self._ready = False
         self._lock = threading.Lock()
@@ -47,29 +64,61 @@ class Ticker:
 
     def start(self) -> None:
         """Tick once a second until `stop`."""
+        if self.plane.store.is_sqlite:  # one process owns the file: whoever ticked before is gone
+            self._holds(by_force=True)
         self._scheduler.add_job(
             self._tick, "interval", seconds=1, id="tick", max_instances=1, coalesce=True, misfire_grace_time=None,
-            next_run_time=datetime.now(tz=self.plane.clock.now().tzinfo),
+            next_run_time=MACHINE.now(),
         )  # fmt: skip
         self._scheduler.start()
+        threading.Thread(target=self._keep_ticking, name="keep-ticking", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop ticking; runs that are under way may finish."""
+        """Stop ticking; runs that are under way may finish, the long ones after the batch that they are at.
+
+        Then another plane may tick at once.
+        """
+        self._stop.set()
+        self.plane.sync.stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._lease.release()
 
     def _tick(self) -> None:
         self.beat_at = self.plane.clock.now()
+        if self._stop.is_set() or not self._holds():
+            return
         for errand in self._due():
             self._pool.submit(self._run, errand)
+
+    def _keep_ticking(self) -> None:
+        """APScheduler plans by the machine's clock: once that is put back by an hour it would rest for an hour."""
+        while not MACHINE.wait(self._stop, 1.0):
+            job = self._scheduler.get_job("tick")
+            now = MACHINE.now()
+            if job is not None and job.next_run_time is not None and job.next_run_time - now > LATE:
+                log.warning("the clock was put back; ticking goes on", next_tick=job.next_run_time.isoformat())
+                job.modify(next_run_time=now)
+
+    def _holds(self, *, by_force: bool = False) -> bool:
+        """Say whether it is ours to tick; when that begins, note what the one before us left undone."""
+        if not self._lease.hold(by_force=by_force):
+            self._ticks = False
+        elif not self._ticks:
+            self._slots.clear()
+            self._again.clear()
+            left = runs.abandon(self.plane.store, self.plane.clock, self.owner)
+            log.info("this process ticks from now on", owner=self.owner, abandoned=left)
+            self._ticks = True
+        return self._ticks
 
     # --- step by step ---
 
     def run_due(self) -> int:
-        """Run all that is due now, one after another; return how many ran."""
+        """Run all that is due now, one after another; return how many ran. None while another process ticks."""
         self.beat_at = self.plane.clock.now()
-        due = self._due()
+        due = self._due() if self._holds() else []
         for errand in due:
             self._run(errand)
             if errand.schedule.reads:
@@ -82,7 +131,7 @@ class Ticker:
         return min(
             runs.slot(now, schedule.every) + schedule.every
             for schedule in schedules(self.plane, self.pulse)
-            if schedule.every < ONCE
+            if schedule.every < ONCE and not schedule.mends
         )
 
     # --- both ---
@@ -100,10 +149,19 @@ class Ticker:
         return found
 
     def _is_due(self, schedule: Schedule) -> bool:
-        now = self.plane.clock.now()
-        if schedule.name in self._busy or runs.slot(now, schedule.every) <= self._last(schedule):
+        if schedule.name in self._busy or not self._has_come(schedule):
             return False
         return not schedule.after_loading or self._loaded()
+
+    def _has_come(self, schedule: Schedule) -> bool:
+        slot = runs.slot(self.plane.clock.now(), schedule.every)
+        if self._is_again(schedule):
+            return self._again.get(schedule.name) != slot
+        return slot > self._last(schedule)
+
+    def _is_again(self, schedule: Schedule) -> bool:
+        """Whether the clock was put back, and comes to slots that were taken before."""
+        return runs.lies_ahead(self._last(schedule), self.plane.clock.now(), schedule.every)
 
     def _loaded(self) -> bool:
         """Whether the initial loads are done and processed: before that a comparison would find nothing but gaps."""
@@ -132,23 +190,31 @@ class Ticker:
     def _run_once(self, errand: Errand) -> None:
         plane, schedule = self.plane, errand.schedule
         if errand.run_id is None:
-            slot = runs.slot(plane.clock.now(), schedule.every)
-            run_id = runs.take(plane.store, plane.clock, schedule.name, slot)
-            self._slots[schedule.name] = slot
+            run_id = self._take(schedule)
         else:
-            run_id = runs.start_requested(plane.store, plane.clock, errand.run_id)
+            run_id = runs.start_requested(plane.store, plane.clock, self.owner, errand.run_id)
         if run_id is None:
             return
-        detail, state = self._call(schedule)
+        detail, state = self._call(schedule, asked=errand.run_id is not None)
         if state == "failed" and schedule.every >= ONCE:
             runs.release(plane.store, run_id)  # an initial load that failed is owed still
             self._slots.pop(schedule.name, None)
             return
         runs.finish(plane.store, plane.clock, run_id, state, detail)
 
-    def _call(self, schedule: Schedule) -> tuple[dict[str, Any], str]:
+    def _take(self, schedule: Schedule) -> str | None:
+        store, clock = self.plane.store, self.plane.clock
+        slot = runs.slot(clock.now(), schedule.every)
+        if self._is_again(schedule):
+            self._again[schedule.name] = slot
+            return runs.take_again(store, clock, self.owner, schedule.name, slot, schedule.every)
+        self._slots[schedule.name] = slot
+        return runs.take(store, clock, self.owner, schedule.name, slot)
+
+    def _call(self, schedule: Schedule, *, asked: bool) -> tuple[dict[str, Any], str]:
+        run = schedule.when_asked if asked and schedule.when_asked else schedule.run
         try:
-            return {"result": schedule.run()}, "done"
+            return {"result": run()}, "done"
         except TrueupError as error:
             return {"error": str(error)}, "failed"
         except Exception as error:

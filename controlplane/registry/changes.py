@@ -20,7 +20,7 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
-from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from controlplane.registry.manifests import declared_connectors, uninstalled
 from controlplane.registry.registry import Registry, Snapshot
 from controlplane.registry.requests import ChangeRequest, State, Vote
 from controlplane.store import tables as t
@@ -222,7 +222,7 @@ class Changes:
         """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
         whole = {**snapshot.documents, (document.kind, document.name): document}
         entries = [Entry(each) for each in whole.values()]
-        problems = [*lint(entries, self._manifests()), *unknown_comparisons(entries)]
+        problems = [*lint(entries, self._manifests()), *uninstalled(entries)]
         if problems:
             raise PolicyError("\n".join(map(str, problems)))
 

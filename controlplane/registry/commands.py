@@ -144,15 +144,14 @@ def _offline_policy(paths: list[Path] | None, pack: str | None, kind: str, name:
 
 
 def _online_policy(kind: str, name: str, revision: int | None) -> dict[str, Any]:
-    query = f"?revision={revision}" if revision is not None else ""
-    found: dict[str, Any] = _online(f"policies/{kind}/{name}{query}")["policy"]
+    found: dict[str, Any] = _online(f"policies/{kind}/{name}", revision=revision)["policy"]
     return found
 
 
-def _online(resource: str) -> Any:
-    from controlplane.registry.remote import ask
+def _online(resource: str, **query: Any) -> Any:
+    from controlplane.client import PlaneClient
 
-    return ask(resource)
+    return PlaneClient(instead="read files with --pack or a path").get(resource, query)
 
 
 def _kind(given: str) -> str:

@@ -1,4 +1,4 @@
-"""What is installed: what the connectors declare, in the form the lint takes, and which comparisons there are.
+"""What is installed: what the connectors declare, in the form the lint takes, which comparisons and archives there are.
 
 Connectors stand above this room, so it knows their manifests by shape only.
 """
@@ -11,7 +11,8 @@ from typing import Protocol
 from controlplane.plugins import load_all, registered
 from rules.outcomes import Guarantee
 from rules.policy.abilities import Declared, Manifests
-from rules.policy.kinds import Comparison
+from rules.policy.keeping import LOCAL, protocol_of
+from rules.policy.kinds import Comparison, Domain
 from rules.policy.problems import Problem, problem
 from rules.policy.reading import Entry, nearest
 
@@ -95,6 +96,11 @@ def declared(manifest: Declaration) -> Declared:
     )
 
 
+def uninstalled(entries: Sequence[Entry]) -> list[Problem]:
+    """Return a problem for each document that asks for what is not installed here."""
+    return [*unknown_comparisons(entries), *unknown_archives(entries)]
+
+
 def unknown_comparisons(entries: Iterable[Entry]) -> list[Problem]:
     """Return a problem for each Comparison whose kind no installed comparison plugin has."""
     known = sorted(registered("comparisons"))
@@ -107,3 +113,29 @@ def unknown_comparisons(entries: Iterable[Entry]) -> list[Problem]:
         for entry in entries
         if isinstance(entry.document, Comparison) and entry.document.spec.kind not in known
     ]  # fmt: skip
+
+
+def unknown_archives(entries: Iterable[Entry]) -> list[Problem]:
+    """Return a problem for each Domain whose archive has a protocol that fsspec cannot speak here."""
+    found = []
+    for entry in entries:
+        protocol = protocol_of(entry.document.spec.retention.archive) if isinstance(entry.document, Domain) else ""
+        if protocol not in LOCAL and (flaw := _unspoken(protocol)):
+            place = ("spec", "retention", "archive")
+            found.append(problem(entry.origin, "Domain", entry.document.name, place, *flaw))
+    return found
+
+
+def _unspoken(protocol: str) -> tuple[str, str] | None:
+    """Return what is wrong with a protocol, and the remedy; None when files can be written by it."""
+    from fsspec.registry import available_protocols, get_filesystem_class, registry
+
+    known = sorted({*available_protocols(), *registry})
+    if protocol not in known:
+        return f"fsspec knows no protocol '{protocol}'", nearest(protocol, known, "protocols")
+    try:
+        get_filesystem_class(protocol)
+    except ImportError as error:
+        rule = f"what speaks '{protocol}' is not installed ({error})"
+        return rule, "install it in the environment of the plane, or archive to another place"
+    return None

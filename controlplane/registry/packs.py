@@ -10,7 +10,7 @@ from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import NotFoundError, PolicyError
 from controlplane.registry import revisions
-from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from controlplane.registry.manifests import declared_connectors, uninstalled
 from controlplane.registry.registry import Registry, current_version
 from controlplane.store import Store
 from rules.policy.abilities import Manifests
@@ -71,7 +71,7 @@ def check(paths: Iterable[Path], manifests: Manifests | None = None) -> tuple[li
     read, unreadable = texts(paths)
     entries, refused = read_policies(read)
     unread = [*unreadable, *refused]
-    return entries, sorted([*unread, *lint(entries, manifests, unread), *unknown_comparisons(entries)])
+    return entries, sorted([*unread, *lint(entries, manifests, unread), *uninstalled(entries)])
 
 
 def load_genesis(store: Store, clock: Clock, registry: Registry, pack: str | Path) -> int:

@@ -18,6 +18,7 @@ from controlplane.registry import revisions
 from controlplane.store import Store
 from controlplane.store import tables as t
 from rules.policy import kinds as k
+from rules.policy.places import Places, places
 
 D = TypeVar("D", bound=k.Document)
 
@@ -137,6 +138,16 @@ class Snapshot:
             for target in flow.spec.targets:
                 found[target.system] = (*found.get(target.system, ()), flow.name)
         return MappingProxyType(found)
+
+    @cached_property
+    def places(self) -> Places:
+        """The locations that these policies know."""
+        return places(self.documents.values())
+
+    def correction_of(self, flow: str) -> k.Correction:
+        """Return what the blueprint of a flow's domain says of corrections; the default for a flow that is not known."""
+        domain = self.domains.get(self.flows[flow].spec.domain) if flow in self.flows else None
+        return domain.spec.correction if domain else k.Correction()
 
     def mapping_codes(self, system: str) -> dict[str, k.MappingSpec]:
         """Return the translations of a system by entity (sku, location …); connectors make Codes of them."""

@@ -49,11 +49,11 @@ def build(home: Path, clock: Clock, scenario: Scenario, *, seed: int, plane: str
         counter, warehouse, tills = Counter(world), Warehouse(world), Tills(world)
         engine = Engine(world, Actors(world, counter, warehouse, tills))
         app, gate = Flask("sandbox"), Gate(world)
-        erp_routes.routes(app, world, gate)
+        erp = erp_routes.routes(app, world, gate)
         wms_routes.routes(app, world, gate, warehouse)
         shop_routes.routes(app, world, gate, counter)
         pager.routes(app, world, gate)
-        app.register_blueprint(control.blueprint(control.Control(engine, counter)))
+        app.register_blueprint(control.blueprint(control.Control(engine, counter, erp.ledger)))
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -11,6 +11,7 @@ from controlplane.sandbox import pager
 from controlplane.sandbox.catalogue import ACCOUNTS, WAREHOUSE
 from controlplane.sandbox.clock import SteppedClock, iso_ms, parse_iso
 from controlplane.sandbox.engine import Engine
+from controlplane.sandbox.erp.documents import Ledger
 from controlplane.sandbox.scenario import ScenarioError, read_fault
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid
 from controlplane.sandbox.shop.counter import Counter
@@ -30,8 +31,8 @@ class RefusalError(Exception):
 class Control:
     """What the control API can do."""
 
-    def __init__(self, engine: Engine, counter: Counter) -> None:
-        self.engine, self.counter, self.world = engine, counter, engine.world
+    def __init__(self, engine: Engine, counter: Counter, books: Ledger) -> None:
+        self.engine, self.counter, self.books, self.world = engine, counter, books, engine.world
 
     def advance(self) -> Response:
         """`POST /control/advance {"to"}`: everything due up to then happens, webhooks included."""
@@ -192,6 +193,16 @@ class Control:
             self.counter.hand_edit(level, available)
         return jsonify(sku=sku, available=available)
 
+    def item(self) -> Response:
+        """`POST /control/item {"sku", "active"}`: the ERP sells an article, or does not any more."""
+        body = _body()
+        sku, active = self._sku(body.get("sku")), body.get("active")
+        if not isinstance(active, bool):
+            raise RefusalError(400, "active: send true or false")
+        with self.world.transaction():
+            self.books.sell(sku, active)
+        return jsonify(sku=sku, active=active)
+
     def _sku(self, given: object) -> str:
         if given not in self.world.catalogue.by_sku:
             raise RefusalError(400, f"sku: {given!r} is not sold here; see GET /control/catalogue")
@@ -234,6 +245,7 @@ def blueprint(control: Control) -> Blueprint:
         ("POST", "/actors", control.actors),
         ("POST", "/order", control.order),
         ("POST", "/hand-edit", control.hand_edit),
+        ("POST", "/item", control.item),
     ]
     for method, path, view in rules:
         room.add_url_rule(path, endpoint=f"{method} {path}".replace(".", "_"), view_func=view, methods=[method])

@@ -59,6 +59,8 @@ class Meta(BaseModel):
     seed: int
     running: bool = True
     rate: float = 1.0
+    inactive: dict[str, datetime] = {}
+    """Articles that the ERP does not sell any more, and since when."""
 
 
 class ShopLine(BaseModel):

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, bindparam, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 
+from controlplane.store.facts import Facts
 from controlplane.store.signals import CHANNEL, Listener, Signals
 from controlplane.store.text import dumps
 
@@ -39,6 +40,7 @@ class Store:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.signals = Signals()
+        self.facts = Facts()
         self._turn = threading.RLock()
         self._changed = threading.Condition()
         self._generation = 0
@@ -58,6 +60,12 @@ class Store:
                 connection.rollback()
 
     @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Give a connection for one query, which sees one consistent state by itself: on PostgreSQL one round trip, not three."""
+        with self.engine.connect() as connection:
+            yield connection if self.is_sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection inside one transaction; it commits at the end, or rolls back when the block raises.
 
@@ -66,24 +74,24 @@ class Store:
         """
         if not self.is_sqlite:
             with self.engine.begin() as connection:
-                connection.info["topics"] = set()
+                topics, facts = _empty_notes(connection)
                 yield connection
-                topics = connection.info.pop("topics")
                 if topics and self._listener:
                     connection.execute(NOTIFY, {"topics": sorted(topics)})
         else:
             with self._turn, self.engine.connect() as connection:
-                connection.info["topics"] = set()
+                topics, facts = _empty_notes(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
                     yield connection
                 except BaseException:
                     connection.rollback()
                     raise
-                topics = connection.info.pop("topics")
                 connection.commit()
         self.signals.ring(topics)
         self._wake()
+        if facts:
+            self.facts.tell(facts)
 
     def listen(self) -> None:
         """Hear from now on what other processes commit, and tell them what this one does. Nothing to do on SQLite."""
@@ -136,6 +144,14 @@ def open_store(url: str) -> Store:
     else:
         event.listen(engine, "checkout", _still_open)
     return Store(engine)
+
+
+def _empty_notes(connection: Connection) -> tuple[set[str], list[object]]:
+    """Give the connection empty notes for what it will tell after the commit: topics (`signals`) and facts (`facts`)."""
+    topics: set[str] = set()
+    facts: list[object] = []
+    connection.info.update(topics=topics, facts=facts)
+    return topics, facts
 
 
 def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, false, select, update
 
+from controlplane.store import tables as t
 from controlplane.store.tables import OPEN
 
 _PROMOTE_SQLITE = f"""
@@ -29,3 +30,16 @@ def promote(connection: Connection, target: str, order_keys: Iterable[str]) -> i
     if connection.dialect.name == "postgresql":
         return int(connection.exec_driver_sql(_PROMOTE_POSTGRESQL, {"keys": keys, "target": target}).rowcount)
     return int(connection.exec_driver_sql(_PROMOTE_SQLITE, (keys, target)).rowcount)
+
+
+def line_up(connection: Connection, target: str, order_keys: Iterable[str]) -> None:
+    """Put the lines of the keys in order after a delivery was opened again: it may be older than the present head.
+
+    Where one is being sent the line stands still; whoever records it promotes the next. Take `locks.lock_targets` before.
+    """
+    keys, d = sorted(set(order_keys)), t.delivery.c
+    mine = (d.target == target, d.order_key.in_(keys), t.is_open)
+    behind = update(t.delivery).where(*mine, d.state != "sending", d.head)
+    connection.execute(behind.values(head=false()))
+    busy = set(connection.execute(select(d.order_key).where(*mine, d.state == "sending")).scalars())
+    promote(connection, target, [key for key in keys if key not in busy])

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 BOOKS = 7_205_759_403
+SCHEMA = 7_205_759_404
+"""Held by who changes the tables."""
 
 
 def lock_books(connection: Connection) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -10,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from controlplane.store.engine import Store
+from controlplane.store.locks import SCHEMA
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -27,7 +30,20 @@ def migrate(store: Store) -> None:
         current = MigrationContext.configure(connection).get_current_revision()
     config = _config(store)
     if current != ScriptDirectory.from_config(config).get_current_head():
-        command.upgrade(config, "head")
+        with _alone(store):
+            command.upgrade(config, "head")
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Keep another plane, started at the same time on the same PostgreSQL, waiting until this one is done."""
+    with store.engine.connect() as connection:
+        if not store.is_sqlite:
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (SCHEMA,))
+        try:
+            yield
+        finally:
+            connection.invalidate()  # the lock goes with the session, which is closed and not kept in the pool
 
 
 def new_revision(store: Store, message: str) -> None:

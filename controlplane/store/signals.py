@@ -23,6 +23,9 @@ INTAKE = "intake"
 MESSAGES = "messages"
 """Messages were accepted and wait to be processed."""
 
+QUARANTINE = "quarantine"
+"""Replays of quarantined records were asked for."""
+
 
 def deliveries(target: str) -> str:
     """Return the topic of what is owed to a target."""
@@ -93,9 +96,9 @@ class Listener:
 
     def _listen(self) -> None:
         raw: Any = self._engine.raw_connection()
+        heard = raw.driver_connection
+        raw.detach()  # it is ours from here on, and does not go back to the pool
         try:
-            raw.detach()
-            heard = raw.driver_connection
             heard.autocommit = True
             heard.execute(f"LISTEN {CHANNEL}")
             self._signals.ring_all()  # what was committed while nobody listened
@@ -103,4 +106,4 @@ class Listener:
                 for notice in heard.notifies(timeout=LISTEN_SECONDS, stop_after=1):
                     self._signals.ring([notice.payload])
         finally:
-            raw.close()
+            heard.close()

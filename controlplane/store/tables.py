@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -257,6 +258,32 @@ message = Table(
     partial("ix_message_causation_id", "causation_id", where="causation_id IS NOT NULL"),
     Index("ix_message_type_accepted_at", "type", "accepted_at"),
 )
+message_seen = Table(
+    "message_seen",
+    metadata,
+    Column("fingerprint", LargeBinary(16), primary_key=True, doc="of a document that retention has deleted"),
+    Column("id", Id, nullable=False, doc="what its message was called: told again it is known still"),
+    sqlite_with_rowid=False,
+)
+archive = Table(
+    "archive",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(10), nullable=False, doc="raw, attempts, messages or cases: what the rows belong to"),
+    Column("domain", Name, nullable=False, doc="whose retention was over"),
+    Column("from_id", Id, nullable=False, doc="the first id of the rows that the part is about"),
+    Column("to_id", Id, nullable=False, doc="the last of them"),
+    Column("rows", BigInteger, nullable=False, doc="of all tables together"),
+    Column("tables", Json, nullable=False, doc="table -> rows"),
+    Column("uri", Text, nullable=False, doc="folder of the part; empty: nothing was kept of the rows"),
+    Column("sha256", String(64), doc="of the part's manifest, once it was read back"),
+    Column("cutoff", Instant, nullable=False, doc="all that happened to the rows lies before this"),
+    Column("state", String(10), nullable=False, doc="writing, written (its rows are being deleted) or done"),
+    Column("at", Instant, nullable=False),
+    Column("done_at", Instant),
+    Column("restored_until", Instant, doc="its rows were put back, and stay until then"),
+    Column("restore", Json, doc="what somebody asked to be put back and is not yet: since, until, subject, asked_by"),
+)
 
 # --- sync/processes: positions, orders, postings ------------------------------------------------------------------
 product = Table(
@@ -384,7 +411,7 @@ delivery = Table(
         "fence", Integer, nullable=False, default=0, doc="goes up with each claim; a late worker's write is refused"
     ),
     Column("created_at", Instant, nullable=False),
-    Column("finished_at", Instant),
+    Column("finished_at", Instant, doc="set when nothing is owed any more, by whatever ended it"),
     Column("outcome", String(20), doc="the last attempt's named outcome"),
     Column("detail", Text),
     Column("retry_revision", Id, nullable=False),
@@ -398,6 +425,7 @@ delivery = Table(
     partial("ix_delivery_states", "target", "order_key", "id", where="coalesce"),
     partial("ix_delivery_unsettled", "target", "order_key", "id", where=UNSETTLED),
     partial("ix_delivery_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+    partial("ix_delivery_unfinished", "target", "flow", "created_at", where="finished_at IS NULL"),
 )
 is_open = among(delivery.c.state, "pending", "sending", "unknown", "quarantined")
 """Deliveries of which something is still owed. Put it beside any narrower condition: its index is the small one."""
@@ -459,6 +487,7 @@ quarantine = Table(
     Column("system", Name, nullable=False),
     Column("flow", Name, nullable=False),
     Column("reason_code", Name, nullable=False, doc="unmapped_sku, unmapped_location, schema, rejected, gave_up …"),
+    Column("fault", Name, nullable=False, default="", doc="the code or field that is wrong, where there is one"),
     Column("reason", Text, nullable=False),
     Column("remedy", Text, nullable=False),
     Column("subject", Name, nullable=False),
@@ -472,7 +501,34 @@ quarantine = Table(
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("closed_by", Name),
-    Column("replayed_as", Id, doc="message or delivery that the replay made"),
+    Column("replayed_as", Id, index=True, doc="message or delivery that the replay made"),
+    Column("previous_id", Id, index=True, doc="the case that this record was in before"),
+    Column("money", Amount, doc="what the record is worth, where that is known"),
+    Column("currency", String(3)),
+    Column("correction_id", Id, doc="the event that made the present correction"),
+    Column("needs_approval", Boolean, nullable=False, default=False, doc="of the correction, by a second person"),
+    Column("approved_by", Name),
+    Column("accepted", Text, doc="why a person lets it pass as it is"),
+    Column("replay_at", Instant, doc="when its replay was asked for, if it was"),
+    Column("replay_by", Name),
+    partial("ix_quarantine_replay_at", "replay_at", where="replay_at IS NOT NULL"),
+)
+quarantine_event = Table(
+    "quarantine_event",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("case_id", Id, nullable=False, index=True, doc="no foreign key: cases may be forgotten in batches"),
+    Column("at", Instant, nullable=False),
+    Column("actor", Name, nullable=False),
+    Column(
+        "kind",
+        String(12),
+        nullable=False,
+        doc="opened, corrected, accepted, approved, scheduled, unscheduled, refused, replayed, superseded or dropped",
+    ),
+    Column("before", Json, doc="the record before a correction"),
+    Column("after", Json, doc="and after it"),
+    Column("note", Text, nullable=False, default=""),
 )
 
 # --- sync/replay: what people asked to send again from the ledger -------------------------------------------------
@@ -482,12 +538,18 @@ replay = Table(
     Column("id", Id, primary_key=True),
     Column("flow", Name, nullable=False),
     Column("subject", Name, doc="only this business key"),
+    Column("target", Name, doc="only to this target"),
     Column("since", Instant, nullable=False, doc="messages accepted from here"),
     Column("until", Instant, nullable=False, doc="to here, not included"),
-    Column("rate", Float, nullable=False, doc="deliveries a second that it may add, at most"),
+    Column("rate", Float, nullable=False, doc="deliveries a second that it may add to each target, at most"),
+    Column(
+        "force", Boolean, nullable=False, doc="people accept that a target that guarantees nothing takes some twice"
+    ),
     Column("state", String(10), nullable=False, index=True, doc="running, done or cancelled"),
     Column("cursor", Id, doc="the last message that was looked at"),
-    Column("counts", Json, nullable=False, doc="what became of the messages, by name"),
+    Column("cursor_at", Instant, doc="when that was accepted"),
+    Column("paced_until", Instant, doc="the next delivery is due then, or later"),
+    Column("counts", Json, nullable=False, doc="target -> what became of the messages (rules.replay) -> how many"),
     Column("asked_by", Name, nullable=False),
     Column("asked_at", Instant, nullable=False),
     Column("reason", Text, nullable=False),
@@ -501,11 +563,13 @@ run = Table(
     Column("id", Id, primary_key=True),
     Column("schedule", Name, nullable=False),
     Column("scheduled_for", Instant, nullable=False),
-    Column("state", String(10), nullable=False, doc="running, done or failed"),
+    Column("state", String(10), nullable=False, doc="requested, running, done or failed"),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant),
     Column("detail", Json),
+    Column("owner", Name, doc="the process that runs it"),
     UniqueConstraint("schedule", "scheduled_for"),
+    partial("ix_run_requested", "id", where="state IN ('requested')"),
 )
 lease = Table(
     "lease",

@@ -22,7 +22,7 @@ def is_kept(text: str) -> bool:
 
 def kept(text: str) -> str:
     """Return the text with what cannot be kept replaced."""
-    return UNKEPT.sub("\ufffd", text)
+    return UNKEPT.sub("\ufffd", text) if text else text
 
 
 def dumps(value: Any) -> str:

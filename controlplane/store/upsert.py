@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -23,9 +23,13 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     return list(connection.execute(statement).scalars())
 
 
-def upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Insert the row, or overwrite the one with the same primary key."""
+def upsert(connection: Connection, table: Table, row: dict[str, Any], where: ColumnElement[bool] | None = None) -> bool:
+    """Insert the row, or overwrite the one with the same primary key; say whether it was written.
+
+    `where`: overwrite only a row of which this holds.
+    """
     keys = [column.name for column in table.primary_key.columns]
     changes = {name: value for name, value in row.items() if name not in keys}
     statement = _insert(connection, table).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
+    statement = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
+    return connection.execute(statement.returning(table.c[keys[0]])).first() is not None

@@ -51,7 +51,10 @@ def message_life(conn: Connection, message_id: str) -> MessageLife:
     m, d, a, q = t.message.c, t.delivery.c, t.attempt.c, t.quarantine.c
     row = conn.execute(select(t.message).where(m.id == message_id)).mappings().one_or_none()
     if row is None:
-        raise NotFoundError(f"no message '{message_id}'; find one from its flow, GET /api/v1/flows/<name>")
+        raise NotFoundError(
+            f"no message '{message_id}'; find one from its flow, GET /api/v1/flows/<name>, or put an old one back from the archive "
+            "with `trueup ledger restore`"
+        )
     message = {**row, "data": masked(row["data"])}
     relatives = _all(conn, select(t.message).where(or_(m.causation_id == message_id, m.id == row["causation_id"])))
     deliveries = _all(conn, select(t.delivery).where(d.message_id == message_id).order_by(d.id))

@@ -13,7 +13,9 @@ from dash.development.base_component import Component
 from controlplane.access import Actor, allowed
 from controlplane.api.answers import actor, commands
 from controlplane.errors import BadInputError
-from controlplane.views.quarantine import OPEN, Held, about, case, held
+from controlplane.sync.engines.workbench import Edit
+from controlplane.sync.quarantine import OPEN
+from controlplane.views.quarantine import Held, about, case, held
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
@@ -22,6 +24,7 @@ from dashboards.components.parts import Node, aria, card, chip, code, facts, pag
 from dashboards.components.text import ago, counted, day_time, pretty, worded
 
 OF_CASE = {"waiting": Light.BREACH, "corrected": Light.WARN, "replayed": Light.OK, "dropped": Light.UNKNOWN}
+DEEDS = ("correct", "preview", "approve", "replay", "drop")
 SHOWN = 3
 """Messages of a preview that are shown; a till row makes one."""
 COLUMNS = [
@@ -67,7 +70,8 @@ def _panel(plane: Plane, case_id: str, answer: Node = None) -> list[Component]:
             about(one["subject"], one["record"]), html.P(one["reason"], className="tu-big"),
             html.P(["What helps: ", one["remedy"]], className="tu-said"), known,
             _editor(one, opened and allowed(who, "quarantine.correct")), _original(one),
-            _buttons(who) if opened else _closed(one),
+            _waits(one) if opened else None,
+            _buttons(who, one) if opened else _closed(one),
             html.Div(answer, id="case-answer", **aria(live="polite")),
             aside=chip(OF_CASE[one["state"]], one["state"]),
         )
@@ -101,15 +105,27 @@ def _closed(one: Mapping[str, Any]) -> Component:
     return html.P([said, link], className="tu-said")
 
 
-def _buttons(who: Actor) -> Component:
+def _waits(one: Mapping[str, Any]) -> Node:
+    if not one["needs_approval"]:
+        return None
+    if one["approved_by"]:
+        return quiet(f"{one['approved_by']} has approved the correction.")
+    why = next((step["note"] for step in reversed(one["history"]) if "a second person" in step["note"]), "")
+    return html.P(f"The correction waits for an approval: {why}", className="tu-said")
+
+
+def _buttons(who: Actor, one: Mapping[str, Any]) -> Component:
     def button(name: str, title: str, right: str, **look: Any) -> Component:
         found: Component = dmc.Button(title, id=f"case-{name}", disabled=not allowed(who, right), size="sm", **look)
         return found
+
+    waits = one["needs_approval"] and not one["approved_by"]
 
     return html.Div(
         [
             button("correct", "Save the correction", "quarantine.correct", variant="default"),
             button("preview", "What would a replay do?", "quarantine.replay", variant="default"),
+            button("approve", "Approve", "quarantine.approve", style={} if waits else {"display": "none"}),
             button("replay", "Replay", "quarantine.replay"),
             dmc.TextInput(id="case-reason", placeholder="Reason for dropping it", size="sm", **aria(label="Reason")),
             button("drop", "Drop", "quarantine.drop", variant="outline", color="red"),
@@ -147,14 +163,14 @@ def register(app: Dash, plane: Plane) -> None:
         Output("case-answer", "children"),
         Output("case-record", "error"),
         Output("case-reason", "error"),
-        *(Input(f"case-{name}", "n_clicks") for name in ("correct", "preview", "replay", "drop")),
+        *(Input(f"case-{name}", "n_clicks") for name in DEEDS),
         State("case-id", "data"),
         State("case-record", "value"),
         State("case-reason", "value"),
         prevent_initial_call=True,
     )
     def act(*args: Any) -> Any:
-        clicks, (case_id, record, reason) = args[:4], args[4:]
+        clicks, (case_id, record, reason) = args[: len(DEEDS)], args[len(DEEDS) :]
         if not any(clicks) or not ctx.triggered_id:
             return [no_update] * 4
         deed = str(ctx.triggered_id).removeprefix("case-")
@@ -177,6 +193,13 @@ def _do(plane: Plane, deed: str, case_id: str, record: str, reason: str) -> Any:
     if deed == "drop":
         commands().drop(case_id, reason, who)
         return "Dropped: it is not owed any more."
+    if deed == "approve":
+        with plane.store.read() as conn:
+            one = case(conn, case_id)
+        if _parsed(record) != _record(one):
+            raise BadInputError("this is not the correction that waits; open the case again, and look at what it says")
+        commands().approve(case_id, who, one["correction_id"])
+        return "Approved: it can be replayed."
     kept = _keep(plane, case_id, record, who)
     if deed == "preview":
         return _would(commands().preview(case_id, who))
@@ -191,20 +214,29 @@ def _keep(plane: Plane, case_id: str, text: str, who: Actor) -> bool:
     with plane.store.read() as conn:
         differs = record != _record(case(conn, case_id))
     if differs:
-        commands().correct(case_id, record, who)
+        commands().correct(case_id, Edit(record), who)
     return bool(differs)
 
 
 def _would(made: Mapping[str, Any]) -> list[Node]:
+    if made["superseded_by"]:
+        return ["A newer state has gone through since: a replay would drop this one."]
     if "payload" in made:
-        return [f"A replay would send this to {made['target']}:", code(pretty(made["payload"]))]
+        shows = made["shows"]
+        return [
+            f"A replay would send this to {made['target']}:", code(pretty(made["payload"])),
+            html.P(f"{made['target']} shows now: {shows['detail'] or shows['result']}", className="tu-said"),
+        ]  # fmt: skip
     found: list[Node] = [f"A replay would make {counted(len(made['messages']), 'message')}; nothing was changed."]
     for one in made["messages"][:SHOWN]:
         found += [html.Div(html.B(f"{one['type']} about {one['subject']}")), code(pretty(one["data"]))]
+    found += [html.P(f"It would wait again: {one['reason']}", className="tu-said") for one in made["held"][:SHOWN]]
     return found
 
 
 def _replayed(made: Mapping[str, Any]) -> list[Node]:
+    if "superseded" in made:
+        return ["A newer state has gone through since: this one is dropped instead."]
     if "delivery" in made:
         return ["On its way again, under the key ", html.Code(made["idempotency_key"]), "."]
     if not made["messages"]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from rules.model import upcast
+from rules.money import to_minor
 
 Text = Annotated[str, Field(min_length=1, max_length=190)]
 Units = Annotated[int, Field(gt=0, le=10**9)]
@@ -50,7 +51,7 @@ class ProductDescribed(Data):
     unit_price: Decimal | None
     currency: Currency
     active: bool = True
-    """An item that is not sold any more is not ordered, offered or shipped without somebody's look at it."""
+    """An order or a sale of an item that is not sold any more waits for somebody's look at it."""
 
 
 class OrderLine(Data):
@@ -112,7 +113,7 @@ class ReturnReceived(Data):
 
 
 class SaleRecorded(Data):
-    """`sale.recorded`: one line of a store's till; document-like. `quantity` is negative for goods handed back."""
+    """`sale.recorded`: one line of a store's till; document-like. `quantity` is negative for goods handed back. Version 2."""
 
     ref: Text
     location: Text
@@ -121,6 +122,8 @@ class SaleRecorded(Data):
     unit_price: Decimal
     currency: Currency
     sold_at: AwareDatetime
+    tax_code: Text | None = None
+    """Ours; None where the till does not say."""
 
 
 class StockOffer(Data):
@@ -189,6 +192,9 @@ TYPES: dict[str, type[Data]] = {
 STATE_LIKE = frozenset({"stock.level", "product.described", "stock.offer"})
 """Types of which only the last message of a subject matters; all others are documents."""
 
+STATE_OF = {"stock.offer": "channel"}
+"""State-like types of which there is one state per source, subject and this field of the data; of others per source and subject."""
+
 
 def version_of(message_type: str) -> int:
     """Return the schema version that messages of a type are written in now."""
@@ -204,6 +210,46 @@ def parse(message_type: str, data: dict[str, Any], version: int | None = None) -
     if version is not None and version != upcast.newest(message_type):
         data = upcast.forward(message_type, data, version)
     return model.model_validate(data)
+
+
+def subject_of(data: Data) -> str:
+    """Return the business key that data speaks of."""
+    match data:
+        case StockLevel() | StockOffer():
+            return stock_key(data.sku, data.location)
+        case ProductDescribed():
+            return data.sku
+        case ShipmentShipped():
+            return data.shipment
+        case ReceiptReceived():
+            return data.receipt
+        case ReturnReceived():
+            return data.return_ref
+        case PostingMade():
+            return data.posting_key
+        case IncidentNotified():
+            return data.incident
+    return str(getattr(data, "ref", ""))
+
+
+def worth_of(data: Data) -> tuple[Decimal, str] | None:
+    """Return what a document is worth by itself, and its currency; None where it does not say."""
+    match data:
+        case OrderPlaced():
+            return data.value, data.currency
+        case SaleRecorded():
+            return to_minor(data.unit_price * data.quantity, data.currency), data.currency
+        case PostingMade():
+            return sum((line.debit for line in data.lines), Decimal(0)), data.currency
+    return None
+
+
+def locations_of(data: Data) -> frozenset[str]:
+    """Return the locations that data speaks of."""
+    if isinstance(data, OrderPlaced):
+        return frozenset(line.location for line in data.lines)
+    location = getattr(data, "location", None)
+    return frozenset() if location is None else frozenset({str(location)})
 
 
 def stock_key(sku: str, location: str) -> str:

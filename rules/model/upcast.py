@@ -16,7 +16,12 @@ def _sold(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "active": True}
 
 
-STEPS: dict[str, tuple[Step, ...]] = {"product.described": (_sold,)}
+def _untaxed(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not carry the till's tax code."""
+    return {**data, "tax_code": None}
+
+
+STEPS: dict[str, tuple[Step, ...]] = {"product.described": (_sold,), "sale.recorded": (_untaxed,)}
 """Message type -> the steps from version 1 to 2, 2 to 3 …; a type that is not listed has version 1 only."""
 
 

@@ -23,7 +23,10 @@ def parse_duration(value: Any) -> timedelta:
     text = str(value).strip()
     if not re.fullmatch(r"(\d+[smhd])+", text):
         raise ValueError(f"'{value}' is not a duration; write a number and s, m, h or d, for instance 90s, 5m or 1h30m")
-    return timedelta(seconds=sum(int(n) * UNITS[u] for n, u in re.findall(r"(\d+)([smhd])", text)))
+    try:
+        return timedelta(seconds=sum(int(n) * UNITS[u] for n, u in re.findall(r"(\d+)([smhd])", text)))
+    except OverflowError:
+        raise ValueError(f"'{value}' is longer than any calendar; write a shorter duration") from None
 
 
 def format_duration(value: timedelta) -> str:
@@ -94,6 +97,45 @@ class EntityOwnership(Part):
     fields: dict[str, PolicyName] = Field(default={}, description="field -> System, where it differs from the entity's")
 
 
+class RetentionSpec(Part):
+    """How long the store keeps what a domain moved, counted from the last thing that happened to it; and where it goes then."""
+
+    raw: Duration = Field(default=timedelta(days=30), description="records as they came, byte by byte")
+    attempts: Duration = Field(default=timedelta(days=90), description="the tries at deliveries, with their evidence")
+    messages: Duration = Field(
+        default=timedelta(days=400), description="messages with their deliveries and their history in quarantine"
+    )
+    archive: str = Field(
+        default="",
+        max_length=1000,
+        description="fsspec address of a folder for Parquet files, e.g. file:///var/archive or s3://bucket/ledger; "
+        "empty: what is over its time is deleted for good",
+    )
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+IDENTITIES = (
+    "id", "native_id", "*_api_id", "ref", "shipment", "receipt", "return_ref", "posting_key", "document", "incident",
+    "line", "file", "topic", "rule_revision",
+)  # fmt: skip
+AMOUNTS = ("*price*", "*cost*", "*amount*", "*total*", "*currency*", "debit", "credit", "rate")
+
+
+class Correction(Part):
+    """What may be corrected of a record that waits for a person.
+
+    A field is given by its name, wherever it stands, or by its path; `*` stands for any part of a name, or any position.
+    """
+
+    protected_fields: tuple[Pattern, ...] = Field(
+        default=IDENTITIES, description="may not be changed; where one is missing or at fault, a second person agrees"
+    )
+    approve_fields: tuple[Pattern, ...] = Field(default=AMOUNTS, description="a second person agrees to a change")
+    approve_above: Decimal | None = Field(
+        default=None, ge=0, description="a second person agrees to any correction of a record that is worth more"
+    )
+
+
 class DomainSpec(Part):
     """The blueprint of a domain."""
 
@@ -104,6 +146,8 @@ class DomainSpec(Part):
     failure_handling: Literal["quarantine", "retry-then-quarantine"] = "retry-then-quarantine"
     reconciliation: PolicyName | None = Field(default=None, description="Comparison that watches over the domain")
     escalation: PolicyName
+    retention: RetentionSpec = RetentionSpec()
+    correction: Correction = Correction()
 
 
 class FlowTarget(Part):
@@ -135,7 +179,7 @@ class MappingSpec(Part):
 
     system: PolicyName
     entity: Literal["sku", "location", "unit", "lot", "status", "tax_code", "reason", "account"]
-    codes: dict[str, str] = Field(description="theirs -> ours")
+    codes: dict[str, str] = Field(description="theirs -> ours; a unit of ours is EA, a piece, or for instance 12 EA")
     strict: bool = Field(
         default=True, description="a code that is not listed is quarantined; otherwise it stands for itself"
     )
@@ -307,6 +351,10 @@ class AlertRuleSpec(Part):
     above: float
     clear_at: float = Field(description="resolved only at or below this")
     hold: Duration = Field(default=timedelta(0), description="must be above for so long")
+    per_owner: bool = Field(
+        default=False,
+        description="an incident for each owner of the flows that are read, who is told first; `owner` for the rest",
+    )
     title: str
 
 

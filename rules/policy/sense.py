@@ -10,10 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rules.indicators import INDICATORS
 from rules.model.messages import TYPES
+from rules.paths import segments
 from rules.policy import kinds as k
+from rules.policy.keeping import retention_flaws
 from rules.policy.kinds import format_duration
 from rules.policy.problems import Path
 from rules.policy.reading import nearest
+from rules.units import pieces_in
 
 Flaw = tuple[Path, str, str]
 """Path, rule, remedy."""
@@ -55,6 +58,28 @@ def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
         if seen[target.system, target.entity] > 1:
             rule = f"{target.system}/{target.entity} is a target twice"
             yield ("spec", "targets", position), rule, "keep one: each message is owed to a target once"
+
+
+def _mapping(spec: k.MappingSpec) -> Iterator[Flaw]:
+    if spec.entity != "unit":
+        return
+    for theirs, ours in spec.codes.items():
+        try:
+            pieces_in(ours)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            yield ("spec", "codes", theirs), rule, remedy
+
+
+def _domain(spec: k.DomainSpec) -> Iterator[Flaw]:
+    yield from retention_flaws(spec.retention)
+    for name in ("protected_fields", "approve_fields"):
+        for position, pattern in enumerate(getattr(spec.correction, name)):
+            try:
+                segments(pattern)
+            except ValueError as error:
+                rule, _, remedy = str(error).partition("; ")
+                yield ("spec", "correction", name, position), rule, remedy
 
 
 def _retry(spec: k.RetryPolicySpec) -> Iterator[Flaw]:
@@ -168,7 +193,9 @@ def _alert(spec: k.AlertRuleSpec) -> Iterator[Flaw]:
 
 CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
     k.SystemSpec: _system,
+    k.DomainSpec: _domain,
     k.FlowSpec: _flow,
+    k.MappingSpec: _mapping,
     k.RetryPolicySpec: _retry,
     k.ServiceLevelSpec: _service_level,
     k.EscalationPathSpec: _escalation,

@@ -79,7 +79,7 @@ def test_a_button_sent_by_hand_without_the_right_is_refused(site: Site) -> None:
         "outputs": [{"id": each.rpartition(".")[0], "property": each.rpartition(".")[2]}
                     for each in output.strip(".").split("...")],
         "inputs": [{"id": f"case-{name}", "property": "n_clicks", "value": 1 if name == "drop" else None}
-                   for name in ("correct", "preview", "replay", "drop")],
+                   for name in ("correct", "preview", "approve", "replay", "drop")],
         "state": [{"id": "case-id", "property": "data", "value": site.ids["case"]},
                   {"id": "case-record", "property": "value", "value": "{}"},
                   {"id": "case-reason", "property": "value", "value": "because"}],

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.accounting import DocumentLine, UnbalancedError, business_date, entry, to_minor, totals
+from rules.accounting import DocumentLine, UnbalancedError, business_date, entry, totals
+from rules.money import to_minor
 from rules.policy.kinds import AccountingRuleSpec, AccountLine
 
 PRICES = st.decimals(min_value=0, max_value=10**6, places=4)

@@ -1,6 +1,8 @@
 """The outage is over: few due, and a million due at once. Claims and memory must not feel the difference."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 
 from benchmarks.dispatch import fill, jobs
@@ -16,17 +18,16 @@ SMALL, LARGE = "trueup, few due", "trueup, backlog due"
 
 def run(bench: Bench) -> Sequence[Reading]:
     """What a round takes of the large backlog is gone in the next, so that much more is filled in."""
-    readings: list[Reading] = []
-    for kind in bench.stores.kinds:
-        with bench.database(kind) as many:
-            due = bench.sizes.backlog + 2 * bench.sizes.rounds * _taken(bench)
-            fill.due(many, due)
-            turns = [
-                Turn(SMALL, kind, partial(_few, bench, kind)),
-                Turn(LARGE, kind, partial(_measured, bench, many, due)),
-            ]
-            readings += bench.in_turns(NAME, turns)
-    return readings
+    due = bench.sizes.backlog + 2 * bench.sizes.rounds * _taken(bench)
+    with ExitStack() as stack:
+        many = {kind: stack.enter_context(bench.database(kind)) for kind in bench.stores.kinds}
+        with ThreadPoolExecutor(len(many)) as pool:
+            list(pool.map(lambda url: fill.due(url, due), many.values()))
+        turns = []
+        for kind, url in many.items():
+            turns.append(Turn(SMALL, kind, partial(_few, bench, kind)))
+            turns.append(Turn(LARGE, kind, partial(_measured, bench, url, due)))
+        return bench.in_turns(NAME, turns)
 
 
 def _taken(bench: Bench) -> int:

@@ -1,12 +1,13 @@
 """Hold the newest observations against the alert rules, with hold and hysteresis.
 
-One verdict per rule and system: a rule that holds for six flows of a system is one incident that names six flows.
+One verdict per rule and system: a rule that holds for six flows of a system is one incident that names six flows. A rule
+`per_owner` makes one for each owner of the flows instead, because each has to be told of what is theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -42,13 +43,23 @@ def judge_alert_rules(
     verdicts = []
     for rule in snapshot.alert_rules.values():
         matching = [seen for seen in by_indicator[rule.spec.indicator] if _matches(rule, seen)]
-        for system in sorted({_system(seen) for seen in matching}):
-            members = [seen for seen in matching if _system(seen) == system]
-            fingerprint = f"alert_rule/{rule.name}/{system}" if system else f"alert_rule/{rule.name}"
+        for system, owner in sorted({(_system(seen), _owner(snapshot, rule, seen)) for seen in matching}):
+            mine = (system, owner)
+            members = [seen for seen in matching if (_system(seen), _owner(snapshot, rule, seen)) == mine]
+            fingerprint = "/".join(
+                part for part in ("alert_rule", rule.name, system, owner if owner != rule.spec.owner else "") if part
+            )
             read = [_Read(seen, _read(conn, rule, seen, fingerprint in already_open)) for seen in members]
-            revision = snapshot.revision("AlertRule", rule.name)
-            verdicts.append(_verdict(rule, fingerprint, system, read, revision))
+            verdict = _verdict(rule, fingerprint, system, read, snapshot.revision("AlertRule", rule.name))
+            if rule.spec.per_owner:
+                verdict = replace(verdict, owner=owner, labels={**verdict.labels, "owner": owner})
+            verdicts.append(verdict)
     return verdicts
+
+
+def _owner(snapshot: Snapshot, rule: AlertRule, seen: Newest) -> str:
+    flow = snapshot.flows.get(seen.labels.get("flow", "")) if rule.spec.per_owner else None
+    return flow.spec.owner if flow else rule.spec.owner
 
 
 def _matches(rule: AlertRule, seen: Newest) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select
 
 from controlplane.health.evaluation import Verdict
+from controlplane.store import backlog
 from controlplane.store import tables as t
-from rules.outcomes import DeliveryState, Result
+from rules.outcomes import Result
 
-OWED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
 FAILURES = (Result.UNAVAILABLE, Result.UNKNOWN, Result.REJECTED)
 RECENT = timedelta(hours=1)
 ABOUT_DRIFT = frozenset({"drift_findings", "drift_recent", "drift_age", "mismatch_rate"})
@@ -27,7 +27,7 @@ def explain(conn: Connection, verdict: Verdict, now: datetime) -> str:
     if verdict.indicator in ABOUT_DRIFT:
         parts = _drift(conn, verdict.labels.get("comparison"), now)
     elif verdict.indicator in ABOUT_QUARANTINE:
-        parts = _quarantined(conn, verdict.labels.get("flow"))
+        parts = _quarantined(conn, verdict.labels.get("flow"), verdict.labels.get("owner"))
     else:
         parts = _systems(conn, verdict.labels.get("target") or verdict.labels.get("system"), now)
     return ". ".join([*parts, verdict.reason])
@@ -57,11 +57,11 @@ def _systems(conn: Connection, only: str | None, now: datetime) -> list[str]:
 
 
 def _waiting(conn: Connection) -> dict[str, tuple[int, datetime]]:
-    d = t.delivery.c
-    query = (
-        select(d.target, func.count(), func.min(d.created_at)).where(t.is_open, d.state.in_(OWED)).group_by(d.target)
-    )
-    return {target: (count, oldest) for target, count, oldest in conn.execute(query)}
+    found: dict[str, tuple[int, datetime]] = {}
+    for (target, _), owed in backlog.waiting(conn).items():
+        count, oldest = found.get(target, (0, owed.oldest))
+        found[target] = count + owed.number, min(oldest, owed.oldest)
+    return found
 
 
 def _stands(conn: Connection, row: Any, waiting: tuple[int, datetime] | None, now: datetime) -> str | None:
@@ -141,10 +141,12 @@ def _keys(rows: Sequence[Any]) -> str:
     return f"drift on {names}{more}"
 
 
-def _quarantined(conn: Connection, flow: str | None) -> list[str]:
+def _quarantined(conn: Connection, flow: str | None, owner: str | None) -> list[str]:
     q = t.quarantine.c
     query = select(q.flow, q.reason_code, func.count(), func.min(q.reason)).where(q.state.in_(("waiting", "corrected")))
     if flow is not None:
         query = query.where(q.flow == flow)
+    if owner is not None:
+        query = query.where(q.owner == owner)
     rows = conn.execute(query.group_by(q.flow, q.reason_code).order_by(func.count().desc())).all()
     return [f"{name}: {count} × {code} ({reason})" for name, code, count, reason in rows[:SHOWN]]

@@ -30,8 +30,9 @@ def escalate(conn: Connection, clock: Clock, snapshot: Snapshot, row: Any, first
     if row.state == "acknowledged":
         return _expire(conn, row, path, now)
     if first:
+        team = row.owner if _owner_first(snapshot, row.rule) else path.steps[0].team
         _set(conn, row, level=0, due=_next_due(path, 0, now))
-        return Told(path.steps[0].team, "notified", f"told {path.steps[0].team}")
+        return Told(team, "notified", f"told {team}")
     if row.next_escalation_at is None or row.next_escalation_at > now:
         return None
     level = min(row.escalation_level + 1, len(path.steps) - 1)
@@ -43,6 +44,11 @@ def _path(snapshot: Snapshot, rule: str) -> EscalationPathSpec:
     kind, name = rule.split("/", 1)
     policies = snapshot.service_levels if kind == "service_level" else snapshot.alert_rules
     return snapshot.escalation_paths[policies[name].spec.escalation].spec
+
+
+def _owner_first(snapshot: Snapshot, rule: str) -> bool:
+    kind, name = rule.split("/", 1)
+    return kind == "alert_rule" and snapshot.alert_rules[name].spec.per_owner
 
 
 def _next_due(path: EscalationPathSpec, level: int, now: datetime) -> datetime | None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from controlplane.health.evaluation import Verdict
-from controlplane.health.incidents.cause import ABOUT_DRIFT, failing_systems
+from controlplane.health.incidents.cause import ABOUT_DRIFT, ABOUT_QUARANTINE, failing_systems
 from controlplane.store import tables as t
 from rules.outcomes import DeliveryState
 from rules.risk import Exposure, Risk, at_risk
@@ -31,6 +31,8 @@ def money_at_risk(conn: Connection, verdict: Verdict, now: datetime) -> list[Ris
     """
     if verdict.indicator in ABOUT_DRIFT:
         return at_risk(_findings(conn, verdict.labels.get("comparison"), now))
+    if verdict.indicator in ABOUT_QUARANTINE:
+        return at_risk(_held(conn, verdict))
     rows = _open_deliveries(conn, verdict)
     documents = [row for row in rows if row.type in ORDER_DOCUMENTS]
     offers = [row for row in rows if row.type == "stock.offer"]
@@ -48,6 +50,19 @@ def _findings(conn: Connection, comparison: str | None, now: datetime) -> Iterat
         query = query.where(f.comparison == comparison)
     for row in conn.execute(query):
         yield Exposure((f"{row.sku}@{row.location}@{row.side}", 0), abs(row.money), row.currency, late=True)
+
+
+def _held(conn: Connection, verdict: Verdict) -> Iterator[Exposure]:
+    """The records that wait for a person, and whose they are; one that waits at two targets counts once."""
+    q = t.quarantine.c
+    query = select(q.subject, q.money, q.currency).where(
+        q.state.in_(("waiting", "corrected")), q.money.is_not(None), q.currency.is_not(None)
+    )
+    for name, column in (("flow", q.flow), ("owner", q.owner), ("target", q.system)):
+        if name in verdict.labels:
+            query = query.where(column == verdict.labels[name])
+    for row in conn.execute(query):
+        yield Exposure((row.subject, 0), abs(row.money), row.currency, late=True)
 
 
 def _open_deliveries(conn: Connection, verdict: Verdict) -> Sequence[Any]:

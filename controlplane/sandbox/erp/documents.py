@@ -42,6 +42,16 @@ class Ledger:
         for row in world.erp_records:
             self._index(row)
         self.books = SuiteQl(world.catalogue, world.levels, world.erp_records, world.meta.started_at)
+        for sku, since in world.meta.inactive.items():
+            self.books.show_item(sku, False, since)
+
+    def sell(self, sku: str, active: bool) -> None:
+        """Sell an article (again), or not any more."""
+        now = self.world.clock.now()
+        others = {name: since for name, since in self.world.meta.inactive.items() if name != sku}
+        self.world.meta.inactive = others if active else {**others, sku: now}
+        self.world.metas.put("meta", self.world.meta)
+        self.books.show_item(sku, active, now)
 
     def _index(self, row: ErpRecord) -> None:
         if row.type == "itemFulfillment" and row.created_from:

@@ -29,7 +29,8 @@ _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 _TABLES = """
 CREATE TABLE InventoryBalance (item INTEGER, location INTEGER, quantityonhand NUMERIC, quantityavailable NUMERIC,
   lastmodifieddate TEXT, PRIMARY KEY (item, location));
-CREATE TABLE item (id INTEGER PRIMARY KEY, itemid TEXT, averagecost TEXT, displayname TEXT, lastmodifieddate TEXT);
+CREATE TABLE item (id INTEGER PRIMARY KEY, itemid TEXT, averagecost TEXT, displayname TEXT, lastmodifieddate TEXT,
+  isinactive TEXT DEFAULT 'F');
 CREATE TABLE location (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE "transaction" (id INTEGER PRIMARY KEY, type TEXT, externalid TEXT, tranid TEXT, status TEXT, trandate TEXT,
   lastmodifieddate TEXT, custbody_business_ref TEXT);
@@ -83,7 +84,7 @@ class SuiteQl:
         self._db.create_function("TO_CHAR", 2, _to_char, deterministic=True)
         self._db.create_function("NVL", 2, _nvl, deterministic=True)
         goods = [(i.erp_id, i.sku, str(i.cost), i.title, opened.strftime(_STAMP)) for i in catalogue.items]
-        self._db.executemany("INSERT INTO item VALUES (?,?,?,?,?)", goods)
+        self._db.executemany("INSERT INTO item VALUES (?,?,?,?,?,'F')", goods)
         places = [(catalogue.erp_location_id(name), name) for name in catalogue.locations]
         self._db.executemany("INSERT INTO location VALUES (?,?)", places)
         for level in levels:
@@ -100,6 +101,11 @@ class SuiteQl:
         self._db.execute(
             "REPLACE INTO InventoryBalance VALUES (?,?,?,?,?)", (item, place, level.erp_on_hand, free, stamp)
         )
+
+    def show_item(self, sku: str, active: bool, at: datetime) -> None:
+        """Bring an article up to date: sold, or not any more."""
+        row = ("F" if active else "T", at.strftime(_STAMP), self._catalogue.by_sku[sku].erp_id)
+        self._db.execute("UPDATE item SET isinactive=?, lastmodifieddate=? WHERE id=?", row)
 
     def show_record(self, row: ErpRecord) -> None:
         """Bring a transaction and its lines up to date."""

@@ -11,6 +11,8 @@ import orjson
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from controlplane.connectors.contract import UNMAPPED
+from controlplane.store import facts
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_books, lock_targets
 from controlplane.store.text import dumps, kept
@@ -21,6 +23,7 @@ from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.telemetry.facts import Attempted
 from rules.delivery import Next, Try, after
 from rules.ids import new_id
 from rules.outcomes import DeliveryState, Outcome, Result
@@ -41,6 +44,7 @@ def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
     revisions = {sent.claimed.flow: _revision(work, sent.claimed) for sent in sents}
     statements.add_attempts(work.connection, [_attempt(sent, revisions[sent.claimed.flow]) for sent in sents])
     counted = statements.finish(work.connection, [_finish(sent, then, now) for sent, then in following])
+    facts.note(work.connection, Attempted(target, sents, counted))
     _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted])
     return counted
 
@@ -108,7 +112,7 @@ def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> No
     if ended:
         promote(work.connection, target, ended)
     for sent, then in counted:
-        if then.state is DeliveryState.QUARANTINED:
+        if then.state is DeliveryState.QUARANTINED and not _overtaken(work, sent.claimed):
             _hold(work, sent, sent.outcome)
     spec = work.snapshot.systems[target].spec if target in work.snapshot.systems else None
     in_order = sorted((sent for sent, _ in counted), key=lambda sent: sent.finished_at)
@@ -123,7 +127,7 @@ def _take_effect(work: Work, sent: Sent) -> None:
     know of the target is then wrong until a comparison puts it right.
     """
     try:
-        with work.connection.begin_nested():
+        with facts.savepoint(work.connection):
             effects.apply(work, sent)
     except (IntegrityError, DataError):
         log.exception("an effect contradicts what is known", delivery=sent.claimed.id)
@@ -133,17 +137,42 @@ def _take_effect(work: Work, sent: Sent) -> None:
         log.exception("an effect could not be noted", delivery=sent.claimed.id)
 
 
+def _overtaken(work: Work, claimed: Claimed) -> bool:
+    """Close a state that failed when a later one waits behind it: that one is sent, and nobody has to look at this one."""
+    if statements.overtake(work.connection, claimed.id, micros(work.clock.now())) == 0:
+        return False
+    promote(work.connection, claimed.target, [claimed.order_key])
+    return True
+
+
 def _hold(work: Work, sent: Sent, outcome: Outcome) -> None:
     claimed = sent.claimed
     flow = work.snapshot.flows.get(claimed.flow)
-    rejected = outcome.result is Result.REJECTED
+    system = work.snapshot.systems.get(claimed.target)
+    code, fault, reason, remedy = _why(claimed, outcome)
     case = quarantine.Case(
-        stage="delivery", system=claimed.target, flow=claimed.flow, owner=flow.spec.owner if flow else "",
-        reason_code="rejected" if rejected else "gave_up",
-        reason=f"{claimed.target} refused {claimed.entity} {claimed.subject}: {outcome.detail}" if rejected
-        else f"{claimed.target} took {claimed.entity} {claimed.subject} in none of {claimed.attempt} tries: {outcome.detail}",
-        remedy="correct the record, or what it refers to at the target, and replay" if rejected
-        else "see that the system answers again, and replay",
-        subject=claimed.subject, record=dict(claimed.payload), message_id=claimed.message_id, delivery_id=claimed.id,
+        stage="delivery", system=claimed.target, flow=claimed.flow,
+        owner=flow.spec.owner if flow else system.spec.owner if system else "",
+        reason_code=code, reason=reason, remedy=remedy, fault=fault, subject=claimed.subject,
+        record=dict(claimed.payload), message_id=claimed.message_id, delivery_id=claimed.id,
     )  # fmt: skip
     quarantine.hold(work.connection, work.clock, case)
+
+
+def _why(claimed: Claimed, outcome: Outcome) -> tuple[str, str, str, str]:
+    """Return reason code, fault, reason and remedy."""
+    what = f"{claimed.entity} {claimed.subject}"
+    if UNMAPPED in outcome.evidence:
+        code = f"unmapped_{outcome.evidence[UNMAPPED]}"
+        remedy = "extend the mapping of the target, or correct the record, and replay"
+        return (
+            code,
+            str(outcome.evidence["code"]),
+            f"{claimed.target} cannot be told of {what}: {outcome.detail}",
+            remedy,
+        )
+    if outcome.result is Result.REJECTED:
+        remedy = "correct the record, or what it refers to at the target, and replay"
+        return "rejected", "", f"{claimed.target} refused {what}: {outcome.detail}", remedy
+    reason = f"{claimed.target} took {what} in none of {claimed.attempt} tries: {outcome.detail}"
+    return "gave_up", "", reason, "see that the system answers again, and replay"

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from controlplane.clock import Clock
-from controlplane.connectors.contract import BatchRefusedError, Connector, Write, WriteSpec
+from controlplane.connectors.contract import BatchRefusedError, Connector, UnmappedError, Write, WriteSpec
+from controlplane.connectors.outcomes import outcome_of
 from controlplane.errors import ConnectorError, RejectedError, ThrottledError, TrueupError, UnknownOutcomeError
 from controlplane.sync.delivery.claim import Claimed
 from rules.outcomes import Guarantee, Outcome, Result
@@ -19,7 +20,7 @@ DEFECT = timedelta(seconds=60)
 Kind = Literal["write", "read-back", "repeat"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would double the time to make one; nobody changes it
 class Sent:
     """A delivery and what came of it."""
 
@@ -126,6 +127,8 @@ def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:
             return Outcome(Result.REJECTED, str(error)), late
         case ConnectorError():
             return Outcome(Result.UNAVAILABLE, str(error)), late
+        case UnmappedError():
+            return outcome_of(error), late
         case TrueupError():
             return Outcome(Result.REJECTED, str(error)), late
     return Outcome(Result.UNKNOWN, f"defect in the connector: {error!r}"), max(late, DEFECT)

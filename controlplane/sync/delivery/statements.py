@@ -79,6 +79,21 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(state text, due_at bigint, outcome
 WHERE d.id = r.id AND d.fence = r.fence AND d.state = 'sending' RETURNING d.id"""
 
 
+_OVERTAKE = """
+UPDATE delivery SET state = 'superseded', finished_at = {now} WHERE id = {id} AND coalesce AND EXISTS (
+  SELECT 1 FROM delivery n WHERE n.target = delivery.target AND n.order_key = delivery.order_key
+  AND n.state IN ('pending', 'sending', 'unknown', 'quarantined') AND n.entity = delivery.entity
+  AND n.coalesce AND n.id > delivery.id AND n.state <> 'quarantined')"""
+
+
+def overtake(connection: Connection, delivery_id: str, now: int) -> int:
+    """Close a state-like delivery that a later one of its key waits behind; return 1 if there is one, else 0."""
+    if connection.dialect.name == "postgresql":
+        query = _OVERTAKE.format(now="%(now)s", id="%(id)s")
+        return int(connection.exec_driver_sql(query, {"now": now, "id": delivery_id}).rowcount)
+    return int(connection.exec_driver_sql(_OVERTAKE.format(now="?", id="?"), (now, delivery_id)).rowcount)
+
+
 def add_attempts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write attempts (ATTEMPT); evidence as JSON text or None."""
     if connection.dialect.name == "postgresql":

@@ -9,19 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from controlplane import audit
 from controlplane.clock import Clock
-from controlplane.errors import ConflictError
-from controlplane.store import signals
 from controlplane.store import tables as t
 from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new, upsert
-from controlplane.sync.routing.pauses import paused_for
 from rules import pacing
 from rules.outcomes import Outcome, Result
 from rules.pacing import Allowance, Bucket
 from rules.policy.kinds import SystemSpec
-from rules.retry import breaker_pause
+from rules.retry import LONGEST_WAIT, breaker_pause
 
 FAILED = (Result.UNAVAILABLE, Result.UNKNOWN)
 SILENT = (Result.ABSENT,)
@@ -46,7 +42,8 @@ def locked(connection: Connection, system: str) -> Row[Any]:
     return row
 
 
-def _values(connection: Connection, system: str, **values: Any) -> None:
+def change(connection: Connection, system: str, **values: Any) -> None:
+    """Set columns of a system's row, which is made if it is not there yet."""
     row = state_of(connection, system)
     base = dict(row._mapping) if row else {"system": system, "consecutive_failures": 0}
     upsert(connection, t.system_state, base | values)
@@ -90,7 +87,7 @@ def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpe
     if before and before.blocked_until and before.consecutive_failures:
         calm["release_at"] = clock.now()
     if before is None or before.consecutive_failures or before.blocked_until or _old(before.last_ok_at, clock):
-        _values(connection, system, last_ok_at=clock.now(), **calm)
+        change(connection, system, last_ok_at=clock.now(), **calm)
 
 
 def _asked_to_wait(row: Row[Any], clock: Clock, spec: SystemSpec | None) -> bool:
@@ -119,7 +116,7 @@ def failed(connection: Connection, clock: Clock, system: str, detail: str, spec:
             "blocked_until": clock.now() + pause,
             "blocked_reason": f"{failures} failures in a row: {kept(detail)}",
         }
-    _values(connection, system, **values)
+    change(connection, system, **values)
 
 
 _DEFAULT = SystemSpec(connector="-", owner="nobody", role="bi", endpoint="-")
@@ -129,15 +126,16 @@ _DEFAULT = SystemSpec(connector="-", owner="nobody", role="bi", endpoint="-")
 def throttled(
     connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, seconds: float, detail: str
 ) -> None:
-    """Wait as long as the system asks, and ask it for less from then on."""
+    """Wait as long as the system asks, an hour at most, and ask it for less from then on."""
     now = clock.now()
-    values: dict[str, Any] = {"blocked_until": now + timedelta(seconds=seconds), "blocked_reason": kept(detail)}
+    until = now + timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
+    values: dict[str, Any] = {"blocked_until": until, "blocked_reason": kept(detail)}
     row = state_of(connection, system)
     if row is None or row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
         rate = spec.rate if spec else None
         slowed = pacing.slowed(bucket_of(row), rate, _observed(connection, system, now), now)
         values |= bucket_values(slowed)
-    _values(connection, system, **values)
+    change(connection, system, **values)
 
 
 def _observed(connection: Connection, system: str, now: datetime) -> float:
@@ -171,10 +169,10 @@ def heed(connection: Connection, clock: Clock, system: str, allowance: Allowance
     heeded = pacing.heeded(bucket, allowance, clock.now())
     values = bucket_values(heeded) if heeded != bucket else {}
     if allowance.remaining < 1 and allowance.reset_after:
-        until = clock.now() + timedelta(seconds=allowance.reset_after)
+        until = clock.now() + timedelta(seconds=min(allowance.reset_after, LONGEST_WAIT.total_seconds()))
         values |= {"blocked_until": until, "blocked_reason": "it says that its limit is used up"}
     if values:
-        _values(connection, system, **values)
+        change(connection, system, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,55 +204,3 @@ def give_back(connection: Connection, system: str, requests: int) -> None:
     s = t.system_state.c
     limited = update(t.system_state).where(s.system == system, s.tokens.is_not(None))
     connection.execute(limited.values(tokens=s.tokens + requests))
-
-
-# --- what operators do ---
-
-
-def pause(connection: Connection, clock: Clock, system: str, actor: str, reason: str) -> None:
-    """Stop deliveries to a system. Raises ConflictError when it is paused already."""
-    before = state_of(connection, system)
-    if before and before.paused_at:
-        raise ConflictError(
-            f"deliveries to '{system}' are paused since {before.paused_at.isoformat()}; resume them first"
-        )
-    _values(connection, system, paused_at=clock.now())
-    audit.record(connection, clock, actor=actor, action="system.pause", subject=f"System/{system}", reason=reason)
-
-
-def resume(connection: Connection, clock: Clock, system: str, actor: str, reason: str) -> None:
-    """Let deliveries go on; the pause did not use up anybody's retry budget. Raises ConflictError when not paused."""
-    before = state_of(connection, system)
-    if before is None or before.paused_at is None:
-        raise ConflictError(f"deliveries to '{system}' are not paused; nothing to resume")
-    _values(connection, system, paused_at=None, paused_for=paused_for(before, clock.now()))
-    signals.note(connection, signals.deliveries(system))
-    audit.record(connection, clock, actor=actor, action="system.resume", subject=f"System/{system}", reason=reason)
-
-
-def flow_state_of(connection: Connection, flow: str) -> Row[Any] | None:
-    """Return the row of a flow, or None while it was never paused."""
-    return connection.execute(select(t.flow_state).where(t.flow_state.c.flow == flow)).one_or_none()
-
-
-def pause_flow(connection: Connection, clock: Clock, flow: str, actor: str, reason: str) -> None:
-    """Stop the deliveries of a flow. Raises ConflictError when it is paused already."""
-    before = flow_state_of(connection, flow)
-    if before and before.paused_at:
-        raise ConflictError(f"the flow '{flow}' is paused since {before.paused_at.isoformat()}; resume it first")
-    row = {"flow": flow, "paused_at": clock.now(), "paused_for": before.paused_for if before else 0}
-    upsert(connection, t.flow_state, row)
-    audit.record(connection, clock, actor=actor, action="flow.pause", subject=f"Flow/{flow}", reason=reason)
-
-
-def resume_flow(
-    connection: Connection, clock: Clock, flow: str, targets: Sequence[str], actor: str, reason: str
-) -> None:
-    """Let the deliveries of a flow go on. Raises ConflictError when it is not paused."""
-    before = flow_state_of(connection, flow)
-    if before is None or before.paused_at is None:
-        raise ConflictError(f"the flow '{flow}' is not paused; nothing to resume")
-    upsert(connection, t.flow_state, {"flow": flow, "paused_at": None, "paused_for": paused_for(before, clock.now())})
-    for target in targets:
-        signals.note(connection, signals.deliveries(target))
-    audit.record(connection, clock, actor=actor, action="flow.resume", subject=f"Flow/{flow}", reason=reason)

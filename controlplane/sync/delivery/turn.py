@@ -6,6 +6,7 @@ import itertools
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,28 +16,34 @@ from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Connector
 from controlplane.errors import TrueupError
-from controlplane.registry import Registry
-from controlplane.store import Store
+from controlplane.registry import Registry, Snapshot
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
-from controlplane.sync.delivery import systems
+from controlplane.sync.delivery import recovery, systems
 from controlplane.sync.delivery.claim import (
     LEASE,
     Claimed,
     claim,
     first_due,
     flows_of,
-    recover,
     release,
     renew,
     waiting_targets,
 )
 from controlplane.sync.delivery.record import record
-from controlplane.sync.delivery.send import Sent, batch_of, grouped, send
+from controlplane.sync.delivery.send import DEFECT, Sent, batch_of, grouped, send
 from controlplane.sync.processes.contract import Work
+from controlplane.telemetry import facts as told
+from controlplane.telemetry.spans import deliver_id
+from controlplane.telemetry.tracing import OFF, Tracer, carrying
+from rules import retry
+from rules.delivery import VERIFY_PAUSE
 from rules.policy.kinds import SystemSpec
 
 FLOWS_SEEN = timedelta(seconds=30)
 """How long it is remembered which flows something waits for."""
+CROWDED = 0.05
+"""Seconds after which it is looked again whether other workers leave a place at a system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +61,15 @@ class Turn:
 class Delivering:
     """One process's hand in delivering. Keeps nothing that the store does not say; safe to use from several threads."""
 
-    def __init__(self, store: Store, clock: Clock, registry: Registry, connections: Connections) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, registry: Registry, connections: Connections, tracer: Tracer = OFF
+    ) -> None:
         self.store, self.clock, self.registry, self.connections = store, clock, registry, connections
+        self.tracer = tracer
         self.lease = LEASE
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._claims = itertools.count()
         self._flows: dict[str, tuple[datetime, list[str]]] = {}
-        self.on_attempts: list[Callable[[Sequence[Sent]], None]] = []
-        """Who is told of tries that were recorded: measurements of this process."""
 
     # --- what a lane does ---
 
@@ -82,15 +90,15 @@ class Delivering:
             wait = None
         connector, trouble = self._reached(target) if slots > 0 else (None, "")
         claimed: list[Claimed] = []
+        began = self.clock.stopwatch()
         with self.store.write() as connection:
+            facts.note(connection, told.Turn(target, began))
             work = self._work(connection)
             counted = record(work, target, sents) if sents else set()
             if connector is not None:
                 claimed, wait = self._claim(work, connector, target, slots, capped)
             elif trouble:
                 systems.failed(connection, self.clock, target, trouble, self._spec(target))
-        for told in self.on_attempts if sents else ():
-            told(sents)
         requests = grouped(connector, claimed) if connector is not None and claimed else []
         return Turn(requests, len(counted), wait)
 
@@ -102,8 +110,12 @@ class Delivering:
             return None, str(error)
 
     def send(self, target: str, request: Sequence[Claimed]) -> list[Sent]:
-        """Make one request; see `send.send`."""
-        return send(self.connector(target), self.clock, request)
+        """Make one request; see `send.send`. It carries the trace of what it sends, of a batch that of the first."""
+        if not self.tracer.on:
+            return send(self.connector(target), self.clock, request)
+        first = request[0]
+        with carrying(self.tracer.traceparent(first.trace_id, deliver_id(first))):
+            return send(self.connector(target), self.clock, request)
 
     def renew(self, held: Sequence[Claimed]) -> None:
         """Keep what is being sent ours."""
@@ -163,6 +175,10 @@ class Delivering:
         spec = self._spec(target)
         size = max((batch_of(connector, entity) for entity in self._entities(work, target)), default=1)
         room = min(slots, self._room(connection, target, spec, size)) if capped else slots
+        if room <= 0:
+            return [], CROWDED
+        if size > 1 and capped:
+            room = min(room, 1)  # a claim is one request, so that requests can be counted, and the lock is held shortly
         flows = self._running(work, target)
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)
@@ -178,8 +194,6 @@ class Delivering:
         flows: list[str],
     ) -> tuple[int, float | None]:  # fmt: skip
         """Ask the shared limit for as many requests as there is room and work for."""
-        if room <= 0:
-            return 0, None
         if spec is None or (spec.rate is None and row.learned_rate is None):
             failing = spec is not None and row.consecutive_failures >= spec.breaker.after
             return (1 if failing else room), None
@@ -232,8 +246,25 @@ class Delivering:
         return min((now + timedelta(seconds=wait) for wait in waits if wait is not None), default=None)
 
     def recover(self, *, everything: bool = False) -> int:
-        """Give back what workers that are gone had claimed; return how many."""
-        return recover(self.store, self.clock, partial_late(self, everything), everything=everything)
+        """Get going again what workers that are gone had claimed, and what a clock that was put back holds up; return how many."""
+        snapshot = self.registry.snapshot()
+        store, clock, late = self.store, self.clock, partial_late(self, False)
+        found = recovery.take_back(store, clock, partial_late(self, everything), everything=everything)
+        found += recovery.bring_forward(store, clock, late, self._longest_wait(snapshot, late))
+        return found + recovery.let_go(store, clock, self._longest_pause)
+
+    def _longest_wait(self, snapshot: Snapshot, late: recovery.Late) -> timedelta:
+        """The longest time that anything which is to be tried again may wait."""
+        waits = [VERIFY_PAUSE, DEFECT, *(retry.longest(one.spec) for one in snapshot.retry_policies.values())]
+        for target, system in snapshot.systems.items():
+            waits.append(system.spec.timeout)
+            with suppress(TrueupError):
+                waits += [late(target, spec.entity) for spec in self.connector(target).manifest.writes]
+        return max(waits)
+
+    def _longest_pause(self, target: str) -> timedelta:
+        spec = self._spec(target)
+        return spec.breaker.cap if spec else timedelta(0)
 
     def late_effect(self, target: str, entity: str) -> timedelta:
         """Return how long a request of an entity may still take effect after its answer is given up."""

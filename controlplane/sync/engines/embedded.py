@@ -47,6 +47,7 @@ class Steps:
         """Start the threads."""
         self._run("translate", self.sync.translate, signals.INTAKE)
         self._run("process", self.sync.process, signals.MESSAGES)
+        self._run("release", self.sync.release, signals.QUARANTINE)
 
     def _run(self, name: str, step: Step, topic: str) -> None:
         thread = threading.Thread(target=self._loop, args=(name, step, topic), name=f"sync-{name}", daemon=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
+from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, Inbound
@@ -15,29 +19,50 @@ from controlplane.errors import ConnectorError, NotFoundError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.newest import go_on_behind_newest
 from controlplane.sync import delivery, intake, ledger, routing
-from controlplane.sync.delivery import systems
+from controlplane.sync.delivery import operators, systems
 from controlplane.sync.engines.healing import Healing
 from controlplane.sync.engines.replay import Replay
+from controlplane.sync.engines.reprocess import Reprocessing
+from controlplane.sync.engines.workbench import Workbench
 from controlplane.sync.processes.contract import Work
+from controlplane.telemetry.tracing import OFF, Tracer
+from rules.policy.kinds import Breaker
+
+if TYPE_CHECKING:
+    from controlplane.sync.ledger.archive import Archiver, Restorer
 
 BATCH = 50
+FLOW_BATCHES = 20
+"""Transactions of one request to run a flow now; who asks again goes on."""
 
 
 class Sync:
     """Everything that moves, over one store, one registry and one set of connectors."""
 
     def __init__(
-        self, store: Store, clock: Clock, registry: Registry, connections: Connections, accept_limit: int = 0
+        self,
+        store: Store,
+        clock: Clock,
+        registry: Registry,
+        connections: Connections,
+        accept_limit: int = 0,
+        tracer: Tracer = OFF,
     ) -> None:
+        go_on_behind_newest(store, clock)
         self.store = store
         self.clock = clock
         self.registry = registry
         self.connections = connections
-        self.delivering = delivery.Delivering(store, clock, registry, connections)
+        self.delivering = delivery.Delivering(store, clock, registry, connections, tracer)
         self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
         self.healing = Healing(store, clock, connections, self.work)
+        self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work)
+        self.stopping = threading.Event()
+        """Set when the process ends: what takes long stops after the batch that it is at."""
+        self.workbench = Workbench(store, clock, registry, self._replay)
 
     def work(self, connection: Connection) -> Work:
         """Return what processes need inside the given transaction."""
@@ -82,6 +107,10 @@ class Sync:
             self.delivering.turn(target, sents, 0)
         return len(sents)
 
+    def release(self, *, look_first: bool = True) -> int:
+        """Make the replays of quarantined records that were asked for and are due; return how many. It always looks first."""
+        return self.workbench.release()
+
     def targets(self) -> list[str]:
         """Return the systems that anything may be owed to."""
         return self.delivering.targets()
@@ -94,7 +123,7 @@ class Sync:
         """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved."""
         moved = 0
         for _ in range(rounds):
-            step = self.translate() + self.process()
+            step = self.release() + self.translate() + self.process()
             step += sum(self.deliver(target) for target in self.targets())
             if not step:
                 return moved
@@ -109,12 +138,37 @@ class Sync:
             return int(connection.execute(new).scalar_one() + connection.execute(accepted).scalar_one())
 
     def next_due(self) -> datetime | None:
-        """Return when the next waiting delivery falls due, or None when nothing waits for time to pass."""
-        return self.delivering.next_due()
+        """Return when the next waiting delivery or replay falls due, or None when nothing waits for time to pass."""
+        known = (self.delivering.next_due(), self.workbench.next_release())
+        return min((due for due in known if due is not None), default=None)
 
     def recover(self, restarted: bool = False) -> int:
         """Give back what a worker that is gone had claimed; return how many. `restarted`: this process owns the store."""
         return self.delivering.recover(everything=restarted and self.store.is_sqlite)
+
+    # --- retention ---
+
+    @cached_property
+    def archiver(self) -> Archiver:
+        """What holds the store to its retention. Made when it is first asked for: it loads Arrow, which few processes need."""
+        from controlplane.sync.ledger.archive import Archiver
+
+        return Archiver(self.store, self.clock, self.registry, self.stopping)
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        """What puts archived rows back."""
+        from controlplane.sync.ledger.archive import Restorer
+
+        return Restorer(self.store, self.clock, self.registry, self.stopping)
+
+    def archive(self, *, anew: bool = False) -> dict[str, Any]:
+        """Archive and delete what has outlived its retention; return what was done. See Archiver.run."""
+        return self.archiver.run(anew=anew)
+
+    def restore(self) -> dict[str, Any]:
+        """Put back what was asked for; return what was done. See Restorer.run."""
+        return self.restorer.run()
 
     # --- what people ask for ---
 
@@ -129,24 +183,56 @@ class Sync:
     def pause(self, system: str, actor: str, reason: str) -> None:
         """Stop deliveries to a system."""
         with self.store.write() as connection:
-            systems.pause(connection, self.clock, system, actor, reason)
+            operators.pause(connection, self.clock, system, actor, reason)
 
     def resume(self, system: str, actor: str, reason: str) -> None:
         """Let deliveries to a system go on."""
         with self.store.write() as connection:
-            systems.resume(connection, self.clock, system, actor, reason)
+            operators.resume(connection, self.clock, system, actor, reason)
 
     def pause_flow(self, flow: str, actor: str, reason: str) -> None:
         """Stop the deliveries of a flow."""
         with self.store.write() as connection:
-            systems.pause_flow(connection, self.clock, flow, actor, reason)
+            operators.pause_flow(connection, self.clock, flow, actor, reason)
 
     def resume_flow(self, flow: str, actor: str, reason: str) -> None:
         """Let the deliveries of a flow go on."""
-        known = self.registry.snapshot().flows.get(flow)
-        targets = [target.system for target in known.spec.targets] if known else self.targets()
+        targets = self._targets_of(flow)
         with self.store.write() as connection:
-            systems.resume_flow(connection, self.clock, flow, targets, actor, reason)
+            operators.resume_flow(connection, self.clock, flow, targets, actor, reason)
+
+    def run_system(self, system: str, actor: str, reason: str) -> operators.Released:
+        """Ask a system again now, and let what waits out a backoff be due. Raises ConflictError while it is paused."""
+        known = self.registry.snapshot().systems.get(system)
+        breaker = known.spec.breaker if known else Breaker()
+        with self.store.write() as connection:
+            return operators.run_system(connection, self.clock, system, breaker, actor, reason)
+
+    def run_flow(self, flow: str, actor: str, reason: str) -> tuple[int, bool]:
+        """Let what waits out a backoff in a flow be due, in short transactions; return how many, and whether more is left.
+
+        Raises ConflictError while the flow is paused.
+        """
+        targets, released = self._targets_of(flow), 0
+        with self.store.write() as connection:
+            operators.refuse_paused_flow(connection, flow)
+            audit.record(connection, self.clock, actor=actor, action="flow.run", subject=f"Flow/{flow}", reason=reason)
+        for _ in range(FLOW_BATCHES):
+            with self.store.write() as connection:
+                moved = operators.run_flow(connection, self.clock, flow, targets)
+            released += moved
+            if moved < operators.BATCH:
+                return released, False
+        return released, True
+
+    def run_delivery(self, delivery_id: str, actor: str, reason: str) -> None:
+        """Let one delivery be due now. Raises NotFoundError, ConflictError saying what else it waits for."""
+        with self.store.write() as connection:
+            operators.run_delivery(connection, self.clock, delivery_id, actor, reason)
+
+    def _targets_of(self, flow: str) -> list[str]:
+        known = self.registry.snapshot().flows.get(flow)
+        return [target.system for target in known.spec.targets] if known else self.targets()
 
     def emit(self, drafts: Sequence[Draft], trace_id: str | None = None) -> list[str]:
         """Append messages of the plane's own; return the ids of those that were new."""

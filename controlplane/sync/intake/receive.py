@@ -10,10 +10,12 @@ from sqlalchemy import Connection, select
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Inbound, Record
-from controlplane.store import Store, signals
+from controlplane.store import Store, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new
+from controlplane.telemetry.facts import Received
+from controlplane.telemetry.tracing import HEADER, Caller, caller
 from rules.ids import bounded, fingerprint, new_id
 
 CHUNK = 200
@@ -26,30 +28,36 @@ def take(
     channel: str,
     records: Sequence[Record],
     repeats_within: float | None = None,
+    told: Caller | None = None,
 ) -> int:
     """Keep the records that were not known yet; return how many. The caller's commit is the acknowledgement.
 
     A record without an event key is an event of its own, unless its vendor repeats without an id (`repeats_within`
-    seconds): then the same content within that time is the same event.
+    seconds): then the same content within that time is the same event. `told`: the trace that the records belong to.
     """
     now = clock.now()
     taken = 0
     for start in range(0, len(records), CHUNK):
-        rows = [_row(now, system, channel, record) for record in records[start : start + CHUNK]]
+        rows = [_row(now, system, channel, record, told) for record in records[start : start + CHUNK]]
         if repeats_within is not None:
             rows = [row for row in rows if _is_new(connection, row, timedelta(seconds=repeats_within))]
-        taken += len(insert_new(connection, t.intake, rows))
+        new = set(insert_new(connection, t.intake, rows))
+        if new:
+            fresh = [row for row in rows if row["id"] in new]
+            facts.note(connection, Received(system, channel, fresh, told.span_id if told else ""))
+        taken += len(new)
     if taken:
         signals.note(connection, signals.INTAKE)
     return taken
 
 
-def _row(now: datetime, system: str, channel: str, record: Record) -> dict[str, Any]:
+def _row(now: datetime, system: str, channel: str, record: Record, told: Caller | None) -> dict[str, Any]:
     identity = new_id(now)
     return {
         "id": identity, "system": system, "channel": channel, "topic": bounded(kept(record.topic)),
         "event_key": bounded(kept(record.event_key)) or f"{_content(record)}:{identity}", "headers": dict(record.headers),
-        "body": record.body, "received_at": now, "trace_id": identity.replace("-", ""), "state": "new",
+        "body": record.body, "received_at": now, "state": "new",
+        "trace_id": told.trace_id if told else identity.replace("-", ""),
     }  # fmt: skip
 
 
@@ -69,6 +77,7 @@ def _is_new(connection: Connection, row: dict[str, Any], within: timedelta) -> b
         i.event_key > head,
         i.event_key < f"{head}~",
         i.received_at > row["received_at"] - within,
+        i.received_at < row["received_at"] + within,  # not what came before the clock was put back
     )
     return connection.execute(select(i.id).where(*same).limit(1)).first() is None
 
@@ -76,6 +85,6 @@ def _is_new(connection: Connection, row: dict[str, Any], within: timedelta) -> b
 def take_webhook(store: Store, clock: Clock, connector: Connector, inbound: Inbound) -> bool:
     """Verify a webhook and commit it; say whether it was new. Raises SignatureError before anything is stored."""
     record = connector.receive(inbound)
-    within = connector.manifest.repeats_within
+    within, told = connector.manifest.repeats_within, caller(inbound.headers.get(HEADER))
     with store.write() as connection:
-        return take(connection, clock, connector.context.system, "webhook", [record], within) == 1
+        return take(connection, clock, connector.context.system, "webhook", [record], within, told) == 1

@@ -18,12 +18,14 @@ from sqlalchemy.exc import OperationalError
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.registry import Registry, Snapshot
-from controlplane.store import Store, signals
+from controlplane.store import Store, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync.intake.group import GroupCommit
 from controlplane.sync.ledger.envelope import open_envelope
 from controlplane.sync.ledger.insert import insert_messages
+from controlplane.telemetry.facts import Accepted, Origin, Shared
+from controlplane.telemetry.tracing import Caller
 from rules.ids import fingerprint, new_id
 from rules.model.messages import version_of
 
@@ -63,6 +65,8 @@ class _Request:
     messages: list[dict[str, Any]]
     lines: dict[str, int] = field(default_factory=dict)
     """Message id -> line."""
+    origins: dict[str, Origin] = field(default_factory=dict)
+    """By the message's id."""
 
 
 class Acceptor:
@@ -76,13 +80,14 @@ class Acceptor:
         self.group: GroupCommit[_Request, frozenset[str]] = GroupCommit(self._commit, largest_group)
         self._looked = 0
 
-    def accept(self, body: bytes, *, batch: bool, channel: str = "api") -> Receipt:
+    def accept(self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None) -> Receipt:
         """Take one event, or with `batch` one event a line; return when it is committed.
 
+        `told`: the trace that the request belongs to; an event that names another belongs to that one.
         Raises OverloadedError (try later) before anything is taken. Without `batch` also BadInputError.
         """
         snapshot = self._registry.known() if self._registry.known().version else self._registry.snapshot()
-        request, refused = self._read(body, snapshot, batch=batch, channel=channel)
+        request, refused = self._read(body, snapshot, told, batch=batch, channel=channel)
         if not request.messages:
             return Receipt({}, [], refused)
         self._room()
@@ -98,7 +103,9 @@ class Acceptor:
 
     # --- reading ---
 
-    def _read(self, body: bytes, snapshot: Snapshot, *, batch: bool, channel: str) -> tuple[_Request, list[Refusal]]:
+    def _read(
+        self, body: bytes, snapshot: Snapshot, told: Caller | None, *, batch: bool, channel: str
+    ) -> tuple[_Request, list[Refusal]]:
         now = self._clock.now()
         intake_id, stamp = new_id(now), micros(now)
         lines = (
@@ -109,6 +116,8 @@ class Acceptor:
         refused: list[Refusal] = []
         messages: list[dict[str, Any]] = []
         places: dict[str, int] = {}
+        origins: dict[str, Origin] = {}
+        here = Origin(channel)
         for number, line in lines:
             try:
                 found = open_envelope(line, snapshot, now)
@@ -119,19 +128,21 @@ class Acceptor:
                 continue
             identity = new_id(now)
             places[identity] = number
+            trace = found.trace or told
+            origins[identity] = Origin(channel, trace.span_id) if trace else here
             messages.append({
                 "id": identity, "type": found.type, "schema_version": version_of(found.type), "source": found.source,
                 "subject": found.subject, "source_version": None, "dedupe_key": found.event_id,
                 "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": micros(found.occurred_at),
                 "accepted_at": stamp, "causation_id": found.causation_id, "intake_id": intake_id,
-                "intake_line": number if batch else None, "trace_id": found.trace_id or identity.replace("-", ""),
+                "intake_line": number if batch else None, "trace_id": trace.trace_id if trace else identity.replace("-", ""),
                 "data": found.data.model_dump_json(), "state": "accepted", "registry_version": snapshot.version,
             })  # fmt: skip
         source = messages[0]["source"] if messages else ""
         topic = "messages/batch" if batch else "messages/single"
         intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", "{}", body, stamp,
                   intake_id.replace("-", ""), "translated", stamp)  # fmt: skip
-        return _Request(intake, messages, places), refused
+        return _Request(intake, messages, places, origins), refused
 
     def _room(self) -> None:
         """Refuse before anything is taken when the disk is nearly full or more waits than was set."""
@@ -166,7 +177,15 @@ class Acceptor:
                 insert_intake(connection, kept)
             if new:
                 signals.note(connection, signals.MESSAGES)
+            _tell(connection, requests, new)
         return [frozenset(request.lines) & new for request in requests]
+
+
+def _tell(connection: Connection, requests: Sequence[_Request], new: frozenset[str]) -> None:
+    rows = [row for request in requests for row in request.messages if row["id"] in new]
+    origins = {identity: origin for request in requests for identity, origin in request.origins.items()}
+    facts.note(connection, Shared(len(requests)))
+    facts.note(connection, Accepted(rows, origins))
 
 
 INTAKE = (

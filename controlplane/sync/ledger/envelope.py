@@ -10,16 +10,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
+import orjson
+
 from controlplane.errors import BadInputError
 from controlplane.registry import Snapshot
 from controlplane.sync.ledger.messages import read
+from controlplane.telemetry.tracing import Caller, caller
 from rules.model.messages import Data
 
 LONGEST = 190
@@ -27,11 +29,11 @@ AHEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
 TAKEN = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "schemaversion",
          "causationid", "traceparent", "tracestate", "data")  # fmt: skip
-NEEDED = ("id", "source", "type", "subject", "time", "data")
-TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+KNOWN = frozenset(TAKEN)
+NEEDED = frozenset({"id", "source", "type", "subject", "time", "data"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """A message that was read and found good."""
 
@@ -42,7 +44,7 @@ class Envelope:
     occurred_at: datetime
     data: Data
     causation_id: str | None = None
-    trace_id: str | None = None
+    trace: Caller | None = None
 
 
 def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
@@ -60,12 +62,31 @@ def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
     return Envelope(
         event_id=found["id"], source=source, type=kind, subject=found["subject"],
         occurred_at=_time(found["time"], now), data=read(kind, data, _version(found)),
-        causation_id=found.get("causationid"), trace_id=_trace(found.get("traceparent")),
+        causation_id=found.get("causationid"), trace=_trace(found.get("traceparent")),
     )  # fmt: skip
 
 
 def parse_json(raw: bytes) -> Any:
-    """Read JSON as RFC 8259 has it, and no key twice. Raises BadInputError."""
+    """Read JSON as RFC 8259 has it, and no key twice; numbers with a fraction exactly. Raises BadInputError.
+
+    Most events hold nothing that has to be looked at closely, and are read by the fast reader. It drops a key that stands
+    twice, which the quotes tell: without escapes each string has two, in what came as in what was read. It reads numbers with
+    a fraction as floats, so what stands outside of the quotes must hold none.
+    """
+    if b"\\" not in raw:
+        parts = raw.split(b'"')
+        plain = b"".join(parts[::2])
+        if b"." not in plain and b"e" not in plain and b"E" not in plain:
+            try:
+                found = orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                return _read_closely(raw)
+            if orjson.dumps(found).count(b'"') == len(parts) - 1:
+                return found
+    return _read_closely(raw)
+
+
+def _read_closely(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         found = _DECODER.decode(text)
@@ -110,20 +131,21 @@ def _constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=Decimal)
 
 
-def _attributes(found: Mapping[str, Any]) -> None:
+def _attributes(found: dict[str, Any]) -> None:
+    if not found.keys() >= NEEDED:
+        missing = next(name for name in TAKEN if name in NEEDED and name not in found)
+        raise BadInputError(f"the attribute '{missing}' is missing; an event has {', '.join(sorted(NEEDED))}")
+    if not found.keys() <= KNOWN:
+        unknown = min(found.keys() - KNOWN)
+        raise BadInputError(
+            f"the attribute '{unknown}' is not taken; leave it out, or put it into data if it belongs there"
+        )
     if found.get("specversion", "1.0") != "1.0":
         raise BadInputError(f"specversion {found['specversion']!r} is not known; send CloudEvents 1.0")
-    for name in NEEDED:
-        if name not in found:
-            raise BadInputError(f"the attribute '{name}' is missing; an event has {', '.join(NEEDED)}")
     for name in ("id", "source", "type", "subject"):
         value = found[name]
-        if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
+        if type(value) is not str or not 0 < len(value) <= LONGEST or not value.isprintable():
             raise BadInputError(f"the attribute '{name}' is printable text of 1 to {LONGEST} characters")
-    if len(found) > len(NEEDED) and (unknown := sorted(set(found) - set(TAKEN))):
-        raise BadInputError(
-            f"the attribute '{unknown[0]}' is not taken; leave it out, or put it into data if it belongs there"
-        )
     cause = found.get("causationid")
     if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= 36):
         raise BadInputError(
@@ -163,12 +185,12 @@ def _version(found: Mapping[str, Any]) -> int | None:
     return version
 
 
-def _trace(given: Any) -> str | None:
+def _trace(given: Any) -> Caller | None:
     if given is None:
         return None
-    match = TRACE.fullmatch(given) if isinstance(given, str) else None
-    if match is None or set(match[1]) == {"0"}:
+    told = caller(given) if isinstance(given, str) else None
+    if told is None:
         raise BadInputError(
             "the attribute 'traceparent' is not as W3C Trace Context has it; leave it out if you have none"
         )
-    return match[1]
+    return told

@@ -8,6 +8,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
+from controlplane.sync.ledger import seen
+from rules.model.messages import STATE_LIKE
+
 MESSAGE = (
     "id", "type", "schema_version", "source", "subject", "source_version", "dedupe_key", "fingerprint", "occurred_at", "accepted_at",
     "causation_id", "intake_id", "intake_line", "trace_id", "data", "state", "registry_version",
@@ -26,6 +29,12 @@ ON CONFLICT (fingerprint) DO NOTHING RETURNING id"""  # noqa: S608
 
 def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
     """Insert messages (MESSAGE; `data` as JSON text) that are not known yet; return the ids of those that were new."""
+    new = _inserted(connection, rows)
+    documents = {row["fingerprint"]: row["id"] for row in rows if row["id"] in new and row["type"] not in STATE_LIKE}
+    return new - seen.told_before(connection, documents)
+
+
+def _inserted(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
     if connection.dialect.name == "postgresql":
         given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
         found = connection.exec_driver_sql(_MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})

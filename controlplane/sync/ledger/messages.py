@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Row
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
-from controlplane.store import signals
+from controlplane.store import facts, signals
 from controlplane.store.text import is_kept, kept
 from controlplane.store.types import micros
 from controlplane.sync.ledger.insert import insert_messages
+from controlplane.telemetry.facts import PLANE, Accepted, Origin
 from rules.ids import bounded, fingerprint, new_id
 from rules.model import messages as model
 
@@ -51,8 +52,9 @@ def read(message_type: str, data: dict[str, Any], version: int | None = None) ->
     try:
         return model.parse(message_type, data, version)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:5])
-        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data") from None
+        wrong = [(".".join(map(str, e["loc"])) or "record", e["msg"]) for e in error.errors()[:5]]
+        faults = "; ".join(f"{place}: {why}" for place, why in wrong)
+        raise BadInputError(f"{message_type} breaks its schema: {faults}; correct the data", wrong[0][0]) from None
     except (LookupError, TypeError, ValueError) as error:
         raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 
@@ -79,21 +81,25 @@ def append(
     trace_id: str,
     causation_id: str | None = None,
     intake_id: str | None = None,
+    origin: Origin = PLANE,
 ) -> str | None:
     """Append a message; return its id, or None when the same fact is known already. Raises BadInputError."""
     row = row_of(
         draft, clock.now(), source=source, registry_version=registry_version, trace_id=trace_id,
         causation_id=causation_id, intake_id=intake_id,
     )  # fmt: skip
-    new = append_rows(connection, [row])
+    new = append_rows(connection, [row], {row["id"]: origin})
     return str(row["id"]) if new else None
 
 
-def append_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
-    """Append messages (`row_of`); return the ids of those that were not known already."""
+def append_rows(
+    connection: Connection, rows: Sequence[dict[str, Any]], origins: Mapping[str, Origin]
+) -> frozenset[str]:
+    """Append messages (`row_of`); return the ids of those that were not known already. `origins`: by the message's id."""
     new = insert_messages(connection, rows) if rows else frozenset()
     if new:
         signals.note(connection, signals.MESSAGES)
+        facts.note(connection, Accepted([row for row in rows if row["id"] in new], origins))
     return new
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -14,15 +16,19 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, UnmappedError
 from controlplane.errors import BadInputError, ConnectorError, NotFoundError, TrueupError
 from controlplane.registry import Snapshot
-from controlplane.store import Store
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.store.text import kept
 from controlplane.sync import quarantine
 from controlplane.sync.ledger.messages import append_rows, checked, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
+from controlplane.telemetry.facts import Origin, Translated
+from controlplane.telemetry.tracing import span_id
 
 log = structlog.get_logger()
+Found = tuple[Row[Any], list[Draft] | Exception, datetime]
+"""A record, what it says or why that cannot be told, and when its reading began."""
 
 
 def translate_some(store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, limit: int = 100) -> int:
@@ -33,20 +39,21 @@ def translate_some(store: Store, clock: Clock, connections: Connections, snapsho
     new = t.among(t.intake.c.state, "new")
     with store.read() as connection:
         rows = connection.execute(select(t.intake).where(new).order_by(t.intake.c.id).limit(limit)).all()
-    found: list[tuple[Row[Any], list[Draft] | Exception]] = []
+    found: list[Found] = []
     silent: set[str] = set()
     for row in rows:
         if row.system in silent:
             continue
+        began = clock.now()
         try:
-            found.append((row, preview(connections, row.system, row.topic, row.body)))
+            found.append((row, preview(connections, row.system, row.topic, row.body), began))
         except ConnectorError:
             silent.add(row.system)
         except (BadInputError, NotFoundError) as error:
-            found.append((row, error))
+            found.append((row, error, began))
         except Exception as error:
             log.exception("a connector failed at translating a record", intake=row.id, system=row.system)
-            found.append((row, error))
+            found.append((row, error, began))
     return _commit(store, clock, snapshot, found) if found else 0
 
 
@@ -58,38 +65,45 @@ def preview(connections: Connections, system: str, topic: str, body: bytes) -> l
     return drafts
 
 
-def _commit(
-    store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[tuple[Row[Any], list[Draft] | Exception]]
-) -> int:
+def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Found]) -> int:
     with store.write() as connection:
         ours = _take(connection, clock, found)
-        rows = [
-            row_of(
-                draft, clock.now(), source=row.system, registry_version=snapshot.version, trace_id=row.trace_id,
-                intake_id=row.id,
-            )
-            for row, drafts in found
-            if row.id in ours and not isinstance(drafts, Exception)
-            for draft in drafts
-        ]  # fmt: skip
-        append_rows(connection, rows)
-        for row, error in found:
-            if row.id in ours and isinstance(error, Exception):
-                _hold(connection, clock, snapshot, row, error)
+        rows: list[dict[str, Any]] = []
+        origins: dict[str, Origin] = {}
+        for row, drafts, began in found:
+            if row.id not in ours:
+                continue
+            if isinstance(drafts, Exception):
+                _hold(connection, clock, snapshot, row, drafts)
+                continue
+            made = [_row(clock, snapshot, row, draft) for draft in drafts]
+            rows += made
+            origins |= {one["id"]: Origin(row.channel, span_id("intake", row.id), began) for one in made}
+        append_rows(connection, rows, origins)
     return len(ours)
 
 
-def _take(connection: Connection, clock: Clock, found: Sequence[tuple[Row[Any], list[Draft] | Exception]]) -> set[str]:
+def _row(clock: Clock, snapshot: Snapshot, row: Row[Any], draft: Draft) -> dict[str, Any]:
+    return row_of(
+        draft, clock.now(), source=row.system, registry_version=snapshot.version, trace_id=row.trace_id,
+        intake_id=row.id,
+    )  # fmt: skip
+
+
+def _take(connection: Connection, clock: Clock, found: Sequence[Found]) -> set[str]:
     """Give each record its new state; return those that were still new. What another process did first is its own."""
     by_state: dict[str, list[str]] = {"translated": [], "ignored": [], "quarantined": []}
-    for row, drafts in found:
+    for row, drafts, _ in found:
         state = "quarantined" if isinstance(drafts, Exception) else "translated" if drafts else "ignored"
         by_state[state].append(row.id)
     ours: set[str] = set()
     for state, ids in by_state.items():
         mine = update(t.intake).where(t.intake.c.id.in_(ids), t.among(t.intake.c.state, "new"))
         values = mine.values(state=state, translated_at=clock.now())
-        ours |= set(connection.execute(values.returning(t.intake.c.id)).scalars()) if ids else set()
+        taken = set(connection.execute(values.returning(t.intake.c.id)).scalars()) if ids else set()
+        ours |= taken
+        for system, count in Counter(row.system for row, _, _ in found if row.id in taken).items():
+            facts.note(connection, Translated(system, state, count))
     return ours
 
 
@@ -111,6 +125,7 @@ def _hold(connection: Connection, clock: Clock, snapshot: Snapshot, row: Row[Any
         subject=row.event_key,
         record={"topic": row.topic, "body": readable(row.body)},
         intake_id=row.id,
+        fault=getattr(error, "field", ""),
     )
     quarantine.hold(connection, clock, case)
     noted = update(t.intake).where(t.intake.c.id == row.id)

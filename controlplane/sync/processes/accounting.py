@@ -34,6 +34,7 @@ def _worth(work: Work, shipment: ShipmentShipped) -> list[accounting.DocumentLin
             "missing_cost",
             f"shipment {shipment.shipment} cannot be posted: no unit cost or order price for {', '.join(missing)}",
             "give the items a cost in the ERP, poll products, then replay",
+            ", ".join(missing),
         )
     return [accounting.DocumentLine(line.quantity, prices[line.sku], costs[line.sku]) for line in shipment.lines]
 

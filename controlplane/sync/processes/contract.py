@@ -16,10 +16,12 @@ from controlplane.sync.ledger import Message
 class BusinessRuleError(Exception):
     """The message contradicts what is known; it waits in quarantine with this reason."""
 
-    def __init__(self, code: str, message: str, remedy: str) -> None:
+    def __init__(self, code: str, message: str, remedy: str, fault: str = "") -> None:
+        """`fault`: the code or field that is wrong, where the record waits for one thing; records are grouped by it."""
         super().__init__(message)
         self.code = code
         self.remedy = remedy
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +41,4 @@ class Process:
     apply: Callable[[Work, Message], list[Draft]]
     """Change the read models and return what follows. Raises BusinessRuleError."""
     stage: int = 50
-    """What is recorded (10) comes before what is derived from it (50) and what is posted of it (90)."""
+    """What is checked (5) comes before what is recorded (10), derived from it (50) and posted of it (90)."""

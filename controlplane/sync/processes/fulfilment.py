@@ -56,6 +56,7 @@ def _progress(work: Work, ref: str, moved: tuple[StockLine, ...], field: str) ->
             "unknown_order",
             f"order {ref} is not known here, and something of it was {field}",
             "find the order at its source, take it in (poll or replay), then replay this record",
+            ref,
         )
     for sku, quantity in _by_sku(moved).items():
         left = _advance(work, [line for line in lines if line.sku == sku], field, quantity)
@@ -64,6 +65,7 @@ def _progress(work: Work, ref: str, moved: tuple[StockLine, ...], field: str) ->
                 f"more_{field}_than_{LIMIT[field]}",
                 f"{left} units of {sku} beyond what order {ref} allows were {field}",
                 "correct the quantity, or find the missing document",
+                sku,
             )
     refresh_state(work, ref)
 

@@ -79,6 +79,17 @@ def _offer(work: Work, rule: AllocationRule, sku: str, location: str, cause: str
     return [Draft("stock.offer", subject, dedupe, work.clock.now(), offer.model_dump(mode="json"))]
 
 
+def offered_anew(work: Work, offer: StockOffer, cause: str) -> tuple[list[Draft], bool]:
+    """Return what a channel ought to be told now in place of an offer of old, if anything, and whether one is on its way.
+
+    Its quantity is never told again as it was: customers may have bought since.
+    """
+    drafts = [
+        draft for draft in offers(work, [(offer.sku, offer.location)], cause) if draft.data["channel"] == offer.channel
+    ]
+    return drafts, _waiting(work, offer.channel, stock_key(offer.sku, offer.location)) is not None
+
+
 def desired(work: Work, rule: AllocationRule, sku: str, location: str) -> int | None:
     """Return what the channel ought to show by what is known, or None while there is no position."""
     where = (t.stock_position.c.sku == sku, t.stock_position.c.location == location)

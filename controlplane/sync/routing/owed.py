@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
-from controlplane.store import signals
-from controlplane.store import tables as t
+from controlplane.store import facts, signals
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.tables import OPEN
 from controlplane.store.types import micros
+from controlplane.sync import quarantine
+from controlplane.telemetry.facts import Superseded
 
 COLUMNS = (
     "id", "message_id", "flow", "target", "entity", "subject", "order_key", "idempotency_key", "coalesce", "payload",
@@ -88,20 +89,26 @@ def write(connection: Connection, owed: Sequence[Owed], now: datetime) -> int:
 
 def _supersede(connection: Connection, owed: Sequence[Owed], now: datetime) -> None:
     latest: dict[tuple[str, str, str], Owed] = {}
+    gone: Counter[str] = Counter()
     for one in owed:
         if one.row["coalesce"]:
             place = (one.row["target"], one.row["entity"], one.row["order_key"])
             if place in latest:
                 latest[place].row |= {"state": "superseded", "finished_at": micros(now)}
+                gone[one.row["target"]] += 1
             latest[place] = one
     by_kind: dict[tuple[str, str], list[str]] = defaultdict(list)
     for target, entity, key in latest:
         by_kind[target, entity].append(key)
-    ids = [i for (target, entity), keys in by_kind.items() for i in _superseded(connection, target, entity, keys, now)]
+    ids: list[str] = []
+    for (target, entity), keys in by_kind.items():
+        found = _superseded(connection, target, entity, keys, now)
+        gone[target] += len(found)
+        ids += found
+    for target, count in (+gone).items():
+        facts.note(connection, Superseded(target, count))
     if ids:
-        q = t.quarantine.c
-        held = update(t.quarantine).where(q.delivery_id.in_(ids), q.state.in_(("waiting", "corrected")))
-        connection.execute(held.values(state="dropped", closed_at=now, closed_by="superseded by a newer state"))
+        quarantine.overtaken(connection, now, ids)
 
 
 def _superseded(connection: Connection, target: str, entity: str, keys: Iterable[str], now: datetime) -> list[str]:
@@ -119,7 +126,7 @@ def _line_up(connection: Connection, owed: Sequence[Owed]) -> None:
         by_target[target].add(key)
     taken = {(target, key) for target, keys in by_target.items() for key in _open_keys(connection, target, keys)}
     for one in owed:
-        if one.row["state"] == "pending":
+        if one.row["state"] != "superseded":
             one.row["head"] = one.order not in taken
             taken.add(one.order)
 

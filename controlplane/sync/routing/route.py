@@ -16,7 +16,7 @@ from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
 from rules.ids import bounded, new_id
-from rules.model.messages import STATE_LIKE, IncidentNotified, OrderPlaced, ShipmentShipped, StockOffer
+from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, worth_of
 from rules.policy.kinds import Flow, FlowTarget
 
 
@@ -70,15 +70,15 @@ def route(
     if not found:
         return []
     now = work.clock.now()
-    payload, worth = message.data.model_dump_json(), _worth(work, message)
-    return [_owe(work, message, way, paused, now, due or now, again, payload, worth) for way in found]
+    payload, (money, currency) = message.data.model_dump_json(), worth(work, message)
+    return [_owe(work, message, way, paused, now, due or now, again, payload, money, currency) for way in found]
 
 
 def _owe(
     work: Work, message: Message, way: Way, paused: dict[str, int], now: datetime, due: datetime, again: str,
-    payload: str, worth: tuple[Any, str | None],
+    payload: str, money: Any, currency: str | None,
 ) -> Owed:  # fmt: skip
-    start, (money, currency) = micros(due), worth
+    start = micros(due)
     row = {
         "id": new_id(now), "message_id": message.id, "flow": way.flow, "target": way.target, "entity": way.entity,
         "subject": message.subject, "order_key": ordering(message),
@@ -108,18 +108,12 @@ def ordering(message: Message) -> str:
     return str(getattr(message.data, "order_ref", message.subject))
 
 
-def _worth(work: Work, message: Message) -> tuple[Any, str | None]:
-    """What is at stake: the order's value, or the share of it that a shipment or posting stands for."""
+def worth(work: Work, message: Message) -> tuple[Any, str | None]:
+    """Return what is at stake, and its currency: the document's value, or the order's that a shipment is for."""
     data = message.data
-    if isinstance(data, OrderPlaced):
-        return data.value, data.currency
     if isinstance(data, ShipmentShipped):
         row = work.connection.execute(
             select(t.order_state.c.value, t.order_state.c.currency).where(t.order_state.c.ref == data.order_ref)
         ).one_or_none()
         return (row.value, row.currency) if row else (None, None)
-    if message.type == "posting.made":
-        return sum(line.debit for line in data.lines), data.currency
-    if message.type == "sale.recorded":
-        return data.unit_price * data.quantity, data.currency
-    return None, None
+    return worth_of(data) or (None, None)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
-from controlplane.store import Store
+from controlplane.errors import BadInputError
+from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.store.locks import in_index_order, lock_books
 from controlplane.sync import quarantine
@@ -22,7 +23,9 @@ from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from controlplane.sync.routing import owed
 from controlplane.sync.routing.pauses import all_paused_for
-from controlplane.sync.routing.route import route
+from controlplane.sync.routing.route import route, worth
+from controlplane.telemetry.facts import PLANE, Origin, Processed, Step
+from controlplane.telemetry.tracing import span_id
 
 log = structlog.get_logger()
 TURN = {"sqlite": 0.012, "postgresql": 0.1}
@@ -47,7 +50,9 @@ def process_some(
 ) -> int:
     """Process the oldest accepted messages in one transaction; return how many left that state.
 
-    `look_first`: do not take the turn of writing before it is seen that a message waits.
+    `look_first`: do not take the turn of writing before it is seen that a message waits. They are routed as
+    policy stands within the transaction: who has routed something again from the ledger, under the same lock and before it,
+    has done it by policies that are no newer.
     """
     m = t.message.c
     waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
@@ -62,33 +67,44 @@ def process_some(
         clock = work.clock
         began = clock.stopwatch()
         found: list[owed.Owed] = []
-        done: list[str] = []
-        held = 0
+        steps: list[Step] = []
         paused = all_paused_for(connection, clock.now())
         for row in connection.execute(waiting).all():
-            if _advance(work, row, paused, found):
-                done.append(row.id)
-            else:
-                held += 1
+            steps.append(_advance(work, row, paused, found))
             if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                 break
         owed.write(connection, found, clock.now())
+        done = [step.id for step in steps if step.result == "processed"]
         if done:
             mine = update(t.message).where(m.id.in_(done))
             connection.execute(mine.values(state="processed", processed_at=clock.now()))
-    return len(done) + held
+        facts.note(connection, Processed(steps))
+    return len(steps)
 
 
-def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
-    """Let the processes act on one message and add what is owed for it; say whether it went through."""
+def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> Step:
+    began, before = work.clock.now(), len(found)
+    result = "processed" if advance(work, row, paused, found) else "quarantined"
+    return Step(
+        row.id, row.type, row.trace_id, row.accepted_at, began, work.clock.now(), result, len(found) - before
+    )  # fmt: skip
+
+
+def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
+    """Let the processes act on one message and add what is owed for it; say whether it went through.
+
+    What did not is in quarantine. Take `lock_books` before.
+    """
     try:
         message = Message.of(row)
         if handling(message.type):
-            with work.connection.begin_nested():
+            with facts.savepoint(work.connection):
                 _process(work, message)
         found += route(work, message, paused)
     except BusinessRuleError as error:
-        _hold(work, row, error.code, str(error), error.remedy)
+        _hold(work, row, error.code, str(error), error.remedy, error.fault)
+    except BadInputError as error:
+        _hold(work, row, "schema", str(error), "correct the record and replay", error.field)
     except (IntegrityError, DataError) as error:
         why = f"{row.type} {row.subject} contradicts what is known already: {str(error.orig).splitlines()[0]}"
         _hold(
@@ -116,15 +132,28 @@ def emit(work: Work, draft: Any, trace_id: str, causation_id: str | None) -> str
     return append(
         work.connection, work.clock, draft, source="plane", registry_version=work.snapshot.version,
         trace_id=trace_id, causation_id=causation_id,
+        origin=Origin(PLANE.channel, span_id("process", causation_id)) if causation_id else PLANE,
     )  # fmt: skip
 
 
-def _hold(work: Work, row: Row[Any], code: str, reason: str, remedy: str) -> None:
+def _hold(work: Work, row: Row[Any], code: str, reason: str, remedy: str, fault: str = "") -> None:
     values = {"state": "quarantined", "processed_at": work.clock.now()}
     work.connection.execute(update(t.message).where(t.message.c.id == row.id).values(**values))
     flow = next(iter(work.snapshot.flows_from.get((row.source, row.type), ())), None)
+    system = work.snapshot.systems.get(row.source)
+    owner = flow.spec.owner if flow else system.spec.owner if system else ""
+    record, money, currency = _known(work, row)
     case = quarantine.Case(
-        stage="process", system=row.source, flow=flow.name if flow else "", owner=flow.spec.owner if flow else "",
-        reason_code=code, reason=reason, remedy=remedy, subject=row.subject, record=row.data, message_id=row.id,
+        stage="process", system=row.source, flow=flow.name if flow else "", owner=owner, reason_code=code, reason=reason,
+        remedy=remedy, subject=row.subject, record=record, message_id=row.id, fault=fault, money=money, currency=currency,
     )  # fmt: skip
     quarantine.hold(work.connection, work.clock, case)
+
+
+def _known(work: Work, row: Row[Any]) -> tuple[dict[str, Any], Any, str | None]:
+    """Return the data in the present schema version, if it can be read, and what it is worth."""
+    try:
+        message = Message.of(row)
+    except BadInputError:
+        return row.data, None, None
+    return message.data.model_dump(mode="json"), *worth(work, message)

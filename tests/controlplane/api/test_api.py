@@ -135,9 +135,11 @@ def test_a_service_token_reads_metrics_and_api(plane: Plane, nobody: httpx.Clien
 
 def test_every_room_can_be_read(url: str, ids: dict[str, str]) -> None:
     client = signed_in(url, "vic")
+    replay = {"flow": "orders", "since": "2026-01-01T00:00:00Z", "reason": "to be looked at"}
+    replay_id = signed_in(url, "olga").post("/api/v1/replays", json=replay).json()["id"]
     routes = [route["path"] for route in client.get("/api/v1/").json()["routes"] if route["methods"] == ["GET"]]
     known = {"<name>": "orders", "<message_id>": ids["message"], "<finding_id>": ids["finding"], "<case_id>": ids["case"],
-             "<incident_id>": ids["incident"], "<kind>": "Flow"}  # fmt: skip
+             "<incident_id>": ids["incident"], "<kind>": "Flow", "<replay_id>": replay_id}  # fmt: skip
     for route in routes:
         if "<request_id>" in route or route.endswith("/preview"):
             continue
@@ -181,7 +183,8 @@ def test_a_viewer_may_look_and_not_touch(url: str, ids: dict[str, str]) -> None:
 def test_a_case_is_corrected_then_dropped_and_not_twice(url: str, ids: dict[str, str]) -> None:
     client, case = signed_in(url, "olga"), f"/api/v1/quarantine/{ids['case']}"
     assert client.post(f"{case}/correct", json={"record": "no object"}).status_code == 422
-    assert client.post(f"{case}/correct", json={"record": {"topic": "sales", "body": {}}}).status_code == 200
+    assert client.post(f"{case}/correct", json={"record": {"topic": "sales", "body": {}}}).status_code == 403
+    assert client.post(f"{case}/correct", json={"set": {"body.row.plu": "900001"}}).json()["state"] == "corrected"
     assert client.post(f"{case}/drop", json={"reason": " "}).status_code == 422
     assert client.post(f"{case}/drop", json={"reason": "sold for the staff party"}).status_code == 200
     moved = client.post(f"{case}/drop", json={"reason": "again"})

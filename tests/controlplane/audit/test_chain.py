@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import delete, select, update
 
-from controlplane.audit import record, verify
+from controlplane.audit import Told, record, record_all, verify
 from controlplane.clock import ManualClock
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -61,6 +61,18 @@ def test_writers_at_the_same_time_leave_no_gap(store: Store, clock: ManualClock)
     with store.read() as conn:
         assert verify(conn) == []
         assert len(list(conn.execute(select(t.action.c.seq)))) == 18
+
+
+def test_actions_that_are_told_together_chain_like_those_told_one_by_one(store: Store, clock: ManualClock) -> None:
+    write_some(store, clock, 2)
+    with store.write() as conn:
+        told = [Told("ada", "case.close", f"case/{number}", before={"state": "open"}) for number in range(3)]
+        assert record_all(conn, clock, told) == 5
+    write_some(store, clock, 1)
+    with store.read() as conn:
+        assert verify(conn) == []
+        subjects = list(conn.execute(select(t.action.c.subject).order_by(t.action.c.seq)).scalars())
+    assert subjects == ["Flow/0", "Flow/1", "case/0", "case/1", "case/2", "Flow/0"]
 
 
 def test_an_action_of_a_transaction_that_failed_was_never_there(store: Store, clock: ManualClock) -> None:

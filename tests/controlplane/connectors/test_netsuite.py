@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from controlplane.connectors.builtin.netsuite import suiteql
+from controlplane.connectors.builtin.netsuite import records, suiteql
 from controlplane.connectors.contract import Write
 from rules.model.messages import parse
 from rules.outcomes import Result
-from tests.controlplane.connectors.conftest import Retailer, write_of
+from tests.controlplane.connectors.conftest import PlainCodes, Retailer, write_of
 
 SKU, OTHER = "0007-BLK-M", "0001-WHT-L"
 LINES = [{"sku": SKU, "quantity": 2}]
@@ -157,6 +158,38 @@ def test_items_are_polled_with_their_cost(retailer: Retailer) -> None:
     assert len(retailer.drafts("erp", "items", cursor)) == 8
     later = {"since": retailer.clock.now().isoformat()}
     assert retailer.drafts("erp", "items", later) == []
+
+
+def test_an_item_that_the_erp_does_not_sell_any_more_is_told_as_inactive(retailer: Retailer) -> None:
+    cursor = list(retailer.connector("erp").poll("items", None))[-1].cursor
+    retailer.advance(3600)
+    answer = retailer.sandbox.control("POST", "/item", {"sku": SKU, "active": False})
+    assert answer.status_code == 200, answer.text
+    told = {
+        draft.subject: parse("product.described", draft.data).active
+        for draft in retailer.drafts("erp", "items", cursor)
+    }
+    assert told.pop(SKU) is False
+    assert set(told.values()) <= {True}
+    before = {draft.dedupe_key for draft in retailer.drafts("erp", "items")}
+    retailer.advance(60)
+    retailer.sandbox.control("POST", "/item", {"sku": SKU, "active": True})
+    fresh = [draft for draft in retailer.drafts("erp", "items") if draft.dedupe_key not in before]
+    assert [(draft.subject, draft.data["active"]) for draft in fresh] == [(SKU, True)]
+
+
+def test_a_sale_carries_its_tax_code_by_the_erps_own(retailer: Retailer) -> None:
+    taxed = replace(sale(), payload={**sale().payload, "tax_code": "7"})
+    assert retailer.connector("erp").write(taxed).result is Result.DELIVERED
+    assert records.document("cash_sale", taxed.payload, PlainCodes()).body["item"]["items"][0]["taxCode"] == {"id": "7"}
+    assert "taxCode" not in records.document("cash_sale", sale().payload, PlainCodes()).body["item"]["items"][0]
+
+
+def test_a_code_that_the_erp_does_not_know_is_named_in_the_outcome(retailer: Retailer) -> None:
+    elsewhere = replace(sale(), payload={**sale().payload, "location": "ST9"})
+    outcome = retailer.connector("erp").write(elsewhere)
+    assert outcome.result is Result.REJECTED
+    assert outcome.evidence == {"unmapped": "location", "code": "ST9"}
 
 
 def test_ping_proves_the_signature(retailer: Retailer) -> None:

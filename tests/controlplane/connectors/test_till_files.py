@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from controlplane.connectors.builtin.till_files.connector import TillFilesConnector
+from controlplane.connectors.codes import MappedCodes
 from controlplane.connectors.contract import Draft, Page, UnmappedError
 from controlplane.errors import BadInputError, UnavailableError
 from rules.model.messages import parse
+from rules.policy.kinds import MappingSpec
 from tests.controlplane.connectors.conftest import Given, Retailer
 
 HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
@@ -86,6 +91,58 @@ def test_a_header_that_lacks_a_column_is_named(connector: TillFilesConnector, tm
     drop(tmp_path, f"{HEADER.replace('plu;', '')}\n{ROW}\n")
     with pytest.raises(BadInputError, match="lacks plu"):
         one(connector)
+
+
+UNITS = {"ST": "EA", "KT": "12 EA"}
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> Callable[..., TillFilesConnector]:
+    """Make a connector of tills with Mapping policies."""
+
+    def make(strict: bool = True) -> TillFilesConnector:
+        specs = {
+            "unit": MappingSpec(system="theirs", entity="unit", codes=UNITS, strict=strict),
+            "tax_code": MappingSpec(system="theirs", entity="tax_code", codes={"A": "STD"}),
+        }
+        return TillFilesConnector(replace(Given(str(tmp_path)).context(), codes=MappedCodes("theirs", specs)))
+
+    return make
+
+
+WIDE = f"{HEADER};unit;tax_code"
+
+
+def test_a_row_without_unit_and_tax_code_counts_pieces(
+    coded: Callable[..., TillFilesConnector], tmp_path: Path
+) -> None:
+    drop(tmp_path, f"{WIDE}\n{ROW};;\n")
+    data = one(coded()).data
+    assert (data["quantity"], data["unit_price"], data["tax_code"]) == (2, "1019.90", None)
+
+
+def test_cartons_become_pieces_at_the_price_of_one(coded: Callable[..., TillFilesConnector], tmp_path: Path) -> None:
+    drop(tmp_path, f"{WIDE}\n{ROW.replace('1.019,90', '30,00')};KT;A\n")
+    data = one(coded()).data
+    assert (data["quantity"], Decimal(data["unit_price"]), data["tax_code"]) == (24, Decimal("2.5"), "STD")
+
+
+@pytest.mark.parametrize(("columns", "entity"), [("PAL;A", "unit"), ("ST;Z", "tax_code")])
+def test_a_unit_or_tax_code_that_nobody_mapped_is_named(
+    coded: Callable[..., TillFilesConnector], tmp_path: Path, columns: str, entity: str
+) -> None:
+    drop(tmp_path, f"{WIDE}\n{ROW};{columns}\n")
+    with pytest.raises(UnmappedError) as raised:
+        one(coded())
+    assert (raised.value.entity, raised.value.code) == (entity, columns.split(";")[0 if entity == "unit" else 1])
+
+
+def test_a_unit_that_a_lenient_mapping_lets_pass_is_still_no_number_of_pieces(
+    coded: Callable[..., TillFilesConnector], tmp_path: Path
+) -> None:
+    drop(tmp_path, f"{WIDE}\n{ROW};PAL;A\n")
+    with pytest.raises(UnmappedError, match="PAL"):
+        one(coded(strict=False))
 
 
 def test_each_file_is_read_once_and_stays_where_it_is(connector: TillFilesConnector, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from controlplane.clock import ManualClock, SystemClock
 from controlplane.doctor.database import offset_answer, pool_size
-from controlplane.doctor.schema import standing
 from controlplane.registry.packs import install
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
 from controlplane.store.readonly import open_read_only
+from controlplane.store.schema import standing
 from tests.conftest import POSTGRES
 from tests.controlplane.doctor.conftest import Look, of, the
 from tests.controlplane.doctor.servers import free_port, postgresql

@@ -95,6 +95,12 @@ class Retailer:
         if state in ("delivered", "superseded", "stale"):
             row["finished_at"] = self.now
         self.write(t.delivery, **row | values)
+        if state == "quarantined":
+            self.write(
+                t.quarantine, id=new_id(self.now), stage="delivery", system=target, flow=flow, reason_code="rejected",
+                reason="r", remedy="m", subject=subject, record=payload, state="waiting", owner="store-ops",
+                opened_at=self.now, message_id=message_id, delivery_id=delivery_id,
+            )  # fmt: skip
         return delivery_id
 
     def offer(self, sku: str, state: str, quantity: int = 5, **values: Any) -> str:

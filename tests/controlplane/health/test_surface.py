@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
 
 from controlplane.health.evaluation import evaluate
-from controlplane.health.metrics import render
+from controlplane.health.metrics import Page
 from controlplane.health.observations import Observation
 from controlplane.health.readiness import ready
+from controlplane.registry import Registry
 from controlplane.store import tables as t
+from controlplane.telemetry import Meters
 from rules.ids import new_id
 from tests.controlplane.health.kit import Retailer
 
 
+def page_of(retailer: Retailer) -> Page:
+    return Page(retailer.store, retailer.clock, Registry(retailer.store, retailer.clock), Meters())
+
+
 def exposed(retailer: Retailer) -> dict[str, list[tuple[dict[str, str], float]]]:
-    body = render(retailer.store, retailer.clock, retailer.snapshot).decode()
+    body = page_of(retailer).body().decode()
     families = list(text_string_to_metric_families(body))
     assert all(family.documentation for family in families)
     return {family.name: [(one.labels, one.value) for one in family.samples] for family in families}
@@ -30,6 +37,12 @@ def test_the_newest_observations_are_exposed_with_help_and_unknown_is_nan(retail
     assert found["trueup_registry_version"] == [({}, 1.0)]
 
 
+def test_a_label_that_prometheus_keeps_for_itself_is_exposed_under_another_name(retailer: Retailer) -> None:
+    retailer.observe(Observation("shipment_update_delay", retailer.now, 9.0, {"target": "shop", "quantile": "p95"}))
+    found = exposed(retailer)
+    assert found["trueup_shipment_update_delay_seconds"] == [({"target": "shop", "percentile": "p95"}, 9.0)]
+
+
 def test_the_state_of_each_service_level_is_exposed(retailer: Retailer) -> None:
     evaluate(retailer.store, retailer.snapshot, retailer.clock)
     states = {labels["state"]: value for labels, value in exposed(retailer)["trueup_service_level_state"]}
@@ -37,11 +50,17 @@ def test_the_state_of_each_service_level_is_exposed(retailer: Retailer) -> None:
 
 
 def test_a_body_is_given_again_within_the_second(retailer: Retailer) -> None:
-    first = render(retailer.store, retailer.clock, retailer.snapshot)
+    page = page_of(retailer)
+    first = page.body()
     retailer.observe(Observation("queue_depth", retailer.now, 4.0))
-    assert render(retailer.store, retailer.clock, retailer.snapshot) == first
+    statements: list[str] = []
+    keep = lambda *call: statements.append(call[2])  # noqa: E731 - the same object is taken off again
+    event.listen(retailer.store.engine, "before_cursor_execute", keep)
+    assert page.body() == first
+    event.remove(retailer.store.engine, "before_cursor_execute", keep)
+    assert statements == [], "nothing is read for it"
     retailer.clock.advance(1)
-    assert render(retailer.store, retailer.clock, retailer.snapshot) != first
+    assert b"trueup_queue_depth 4.0" in page.body()
 
 
 def beat(retailer: Retailer) -> None:

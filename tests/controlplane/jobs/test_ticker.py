@@ -6,14 +6,27 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.clock import ManualClock
+from controlplane.clock import ManualClock, SystemClock
 from controlplane.jobs import Ticker, runs
+from controlplane.jobs.schedules import RECOVER_EVERY
 from controlplane.settings import load_settings
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.sync.engines.reprocess import Request
+from controlplane.telemetry import Telemetry
 from controlplane.wiring import Plane
+from tests.clocks import PutClock
+from tests.conftest import START
 from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
+from tests.waiting import until
+
+
+@pytest.fixture
+def clock() -> PutClock:
+    """A clock that can be put back."""
+    return PutClock(START)
 
 
 @pytest.fixture
@@ -26,7 +39,16 @@ def house(store: Store, clock: ManualClock) -> House:
 
 def plane_of(house: House) -> Plane:
     """A plane over the house."""
-    parts = (load_settings(), house.clock, house.store, house.registry, house, house.sync, house.clock.now())
+    parts = (
+        load_settings(),
+        house.clock,
+        house.store,
+        house.registry,
+        house,
+        house.sync,
+        house.clock.now(),
+        Telemetry(house.clock),
+    )
     return Plane(*parts)  # type: ignore[arg-type]
 
 
@@ -107,11 +129,123 @@ def test_slots_lie_on_a_grid_that_every_ticker_shares(clock: ManualClock) -> Non
     assert (runs.slot(clock.now(), five) - first) % five == timedelta(0)
 
 
-def test_runs_of_a_process_that_died_are_marked_failed(house: House) -> None:
-    run_id = runs.take(house.store, house.clock, "evaluate", house.clock.now())
+def test_a_slot_is_taken_by_one_of_two_that_both_tick(house: House) -> None:
+    slot = house.clock.now()
+    taken = [runs.take(house.store, house.clock, owner, "evaluate", slot) for owner in ("one", "two")]
+    assert taken[0]
+    assert taken[1] is None
+
+
+def test_of_two_planes_only_one_ticks_until_it_is_gone(house: House) -> None:
+    one, two = Ticker(plane_of(house)), Ticker(plane_of(house))
+    assert one.run_due() > 5
+    house.clock.advance(10)
+    assert two.run_due() == 0
+    house.clock.advance(60)
+    assert two.run_due() > 5
+    house.clock.advance(1)
+    assert one.run_due() == 0
+
+
+def test_a_plane_that_stops_hands_ticking_over_at_once(house: House) -> None:
+    one, two = Ticker(plane_of(house)), Ticker(plane_of(house))
+    one.run_due()
+    one.stop()
+    house.clock.advance(RECOVER_EVERY.total_seconds())
+    assert two.run_due() > 0
+
+
+def test_runs_of_a_process_that_died_are_marked_failed_by_the_one_that_ticks_next(house: House) -> None:
+    dead = Ticker(plane_of(house))
+    dead.run_due()
+    house.clock.advance(60)
+    assert runs.take(house.store, house.clock, dead.owner, "evaluate", house.clock.now())
+    ticker = Ticker(plane_of(house))
+    ticker.run_due()
+    assert ran(house, "evaluate") == ["done", "failed"]
+    house.clock.advance(60)
+    ticker.run_due()
+    assert ran(house, "evaluate") == ["done", "failed", "done"]
+
+
+def test_a_second_plane_that_starts_leaves_the_runs_of_the_first_alone(house: House) -> None:
+    first = Ticker(plane_of(house))
+    first.run_due()
+    assert runs.take(house.store, house.clock, first.owner, "evaluate", house.clock.now() + timedelta(minutes=1))
+    house.clock.advance(5)
+    Ticker(plane_of(house)).run_due()
+    assert ran(house, "evaluate") == ["done", "running"]
+
+
+def test_who_was_taken_for_dead_and_was_not_still_says_how_his_run_ended(house: House) -> None:
+    run_id = runs.take(house.store, house.clock, "slow", "evaluate", house.clock.now())
     assert run_id
-    assert runs.abandon(house.store, house.clock) == 1
-    assert ran(house, "evaluate") == ["failed"]
+    assert runs.abandon(house.store, house.clock, "next") == 1
+    runs.finish(house.store, house.clock, run_id, "done", {})
+    assert ran(house, "evaluate") == ["done"]
+
+
+def test_schedules_go_on_at_their_pace_when_the_clock_is_put_back_by_an_hour(house: House, clock: PutClock) -> None:
+    ticker = Ticker(plane_of(house))
+    for _ in range(10):
+        ticker.run_due()
+        clock.advance(60)
+    before = len(ran(house, "evaluate"))
+    clock.put(-3600)
+    for _ in range(10):
+        ticker.run_due()
+        clock.advance(30)
+    assert len(ran(house, "evaluate")) - before == 5
+
+
+def test_slots_that_were_run_before_the_clock_was_put_back_are_run_again(house: House, clock: PutClock) -> None:
+    ticker = Ticker(plane_of(house))
+    for _ in range(5):
+        ticker.run_due()
+        clock.advance(60)
+    clock.put(-300)
+    for _ in range(4):
+        ticker.run_due()
+        clock.advance(60)
+    assert ran(house, "evaluate") == ["done"] * 9
+
+
+def test_a_process_that_starts_after_the_clock_was_put_back_runs_what_is_due(house: House, clock: PutClock) -> None:
+    Ticker(plane_of(house)).run_due()
+    clock.put(-3600)
+    assert Ticker(plane_of(house)).run_due() > 5
+
+
+def test_schedules_go_on_when_the_clock_is_put_forward_and_set_right_again(house: House, clock: PutClock) -> None:
+    ticker = Ticker(plane_of(house))
+    ticker.run_due()
+    clock.put(3600)
+    assert ticker.run_due() > 5, "each once, not once for every slot of the hour that was skipped"
+    assert len(ran(house, "evaluate")) == 2
+    clock.put(-3600 + 60)
+    ticker.run_due()
+    assert len(ran(house, "evaluate")) == 3
+
+
+def test_initial_loads_are_not_run_again_because_a_clock_was_put_back(house: House, clock: PutClock) -> None:
+    ticker = Ticker(plane_of(house))
+    ticker.run_due()
+    clock.put(-3600)
+    ticker.run_due()
+    assert ran(house, "channel:shop") == ["done"]
+
+
+def test_a_ticker_whose_next_tick_lies_an_hour_ahead_ticks_on(house: House) -> None:
+    ticker = Ticker(plane_of(house))
+    ticker.start()
+    try:
+        ticker._scheduler.modify_job(
+            "tick", next_run_time=SystemClock().now() + timedelta(hours=1)
+        )  # as it then stands
+        ticker.beat_at = None
+        until(lambda: ticker.beat_at is not None, "the next tick")
+    finally:
+        ticker.stop()
 
 
 def test_old_runs_are_forgotten_and_initial_loads_are_not_run_again(house: House) -> None:
@@ -124,3 +258,27 @@ def test_old_runs_are_forgotten_and_initial_loads_are_not_run_again(house: House
     assert left == {"channel:shop", "poll:stock-levels"}
     Ticker(plane).run_due()
     assert ran(house, "channel:shop") == ["done"]
+
+
+def test_a_replay_goes_on_each_second_while_it_runs_and_then_nothing_is_scheduled(house: House) -> None:
+    ticker = Ticker(plane_of(house))
+    ticker.run_due()
+    for number in range(5):
+        house.order(f"#{number}", SKU, 1)
+    house.run()
+    change(house, "Flow", "orders", targets=[{"system": "tills", "entity": "order"}])
+    house.clock.advance(1)
+    asked = Request("orders", START, house.clock.now(), "outage", rate=1.0)
+    house.sync.reprocessing.start(asked, "olga")
+    for _ in range(12):
+        ticker.run_due()
+        house.sync.drain()
+        house.clock.advance(1)
+    assert [state for state in ran(house, "replay") if state != "done"] == []
+    assert len(ran(house, "replay")) >= 3, "one step of it was not enough"
+    assert rows(house, t.replay)[0]["state"] == "done"
+    assert sum(house.tills.effects.values()) == 5
+    before = len(ran(house, "replay"))
+    house.clock.advance(5)
+    ticker.run_due()
+    assert len(ran(house, "replay")) == before

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from controlplane.store import Store, open_store
+from controlplane.store import Store, open_store, signals
 from controlplane.store import tables as t
 from controlplane.store.upsert import insert_new, upsert
 
@@ -153,3 +153,35 @@ def test_what_was_committed_is_there_after_the_file_is_opened_again(sqlite_store
     again = open_store(sqlite_store.engine.url.render_as_string(False))
     assert versions(again) == ["kept"]
     again.close()
+
+
+def test_a_commit_of_another_process_is_heard_on_postgresql(postgresql_store: Store) -> None:
+    here, there = (open_store(postgresql_store.engine.url.render_as_string(False)) for _ in range(2))
+    heard = threading.Event()
+    here.signals.subscribe("target:erp", heard.set)
+    try:
+        for store in (here, there):
+            store.listen()
+        assert heard.wait(10), "whoever begins to listen is told to look"
+        for _ in range(50):  # the other end may begin to listen a moment later
+            heard.clear()
+            with there.write() as connection:
+                signals.note(connection, "target:erp")
+            if heard.wait(0.2):
+                break
+        assert heard.is_set()
+    finally:
+        here.close()
+        there.close()
+
+
+def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(postgresql_store: Store) -> None:
+    store = open_store(postgresql_store.engine.url.render_as_string(False))
+    with store.read() as connection:
+        backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    with postgresql_store.write() as connection:
+        ended = connection.exec_driver_sql("SELECT pg_terminate_backend(%s, 10000)", (backend,)).scalar_one()
+    assert ended, "it waits until the other end is gone"
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != backend
+    store.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import uuid
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, event, inspect
+from sqlalchemy import MetaData, event, inspect, text
 
 from controlplane.store import Store, open_store
 from controlplane.store.migrate import SCRIPTS, migrate
@@ -52,3 +55,20 @@ def test_migrations_form_one_line_without_branches() -> None:
     scripts = ScriptDirectory(str(SCRIPTS))
     assert len(scripts.get_heads()) == 1
     assert len(scripts.get_bases()) == 1
+
+
+def test_planes_that_start_at_the_same_time_make_the_tables_once(postgresql_store: Store) -> None:
+    name = f"trueup_test_{uuid.uuid4().hex[:12]}"
+    with postgresql_store.engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    address = postgresql_store.engine.url.update_query_dict({"options": f"-csearch_path={name}"})
+    code = "import sys; from controlplane import store; from controlplane.store import migrate; "
+    code += "migrate.migrate(store.open_store(sys.argv[1]))"
+    command = [sys.executable, "-c", code, address.render_as_string(False)]
+    try:
+        planes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        assert [plane.communicate(timeout=120)[1] for plane in planes] == ["", "", ""]
+        assert set(inspect(postgresql_store.engine).get_table_names(schema=name)) >= {"message", "delivery"}
+    finally:
+        with postgresql_store.engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {name} CASCADE"))

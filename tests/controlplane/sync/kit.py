@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from controlplane.clock import ManualClock
@@ -61,6 +63,8 @@ class Vendor(Connector):
     told_by_reading: bool = False
     """Reading back tells of stock levels too."""
     pages: list[Page] = field(default_factory=list)
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+    """What happens elsewhere while the next read-backs are on their way."""
 
     def __post_init__(self) -> None:
         self.context = Context(self.name, "", {}, str, None, self.clock, 10.0)  # type: ignore[arg-type]
@@ -87,15 +91,9 @@ class Vendor(Connector):
         data = raw["data"]
         if data.get("sku") == "UNKNOWN":
             raise UnmappedError("sku", "UNKNOWN", self.name)
-        return [
-            Draft(
-                raw["type"],
-                raw["subject"],
-                f"{raw['type']}:{raw['subject']}:{raw.get('version', '')}",
-                self.clock.now(),
-                data,
-            )
-        ]
+        at = datetime.fromisoformat(data["source_at"]) if "source_at" in data else self.clock.now()
+        key = f"{raw['type']}:{raw['subject']}:{raw.get('version', '')}"
+        return [Draft(raw["type"], raw["subject"], key, at, data)]
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         if self.down:
@@ -121,6 +119,8 @@ class Vendor(Connector):
             return Outcome(Result.REJECTED, "no such customer")
         if fault == "defect":
             raise RuntimeError("the connector is broken")
+        if fault == "unmapped":
+            raise UnmappedError("tax_code", "STD", self.name)
         if fault == "lost request":
             return Outcome(Result.UNKNOWN, "no answer")
         outcome = self._level(request) if request.entity == "available" else self._document(request)
@@ -146,6 +146,8 @@ class Vendor(Connector):
         return self.by_key[same]
 
     def read_back(self, request: Write) -> Outcome:
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
         if self.down:
             return Outcome(Result.UNAVAILABLE, f"{self.name} does not answer")
         if request.entity == "available" and not self.told_by_reading:
@@ -159,10 +161,11 @@ class House:
 
     store: Store
     clock: ManualClock
+    pack: str | Path = "sandbox"
 
     def __post_init__(self) -> None:
         self.registry = Registry(self.store, self.clock)
-        load_genesis(self.store, self.clock, self.registry, "sandbox")
+        load_genesis(self.store, self.clock, self.registry, self.pack)
         self.erp = Vendor("erp", self.clock)
         self.wms = Vendor("wms", self.clock, Guarantee.READABLE)
         self.shop = Vendor("shop", self.clock, Guarantee.READABLE)
@@ -245,14 +248,12 @@ class House:
         }
         return self.hook("wms", "shipment.shipped", shipment, data)
 
-    def product(self, sku: str, cost: str) -> None:
+    def product(self, sku: str, cost: str, active: bool = True) -> None:
         """The ERP describes an item."""
-        self.hook(
-            "erp",
-            "product.described",
-            sku,
-            {"sku": sku, "title": sku, "unit_cost": cost, "unit_price": None, "currency": "EUR"},
-        )
+        data = {
+            "sku": sku, "title": sku, "unit_cost": cost, "unit_price": None, "currency": "EUR", "active": active,
+        }  # fmt: skip
+        self.hook("erp", "product.described", sku, data, version=f"{cost}/{active}")
 
     def run(self, minutes: float = 0, step: float = 5.0) -> None:
         """Let the time pass and do what falls due."""

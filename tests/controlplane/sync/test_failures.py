@@ -106,7 +106,8 @@ def test_a_corrected_payload_is_sent_under_a_new_key_only_when_the_old_one_had_n
     house.order("#1001", SKU, 1)
     house.run()
     [case] = rows(house, t.quarantine)
-    corrected = {**case["record"], "currency": "USD"}  # type: ignore[dict-item]
+    lines = [{**line, "sku": "0001-WHT-L"} for line in case["record"]["lines"]]  # type: ignore[index]
+    corrected = {**case["record"], "lines": lines}  # type: ignore[dict-item]
     with house.store.write() as connection:
         quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
     answer = house.sync.replay(str(case["id"]), "olga")

@@ -140,8 +140,9 @@ class NetSuiteConnector(Connector):
             "unit_cost": cost,
             "unit_price": None,
             "currency": self._currency,
+            "active": row.get("inactive", "F") != "T",
         }
-        key = f"product.described:{sku}:{version}:{cost}"
+        key = f"product.described:{sku}:{version}:{cost}{'' if data['active'] else ':inactive'}"
         return [Draft("product.described", sku, key, occurred, data, source_version=version)] if occurred else []
 
     # --- writing ---

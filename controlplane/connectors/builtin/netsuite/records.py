@@ -102,6 +102,8 @@ def _sale(payload: Payload, codes: Codes) -> dict[str, Any]:
             "book the return in the ERP by hand and drop the record"
         )
     line = {"item": _item(payload["sku"], codes), "quantity": quantity, "rate": str(payload["unit_price"])}
+    if payload.get("tax_code"):
+        line["taxCode"] = {"id": codes.theirs("tax_code", payload["tax_code"])}
     day = str(payload["sold_at"])[:10]
     return {"tranDate": day, "location": place, "item": {"items": [{**line, "location": place}]}}
 

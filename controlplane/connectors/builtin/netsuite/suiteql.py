@@ -17,7 +17,7 @@ SELECT b.location AS location, b.item AS item, item.itemid AS sku, location.name
   b.quantityonhand AS on_hand, b.quantityavailable AS available, TO_CHAR(b.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
 FROM InventoryBalance b JOIN item ON item.id = b.item JOIN location ON location.id = b.location"""
 ITEMS = """
-SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averagecost AS cost,
+SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averagecost AS cost, item.isinactive AS inactive,
   TO_CHAR(item.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
 FROM item"""
 

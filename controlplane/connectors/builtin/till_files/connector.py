@@ -1,20 +1,31 @@
 """Till files: each complete `sales_*.csv` is read once, row by row, and stays where it is; the cursor says what is done.
 
-Rows are kept raw. A row that cannot be read spoils only itself.
+Rows are kept raw. A row that cannot be read spoils only itself. The columns `unit` and `tax_code` may be left out: a row
+without a unit counts pieces.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar
 
-from controlplane.connectors.contract import Connector, Context, Draft, Manifest, Page, ReadSpec, Record
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Manifest,
+    Page,
+    ReadSpec,
+    Record,
+    UnmappedError,
+)
 from controlplane.connectors.records import read_json, verbatim
 from controlplane.errors import BadInputError, UnavailableError
+from rules import rows
+from rules.units import pieces_in, price_of_piece
 
 COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
 PATTERN = "sales_*.csv"
@@ -96,17 +107,34 @@ class TillFilesConnector(Connector):
         except (KeyError, AttributeError, TypeError) as error:
             raise BadInputError("the record has no `header` and `row` texts; correct it, or drop it") from error
         where = f"{record.get('file', 'the file')} line {record.get('line', '?')}"
-        ref = f"{row['store']}/{row['receipt']}/{row['line']}"
+        codes, ref = self.context.codes, f"{row['store']}/{row['receipt']}/{row['line']}"
+        quantity, price = self._in_pieces(row, where)
         data = {
             "ref": ref,
-            "location": self.context.codes.ours("location", row["store"]),
-            "sku": self.context.codes.ours("sku", row["plu"]),
-            "quantity": _quantity(row["qty"], where),
-            "unit_price": str(_amount(row["unit_price"], where)),
+            "location": codes.ours("location", row["store"]),
+            "sku": codes.ours("sku", row["plu"]),
+            "quantity": quantity,
+            "unit_price": format(price, "f"),
             "currency": self._currency,
             "sold_at": _instant(row["sold_at"], where).isoformat(),
+            "tax_code": codes.ours("tax_code", row["tax_code"]) if row.get("tax_code") else None,
         }
         return [Draft("sale.recorded", ref, f"sale.recorded:{ref}", _instant(row["sold_at"], where), data)]
+
+    def _in_pieces(self, row: Mapping[str, str], where: str) -> tuple[int, Decimal]:
+        """Return how many pieces were sold and what one costs, by the mapping of the tills' units."""
+        quantity, price = _quantity(row["qty"], where), _amount(row["unit_price"], where, "unit_price")
+        if not row.get("unit"):
+            return quantity, price
+        ours = self.context.codes.ours("unit", row["unit"])
+        try:
+            pieces = pieces_in(ours)
+        except ValueError:  # the mapping lets codes pass, and this one means nothing to us
+            raise UnmappedError("unit", row["unit"], self.context.system) from None
+        try:
+            return quantity * pieces, price_of_piece(price, pieces, quantity, self._currency)
+        except ValueError as error:
+            raise BadInputError(f"{where}: {error}; write the row in pieces", "unit_price") from error
 
 
 def _cursor(done: set[str], growing: dict[str, int]) -> dict[str, Any]:
@@ -115,40 +143,39 @@ def _cursor(done: set[str], growing: dict[str, int]) -> dict[str, Any]:
 
 def split(header: str, row: str) -> Mapping[str, str]:
     """Return the row's fields by column. The delimiter is the header's. Raises BadInputError naming what is missing."""
-    delimiter = max(";,\t|", key=header.count)
-    names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    names, values = rows.columns(header), rows.values(header, row)
     missing = [name for name in COLUMNS if name not in names]
     if missing:
-        raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}")
-    values = next(csv.reader([row], delimiter=delimiter), [])
+        raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}", missing[0])
     if len(values) != len(names):
         raise BadInputError(
-            f"the row has {len(values)} fields and the header {len(names)}: {row[:200]}; correct the row"
+            f"the row has {len(values)} fields and the header {len(names)}: {row[:200]}; correct the row", "row"
         )
-    found = {name: value.strip() for name, value in zip(names, values, strict=True)}
+    found = dict(zip(names, values, strict=True))
     empty = [name for name in COLUMNS if not found[name]]
     if empty:
-        raise BadInputError(f"the row has nothing in {', '.join(empty)}: {row[:200]}; fill it in, or drop the row")
+        told = f"the row has nothing in {', '.join(empty)}: {row[:200]}; fill it in, or drop the row"
+        raise BadInputError(told, empty[0])
     return found
 
 
-def _amount(text: str, where: str) -> Decimal:
+def _amount(text: str, where: str, column: str) -> Decimal:
     # a decimal comma, with or without points between the thousands
     plain = text.replace("\u00a0", "").replace(" ", "")
     plain = plain.replace(".", "").replace(",", ".") if "," in plain else plain
     try:
         number = Decimal(plain)
     except InvalidOperation as error:
-        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90") from error
+        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90", column) from error
     if not number.is_finite():
-        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90")
+        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90", column)
     return number
 
 
 def _quantity(text: str, where: str) -> int:
-    number = _amount(text, where)
+    number = _amount(text, where, "qty")
     if number != number.to_integral_value() or number == 0:
-        raise BadInputError(f"{where}: the quantity '{text}' is not a whole number other than 0")
+        raise BadInputError(f"{where}: the quantity '{text}' is not a whole number other than 0", "qty")
     return int(number)
 
 
@@ -156,7 +183,9 @@ def _instant(text: str, where: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadInputError(f"{where}: '{text}' is no instant; write it like 2026-11-27T06:00:00Z") from error
+        raise BadInputError(
+            f"{where}: '{text}' is no instant; write it like 2026-11-27T06:00:00Z", "sold_at"
+        ) from error
     if found.tzinfo is None:
-        raise BadInputError(f"{where}: '{text}' names no time zone; end it with Z or an offset")
+        raise BadInputError(f"{where}: '{text}' names no time zone; end it with Z or an offset", "sold_at")
     return found.astimezone(UTC)

@@ -72,11 +72,11 @@ class TrytonConnector(Connector):
         yield Page((), done)
 
     def _poll_items(self, since: datetime | None, held: dict[str, Any]) -> Iterator[Page]:
-        domain: list[Any] = [["type", "=", "goods"]]
+        domain: list[Any] = [["type", "=", "goods"], ["active", "in", [True, False]]]  # else the deactivated stay out
         if since:
             stamp = encode(since)
             domain.append(["OR", ["write_date", ">=", stamp], ["create_date", ">=", stamp]])
-        fields = ["code", "name", "cost_price", "list_price_used", "write_date", "create_date"]
+        fields = ["code", "name", "cost_price", "list_price_used", "active", "write_date", "create_date"]
         seen = held.get("since", "")
         for rows, _ in self._rpc.rows("product.product", domain, fields, {"company": self._company}):
             told = [row for row in rows if row["code"]]
@@ -117,8 +117,9 @@ class TrytonConnector(Connector):
             "unit_cost": told["cost"],
             "unit_price": told["price"],
             "currency": self._currency,
+            "active": bool(told.get("active", True)),
         }
-        key = f"product.described:{sku}:{version}"
+        key = f"product.described:{sku}:{version}{'' if data['active'] else ':inactive'}"
         return Draft("product.described", sku, key, datetime.fromisoformat(version), data, source_version=version)
 
 
@@ -153,6 +154,7 @@ def _item_record(row: dict[str, Any]) -> Record:
         "name": row["name"],
         "cost": None if row["cost_price"] is None else str(row["cost_price"]),
         "price": None if row["list_price_used"] is None else str(row["list_price_used"]),
+        "active": row["active"],
         "changed": (row["write_date"] or row["create_date"]).isoformat(),
     }
     body = verbatim(told)

@@ -1,0 +1,152 @@
+"""What operators do to what moves, each behind its right: pause, resume, run now, and replay from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from controlplane.access import Actor, require
+from controlplane.errors import BadInputError, NotFoundError
+from controlplane.sync.engines.reprocess import Request
+from controlplane.wiring import Plane
+
+OPTIONAL_TEXT = ("subject", "target")
+
+
+class Operating:
+    """Acts on one plane in somebody's name. Every method raises ForbiddenError without the right, and is audited."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane, self.sync = plane, plane.sync
+
+    # --- pause and resume ---
+
+    def pause_system(self, system: str, reason: str, actor: Actor) -> None:
+        """Stop deliveries to a system. A reason is needed. Raises NotFoundError, ConflictError, BadInputError."""
+        require(actor, "sync.pause")
+        self.sync.pause(self._system(system), actor.name, reasoned(reason, "pausing a system"))
+
+    def resume_system(self, system: str, reason: str, actor: Actor) -> None:
+        """Let deliveries to a system go on. Raises NotFoundError, ConflictError."""
+        require(actor, "sync.pause")
+        self.sync.resume(self._system(system), actor.name, reason.strip())
+
+    def pause_flow(self, flow: str, reason: str, actor: Actor) -> None:
+        """Stop the deliveries of a flow. A reason is needed. Raises NotFoundError, ConflictError, BadInputError."""
+        require(actor, "sync.pause")
+        self.sync.pause_flow(self._flow(flow), actor.name, reasoned(reason, "pausing a flow"))
+
+    def resume_flow(self, flow: str, reason: str, actor: Actor) -> None:
+        """Let the deliveries of a flow go on. Raises NotFoundError, ConflictError."""
+        require(actor, "sync.pause")
+        self.sync.resume_flow(self._flow(flow), actor.name, reason.strip())
+
+    # --- run now ---
+
+    def run_system(self, system: str, reason: str, actor: Actor) -> Mapping[str, Any]:
+        """Let what waits out a backoff be due, and test a system that was failing by one request.
+
+        Raises NotFoundError, and ConflictError while it is paused.
+        """
+        require(actor, "sync.pause")
+        found = self.sync.run_system(self._system(system), actor.name, reason.strip())
+        return {"asked_again": found.asked_again, "blocked_until": found.blocked_until}
+
+    def run_flow(self, flow: str, reason: str, actor: Actor) -> Mapping[str, Any]:
+        """Let what waits out a backoff in a flow be due; `more` asks for another call. Raises like `run_system`."""
+        require(actor, "sync.pause")
+        released, more = self.sync.run_flow(self._flow(flow), actor.name, reason.strip())
+        return {"released": released, "more": more}
+
+    def run_delivery(self, delivery_id: str, reason: str, actor: Actor) -> None:
+        """Let one delivery be due now. Raises NotFoundError, and ConflictError saying what else it waits for."""
+        require(actor, "sync.pause")
+        self.sync.run_delivery(delivery_id, actor.name, reason.strip())
+
+    # --- replay ---
+
+    def replay(self, asked: Mapping[str, Any], actor: Actor) -> str:
+        """Send messages again from the ledger; return the replay's id. Raises NotFoundError, BadInputError, ConflictError."""
+        require(actor, "sync.replay")
+        return self.sync.reprocessing.start(self._request(asked), actor.name)
+
+    def preview(self, asked: Mapping[str, Any], actor: Actor) -> Mapping[str, Any]:
+        """Return what a replay would change, changing nothing. Raises NotFoundError, BadInputError."""
+        require(actor, "sync.replay")
+        return self.sync.reprocessing.preview(self._request(asked))
+
+    def cancel_replay(self, replay_id: str, reason: str, actor: Actor) -> None:
+        """Let a replay add nothing more. Raises NotFoundError, ConflictError."""
+        require(actor, "sync.replay")
+        self.sync.reprocessing.cancel(replay_id, actor.name, reason.strip())
+
+    def _request(self, asked: Mapping[str, Any]) -> Request:
+        now = self.plane.clock.now()
+        return Request(
+            flow=_text(asked, "flow"),
+            since=_instant(asked, "since"),
+            until=_instant(asked, "until") if asked.get("until") is not None else now,
+            reason=reasoned(asked.get("reason", ""), "a replay"),
+            rate=_number(asked, "rate"),
+            force=_switch(asked, "force"),
+            **{name: _text(asked, name) for name in OPTIONAL_TEXT if asked.get(name) is not None},
+        )
+
+    # --- what there is ---
+
+    def _system(self, name: str) -> str:
+        known = self.plane.registry.snapshot().systems
+        if name not in known:
+            raise NotFoundError(f"no system '{name}' in the registry; there are: {', '.join(known) or 'none'}")
+        return name
+
+    def _flow(self, name: str) -> str:
+        known = self.plane.registry.snapshot().flows
+        if name not in known:
+            raise NotFoundError(f"no flow '{name}' in the registry; there are: {', '.join(known) or 'none'}")
+        return name
+
+
+def reasoned(reason: Any, what: str) -> str:
+    """Return a reason without the spaces around it. Raises BadInputError where there is none."""
+    text = str(reason).strip()
+    if not text:
+        raise BadInputError(f"{what} needs a reason that others will read in the action log; give `reason`")
+    return text
+
+
+def _text(asked: Mapping[str, Any], name: str) -> str:
+    value = asked.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or "\0" in value:
+        raise BadInputError(f"`{name}` is text of 1 to 200 characters, and not {value!r}")
+    return value
+
+
+def _instant(asked: Mapping[str, Any], name: str) -> datetime:
+    value = asked.get(name)
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise BadInputError(
+            f"`{name}` is an instant with its zone, for instance 2026-03-02T09:00:00Z, and not {value!r}"
+        )
+    return found
+
+
+def _number(asked: Mapping[str, Any], name: str) -> float | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.001 <= value <= 10_000:
+        raise BadInputError(f"`{name}` is a number of deliveries a second from 0.001 to 10000, and not {value!r}")
+    return float(value)
+
+
+def _switch(asked: Mapping[str, Any], name: str) -> bool:
+    value = asked.get(name, False)
+    if not isinstance(value, bool):
+        raise BadInputError(f"`{name}` is true or false, and not {value!r}")
+    return value

@@ -1,0 +1,111 @@
+"""Speak to the running plane over its API, as the command line does: the embedded store belongs to one process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from controlplane.errors import (
+    BadInputError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    OverloadedError,
+    TrueupError,
+    UnavailableError,
+)
+from controlplane.settings import Settings, load_settings
+
+TIMEOUT = 30.0
+"""Wall seconds that the plane may take to answer."""
+TOKEN_FILE = "cli-token"  # noqa: S105 - the name of a file
+REFUSALS: dict[int, type[TrueupError]] = {
+    400: BadInputError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError, 413: BadInputError,
+    415: BadInputError, 422: BadInputError,
+}  # fmt: skip
+"""Status -> the error that the plane raised, in its own words."""
+
+
+class PlaneClient:
+    """A plane, found by the settings, and our token for it.
+
+    Every call raises UnavailableError when no plane runs here, ForbiddenError when it does not take our token, and what the
+    plane itself refused (NotFoundError, ConflictError, BadInputError, ForbiddenError, OverloadedError) in its own words.
+    """
+
+    def __init__(self, settings: Settings | None = None, instead: str = "") -> None:
+        """`instead`: what else the caller can do when no plane answers."""
+        self.settings = settings or load_settings()
+        self._instead = f", or {instead}" if instead else ""
+
+    def get(self, resource: str, query: Mapping[str, Any] | None = None) -> Any:
+        """Return what `GET /api/v1/<resource>` answers; what is None in `query` is left out."""
+        return self._ask("GET", resource, query=query)
+
+    def post(self, resource: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return what `POST /api/v1/<resource>` answers to a JSON body."""
+        return self._ask("POST", resource, body=body or {})
+
+    def _ask(
+        self,
+        method: str,
+        resource: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        url = f"{self.settings.url}/api/v1/{resource}"
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        # httpx takes an empty mapping for "no query at all", and drops what the address holds
+        given: dict[str, Any] = {"params": asked} if asked else {}
+        try:
+            answer = httpx.request(method, url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False, **given)
+        except httpx.HTTPError as error:
+            why = type(error).__name__
+            raise UnavailableError(f"no plane answers at {self.settings.url} ({why}); {self._remedy()}") from None
+        if answer.is_success:
+            return self._json(answer)
+        raise self._refusal(answer)
+
+    def _token(self) -> str:
+        path = self.settings.home / TOKEN_FILE
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            home = self.settings.home
+            raise UnavailableError(f"no plane has run in {home} ({path.name} is missing); {self._remedy()}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ForbiddenError(f"{path} cannot be read ({error}); become the user that the plane runs as") from None
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError:
+            raise UnavailableError(
+                f"what answers at {answer.url} is not a plane; look at TRUEUP_HOST and TRUEUP_PORT"
+            ) from None
+
+    def _refusal(self, answer: httpx.Response) -> TrueupError:
+        try:
+            detail = str(answer.json().get("detail", ""))
+        except (ValueError, AttributeError):
+            detail = ""
+        url, status = self.settings.url, answer.status_code
+        if status == 401:
+            path = self.settings.home / TOKEN_FILE
+            return ForbiddenError(f"the plane at {url} does not take the token in {path}; start the plane anew")
+        if status == 503 and "Retry-After" in answer.headers:
+            return OverloadedError(
+                detail or f"the plane at {url} is busy; try again", float(answer.headers["Retry-After"])
+            )
+        if status == 404:
+            return NotFoundError(detail or f"the plane at {url} has no {answer.url.path}")
+        if status in REFUSALS:
+            return REFUSALS[status](detail or f"the plane at {url} answered {status}")
+        return UnavailableError(f"the plane at {url} answered {status}: {detail or 'no reason given'}")
+
+    def _remedy(self) -> str:
+        return f"start one with `trueup up`, name another by TRUEUP_HOME, TRUEUP_HOST and TRUEUP_PORT{self._instead}"

@@ -1,0 +1,49 @@
+"""Documents that retention has deleted are known still: told again, they are not new.
+
+A message is inserted first and looked up here after that. On PostgreSQL an insert waits for a deletion of the same
+fingerprint that is under way, and only a look after it sees what the deletion left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from controlplane.store import tables as t
+from rules.model.messages import STATE_LIKE
+
+MOST = 500
+"""Fingerprints that are looked up by one statement."""
+_SQLITE = "SELECT fingerprint FROM message_seen WHERE fingerprint IN ({places})"
+_POSTGRESQL = "SELECT fingerprint FROM message_seen WHERE fingerprint = ANY(%s)"
+
+
+def remember(connection: Connection, ids: Sequence[str]) -> None:
+    """Keep the fingerprints of the documents among these messages, which the caller deletes in the same transaction."""
+    m = t.message.c
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    documents = select(m.fingerprint, m.id).where(m.id.in_(ids), m.type.not_in(sorted(STATE_LIKE)))
+    statement = dialect.insert(t.message_seen).from_select(["fingerprint", "id"], documents)
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+def told_before(connection: Connection, new: Mapping[bytes, str]) -> frozenset[str]:
+    """Take documents (fingerprint -> id) that were inserted just now out again if they were known; return their ids."""
+    known = [new[found] for found in _known(connection, list(new))] if new else []
+    if known:
+        connection.execute(delete(t.message).where(t.message.c.id.in_(known)))
+    return frozenset(known)
+
+
+def _known(connection: Connection, fingerprints: Sequence[bytes]) -> list[bytes]:
+    if connection.dialect.name == "postgresql":
+        return list(connection.exec_driver_sql(_POSTGRESQL, (fingerprints,)).scalars())
+    found: list[bytes] = []
+    for start in range(0, len(fingerprints), MOST):
+        some = tuple(fingerprints[start : start + MOST])
+        query = _SQLITE.format(places=", ".join("?" * len(some)))
+        found += connection.exec_driver_sql(query, some).scalars()
+    return found

@@ -1,0 +1,1 @@
+"""Retention: what stays, what goes, and that it comes back."""
