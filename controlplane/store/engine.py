@@ -25,6 +25,9 @@ SQLITE_PRAGMAS = (
     "temp_store=MEMORY",
     "cache_size=-65536",  # KiB: the pages that a batch touches in a ledger of millions
 )
+HUNG = "30s"
+"""After which PostgreSQL ends a transaction whose process does nothing: one that hangs must not hold its locks for ever.
+The address may set another, as `?options=-c idle_in_transaction_session_timeout=10s`."""
 NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic").bindparams(
     bindparam("channel", CHANNEL)
 )
@@ -132,6 +135,9 @@ def open_store(url: str) -> Store:
             "pool_size": 64,
             "max_overflow": 64,
         }
+    else:
+        given = str(address.query.get("options", ""))
+        options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={HUNG} {given}".strip()}
     engine = create_engine(address, json_serializer=dumps, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
