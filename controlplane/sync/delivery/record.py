@@ -23,7 +23,7 @@ from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
-from controlplane.telemetry.facts import Attempted
+from controlplane.telemetry.facts import Attempted, Superseded
 from rules.delivery import Next, Try, after
 from rules.ids import new_id
 from rules.outcomes import DeliveryState, Outcome, Result
@@ -141,6 +141,7 @@ def _overtaken(work: Work, claimed: Claimed) -> bool:
     """Close a state that failed when a later one waits behind it: that one is sent, and nobody has to look at this one."""
     if statements.overtake(work.connection, claimed.id, micros(work.clock.now())) == 0:
         return False
+    facts.note(work.connection, Superseded(claimed.target, 1))
     promote(work.connection, claimed.target, [claimed.order_key])
     return True
 

@@ -28,12 +28,14 @@ from controlplane.sync.ledger.messages import checked, read
 from controlplane.sync.ledger.translate import unreadable
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.telemetry.facts import Origin
 from rules.model.messages import STATE_LIKE, Data, subject_of, worth_of
 from rules.outcomes import Result
 from rules.policy.kinds import RetryPolicySpec
 
 PAUSED = timedelta(seconds=10)
 """After which it is looked again whether a system is still paused."""
+REPLAYED = Origin("replay")
 
 
 class Replay:
@@ -142,6 +144,7 @@ class Replay:
                 append(
                     connection, self.clock, draft, source=case["system"], registry_version=snapshot.version,
                     trace_id=secrets.token_hex(16), causation_id=case["message_id"], intake_id=self._intake(connection, case),
+                    origin=REPLAYED,
                 )
                 for draft, by in zip(drafts, newer, strict=True) if by is None
             ]  # fmt: skip

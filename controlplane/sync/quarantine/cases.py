@@ -14,13 +14,14 @@ from sqlalchemy.engine import RowMapping
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
-from controlplane.store import signals
+from controlplane.store import facts, signals
 from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.text import kept
 from controlplane.sync.quarantine.history import editors, event, events, previous_case
 from controlplane.sync.quarantine.rules import CorrectionRules, PolicyRules
+from controlplane.telemetry.facts import Superseded
 from rules.correction import Change, Ruling, changes, gathered
 from rules.ids import bounded, new_id
 from rules.policy.kinds import Correction
@@ -337,6 +338,8 @@ def supersede(connection: Connection, clock: Clock, case: RowMapping, actor: str
     """Close a case whose state a newer one has overtaken. `by` says which. Raises ConflictError when somebody was faster."""
     _close(connection, case, clock, "dropped", SUPERSEDED)
     _end_delivery(connection, clock, case, "superseded")
+    if case["delivery_id"]:
+        facts.note(connection, Superseded(case["system"], 1))
     event(connection, clock.now(), case["id"], actor, "superseded", note=by)
     audit.record(
         connection, clock, actor=actor, action="quarantine.supersede", subject=f"quarantine/{case['id']}", reason=by

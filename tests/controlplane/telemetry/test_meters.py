@@ -21,6 +21,7 @@ from controlplane.errors import SettingsError
 from controlplane.health.metrics import Page
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
+from controlplane.sync import quarantine
 from controlplane.sync.ledger import Acceptor
 from controlplane.sync.routing import emit
 from controlplane.telemetry import Meters, Telemetry
@@ -109,6 +110,37 @@ def test_a_state_that_a_newer_one_replaces_is_counted_by_target(house: House, te
     house.run()
     assert house.shop.history[SKU, "WH1"] == [28]
     assert total(telemetry, "trueup_deliveries_superseded_total", target="shop") == 3
+
+
+def test_a_state_that_fails_while_a_newer_one_waits_behind_it_is_superseded_too(
+    house: House, telemetry: Telemetry
+) -> None:
+    house.level(SKU, 12)
+    house.sync.translate()
+    house.sync.process()
+    turn = house.sync.delivering.turn("shop", [], 10, capped=False)
+    house.clock.advance(1)
+    house.level(SKU, 30)
+    house.sync.translate()
+    house.sync.process()
+    assert total(telemetry, "trueup_deliveries_superseded_total") == 0, "it is being sent"
+    house.shop.faults.append("rejected")
+    sents = [sent for request in turn.requests for sent in house.sync.delivering.send("shop", request)]
+    house.sync.delivering.turn("shop", sents, 0)
+    assert total(telemetry, "trueup_deliveries_superseded_total", target="shop") == 1
+
+
+def test_a_record_that_a_person_sends_on_is_accepted_by_replay(house: House, telemetry: Telemetry) -> None:
+    house.hook("erp", "product.described", "UNKNOWN", {"sku": "UNKNOWN"})
+    house.run()
+    with house.store.read() as connection:
+        case = connection.execute(select(t.quarantine.c.id)).scalar_one()
+    item = {"sku": SKU, "title": SKU, "unit_cost": "1.00", "unit_price": None, "currency": "EUR"}
+    body = {"type": "product.described", "subject": SKU, "data": item}
+    with house.store.write() as connection:
+        quarantine.correct(connection, house.clock, case, {"topic": "product.described", "body": body}, "olga")
+    house.sync.replay(case, "olga")
+    assert total(telemetry, "trueup_messages_accepted_total", channel="replay", source="erp") == 1
 
 
 def test_a_write_repeated_where_nothing_protects_counts_as_a_possible_duplicate(
