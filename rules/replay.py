@@ -93,10 +93,14 @@ def begins_as(guarantee: Guarantee, tried: bool | None) -> DeliveryState:
     return DeliveryState.UNKNOWN
 
 
-def slot(paced_until: datetime | None, now: datetime) -> datetime | None:
-    """Return when the next delivery may be due, or None while enough is written ahead."""
-    at = now if paced_until is None else max(paced_until, now)
-    return at if at < now + AHEAD else None
+def slot(paced_until: datetime | None, rate: float, now: datetime) -> datetime | None:
+    """Return when the next delivery may be due, or None while enough is written ahead.
+
+    A time further ahead than any that is given now was given before the clock was put back, and counts for nothing.
+    """
+    if paced_until is None or not now <= paced_until <= after_slot(now + AHEAD, rate):
+        return now
+    return paced_until if paced_until < now + AHEAD else None
 
 
 def after_slot(at: datetime, rate: float) -> datetime:

@@ -70,9 +70,15 @@ def test_no_more_is_due_than_the_rate_allows_and_no_more_is_written_ahead_than_a
     now, paced_until, given_out = NOW, None, []
     for seconds in waits:
         now += timedelta(seconds=seconds)
-        while (at := slot(paced_until, now)) is not None and len(given_out) < 300:
+        while (at := slot(paced_until, rate, now)) is not None and len(given_out) < 300:
             assert now <= at < now + AHEAD
             given_out.append(at)
             paced_until = after_slot(at, rate)
     shortest = min(((b - a).total_seconds() for a, b in itertools.pairwise(given_out)), default=None)
     assert shortest is None or shortest >= 1 / rate - 1e-6
+
+
+@given(st.floats(min_value=0.01, max_value=1000), st.integers(min_value=200, max_value=86400))
+def test_a_clock_that_is_put_back_does_not_hold_a_replay_up(rate: float, seconds: int) -> None:
+    paced_until = after_slot(NOW, rate)
+    assert slot(paced_until, rate, NOW - timedelta(seconds=seconds)) == NOW - timedelta(seconds=seconds)

@@ -114,7 +114,7 @@ def _take(work: Work, decided: _Decided, row: Row[Any], place: Place, verdicts: 
     """Take a message up; say no where it would have to be due later than may be written ahead."""
     if any(verdict.became in rule.CHANGES for verdict in verdicts):
         now = work.clock.now()
-        at = rule.slot(decided.paced_until, now)
+        at = rule.slot(decided.paced_until, row.rate, now)
         if at is None:
             decided.full = True
             return False
