@@ -1,68 +1,190 @@
-"""Celery over a real RabbitMQ and PostgreSQL: a task says only where to look, so losing or doubling it changes nothing."""
+"""Celery over a real RabbitMQ and a real Redis: a task says only where to look, so losing or doubling it changes nothing."""
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
-from celery import Celery
 from celery.contrib.testing.worker import start_worker
-from kombu.exceptions import OperationalError
+from kombu import Connection, Queue
 
 from controlplane.clock import ManualClock
+from controlplane.connectors.contract import Write
+from controlplane.errors import SettingsError
 from controlplane.store import Store
-from controlplane.sync.engines import celery as engine
+from controlplane.sync.engines.celery import CeleryEngine, Sender, is_redis, queue_of
+from controlplane.sync.engines.workers import OpenLanes, Targets, WithoutDelays, register
+from rules.outcomes import Outcome
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU
+from tests.integration.brokers import Broker, wired
+from tests.waiting import until
 
-BROKER = os.environ.get("TRUEUP_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
+ORDERS = 20
+TARGETS = ("erp", "wms")
 
 
 @pytest.fixture
-def app() -> Iterator[Celery]:
-    """A Celery application on the broker; its queues are emptied before and removed after."""
-    app = engine.celery_app(BROKER)
-    try:
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=3)
-    except (OperationalError, OSError) as error:
-        reason = "no RabbitMQ answers: start one, or set TRUEUP_TEST_RABBITMQ"
-        if os.environ.get("CI", "").lower() == "true":
-            raise RuntimeError(reason) from error
-        pytest.skip(reason)
-    yield app
-    with app.connection_for_write() as connection:
-        for target in ("erp", "wms"):
-            connection.default_channel.queue_delete(engine.queue_of(target))
-    app.close()
-
-
-def test_workers_deliver_each_document_once_though_tasks_are_lost_and_doubled(
-    postgresql_store: Store, clock: ManualClock, app: Celery
-) -> None:
+def house(postgresql_store: Store, clock: ManualClock) -> House:
+    """A retailer with orders that are owed to its ERP and its warehouse."""
     house = House(postgresql_store, clock)
-    for number in range(20):
+    for number in range(ORDERS):
         house.order(f"#{number}", SKU, 1)
     while house.sync.translate() or house.sync.process():
         pass
-    engine.register(app, house.sync)
-    queues = [engine.queue_of(target) for target in ("erp", "wms")]
-    app.conf.task_queues = None
-    with start_worker(app, concurrency=2, pool="threads", queues=queues, perform_ping_check=False, shutdown_timeout=30):
-        results = [engine.enqueue(app, target) for target in ("erp", "wms", "wms", "erp", "wms")]
-        assert len(results) == 5
-        wait_until(house, app)
-    assert sorted(house.wms.effects.values()) == [1] * 20
-    assert sorted(house.erp.effects.values()) == [1] * 20
+    return house
 
 
-def wait_until(house: House, app: Celery) -> None:
-    """Wait, bounded, until nothing is owed to either target; ask again meanwhile, as the plane does."""
-    seen = 0
-    for _ in range(60):
-        if sum(house.wms.effects.values()) >= 20 and sum(house.erp.effects.values()) >= 20:
-            return
-        seen = house.store.wait_for_change(seen, 0.5)
-        for target in ("erp", "wms"):
-            engine.enqueue(app, target)
+@contextmanager
+def a_worker(broker: Broker, house: House, shards: int = 2) -> Iterator[None]:
+    """A worker of this process: the one that `trueup worker` runs, in threads."""
+    app = broker.app
+    lanes, targets = OpenLanes(house.sync, shards), Targets(app, house.sync)
+    register(app, lanes)
+    targets.declare()
+    app.conf.worker_consumer = f"{WithoutDelays.__module__}:{WithoutDelays.__name__}"
+    with start_worker(app, concurrency=8, pool="threads", perform_ping_check=False, shutdown_timeout=60):
+        yield
+        lanes.stop()
+        until(lambda: lanes.count == 0, "the end of the last lane")
+    lanes.close()
+
+
+def delivered(house: House) -> bool:
+    """Whether all orders are at both targets."""
+    return all(sum(vendor.effects.values()) >= ORDERS for vendor in (house.erp, house.wms))
+
+
+def test_losing_every_task_loses_nothing_and_doubling_every_task_doubles_nothing(broker: Broker, house: House) -> None:
+    sender = Sender(broker.app, shards=2)
+    assert [sender.ask(target) for target in TARGETS] == [2, 2]
+    assert [broker.lose(target) for target in TARGETS] == [2, 2]
+    assert not delivered(house)
+    assert [sender.ask(target) for target in TARGETS] == [2, 2]
+    assert [broker.double(target) for target in TARGETS] == [2, 2]
+    assert [broker.depth(target) for target in TARGETS] == [4, 4]
+    with a_worker(broker, house):
+        until(lambda: delivered(house) and not any(broker.depth(target) for target in TARGETS), "the last delivery")
+    assert sorted(house.wms.effects.values()) == [1] * ORDERS
+    assert sorted(house.erp.effects.values()) == [1] * ORDERS
+    sender.close()
+
+
+def test_the_plane_asks_by_itself_until_nothing_is_owed_though_tasks_get_lost(broker: Broker, house: House) -> None:
+    engine = CeleryEngine(house.sync, broker.url, broker.prefix)
+    engine.start()
+    try:
+        until(lambda: broker.lose("wms"), "the first task")
+        with a_worker(broker, house):
+            until(lambda: delivered(house), "the last delivery")
+    finally:
+        engine.stop()
+    assert sorted(house.wms.effects.values()) == [1] * ORDERS
+
+
+def test_tasks_do_not_pile_up_while_no_worker_takes_them(broker: Broker, house: House) -> None:
+    sender = Sender(broker.app, shards=3)
+    assert [sender.ask("wms") for _ in range(4)] == [3, 0, 0, 0]
+    assert broker.depth("wms") == 3
+    sender.close()
+
+
+def test_on_rabbitmq_queues_are_replicated_and_tasks_survive_a_restart(rabbitmq: Broker) -> None:
+    Sender(rabbitmq.app, shards=1).ask("wms")
+    with Connection(rabbitmq.url) as connection:
+        name = queue_of("wms", rabbitmq.prefix)
+        quorum = Queue(name, queue_arguments={"x-queue-type": "quorum"})(connection.channel())
+        assert quorum.queue_declare().message_count == 1
+        task = quorum.get()
+        assert task.properties["delivery_mode"] == 2
+        assert task.headers["eta"] is None
+        assert task.headers["expires"] is None
+
+
+def test_a_queue_of_another_type_in_our_place_is_explained(rabbitmq: Broker, house: House) -> None:
+    rabbitmq.squat("wms")
+    told = rf"'{queue_of('wms', rabbitmq.prefix)}' is there already and is no quorum queue .* rabbitmqctl delete_queue"
+    sender = Sender(rabbitmq.app, shards=2)
+    with pytest.raises(SettingsError, match=told):
+        sender.ask("wms")
+    assert sender.ask("erp") == 2, "and the others are asked for"
+    with pytest.raises(SettingsError, match=told):
+        Targets(rabbitmq.app, house.sync).declare()
+
+
+def test_the_plane_goes_on_while_the_broker_is_away_and_deliveries_when_it_is_back(
+    broker: Broker, house: House
+) -> None:
+    with wired(broker.url, 6379 if is_redis(broker.url) else 5672) as (wire, address):
+        engine = CeleryEngine(house.sync, address, broker.prefix)
+        engine.start()
+        try:
+            house.order("#later", SKU, 1)
+            until(lambda: house.sync.backlog() == 0, "the order's way through the plane")
+            assert broker.depth("wms") == 0
+            wire.mend()
+            with a_worker(broker, house):
+                until(lambda: house.wms.effects["order", "#later"] == 1 and delivered(house), "the last delivery")
+                wire.cut()
+                house.order("#much later", SKU, 1)
+                until(lambda: house.sync.backlog() == 0, "the order's way through the plane")
+                wire.mend()
+                until(lambda: house.wms.effects["order", "#much later"] == 1, "the delivery")
+        finally:
+            engine.stop()
+    assert set(house.wms.effects.values()) == {1}
+
+
+# --- the lanes of one worker ---
+
+
+class Slow:
+    """Holds up the writes to a vendor of the house until it is told to let them go."""
+
+    def __init__(self, house: House) -> None:
+        self.let_go, self.under_way = threading.Event(), threading.Semaphore(0)
+        self._inner, house.wms = house.wms, self  # type: ignore[assignment]
+
+    def write(self, request: Write) -> Outcome:
+        """Say that a write has begun, and wait."""
+        self.under_way.release()
+        self.let_go.wait(60)
+        return self._inner.write(request)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+def test_a_target_takes_no_more_of_a_worker_than_its_places_and_what_comes_meanwhile_is_not_forgotten(
+    house: House,
+) -> None:
+    slow, lanes = Slow(house), OpenLanes(house.sync, shards=1)
+    with ThreadPoolExecutor(4) as tasks:
+        first = tasks.submit(lanes.deliver, "wms")
+        assert slow.under_way.acquire(timeout=60)
+        assert lanes.deliver("wms") == 0, "the target's only place is taken"
+        assert lanes.deliver("erp") == ORDERS, "another target has places of its own"
+        house.order("#meanwhile", SKU, 1)
+        while house.sync.translate() or house.sync.process():
+            pass
+        slow.let_go.set()
+        assert first.result(60) == ORDERS + 1
+    lanes.close()
+
+
+def test_a_worker_that_stops_records_what_is_under_way_and_claims_nothing_more(house: House) -> None:
+    slow, lanes = Slow(house), OpenLanes(house.sync, shards=1)
+    with ThreadPoolExecutor(2) as tasks:
+        task = tasks.submit(lanes.deliver, "wms")
+        assert slow.under_way.acquire(timeout=60)
+        lanes.stop()
+        slow.let_go.set()
+        counted = task.result(60)
+    concurrency = house.sync.delivering.concurrency("wms")
+    assert 1 <= counted <= concurrency < ORDERS
+    assert sum(slow.effects.values()) == counted  # type: ignore[call-overload]
+    assert lanes.deliver("wms") == 0
+    lanes.close()

@@ -66,6 +66,12 @@ class OpenLanes:
         finally:
             self._leave(target)
 
+    @property
+    def count(self) -> int:
+        """How many lanes are open."""
+        with self._lock:
+            return len(self._open)
+
     def _enters(self, target: str) -> bool:
         with self._lock:
             if self._stopping:
@@ -121,7 +127,7 @@ class OpenLanes:
 def register(app: Celery, lanes: OpenLanes) -> None:
     """Give the application its one task."""
 
-    @app.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
+    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def deliver(target: str, _shard: int = 0) -> int:
         return lanes.deliver(target)
 
@@ -166,7 +172,7 @@ class Targets:
         names = self._known()
         for target in names:
             self._declare(target)
-        self._app.conf.task_queues = [queue_for(self._app, target) for target in names]
+        self._app.amqp.queues = [queue_for(self._app, target) for target in names]
         self._taken = set(names)
         return names
 
