@@ -121,6 +121,7 @@ def test_a_record_that_could_not_be_understood_stays_until_somebody_decides(youn
     young.level("UNKNOWN", 5)
     young.run()
     [case] = ids_of(young.store, "quarantine", "stage = 'intake'")
+    young.clock.advance(60)
     young.level(SKU, 11)
     young.run()
     pass_by(young)
@@ -142,9 +143,10 @@ def test_a_message_that_a_process_refused_stays_until_somebody_decides(young: Ho
 
 
 def test_what_was_not_understood_or_processed_yet_stays(young: House) -> None:
-    young.level(SKU, 11)
-    young.sync.translate()
-    young.level(SKU, 12)
+    for on_hand in (11, 12):
+        young.sync.translate()
+        young.clock.advance(60)
+        young.level(SKU, on_hand)
     pass_by(young)
     assert len(ids_of(young.store, "intake", "state = 'new'")) == 1
     assert len(ids_of(young.store, "message", "state = 'accepted'")) == 1
@@ -188,6 +190,9 @@ def test_of_offers_the_newest_of_each_channel_stays(young: House) -> None:
 
 def test_the_last_that_was_sent_to_a_target_stays_though_a_newer_message_is_there(young: House) -> None:
     """A replay sends an older state again: what the target shows is told by that delivery."""
+    young.clock.advance(60)
+    young.level(SKU, 15)
+    young.run(minutes=1, step=30)
     with young.store.read() as connection:
         [offer] = connection.execute(select(t.message).where(t.message.c.type == "stock.offer")).mappings().all()
     young.level(SKU, 20)
