@@ -26,7 +26,7 @@ def there(url: str) -> None:
         with Connection(url, connect_timeout=3) as connection:
             connection.connect()
             connection.channel()
-    except Exception as error:  # noqa: BLE001 - each transport has errors of its own
+    except Exception as error:
         name = "Redis (TRUEUP_TEST_REDIS)" if is_redis(url) else "RabbitMQ (TRUEUP_TEST_RABBITMQ)"
         reason = f"no {name} answers: {error}"
         if os.environ.get("CI", "").lower() == "true":
