@@ -19,6 +19,7 @@ from controlplane.errors import TrueupError
 from controlplane.registry import Registry, Snapshot
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
+from controlplane.store.locks import lock_targets
 from controlplane.sync.delivery import recovery, systems
 from controlplane.sync.delivery.claim import (
     LEASE,
@@ -169,6 +170,7 @@ class Delivering:
         self, work: Work, connector: Connector, target: str, slots: int, capped: bool
     ) -> tuple[list[Claimed], float | None]:
         connection, now = work.connection, self.clock.now()
+        lock_targets(connection, [target], alone=False)
         row = systems.locked(connection, target)
         if row.paused_at or (row.blocked_until and row.blocked_until > now):
             return [], (row.blocked_until - now).total_seconds() if row.blocked_until and not row.paused_at else None

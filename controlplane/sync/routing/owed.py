@@ -37,16 +37,18 @@ AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)})
 ON CONFLICT (idempotency_key) DO NOTHING"""  # noqa: S608
 # Each key is looked up by itself in the index of what is open. PostgreSQL is kept from reading all that waits at a target and
 # joining it, which it would think cheap until the tables are analysed: a lateral sub-query with OFFSET 0 is not rearranged.
+_UNBEGUN = "state IN ('pending', 'quarantined')"
+"""Said again of the row that is changed: on PostgreSQL what a sub-query found may have been claimed before it is locked."""
 _SUPERSEDED = f"d.{OPEN} AND d.entity = {{entity}} AND d.coalesce AND d.state IN ('pending', 'quarantined')"
 _SUPERSEDE_SQLITE = f"""
 UPDATE delivery SET state = 'superseded', finished_at = ? WHERE id IN (
   SELECT d.id FROM json_each(?) k CROSS JOIN delivery d ON d.target = ? AND d.order_key = k.value
-  AND {_SUPERSEDED.format(entity="?")}) RETURNING id"""  # noqa: S608
+  AND {_SUPERSEDED.format(entity="?")}) AND {_UNBEGUN} RETURNING id"""  # noqa: S608
 _SUPERSEDE_POSTGRESQL = f"""
 UPDATE delivery SET state = 'superseded', finished_at = %(now)s WHERE id IN (
   SELECT o.id FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
     SELECT d.id FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C"
-    AND {_SUPERSEDED.format(entity="%(entity)s")} OFFSET 0) o) RETURNING id"""  # noqa: S608
+    AND {_SUPERSEDED.format(entity="%(entity)s")} OFFSET 0) o) AND {_UNBEGUN} RETURNING id"""  # noqa: S608
 _OPEN_KEYS_SQLITE = f"""
 SELECT DISTINCT d.order_key FROM json_each(?) k CROSS JOIN delivery d
 ON d.target = ? AND d.order_key = k.value AND d.{OPEN}"""  # noqa: S608

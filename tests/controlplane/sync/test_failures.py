@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import ConflictError, NotFoundError
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.types import micros
 from controlplane.sync import quarantine
-from controlplane.sync.delivery import send
+from controlplane.sync.delivery import send, statements
 from rules.outcomes import Outcome, Result
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU, rows, states
@@ -389,3 +391,30 @@ def test_an_answer_to_an_earlier_request_does_not_end_the_wait_that_a_system_ask
     house.clock.advance(11)
     house.run(minutes=2)
     assert sum(house.erp.effects.values()) == 3
+
+
+def test_a_state_that_is_being_claimed_is_not_superseded(postgresql_store: Store, clock: ManualClock) -> None:
+    house = House(postgresql_store, clock)
+    house.shop.levels[SKU, "WH1"] = 8
+    house.sync.healing.read_channel("shop")
+    house.level(SKU, 30)
+    while house.sync.translate() or house.sync.process():
+        pass
+    clock.advance(1)
+    house.level(SKU, 40)
+    while house.sync.translate():
+        pass
+    now = micros(clock.now())
+    with ThreadPoolExecutor(1) as router, house.store.engine.begin() as claiming:
+        claim = {"target": "shop", "flow": "stock-offers", "now": now, "limit": 5, "owner": "w", "until": now + 10**9}
+        assert len(statements.claim(claiming, **claim)) == 1
+        routed = router.submit(lambda: house.sync.process() + house.sync.process())
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%superseded%'"
+        )
+        with house.store.engine.connect() as watching:
+            while not watching.execute(waits).scalar_one() and not routed.done():
+                watching.rollback()
+        claiming.commit()
+        routed.result(30)
+    assert states(house, "available") == ["sending", "pending"]

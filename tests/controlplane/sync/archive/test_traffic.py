@@ -111,10 +111,8 @@ def test_accepting_and_delivering_go_on_without_an_error(house: House) -> None:
     taken: list[str] = []
 
     def accept() -> None:
-        number = 0
-        while not over.is_set():
+        for number in range(25):
             lines = [event(f"{number}-{line}") for line in range(20)]
-            number += 1
             taken.extend(house.sync.acceptor.accept(b"\n".join(lines), batch=True).accepted.values())
 
     def deliver() -> None:
