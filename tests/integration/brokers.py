@@ -53,7 +53,9 @@ class Broker:
         """Throw away all tasks that wait for a target; return how many."""
         self._targets.add(target)
         with Connection(self.url) as connection:
-            return int(queue_for(self.app, target)(connection.channel()).purge() or 0)
+            channel, queue = connection.channel(), queue_for(self.app, target)
+            declare(queue, channel)  # whoever comes first makes it
+            return int(queue(channel).purge() or 0)
 
     def double(self, target: str) -> int:
         """Put each task that waits for a target into its queue a second time; return how many there were."""

@@ -106,7 +106,7 @@ def test_on_rabbitmq_queues_are_replicated_and_tasks_survive_a_restart(rabbitmq:
 
 def test_a_queue_of_another_type_in_our_place_is_explained(rabbitmq: Broker, house: House) -> None:
     rabbitmq.squat("wms")
-    told = rf"'{queue_of('wms', rabbitmq.prefix)}' is there already and is no quorum queue .* rabbitmqctl delete_queue"
+    told = rf"'{queue_of('wms', rabbitmq.prefix)}' is there already and is no quorum queue .*rabbitmqctl delete_queue"
     sender = Sender(rabbitmq.app, shards=2)
     with pytest.raises(SettingsError, match=told):
         sender.ask("wms")
