@@ -50,7 +50,7 @@ def histories(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
         found["delivery"].append({
             "id": f"d{number}", "message_id": message, "flow": draw(TEXT), "target": draw(TEXT), "entity": draw(TEXT),
             "subject": draw(TEXT), "order_key": draw(TEXT), "idempotency_key": f"{number}{draw(TEXT)}",
-            "coalesce": False, "payload": draw(JSONS.filter(lambda value: value is not None)),
+            "coalesce": False, "payload": draw(OBJECTS),
             "state": draw(st.sampled_from(["delivered", "dropped"])), "head": draw(st.booleans()), "due_at": when,
             "deadline_at": when, "pause_base": draw(st.integers(-(2**63), 2**63 - 1)), "promise_at": when,
             "attempts": 1, "lease_owner": draw(st.none() | TEXT), "lease_until": draw(st.none() | INSTANTS),
