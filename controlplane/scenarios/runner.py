@@ -15,6 +15,7 @@ from flask import Flask
 from sqlalchemy import event
 from waitress.server import create_server
 
+from controlplane import logs
 from controlplane.app import create_app
 from controlplane.clock import ManualClock, SystemClock
 from controlplane.jobs import Ticker
@@ -83,6 +84,7 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
             database_url="", engine="embedded", admin_password="",
         )  # fmt: skip
         clock = ManualClock(scenario.start, PACE)
+        logs.configure(stack.enter_context((home / "plane.log").open("a", buffering=1)))
         plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies))
         stack.callback(plane.close)
         _hasten(plane)

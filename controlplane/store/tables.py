@@ -543,7 +543,11 @@ replay = Table(
     Column("until", Instant, nullable=False, doc="to here, not included"),
     Column("rate", Float, nullable=False, doc="deliveries a second that it may add to each target, at most"),
     Column(
-        "force", Boolean, nullable=False, doc="people accept that a target that guarantees nothing takes some twice"
+        "force",
+        Boolean,
+        nullable=False,
+        default=False,
+        doc="people accept that a target that guarantees nothing takes some twice",
     ),
     Column("state", String(10), nullable=False, index=True, doc="running, done or cancelled"),
     Column("cursor", Id, doc="the last message that was looked at"),

@@ -7,25 +7,31 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controlplane.clock import SystemClock
+from controlplane.registry import Registry
+from controlplane.registry.packs import load_genesis
 from controlplane.store import Store
+from tests.integration.brokers import RABBITMQ, there
 
 WORKER = [sys.executable, "-c", "from controlplane.cli import main; main()", "worker", "--concurrency", "1"]
 
 
 def environment(store: Store, home: Path) -> dict[str, str]:
-    """A worker's settings: the test's database, and a broker in its own memory, which nobody else sends tasks to."""
+    """A worker's settings: the test's database, and queues of its own at the broker, which nobody else sends tasks to."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TRUEUP_", "OTEL_"))},
         "TRUEUP_HOME": str(home),
         "TRUEUP_DATABASE_URL": store.engine.url.render_as_string(hide_password=False),
         "TRUEUP_ENGINE": "celery",
-        "TRUEUP_BROKER_URL": "memory://",
+        "TRUEUP_BROKER_URL": RABBITMQ,
+        "TRUEUP_QUEUE_PREFIX": f"test-{uuid.uuid4().hex[:10]}",
     }
 
 
@@ -46,6 +52,8 @@ def asked(process: subprocess.Popen[bytes], url: str) -> str:
 
 
 def test_a_worker_answers_prometheus_with_what_it_counts_itself(postgresql_store: Store, tmp_path: Path) -> None:
+    there(RABBITMQ)
+    load_genesis(postgresql_store, SystemClock(), Registry(postgresql_store, SystemClock()), "sandbox")
     port = free_port()
     command = [*WORKER, "--metrics-port", str(port)]
     process = subprocess.Popen(command, env=environment(postgresql_store, tmp_path), stderr=subprocess.DEVNULL)
@@ -60,6 +68,7 @@ def test_a_worker_answers_prometheus_with_what_it_counts_itself(postgresql_store
 
 
 def test_a_worker_whose_port_is_taken_says_so_and_does_not_start(postgresql_store: Store, tmp_path: Path) -> None:
+    load_genesis(postgresql_store, SystemClock(), Registry(postgresql_store, SystemClock()), "sandbox")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

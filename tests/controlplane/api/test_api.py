@@ -139,7 +139,8 @@ def test_every_room_can_be_read(url: str, ids: dict[str, str]) -> None:
     replay_id = signed_in(url, "olga").post("/api/v1/replays", json=replay).json()["id"]
     routes = [route["path"] for route in client.get("/api/v1/").json()["routes"] if route["methods"] == ["GET"]]
     known = {"<name>": "orders", "<message_id>": ids["message"], "<finding_id>": ids["finding"], "<case_id>": ids["case"],
-             "<incident_id>": ids["incident"], "<kind>": "Flow", "<replay_id>": replay_id}  # fmt: skip
+             "<incident_id>": ids["incident"], "<kind>": "Flow", "<replay_id>": replay_id,
+             "<run_id>": signed_in(url, "olga").post("/api/v1/ledger/archive", json={}).json()["run"]}  # fmt: skip
     for route in routes:
         if "<request_id>" in route or route.endswith("/preview"):
             continue

@@ -35,7 +35,7 @@ def test_the_doctor_looks_while_the_plane_writes_and_changes_nothing(look: Look,
         connection.execute(text("UPDATE registry_version SET reason = 'under way'"))
         answers = look()
         assert [the(answers, name)[0] for name in ("database", "schema", "durability")] == ["ok"] * 3
-        assert "version 1, 48 policies, 0 problems" in the(answers, "policies")[1]
+        assert "version 1, 49 policies, 0 problems" in the(answers, "policies")[1]
     before = (home / "plane.sqlite").read_bytes(), (home / "plane.sqlite-wal").read_bytes()
     look()
     assert ((home / "plane.sqlite").read_bytes(), (home / "plane.sqlite-wal").read_bytes()) == before
@@ -185,7 +185,7 @@ def test_a_server_that_flushes_nothing_or_takes_too_few_connections_is_told(look
     assert [status for status, _ in of(answers, "durability")] == ["wrong", "wrong"]
     assert the(answers, "durability", "fsync")[1].startswith("fsync is off")
     status, told = the(answers, "connections")
-    assert (status, "may open 16, 9 may be open -> raise max_connections to 29 or more" in told) == ("warning", True)
+    assert (status, "may open 31, 9 may be open -> raise max_connections to 44 or more" in told) == ("warning", True)
 
 
 def test_a_database_of_another_encoding_is_wrong(look: Look, careless: str) -> None:

@@ -36,6 +36,9 @@ from tests.controlplane.sync.kit import House
 AFTER_A_LEASE = 400.0
 """Seconds after which the lease of a dead process has run out."""
 
+pytestmark = pytest.mark.slow
+"""Every step of the archive is a crash of its own: minutes."""
+
 
 @pytest.fixture
 def house(store: Store, clock: ManualClock, tmp_path: Path, address: str) -> House:
