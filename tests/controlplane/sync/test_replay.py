@@ -262,6 +262,7 @@ def test_a_corrected_document_is_neither_doubled_nor_sent_uncorrected(house: Hou
     with house.store.write() as connection:
         corrected = {**case["record"], "currency": "USD"}  # type: ignore[dict-item]
         quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
+        quarantine.approve(connection, house.clock, str(case["id"]), "ben")
     assert replayed(house, target="erp")["counts"] == {"erp": {"needs_person": 1}}
     house.sync.replay(str(case["id"]), "olga")
     house.run()
