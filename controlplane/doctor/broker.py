@@ -57,7 +57,7 @@ def _redis(info: Mapping[str, Any]) -> Broker:
     return Broker("redis", str(info["redis_version"]), appendonly, eviction)
 
 
-def ask_workers(url: str, seconds: float) -> dict[str, frozenset[str]]:
+def ask_workers(url: str, prefix: str, seconds: float) -> dict[str, frozenset[str]]:
     """Return worker -> names of the queues that it takes from, of all workers of ours that answer in time."""
     app = _app(url, seconds)
     try:
@@ -66,4 +66,5 @@ def ask_workers(url: str, seconds: float) -> dict[str, frozenset[str]]:
         app.close()
     found = {worker: frozenset(str(queue["name"]) for queue in queues) for worker, queues in told.items()}
     # a broker may be shared: whoever takes from none of our queues works for somebody else
-    return {worker: queues for worker, queues in found.items() if any(name.startswith(queue_of("")) for name in queues)}
+    ours = queue_of("", prefix)
+    return {worker: queues for worker, queues in found.items() if any(name.startswith(ours) for name in queues)}

@@ -89,6 +89,10 @@ def _unserved(subject: Subject, found: Mapping[str, Iterable[str]]) -> Iterator[
     served = {queue for queues in found.values() for queue in queues}
     flows = subject.snapshot.flows.values()
     for system in sorted({target.system for flow in flows for target in flow.spec.targets}):
-        if queue_of(system) not in served:
-            detail = f"no worker takes from {queue_of(system)}: nothing is delivered to {system}"
-            yield wrong("workers", detail, "restart the workers: they read the list of targets when they start", system)
+        queue = queue_of(system, subject.settings.queue_prefix)
+        if queue not in served:
+            detail = f"no worker takes from {queue}: nothing is delivered to {system}"
+            remedy = (
+                f"start a worker that delivers to {system}: `trueup worker` without --targets, or with it among them"
+            )
+            yield wrong("workers", detail, remedy, system)

@@ -106,7 +106,7 @@ class Subject:
             return {}
         from controlplane.doctor.broker import ask_workers
 
-        return ask_workers(self.settings.broker_url, self.seconds)
+        return ask_workers(self.settings.broker_url, self.settings.queue_prefix, self.seconds)
 
     @property
     def plane_url(self) -> str:
