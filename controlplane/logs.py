@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import structlog
@@ -19,6 +20,21 @@ class LogFile(io.TextIOWrapper):
         with suppress(OSError):
             super().write(text)
         return len(text)
+
+
+@contextmanager
+def telling(file: TextIO) -> Iterator[None]:
+    """Write to the file what this process has to tell meanwhile; what was configured before holds again afterwards."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    root.handlers.clear()  # else they would be closed, and they are to go on
+    try:
+        configure(file)
+        yield
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def configure(file: TextIO) -> None:

@@ -84,7 +84,8 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
             database_url="", engine="embedded", admin_password="",
         )  # fmt: skip
         clock = ManualClock(scenario.start, PACE)
-        logs.configure(stack.enter_context((home / "plane.log").open("a", buffering=1)))
+        told = stack.enter_context((home / "plane.log").open("a", buffering=1))
+        stack.enter_context(logs.telling(told))
         plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies))
         stack.callback(plane.close)
         _hasten(plane)
