@@ -20,8 +20,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from controlplane.clock import SystemClock
 from controlplane.errors import TrueupError
 from controlplane.jobs import runs
-from controlplane.jobs.lease import Lease
 from controlplane.jobs.schedules import ONCE, Schedule, schedules
+from controlplane.store.lease import Lease
 from controlplane.store.types import EPOCH
 from controlplane.wiring import Plane
 

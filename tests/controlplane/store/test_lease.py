@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.jobs.lease import LENGTH, Lease
 from controlplane.store import Store
+from controlplane.store.lease import LENGTH, Lease
 from tests.clocks import PutClock
 from tests.conftest import START
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, or_
 
 from controlplane.clock import Clock
-from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.engine import Store
 from controlplane.store.upsert import upsert
 
 LENGTH = timedelta(seconds=15)
