@@ -31,7 +31,8 @@ def list_connectors(as_json: Annotated[bool, typer.Option("--json", help="Print 
     table = Table("connector", "reads", "writes (guarantee)", "receives", "verified against")
     for row in found:
         writes = ", ".join(f"{entity} ({guarantee})" for entity, guarantee in row["writes"].items())
-        table.add_row(row["name"], ", ".join(row["reads"]), writes, ", ".join(row["receives"]), row["verified_against"])
+        receives = [*row["receives"], *(["what is in a queue"] if row["consumes"] else [])]
+        table.add_row(row["name"], ", ".join(row["reads"]), writes, ", ".join(receives), row["verified_against"])
     Console().print(table)
 
 
@@ -42,6 +43,7 @@ def _described(manifest: Manifest) -> dict[str, Any]:
         "reads": [spec.entity for spec in manifest.reads],
         "writes": {spec.entity: str(spec.guarantee) for spec in manifest.writes},
         "receives": list(manifest.receives),
+        "consumes": manifest.consumes,
         "secrets": list(manifest.secrets),
         "verified_against": manifest.verified_against,
     }

@@ -91,6 +91,7 @@ class Connections:
             timeout=spec.timeout.total_seconds(),
             concurrency=spec.concurrency,
             rate=spec.rate,
+            given=frozenset(spec.secrets),
         )
         return connector(context)
 

@@ -7,13 +7,14 @@ only. It reads time from the context's clock and reaches the network only throug
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, RejectedError
+from controlplane.telemetry.tracing import Caller
 from rules.outcomes import Guarantee, Outcome
 from rules.pacing import Allowance
 
@@ -83,6 +84,10 @@ class ReadSpec:
     changes: bool = False
 
 
+Flaw = tuple[tuple[str, ...], str, str]
+"""Path within a System's spec, the rule that it breaks, and the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a connector can do, for people and for lint."""
@@ -93,6 +98,8 @@ class Manifest:
     writes: tuple[WriteSpec, ...] = ()
     receives: tuple[str, ...] = ()
     """Webhook topics."""
+    consumes: bool = False
+    """It takes records off a queue: `consume` is implemented."""
     repeats_within: float | None = None
     """Seconds within which the vendor repeats an event without an id: the same content is then the same event. None: it
     does not, and each record without an event key is an event of its own."""
@@ -100,8 +107,12 @@ class Manifest:
     """Names of the secrets it needs; it takes no others."""
     webhook_secrets: tuple[str, ...] = ()
     """Those of them without which it works until a webhook comes in."""
+    optional_secrets: tuple[str, ...] = ()
+    """Those of them without which it works."""
     options: tuple[str, ...] = ()
     """Keys of a System's `options` that it reads; it takes no others."""
+    check: Callable[[str, Mapping[str, Any]], Iterable[Flaw]] | None = None
+    """Finds what is wrong with an endpoint and options; a System with flaws is refused."""
     probes: tuple[str, ...] = ("latency",)
     verified_against: str = "prose only"
 
@@ -135,6 +146,29 @@ class Record:
     """Only what is needed as evidence; never credentials."""
 
 
+class Feed(Protocol):
+    """An open queue of a system, for one thread. What it has given is the queue's still until it is acknowledged.
+
+    However it ends, whatever was not acknowledged is given again. Each method raises ConnectorError when the queue cannot
+    be reached any more; then it is closed, and another is opened.
+    """
+
+    def take(self, seconds: float) -> Sequence[Record]:
+        """Return what came, in its order; wait at most so many wall seconds for the first. Keeps the connection alive.
+
+        Never more than the system's policy allows to be held at once, acknowledged ones not counted.
+        """
+        ...
+
+    def acknowledge(self) -> None:
+        """Let the queue forget all that was given. Called only after it is committed."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was not acknowledged."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A page of records; the cursor is stored only together with the records that came before it."""
@@ -154,6 +188,13 @@ class Draft:
     occurred_at: datetime
     data: dict[str, Any]
     source_version: str | None = None
+    source: str = ""
+    """The System that the record says it is from, where it says so; then a flow has to take it. Empty: the one that gave it."""
+    schema_version: int | None = None
+    """The version that `data` is written in; None: the newest."""
+    causation_id: str | None = None
+    trace: Caller | None = None
+    """The trace that the record says it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +246,8 @@ class Context:
     """Requests a second, at most; None leaves it to the system to complain."""
     meter: Callable[[], None] = uncounted
     """Called once for each request that is sent; a write may take several."""
+    given: frozenset[str] = frozenset()
+    """Names of the secrets that the policy gives."""
 
 
 class Connector(ABC):
@@ -229,6 +272,10 @@ class Connector(ABC):
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield what changed since the cursor, oldest first, with overlap; None starts from the beginning. Raises ConnectorError."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' cannot be polled for '{entity}'")
+
+    def consume(self) -> Feed:
+        """Open the queue; what was given and not acknowledged before is given again. Raises ConnectorError, SettingsError."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' takes nothing off a queue")
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
         """Turn a record into canonical messages; an empty list means that it is of no interest.

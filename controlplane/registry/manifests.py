@@ -10,7 +10,7 @@ from typing import Protocol
 
 from controlplane.plugins import load_all, registered
 from rules.outcomes import Guarantee
-from rules.policy.abilities import Declared, Manifests
+from rules.policy.abilities import Check, Declared, Manifests
 from rules.policy.keeping import LOCAL, protocol_of
 from rules.policy.kinds import Comparison, Domain
 from rules.policy.problems import Problem, problem
@@ -74,8 +74,18 @@ class Declaration(Protocol):
         ...
 
     @property
+    def optional_secrets(self) -> Sequence[str]:
+        """Names of the secrets that may be left out."""
+        ...
+
+    @property
     def options(self) -> Sequence[str]:
         """Keys of its options."""
+        ...
+
+    @property
+    def check(self) -> Check | None:
+        """What finds flaws in an endpoint and options, where something does."""
         ...
 
 
@@ -92,7 +102,9 @@ def declared(manifest: Declaration) -> Declared:
         snapshots=frozenset(spec.entity for spec in manifest.reads if spec.snapshot),
         secrets=frozenset(manifest.secrets),
         webhook_secrets=frozenset(manifest.webhook_secrets),
+        optional_secrets=frozenset(manifest.optional_secrets),
         options=frozenset(manifest.options),
+        check=manifest.check,
     )
 
 

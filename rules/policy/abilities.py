@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from rules.model.messages import STATE_LIKE
 from rules.outcomes import Guarantee
 from rules.policy import kinds as k
 from rules.policy.reading import nearest
 from rules.policy.sense import Flaw
+
+Check = Callable[[str, Mapping[str, Any]], Iterable[tuple[tuple[str, ...], str, str]]]
+"""From a System's endpoint and options to what is wrong with them: path within the spec, rule, remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,10 @@ class Declared:
     secrets: frozenset[str] = frozenset()
     webhook_secrets: frozenset[str] = frozenset()
     """Those of the secrets that only a System that sends webhooks has to have."""
+    optional_secrets: frozenset[str] = frozenset()
+    """Those of the secrets that may be left out."""
     options: frozenset[str] = frozenset()
+    check: Check | None = None
 
 
 Manifests = Mapping[str, Declared]
@@ -66,6 +73,8 @@ def _system(document: k.System, documents: Sequence[k.Document], manifests: Mani
         if secret not in declared.secrets:
             rule = f"the connector '{spec.connector}' takes no secret '{secret}'"
             yield ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
+    for path, rule, remedy in declared.check(spec.endpoint, spec.options) if declared.check else ():
+        yield ("spec", *path), rule, remedy
     yield from _missing_secrets(document, declared, documents)
 
 
@@ -73,7 +82,7 @@ def _missing_secrets(document: k.System, declared: Declared, documents: Sequence
     flows = (one.spec for one in documents if isinstance(one, k.Flow))
     hears = any(flow.source == document.name and flow.method == "event" for flow in flows)
     needed = declared.secrets if hears else declared.secrets - declared.webhook_secrets
-    for secret in sorted(needed - set(document.spec.secrets)):
+    for secret in sorted(needed - declared.optional_secrets - set(document.spec.secrets)):
         webhook = secret in declared.webhook_secrets
         why = " to check webhooks, and a Flow of method event comes from here" if webhook else ""
         rule = f"the connector '{document.spec.connector}' needs the secret '{secret}'{why}"

@@ -14,6 +14,7 @@ import structlog
 
 from controlplane.store import signals
 from controlplane.sync.delivery import Lane
+from controlplane.sync.engines.consuming import Consumers
 from controlplane.sync.engines.sync import Sync
 
 log = structlog.get_logger()
@@ -36,18 +37,23 @@ class Step(Protocol):
 
 
 class Steps:
-    """Runs the steps before delivery until it is stopped: a thread each, woken by what the step before committed."""
+    """Runs the steps before delivery until it is stopped: a thread each, woken by what the step before committed.
+
+    Beside them it attends to the queues that records are taken off.
+    """
 
     def __init__(self, sync: Sync) -> None:
         self.sync = sync
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._consumers = Consumers(sync)
 
     def start(self) -> None:
         """Start the threads."""
         self._run("translate", self.sync.translate, signals.INTAKE)
         self._run("process", self.sync.process, signals.MESSAGES)
         self._run("release", self.sync.release, signals.QUARANTINE)
+        self._consumers.start()
 
     def _run(self, name: str, step: Step, topic: str) -> None:
         thread = threading.Thread(target=self._loop, args=(name, step, topic), name=f"sync-{name}", daemon=True)
@@ -72,6 +78,7 @@ class Steps:
 
     def stop(self) -> None:
         """Stop after the batches that are under way."""
+        self._consumers.stop()
         self._stop.set()
         self.sync.store.wake_all()
         for thread in self._threads:

@@ -29,7 +29,7 @@ from controlplane.sync.ledger.translate import unreadable
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.telemetry.facts import Origin
-from rules.model.messages import STATE_LIKE, Data, subject_of, worth_of
+from rules.model.messages import STATE_LIKE, subject_of, worth_of
 from rules.outcomes import Result
 from rules.policy.kinds import RetryPolicySpec
 
@@ -124,7 +124,8 @@ class Replay:
         if case["stage"] == "intake":
             if not isinstance(record, dict) or {"topic", "body"} - record.keys():
                 raise BadInputError("a corrected intake record needs `topic` and `body`, as the original has them")
-            return preview(self.connections, case["system"], record["topic"], unreadable(record["body"]))
+            body, snapshot = unreadable(record["body"]), self.registry.snapshot()
+            return preview(self.connections, snapshot, case["system"], record["topic"], body)
         with self.store.read() as connection:
             old = connection.execute(select(t.message).where(t.message.c.id == case["message_id"])).one()
         draft = Draft(
@@ -167,7 +168,8 @@ class Replay:
             m.occurred_at > draft.occurred_at,
             and_(m.occurred_at == draft.occurred_at, m.accepted_at > case["opened_at"]),
         )
-        same = (m.subject == draft.subject, m.type == draft.type, m.source == case["system"], m.state == "processed")
+        source = draft.source or case["system"]
+        same = (m.subject == draft.subject, m.type == draft.type, m.source == source, m.state == "processed")
         return connection.execute(select(m.id).where(*same, later).order_by(m.id.desc()).limit(1)).scalar()
 
     def _within_limit(self, case: RowMapping, drafts: Sequence[Draft]) -> None:
@@ -175,7 +177,7 @@ class Replay:
         limit = self.registry.snapshot().correction_of(case["flow"]).approve_above
         if limit is None or case["corrected"] is None or case["approved_by"]:
             return
-        worth = max((abs(found[0]) for draft in drafts if (found := worth_of(_data(draft)))), default=None)
+        worth = max((abs(found[0]) for draft in drafts if (found := worth_of(checked(draft)))), default=None)
         if worth is None or worth <= limit:
             return
         with self.store.write() as connection:
@@ -249,10 +251,6 @@ class Replay:
 def record_of(case: RowMapping) -> Any:
     """Return the record as it stands: corrected, or as it was refused."""
     return case["record"] if case["corrected"] is None else case["corrected"]
-
-
-def _data(draft: Draft) -> Data:
-    return read(draft.type, draft.data)
 
 
 def _subject(old: Row[Any], record: Any) -> str:

@@ -10,12 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import OperationalError
 
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
-from controlplane.connectors.contract import Draft, Inbound
-from controlplane.errors import ConnectorError, NotFoundError
+from controlplane.connectors.contract import Draft, Inbound, Record
+from controlplane.errors import ConnectorError, NotFoundError, OverloadedError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -75,6 +76,18 @@ class Sync:
         if system not in self.registry.snapshot().systems:
             raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
         return intake.take_webhook(self.store, self.clock, self.connections.get(system), inbound)
+
+    def take_consumed(self, system: str, records: Sequence[Record]) -> int:
+        """Commit what came off a queue; return how many records were new. Only then may the queue forget them.
+
+        Raises OverloadedError when the store takes nothing now.
+        """
+        self.acceptor.room(len(records))
+        try:
+            with self.store.write() as connection:
+                return intake.take(connection, self.clock, system, "broker", records)
+        except OperationalError as error:
+            raise OverloadedError(f"the store cannot take records now ({error.orig})", ledger.RETRY_AFTER) from error
 
     def poll(self, flow_name: str) -> int:
         """Poll the source of a flow; return how many records were new. Raises ConnectorError after noting it."""

@@ -16,14 +16,15 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
 from controlplane.clock import Clock
+from controlplane.connectors.envelope import open_envelope
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.registry import Registry, Snapshot
 from controlplane.store import Store, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync.intake.group import GroupCommit
-from controlplane.sync.ledger.envelope import open_envelope
 from controlplane.sync.ledger.insert import insert_messages
+from controlplane.sync.ledger.messages import read, refuse_unknown
 from controlplane.telemetry.facts import Accepted, Origin, Shared
 from controlplane.telemetry.tracing import Caller
 from rules.ids import fingerprint, new_id
@@ -91,7 +92,7 @@ class Acceptor:
         request, refused = self._read(body, snapshot, told, batch=batch, channel=channel)
         if not request.messages:
             return Receipt({}, [], refused)
-        self._room()
+        self.room()
         try:
             new = self.group.hand_in(request)
         except OperationalError as error:
@@ -120,7 +121,9 @@ class Acceptor:
         origins: dict[str, Origin] = {}
         for number, line in lines:
             try:
-                found = open_envelope(line, snapshot, now)
+                found = open_envelope(line, now)
+                refuse_unknown(snapshot, found.source, found.type)
+                data = read(found.type, found.data, found.version)
             except BadInputError as error:
                 if not batch:
                     raise
@@ -137,7 +140,7 @@ class Acceptor:
                 "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": micros(found.occurred_at),
                 "accepted_at": stamp, "causation_id": found.causation_id, "intake_id": intake_id,
                 "intake_line": number if batch else None, "trace_id": trace.trace_id if trace else identity.replace("-", ""),
-                "data": found.data.model_dump_json(), "state": "accepted", "registry_version": snapshot.version,
+                "data": data.model_dump_json(), "state": "accepted", "registry_version": snapshot.version,
             })  # fmt: skip
         source = messages[0]["source"] if messages else ""
         topic = "messages/batch" if batch else "messages/single"
@@ -145,9 +148,9 @@ class Acceptor:
                   intake_id.replace("-", ""), "translated", stamp)  # fmt: skip
         return _Request(intake, messages, Origin(channel), places, origins), refused
 
-    def _room(self) -> None:
-        """Refuse before anything is taken when the disk is nearly full or more waits than was set."""
-        self._looked -= 1
+    def room(self, coming: int = 1) -> None:
+        """Refuse what comes when the disk is nearly full or more waits than was set. Raises OverloadedError."""
+        self._looked -= coming
         if self._looked > 0:
             return
         if self._store.is_sqlite:
@@ -159,8 +162,9 @@ class Acceptor:
                 )
         if self._limit:
             waiting = select(func.count()).select_from(t.message).where(t.among(t.message.c.state, "accepted"))
+            unread = select(func.count()).select_from(t.intake).where(t.among(t.intake.c.state, "new"))
             with self._store.read() as connection:
-                count = int(connection.execute(waiting).scalar_one())
+                count = int(connection.execute(waiting).scalar_one() + connection.execute(unread).scalar_one())
             if count >= self._limit:
                 raise OverloadedError(
                     f"{count} messages wait to be processed, and TRUEUP_ACCEPT_LIMIT={self._limit}; send again later",

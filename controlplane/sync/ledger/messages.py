@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
+from controlplane.registry import Snapshot
 from controlplane.store import facts, signals
 from controlplane.store.text import is_kept, kept
 from controlplane.store.types import micros
@@ -59,11 +60,24 @@ def read(message_type: str, data: dict[str, Any], version: int | None = None) ->
         raise BadInputError(f"{message_type} version {version} cannot be read: {error}") from None
 
 
+def refuse_unknown(snapshot: Snapshot, source: str, message_type: str) -> None:
+    """Raise BadInputError unless a flow takes this type of message from the system that a sender says it is from."""
+    if (source, message_type) in snapshot.flows_from:
+        return
+    if source not in snapshot.systems:
+        raise BadInputError(f"source '{source}' is no System in the registry; there are: {', '.join(snapshot.systems)}")
+    kinds = sorted(found for system, found in snapshot.flows_from if system == source)
+    raise BadInputError(
+        f"no flow takes '{message_type}' from '{source}'; it takes: {', '.join(kinds) or 'nothing'}. Correct the type, or add a "
+        "Flow policy"
+    )
+
+
 def checked(draft: Draft) -> model.Data:
     """Return the draft's data, typed. Raises BadInputError naming every field that breaks the schema."""
     if not draft.subject or len(draft.subject) > LONGEST:
         raise BadInputError(f"the subject of a {draft.type} is text of 1 to {LONGEST} characters; correct the record")
-    data = read(draft.type, draft.data)
+    data = read(draft.type, draft.data, draft.schema_version)
     if not is_kept(draft.subject) or "\\u0000" in data.model_dump_json():
         raise BadInputError(
             f"{draft.type} of {kept(draft.subject)} holds a character that no text has; correct the record"
@@ -116,14 +130,18 @@ def row_of(
     causation_id: str | None = None,
     intake_id: str | None = None,
 ) -> dict[str, Any]:
-    """Return the row of a message. Raises BadInputError naming every field that breaks the schema."""
-    key = kept(draft.dedupe_key)
+    """Return the row of a message. Raises BadInputError naming every field that breaks the schema.
+
+    What the draft itself says of its source, cause and trace goes before what is known of the way that it came.
+    """
+    key, source = kept(draft.dedupe_key), draft.source or source
+    trace_id = draft.trace.trace_id if draft.trace else trace_id
     return {
         "id": new_id(now), "type": draft.type, "schema_version": model.version_of(draft.type), "source": source,
         "subject": draft.subject, "source_version": draft.source_version,
         "dedupe_key": bounded(key),
         "fingerprint": fingerprint(source, key), "occurred_at": micros(draft.occurred_at),
-        "accepted_at": micros(now), "causation_id": causation_id, "intake_id": intake_id, "intake_line": None,
+        "accepted_at": micros(now), "causation_id": draft.causation_id or causation_id, "intake_id": intake_id, "intake_line": None,
         "trace_id": trace_id, "data": checked(draft).model_dump_json(), "state": "accepted",
         "registry_version": registry_version,
     }  # fmt: skip

@@ -18,9 +18,9 @@ from controlplane.errors import BadInputError, ConnectorError, NotFoundError, Tr
 from controlplane.registry import Snapshot
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
-from controlplane.store.text import kept
+from controlplane.store.text import dumps, kept
 from controlplane.sync import quarantine
-from controlplane.sync.ledger.messages import append_rows, checked, row_of
+from controlplane.sync.ledger.messages import append_rows, checked, refuse_unknown, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
 from controlplane.telemetry.facts import PLANE, Origin, Translated
@@ -46,7 +46,7 @@ def translate_some(store: Store, clock: Clock, connections: Connections, snapsho
             continue
         began = clock.now()
         try:
-            found.append((row, preview(connections, row.system, row.topic, row.body), began))
+            found.append((row, preview(connections, snapshot, row.system, row.topic, row.body), began))
         except ConnectorError:
             silent.add(row.system)
         except (BadInputError, NotFoundError) as error:
@@ -57,10 +57,12 @@ def translate_some(store: Store, clock: Clock, connections: Connections, snapsho
     return _commit(store, clock, snapshot, found) if found else 0
 
 
-def preview(connections: Connections, system: str, topic: str, body: bytes) -> list[Draft]:
+def preview(connections: Connections, snapshot: Snapshot, system: str, topic: str, body: bytes) -> list[Draft]:
     """Translate without keeping anything. Raises BadInputError (with UnmappedError) and ConnectorError."""
     drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
     for draft in drafts:
+        if draft.source:
+            refuse_unknown(snapshot, draft.source, draft.type)
         checked(draft)
     return drafts
 
@@ -78,7 +80,9 @@ def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Foun
                 continue
             made = [_row(clock, snapshot, row, draft) for draft in drafts]
             rows += made
-            origins |= {one["id"]: Origin(row.channel, span_id("intake", row.id), began) for one in made}
+            for one, draft in zip(made, drafts, strict=True):
+                parent = draft.trace.span_id if draft.trace else span_id("intake", row.id)
+                origins[one["id"]] = Origin(row.channel, parent, began)
         append_rows(connection, rows, PLANE, origins)
     return len(ours)
 
@@ -142,9 +146,11 @@ def readable(body: bytes) -> Any:
     """Return a body as a JSON value where it is one, else as text: what a person can read and correct."""
     text = body.decode("utf-8", errors="replace")
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+        dumps(value)  # deeper than we can write it: it stays text
+    except (ValueError, RecursionError):
         return text
+    return value
 
 
 def unreadable(value: Any) -> bytes:

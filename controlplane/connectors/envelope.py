@@ -1,10 +1,10 @@
-"""A canonical message as somebody sends it to us: a CloudEvents 1.0 event in JSON, read strictly.
+"""A canonical message as somebody sends it to us, over HTTP or through a broker: a CloudEvents 1.0 event in JSON, read strictly.
 
     {"specversion": "1.0", "id": "…", "source": "wms", "type": "stock.level", "subject": "0042@WH1",
      "time": "2026-03-02T09:00:00Z", "schemaversion": 1, "causationid": "…", "traceparent": "00-…", "data": {…}}
 
 `source` is the name of a System, `id` what makes a repetition known (one fact, one id). `schemaversion`, `causationid` and
-`traceparent` may be left out.
+`traceparent` may be left out. Whether a flow takes it, and its data are as its type says, is seen by the ledger.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from typing import Any, NoReturn
 import orjson
 
 from controlplane.errors import BadInputError
-from controlplane.registry import Snapshot
-from controlplane.sync.ledger.messages import read
 from controlplane.telemetry.tracing import Caller, caller
-from rules.model.messages import Data
 
 LONGEST = 190
 AHEAD = timedelta(minutes=5)
@@ -35,33 +32,32 @@ NEEDED = frozenset({"id", "source", "type", "subject", "time", "data"})
 
 @dataclass(slots=True)
 class Envelope:
-    """A message that was read and found good."""
+    """A message whose attributes were read and found good."""
 
     event_id: str
     source: str
     type: str
     subject: str
     occurred_at: datetime
-    data: Data
+    data: dict[str, Any]
+    version: int | None = None
+    """The schema version that `data` is written in; None: the newest."""
     causation_id: str | None = None
     trace: Caller | None = None
 
 
-def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
+def open_envelope(raw: bytes, now: datetime) -> Envelope:
     """Read one event. Raises BadInputError naming the attribute, the rule and the remedy; nothing is stored."""
     found = parse_json(raw)
     if not isinstance(found, dict):
         raise BadInputError("an event is a JSON object with CloudEvents attributes; this is none")
     _attributes(found)
-    source, kind = found["source"], found["type"]
-    if (source, kind) not in snapshot.flows_from:
-        _unknown_flow(snapshot, source, kind)
     data = found["data"]
     if not isinstance(data, dict):
         raise BadInputError("`data` is a JSON object as the message type says; see docs/messages.md")
     return Envelope(
-        event_id=found["id"], source=source, type=kind, subject=found["subject"],
-        occurred_at=_time(found["time"], now), data=read(kind, data, _version(found)),
+        event_id=found["id"], source=found["source"], type=found["type"], subject=found["subject"],
+        occurred_at=_time(found["time"], now), data=data, version=_version(found),
         causation_id=found.get("causationid"), trace=_trace(found.get("traceparent")),
     )  # fmt: skip
 
@@ -151,15 +147,6 @@ def _attributes(found: dict[str, Any]) -> None:
         raise BadInputError(
             "the attribute 'causationid' is the id of the message that caused this one, up to 36 characters"
         )
-
-
-def _unknown_flow(snapshot: Snapshot, source: str, kind: str) -> NoReturn:
-    if source not in snapshot.systems:
-        raise BadInputError(f"source '{source}' is no System in the registry; there are: {', '.join(snapshot.systems)}")
-    kinds = sorted(found for system, found in snapshot.flows_from if system == source)
-    raise BadInputError(
-        f"no flow takes '{kind}' from '{source}'; it takes: {', '.join(kinds) or 'nothing'}. Correct the type, or add a Flow policy"
-    )
 
 
 def _time(given: Any, now: datetime) -> datetime:

@@ -1,0 +1,1 @@
+"""Canonical messages off a queue: a message broker as a source."""

@@ -1,0 +1,114 @@
+"""Where a broker is: the endpoint of a System and its options, read strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.redaction import Redactor
+from controlplane.errors import SettingsError, UnavailableError
+
+PORTS = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
+EXAMPLE = "write for instance amqps://broker.example/retail or rediss://redis.example/0"
+HELD = 100
+"""Records that are held at once, and so the largest commit, unless policy says otherwise."""
+MOST = 1000
+LONGEST = 255
+"""Bytes of a queue's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A queue at a broker."""
+
+    scheme: str
+    host: str
+    port: int
+    place: str
+    """RabbitMQ: the virtual host. Redis: the number of the database."""
+    queue: str
+    held: int
+
+    @property
+    def is_redis(self) -> bool:
+        """Whether the broker is Redis; else it is RabbitMQ."""
+        return self.scheme.startswith("redis")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the way there is encrypted, and the broker shows who it is."""
+        return self.scheme in ("amqps", "rediss")
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}/{self.place}"
+
+
+def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield what is wrong with a broker's endpoint and options: path within the spec, rule, remedy."""
+    yield from ((("endpoint",), rule, remedy) for rule, remedy in _endpoint(endpoint))
+    queue, held = options.get("queue"), options.get("prefetch", HELD)
+    if queue is None:
+        yield ("options",), "it names no queue, so nothing is taken off any", "add 'queue: NAME'"
+    elif not isinstance(queue, str) or not 0 < len(queue.encode()) <= LONGEST or not queue.isprintable():
+        yield ("options", "queue"), f"'{queue}' is no name of a queue", f"write text of 1 to {LONGEST} bytes"
+    if isinstance(held, bool) or not isinstance(held, int) or not 1 <= held <= MOST:
+        yield ("options", "prefetch"), f"{held!r} is no number of records to hold", f"write a whole number, 1 to {MOST}"
+
+
+def _endpoint(endpoint: str) -> Iterator[tuple[str, str]]:
+    try:
+        parts = urlsplit(endpoint)
+        login, host, port = parts.username is not None or parts.password is not None, parts.hostname, parts.port
+    except ValueError:  # not shown: it may hold a password
+        yield "the endpoint is no address", EXAMPLE
+        return
+    if login:
+        yield (
+            "the address holds a login, and policies are read by many",
+            "take it out; give the secrets user and password",
+        )
+    elif parts.scheme not in PORTS:
+        yield f"'{parts.scheme or endpoint}' is no broker that there is a connector for", EXAMPLE
+    elif not host or port == 0:
+        yield f"'{endpoint}' names no host", EXAMPLE
+    elif parts.query or parts.fragment:
+        yield f"'{endpoint}' has parameters, which would be passed over", f"leave out what follows the path; {EXAMPLE}"
+    elif parts.scheme.startswith("redis") and not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
+        yield (
+            f"'{parts.path.strip('/')}' is no database of Redis",
+            "write its number, for instance redis://redis.example/0",
+        )
+
+
+def address_of(context: Context) -> Address:
+    """Return what the policy names. Raises SettingsError with every flaw."""
+    found = list(flaws(context.endpoint, context.options))
+    if found:
+        told = "; ".join(f"{'.'.join(path)}: {rule}; {remedy}" for path, rule, remedy in found)
+        raise SettingsError(f"System '{context.system}': {told}")
+    parts = urlsplit(context.endpoint)
+    path = unquote(parts.path.removeprefix("/"))
+    place = path.strip("/") or "0" if parts.scheme.startswith("redis") else path or "/"
+    return Address(
+        scheme=parts.scheme, host=str(parts.hostname), port=parts.port or PORTS[parts.scheme], place=place,
+        queue=context.options["queue"], held=context.options.get("prefetch", HELD),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """As whom a System logs in, and how patient it is."""
+
+    system: str
+    user: str | None
+    password: str | None
+    timeout: float
+    """Wall seconds that the broker may take to answer."""
+
+    def unavailable(self, address: Address, what: str, remedy: str, error: BaseException) -> UnavailableError:
+        """Return an error that names the broker, what it said and what to do; without the password."""
+        told = Redactor([self.password or ""]).text(" ".join(str(error).split()) or type(error).__name__)
+        return UnavailableError(f"{self.system}: the broker {address} {what}: {told}; {remedy}")

@@ -1,0 +1,101 @@
+"""A message broker as a source: canonical messages (docs/messages.md) are taken off a queue of RabbitMQ or a list of Redis.
+
+What travels there is the same event as at POST /api/v1/messages. It is kept verbatim, whatever it is; what cannot be read
+waits in quarantine, and its neighbours go on.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import ClassVar, Protocol
+
+import orjson
+
+from controlplane.connectors.builtin.broker.address import Login, address_of, flaws
+from controlplane.connectors.contract import Connector, Context, Draft, Feed, Manifest, Record
+from controlplane.connectors.envelope import open_envelope
+from controlplane.connectors.records import content_key
+from controlplane.errors import SettingsError
+
+TOPIC = "event"
+
+
+class _Broker(Protocol):
+    """One kind of broker."""
+
+    def open(self) -> Feed:
+        """Open the queue, which is made if it is not there."""
+        ...
+
+    def look(self) -> None:
+        """See that the broker lets us in, and that the queue can be used if it is there. Changes nothing."""
+        ...
+
+
+class BrokerConnector(Connector):
+    """A queue at a broker. Secrets: user, password. Options: queue, prefetch (records that are held at once, and committed together)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="broker",
+        title="Message broker (RabbitMQ, Redis)",
+        consumes=True,
+        secrets=("user", "password"),
+        optional_secrets=("user", "password"),
+        options=("queue", "prefetch"),
+        check=flaws,
+        verified_against="RabbitMQ 3.10 and Redis 7.0, running",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._address = address_of(context)
+
+    def ping(self) -> None:
+        """Log in, and look at the queue."""
+        self._broker().look()
+
+    def consume(self) -> Feed:
+        """Open the queue. Raises UnavailableError, RejectedError for a queue that cannot be used, SettingsError."""
+        return self._broker().open()
+
+    def _broker(self) -> _Broker:
+        secret, given = self.context.secret, self.context.given
+        user, password = (secret(name) if name in given else None for name in ("user", "password"))
+        login = Login(self.context.system, user, password, self.context.timeout * self.context.clock.pace)
+        module = self._client()
+        broker: _Broker = module.Broker(self._address, login, record_of)
+        return broker
+
+    def _client(self) -> ModuleType:
+        """Import what speaks to the broker only now: it is an extra."""
+        try:
+            if self._address.is_redis:
+                from controlplane.connectors.builtin.broker import redis_list
+
+                return redis_list
+            from controlplane.connectors.builtin.broker import rabbitmq
+        except ImportError as error:
+            raise SettingsError(
+                f"System '{self.context.system}': {error}; install the extra: pip install 'trueup[broker]'"
+            ) from error
+        return rabbitmq
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read one event. Raises BadInputError naming the attribute, the rule and the remedy."""
+        found = open_envelope(body, self.context.clock.now())
+        return [
+            Draft(
+                found.type, found.subject, found.event_id, found.occurred_at, found.data, source=found.source,
+                schema_version=found.version, causation_id=found.causation_id, trace=found.trace,
+            )
+        ]  # fmt: skip
+
+
+def record_of(body: bytes) -> Record:
+    """Return a delivery as intake takes it. The same bytes are the same record; the same fact in other bytes is told by the ledger."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        told = None
+    identity = told.get("id") if isinstance(told, dict) else None
+    return Record(TOPIC, content_key(TOPIC, identity if isinstance(identity, str) else "", body), body)
