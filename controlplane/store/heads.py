@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import orjson
 from sqlalchemy import Connection, false, select, update
 
+from controlplane.store import direct
 from controlplane.store import tables as t
 from controlplane.store.tables import OPEN
 
@@ -28,8 +29,8 @@ def promote(connection: Connection, target: str, order_keys: Iterable[str]) -> i
     """
     keys = orjson.dumps(sorted(set(order_keys))).decode()
     if connection.dialect.name == "postgresql":
-        return int(connection.exec_driver_sql(_PROMOTE_POSTGRESQL, {"keys": keys, "target": target}).rowcount)
-    return int(connection.exec_driver_sql(_PROMOTE_SQLITE, (keys, target)).rowcount)
+        return direct.change(connection, _PROMOTE_POSTGRESQL, {"keys": keys, "target": target})
+    return direct.change(connection, _PROMOTE_SQLITE, (keys, target))
 
 
 def line_up(connection: Connection, target: str, order_keys: Iterable[str]) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, String, bindparam, func, select, update
 
 from controlplane.clock import Clock
 from controlplane.store import tables as t
+from controlplane.store.direct import Prepared
 from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new, upsert
 from rules import pacing
@@ -26,10 +27,14 @@ OBSERVED = timedelta(seconds=10)
 """How far back it is counted how fast a system was asked when it says 'slow down'."""
 
 
+_ONE = select(t.system_state).where(t.system_state.c.system == bindparam("system", type_=String))
+_STATE, _LOCKED = Prepared(_ONE), Prepared(_ONE.with_for_update())
+
+
 def state_of(connection: Connection, system: str, *, lock: bool = False) -> Row[Any] | None:
     """Return the row of a system, or None while nothing has happened to it. `lock`: nobody else claims meanwhile."""
-    query = select(t.system_state).where(t.system_state.c.system == system)
-    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+    found = (_LOCKED if lock else _STATE).rows(connection, system=system)
+    return found[0] if found else None
 
 
 def locked(connection: Connection, system: str) -> Row[Any]:
@@ -45,7 +50,7 @@ def locked(connection: Connection, system: str) -> Row[Any]:
 def change(connection: Connection, system: str, **values: Any) -> None:
     """Set columns of a system's row, which is made if it is not there yet."""
     row = state_of(connection, system)
-    base = dict(row._mapping) if row else {"system": system, "consecutive_failures": 0}
+    base = row._asdict() if row else {"system": system, "consecutive_failures": 0}
     upsert(connection, t.system_state, base | values)
 
 

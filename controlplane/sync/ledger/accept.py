@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.registry import Registry, Snapshot
-from controlplane.store import Store, facts, signals
+from controlplane.store import Store, direct, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync.intake.group import GroupCommit
@@ -217,4 +217,4 @@ _INTAKE_POSTGRESQL = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.jo
 def insert_intake(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert raw requests (INTAKE) that were understood at once."""
     query = _INTAKE_POSTGRESQL if connection.dialect.name == "postgresql" else _INTAKE_SQLITE
-    connection.exec_driver_sql(query, list(rows))
+    direct.change_each(connection, query, rows)
