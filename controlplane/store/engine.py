@@ -72,12 +72,13 @@ class Store:
         Keep it under 20 ms: no network, no waiting inside.
         """
         if not self.is_sqlite:
-            with self.engine.begin() as connection:
+            with self.engine.connect() as connection, direct.transaction(connection) as begun:
                 topics, facts = _empty_notes(connection)
                 yield connection
                 if topics and self._listener:
                     told = [f"{self.signals.origin} {topic}" for topic in sorted(topics)]
-                    direct.fetch(connection, _NOTIFY, (told,))
+                    direct.later(connection, _NOTIFY, (told,))
+                direct.commit(connection, begun)
         else:
             with self._turn, self.engine.connect() as connection:
                 topics, facts = _empty_notes(connection)
@@ -143,6 +144,7 @@ def open_store(url: str) -> Store:
         event.listen(engine, "connect", _prepare_sqlite)
     else:
         event.listen(engine, "checkout", _still_open)
+        direct.gather(engine)
     return Store(engine)
 
 

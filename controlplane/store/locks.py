@@ -21,7 +21,7 @@ def lock_books(connection: Connection, *, in_index_order: bool = False) -> None:
     """
     if connection.dialect.name == "postgresql":
         ordered = ", set_config('enable_bitmapscan', 'off', true)" if in_index_order else ""
-        direct.fetch(connection, f"SELECT pg_advisory_xact_lock(%s){ordered}", (BOOKS,))
+        direct.later(connection, f"SELECT pg_advisory_xact_lock(%s){ordered}", (BOOKS,))
 
 
 def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool) -> None:
@@ -30,4 +30,4 @@ def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool)
         shared = "" if alone else "_shared"
         for target in sorted(targets):
             query = f"SELECT pg_advisory_xact_lock{shared}(hashtextextended(%s, 0))"
-            direct.fetch(connection, query, (f"trueup:{target}",))
+            direct.later(connection, query, (f"trueup:{target}",))

@@ -20,6 +20,13 @@ COLUMNS = (
 )  # fmt: skip
 READY = "head AND state IN ('pending', 'unknown')"
 
+
+def _read(of: str) -> str:
+    """The columns of a claim; of a corrected delivery the key that it is sent under."""
+    sent = f"coalesce({of}sent_key, {of}idempotency_key)"
+    return ", ".join(sent if name == "idempotency_key" else f"{of}{name}" for name in COLUMNS)
+
+
 # --- look ---
 # Each flow is looked up by itself in the index of what is ready, however much waits in it.
 _STANDING = f"""
@@ -56,7 +63,7 @@ def standing(connection: Connection, target: str, flows: Sequence[str]) -> Stand
 
 # --- claim ---
 _DUE_SQLITE = f"""
-SELECT {", ".join(COLUMNS)}, payload, state FROM delivery
+SELECT {_read("")}, payload, state FROM delivery
 WHERE target = ? AND flow = ? AND {READY} AND due_at <= ? ORDER BY due_at LIMIT ?"""  # noqa: S608
 _TAKE_SQLITE = """
 UPDATE delivery SET state = 'sending', lease_owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1
@@ -68,7 +75,7 @@ WITH due AS MATERIALIZED (
 UPDATE delivery d SET state = 'sending', lease_owner = %(owner)s, lease_until = %(until)s,
   fence = d.fence + 1, attempts = d.attempts + 1
 FROM due WHERE d.id = due.id
-RETURNING {", ".join(f"d.{name}" for name in COLUMNS)}, d.payload::text, due.state"""  # noqa: S608
+RETURNING {_read("d.")}, d.payload::text, due.state"""  # noqa: S608
 
 
 def claim(
@@ -132,7 +139,7 @@ def overtake(connection: Connection, delivery_id: str, now: int) -> int:
 def add_attempts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write attempts (ATTEMPT); evidence as JSON text or None."""
     if connection.dialect.name == "postgresql":
-        direct.change(connection, _ATTEMPTS_POSTGRESQL, {"rows": _records(ATTEMPT, rows, "evidence")})
+        direct.later(connection, _ATTEMPTS_POSTGRESQL, {"rows": _records(ATTEMPT, rows, "evidence")})
     else:
         direct.change_each(connection, _ATTEMPTS_SQLITE, rows)
 

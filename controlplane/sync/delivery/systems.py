@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,14 +37,30 @@ def state_of(connection: Connection, system: str, *, lock: bool = False) -> Row[
     return found[0] if found else None
 
 
+def ask_state(connection: Connection, system: str) -> Callable[[], Row[Any] | None]:
+    """Return what gives `state_of`, asked with the next statement."""
+    asked = _STATE.asked(connection, system=system)
+    return lambda: next(iter(asked()), None)
+
+
 def locked(connection: Connection, system: str) -> Row[Any]:
     """Return the row of a system, made if it is not there yet, locked for this transaction."""
-    row = state_of(connection, system, lock=True)
-    if row is None:
-        insert_new(connection, t.system_state, [{"system": system, "consecutive_failures": 0}])
-        row = state_of(connection, system, lock=True)
-    assert row is not None  # noqa: S101 - it was made a line ago
-    return row
+    return ask_locked(connection, system)()
+
+
+def ask_locked(connection: Connection, system: str) -> Callable[[], Row[Any]]:
+    """Return what gives `locked`, asked with the next statement."""
+    asked = _LOCKED.asked(connection, system=system)
+
+    def found() -> Row[Any]:
+        row = next(iter(asked()), None)
+        if row is None:
+            insert_new(connection, t.system_state, [{"system": system, "consecutive_failures": 0}])
+            row = state_of(connection, system, lock=True)
+        assert row is not None  # noqa: S101 - it was made a line ago
+        return row
+
+    return found
 
 
 def change(connection: Connection, system: str, **values: Any) -> None:
@@ -58,9 +74,10 @@ def change(connection: Connection, system: str, **values: Any) -> None:
 
 
 def note(
-    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome]
-) -> None:
-    """Note the outcomes of a batch, in the order in which they came."""
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome],
+    before: Row[Any] | None,
+) -> None:  # fmt: skip
+    """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood."""
     spoke = [outcome for outcome in outcomes if outcome.result not in SILENT]
     if not spoke:
         return
@@ -70,7 +87,7 @@ def note(
             break
         tail.append(outcome)
     if len(tail) < len(spoke):
-        succeeded(connection, clock, system, spec)
+        _succeeded(connection, clock, system, spec, before)
     throttles = [outcome for outcome in spoke if outcome.result is Result.THROTTLED]
     if throttles:
         worst = max(throttles, key=lambda outcome: outcome.retry_after or 1)
@@ -85,7 +102,12 @@ def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpe
     It ends a pause that was given for failures, and not one that the system asked for: the answer may be to a request
     that was on its way before.
     """
-    before = state_of(connection, system)
+    _succeeded(connection, clock, system, spec, state_of(connection, system))
+
+
+def _succeeded(
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, before: Row[Any] | None
+) -> None:
     calm: dict[str, Any] = {"consecutive_failures": 0}
     if before is None or not _asked_to_wait(before, clock, spec):
         calm |= {"blocked_until": None, "blocked_reason": None}

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, String, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, Row, String, bindparam, func, select
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
@@ -20,7 +21,6 @@ from controlplane.registry import Registry, Snapshot
 from controlplane.store import Store, direct, facts
 from controlplane.store import tables as t
 from controlplane.store.direct import Prepared
-from controlplane.store.locks import lock_targets
 from controlplane.store.types import micros
 from controlplane.sync.delivery import recovery, statements, systems
 from controlplane.sync.delivery.claim import (
@@ -33,7 +33,7 @@ from controlplane.sync.delivery.claim import (
     renew,
     waiting_targets,
 )
-from controlplane.sync.delivery.record import record
+from controlplane.sync.delivery.record import lock, record
 from controlplane.sync.delivery.send import DEFECT, Sent, batch_of, grouped, send
 from controlplane.sync.processes.contract import Work
 from controlplane.telemetry import facts as told
@@ -50,17 +50,14 @@ CROWDED = 0.05
 _PAUSED_FLOWS = "SELECT flow FROM flow_state WHERE paused_at IS NOT NULL"
 
 
-def _sending(count: ColumnElement[int]) -> Prepared:
-    d = t.delivery.c
-    live = d.lease_until > bindparam("now", type_=BigInteger)
-    return Prepared(
-        select(count.label("requests")).where(
-            d.target == bindparam("target", type_=String), t.among(d.state, "sending"), live
-        )
+_D = t.delivery.c
+_SENDING = Prepared(
+    select(func.count().label("requests"), func.count(_D.lease_owner.distinct()).label("batches")).where(
+        _D.target == bindparam("target", type_=String),
+        t.among(_D.state, "sending"),
+        _D.lease_until > bindparam("now", type_=BigInteger),
     )
-
-
-_REQUESTS, _BATCHES = _sending(func.count()), _sending(func.count(t.delivery.c.lease_owner.distinct()))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +106,21 @@ class Delivering:
             wait = None
         connector, trouble = self._reached(target) if slots > 0 else (None, "")
         claimed: list[Claimed] = []
+        counted: set[str] = set()
         full = False
         began = self.clock.stopwatch()
         with self.store.write() as connection:
             facts.note(connection, told.Turn(target, began))
-            work = self._work(connection)
-            counted = record(work, target, sents) if sents else set()
+            lock(connection, target, sents)
+            if sents:
+                before = systems.ask_state(connection, target)
+                work = self._work(connection)
+                counted = record(work, target, sents, before())
             if connector is not None:
                 if sents and look_first:
                     wait = self._wait(connection, target)
                 if not sents or not look_first or wait == 0.0:
-                    claimed, wait, full = self._claim(work, connector, target, slots, capped=capped, locked=bool(sents))
+                    claimed, wait, full = self._claim(connection, connector, target, slots, capped)
             elif trouble:
                 systems.failed(connection, self.clock, target, trouble, self._spec(target))
         requests = grouped(connector, claimed) if connector is not None and claimed else []
@@ -185,30 +186,33 @@ class Delivering:
             self._flows[target] = (now, flows)
         return sorted({*flows, *snapshot.flows_to.get(target, ())})
 
-    def _running(self, work: Work, target: str) -> list[str]:
-        """The flows of a target that are not paused."""
-        paused = set(direct.fetch_column(work.connection, _PAUSED_FLOWS))
-        return [flow for flow in self._known_flows(work.connection, work.snapshot, target) if flow not in paused]
-
     def _claim(
-        self, work: Work, connector: Connector, target: str, slots: int, *, capped: bool, locked: bool
+        self, connection: Connection, connector: Connector, target: str, slots: int, capped: bool
     ) -> tuple[list[Claimed], float | None, bool]:
         """Return what was claimed, the seconds after which more may be, and whether it filled the room there was."""
-        connection, now = work.connection, self.clock.now()
-        if not locked:
-            lock_targets(connection, [target], alone=False)
-        row = systems.locked(connection, target)
+        now = self.clock.now()
+        locked = systems.ask_locked(connection, target)
+        sending = (
+            _SENDING.asked(connection, target=target, now=micros(now)) if capped and not self.store.is_sqlite else None
+        )
+        asked = direct.Asked(connection, _PAUSED_FLOWS)
+        work = self._work(connection)
+        row = locked()
         if row.paused_at or (row.blocked_until and row.blocked_until > now):
             blocked = row.blocked_until is not None and not row.paused_at
             return [], (row.blocked_until - now).total_seconds() if blocked else None, False
         spec = self._spec(target)
         size = max((batch_of(connector, entity) for entity in self._entities(work, target)), default=1)
-        room = min(slots, self._room(connection, target, spec, size)) if capped else slots
+        room = slots
+        if capped:
+            [running] = sending() if sending else [None]
+            room = min(slots, _room(running, spec, size))
         if room <= 0:
             return [], CROWDED, False
         if size > 1 and capped:
             room = min(room, 1)  # a claim is one request, so that requests can be counted, and the lock is held shortly
-        flows = self._running(work, target)
+        paused = {flow for (flow,) in asked.rows()}
+        flows = [flow for flow in self._known_flows(connection, work.snapshot, target) if flow not in paused]
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)
         claimed = claim(work, target, flows, self._tag(size), given * size, self.lease) if given else []
@@ -243,16 +247,6 @@ class Delivering:
     def _tag(self, size: int) -> str:
         """Who holds a claim; of batches each request has a name of its own, so that requests can be counted."""
         return f"{self.owner}#{next(self._claims)}" if size > 1 else self.owner
-
-    def _room(self, connection: Connection, target: str, spec: SystemSpec | None, size: int) -> int:
-        """Requests that the system's concurrency leaves, those of all workers taken off. On SQLite the lane knows."""
-        most = spec.concurrency if spec else 1
-        if self.store.is_sqlite:
-            return most
-        [[running]] = (_BATCHES if size > 1 else _REQUESTS).rows(
-            connection, target=target, now=micros(self.clock.now())
-        )
-        return most - int(running)
 
     # --- across targets ---
 
@@ -301,6 +295,14 @@ class Delivering:
             return timedelta(seconds=self.connector(target).manifest.write_spec(entity).late_effect)
         except TrueupError:
             return timedelta(0)
+
+
+def _room(sending: Any, spec: SystemSpec | None, size: int) -> int:
+    """Requests that the system's concurrency leaves, those of all workers taken off. On SQLite the lane knows."""
+    most = spec.concurrency if spec else 1
+    if sending is None:
+        return most
+    return most - int(sending.batches if size > 1 else sending.requests)
 
 
 def partial_late(delivering: Delivering, dead: bool) -> Callable[[str, str], timedelta]:

@@ -22,7 +22,7 @@ from controlplane.errors import BadInputError
 from controlplane.registry import Snapshot
 from controlplane.sync.ledger.messages import read
 from controlplane.telemetry.tracing import Caller, caller
-from rules.model.messages import Data
+from rules.model.messages import as_json
 
 LONGEST = 190
 AHEAD = timedelta(minutes=5)
@@ -42,7 +42,8 @@ class Envelope:
     type: str
     subject: str
     occurred_at: datetime
-    data: Data
+    canonical: str
+    """The data as JSON, in the newest schema version."""
     causation_id: str | None = None
     trace: Caller | None = None
 
@@ -61,7 +62,7 @@ def open_envelope(raw: bytes, snapshot: Snapshot, now: datetime) -> Envelope:
         raise BadInputError("`data` is a JSON object as the message type says; see docs/messages.md")
     return Envelope(
         event_id=found["id"], source=source, type=kind, subject=found["subject"],
-        occurred_at=_time(found["time"], now), data=read(kind, data, _version(found)),
+        occurred_at=_time(found["time"], now), canonical=as_json(read(kind, data, _version(found))),
         causation_id=found.get("causationid"), trace=_trace(found.get("traceparent")),
     )  # fmt: skip
 
@@ -142,9 +143,9 @@ def _attributes(found: dict[str, Any]) -> None:
         )
     if found.get("specversion", "1.0") != "1.0":
         raise BadInputError(f"specversion {found['specversion']!r} is not known; send CloudEvents 1.0")
-    for name in ("id", "source", "type", "subject"):
-        value = found[name]
+    for value in (found["id"], found["source"], found["type"], found["subject"]):
         if type(value) is not str or not 0 < len(value) <= LONGEST or not value.isprintable():
+            name = next(name for name in ("id", "source", "type", "subject") if found[name] is value)
             raise BadInputError(f"the attribute '{name}' is printable text of 1 to {LONGEST} characters")
     cause = found.get("causationid")
     if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= 36):

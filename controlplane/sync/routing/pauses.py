@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -39,4 +40,10 @@ def all_paused_for(connection: Connection, now: datetime) -> dict[str, int]:
 
     While both a system and a flow of it are paused the time counts for both: a deadline is rather moved too far.
     """
-    return {row.place: paused_for(row, now) for row in _PAUSED.rows(connection)}
+    return ask_paused(connection)(now)
+
+
+def ask_paused(connection: Connection) -> Callable[[datetime], dict[str, int]]:
+    """Return what says `all_paused_for`, asked with the next statement."""
+    asked = _PAUSED.asked(connection)
+    return lambda now: {row.place: paused_for(row, now) for row in asked()}

@@ -26,7 +26,7 @@ from controlplane.sync import quarantine
 from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from controlplane.sync.routing import owed
-from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.sync.routing.pauses import ask_paused
 from controlplane.sync.routing.route import route, worth
 from controlplane.telemetry.facts import PLANE, Origin, Processed, Step
 from controlplane.telemetry.tracing import span_id
@@ -91,13 +91,14 @@ class Processing:
     def _batch(self, *, careful: bool) -> int:
         with self._store.write() as connection:
             lock_books(connection, in_index_order=True)
+            asked, waiting = ask_paused(connection), _OLDEST.asked(connection, most=self._limit)
             work = self._work_of(connection)
             clock = work.clock
             began = clock.stopwatch()
             found: list[owed.Owed] = []
             steps: list[Step] = []
-            paused = all_paused_for(connection, clock.now())
-            for row in _OLDEST.rows(connection, most=self._limit):
+            paused = asked(clock.now())
+            for row in waiting():
                 steps.append(_advance(work, row, paused, found, careful))
                 if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                     break
@@ -116,7 +117,7 @@ _PROCESSED_POSTGRESQL = _PROCESSED.format(now="%s", among="= ANY(%s)")
 
 def _processed(connection: Connection, ids: list[str], now: datetime) -> None:
     if connection.dialect.name == "postgresql":
-        direct.change(connection, _PROCESSED_POSTGRESQL, (micros(now), ids))
+        direct.later(connection, _PROCESSED_POSTGRESQL, (micros(now), ids))
     else:
         direct.change(connection, _PROCESSED_SQLITE, (micros(now), orjson.dumps(ids).decode()))
 
