@@ -37,7 +37,6 @@ class Engine(Protocol):
 def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
     """Start everything; return the login that may be shown: a password only when it was generated just now."""
     configure_logging(settings)
-    sys.setswitchinterval(SWITCH)
     plane = build_plane(settings, pack=pack)
     stack.callback(plane.close)
     login = seed_people(plane)
@@ -67,6 +66,7 @@ def make_engine(plane: Plane) -> Engine:
 
 def serve(stack: ExitStack, plane: Plane) -> None:
     """Serve API and dashboards from threads of this process."""
+    sys.setswitchinterval(SWITCH)
     server = create_server(
         create_app(plane), host=plane.settings.host, port=plane.settings.port, threads=plane.settings.web_threads,
         ident="trueup", channel_timeout=60,

@@ -25,13 +25,18 @@ def new_id(at: datetime) -> str:
 
     Raises ValueError when the instant has no time zone.
     """
+    return new_ids(at, 1)[0]
+
+
+def new_ids(at: datetime, count: int) -> list[str]:
+    """Return so many of what `new_id` gives, in their order."""
     if at.tzinfo is None:
         raise ValueError(f"{at!r} has no time zone; give an aware datetime in UTC")
-    milliseconds = max(_floor, int(at.timestamp() * 1000))
-    sequence = next(_counter) & 0x3FFFFFF  # 12 bits in rand_a, 14 at the head of rand_b
-    value = milliseconds << 80 | 0x7 << 76 | (sequence >> 14) << 64 | 0b10 << 62 | (sequence & 0x3FFF) << 48
-    text = f"{value | _random.getrandbits(48):032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    head = f"{max(_floor, int(at.timestamp() * 1000)):012x}"
+    begin, numbers, bits = f"{head[:8]}-{head[8:]}-7", itertools.islice(_counter, count), _random.getrandbits
+    return [  # the number: 12 bits in rand_a, 14 at the head of rand_b
+        f"{begin}{number >> 14 & 0xFFF:03x}-{0x8000 | number & 0x3FFF:04x}-{bits(48):012x}" for number in numbers
+    ]
 
 
 def not_before(milliseconds: int) -> None:

@@ -75,7 +75,7 @@ def seconds_to_token(bucket: Bucket, rate: float | None, now: datetime) -> float
 
 
 def slowed(bucket: Bucket, rate: float | None, observed: float, now: datetime) -> Bucket:
-    """Return the bucket after the system asked to slow down; `observed` is how many requests a second it was sent."""
+    """Return the bucket after the system asked to slow down; `observed`: the most it was sent lately in one second."""
     before = rate_now(bucket, rate, now)
     base = observed if before is None else min(before, observed) if observed > 0 else before
     return replace(bucket, tokens=0.0, at=now, learned_rate=max(SLOWEST, base * SLOWER), learned_at=now)

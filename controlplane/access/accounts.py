@@ -16,7 +16,7 @@ from controlplane import audit
 from controlplane.access.rights import ROLES, Actor
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, NotFoundError
-from controlplane.store import Store
+from controlplane.store import Store, signals
 from controlplane.store import tables as t
 
 ACCOUNT = t.account
@@ -171,6 +171,7 @@ def _change(store: Store, clock: Clock, name: str, action: str, actor: str, **va
     with store.write() as conn:
         if conn.execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(**values)).rowcount != 1:
             raise NotFoundError(f"there is no account '{name}'")
+        signals.note(conn, signals.ACCESS)
         audit.record(conn, clock, actor=actor, action=action, subject=f"account/{name}")
 
 

@@ -8,8 +8,10 @@ import re
 import secrets
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from controlplane import audit
 from controlplane.access.accounts import find_actor
@@ -17,12 +19,14 @@ from controlplane.access.rights import Actor
 from controlplane.access.sessions import hashed
 from controlplane.clock import Clock
 from controlplane.errors import NotFoundError
-from controlplane.store import Store
+from controlplane.store import Store, signals
 from controlplane.store import tables as t
 
 TOKEN, ACCOUNT = t.service_token, t.account
 SHAPE = re.compile(r"^tru_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$")
 """tru_PREFIX_SECRET: a scanner of leaked secrets knows it by its beginning."""
+FRESH = 1.0
+"""Seconds for which a token is not looked up again."""
 _HOLDER = (
     select(TOKEN.c.token_hash, TOKEN.c.revoked_at, TOKEN.c.expires_at, *ACCOUNT.c["name", "roles", "team", "disabled"])
     .join_from(TOKEN, ACCOUNT, ACCOUNT.c.name == TOKEN.c.account)
@@ -49,14 +53,45 @@ def issue_token(
     return f"tru_{prefix}_{secret}"
 
 
+class _Holders:
+    """What was read of tokens lately: a program asks many times a second. Forgotten when an account or a token changes."""
+
+    def __init__(self, store: Store) -> None:
+        self._rows: dict[str, tuple[float, Row[Any]]] = {}
+        self._changes = 0
+        store.signals.subscribe(signals.ACCESS, self._forget)
+
+    def _forget(self) -> None:
+        self._changes += 1
+        self._rows.clear()
+
+    def find(self, store: Store, clock: Clock, prefix: str) -> Row[Any] | None:
+        """Return token and account, as they are or were a moment ago; None for a prefix that nobody has."""
+        now, changes = clock.stopwatch(), self._changes
+        known = self._rows.get(prefix)
+        if known is not None and 0 <= now - known[0] < FRESH:
+            return known[1]
+        with store.look() as conn:
+            row = conn.execute(_HOLDER, {"prefix": prefix}).one_or_none()
+        if row is not None and changes == self._changes:
+            self._rows[prefix] = (now, row)
+        return row
+
+
+_holders: WeakKeyDictionary[Store, _Holders] = WeakKeyDictionary()
+
+
 def check_token(store: Store, clock: Clock, token: str) -> Actor | None:
-    """Return whom a token acts as, with the roles of now; None when it is unknown, expired or revoked."""
+    """Return whom a token acts as, with the roles of now; None when it is unknown, expired or revoked.
+
+    What another process has changed is heeded within a second, what this one has at once.
+    """
     match = SHAPE.match(token)
     if match is None:
         return None
     prefix, secret = match.groups()
-    with store.look() as conn:
-        row = conn.execute(_HOLDER, {"prefix": prefix}).one_or_none()
+    holders = _holders.get(store) or _holders.setdefault(store, _Holders(store))
+    row = holders.find(store, clock, prefix)
     if row is None or not hmac.compare_digest(row.token_hash, hashed(secret)):
         return None
     if row.revoked_at is not None or row.disabled or (row.expires_at is not None and row.expires_at <= clock.now()):
@@ -70,6 +105,7 @@ def revoke_token(store: Store, clock: Clock, prefix: str, *, actor: str) -> None
     with store.write() as conn:
         if conn.execute(update(TOKEN).where(mine).values(revoked_at=clock.now())).rowcount != 1:
             raise NotFoundError(f"there is no token '{prefix}' in use")
+        signals.note(conn, signals.ACCESS)
         audit.record(conn, clock, actor=actor, action="token.revoke", subject=f"token/{prefix}")
 
 

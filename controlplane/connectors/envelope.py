@@ -138,9 +138,9 @@ def _attributes(found: dict[str, Any]) -> None:
         )
     if found.get("specversion", "1.0") != "1.0":
         raise BadInputError(f"specversion {found['specversion']!r} is not known; send CloudEvents 1.0")
-    for name in ("id", "source", "type", "subject"):
-        value = found[name]
+    for value in (found["id"], found["source"], found["type"], found["subject"]):
         if type(value) is not str or not 0 < len(value) <= LONGEST or not value.isprintable():
+            name = next(name for name in ("id", "source", "type", "subject") if found[name] is value)
             raise BadInputError(f"the attribute '{name}' is printable text of 1 to {LONGEST} characters")
     cause = found.get("causationid")
     if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= 36):

@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -39,6 +40,8 @@ DEFAULT_WAIT = 2.0
 """Seconds to wait when a system says 'slow down' and not for how long."""
 LARGEST = 64 * 2**20
 """Bytes of the largest answer that is taken."""
+ours_until: ContextVar[Callable[[], datetime] | None] = ContextVar("ours_until", default=None)
+"""Says until when what is being sent may be sent by us; afterwards another worker may send it."""
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -165,6 +168,10 @@ class HttpClient:
 
     def _exchange(self, request: httpx.Request, auth: httpx.Auth | None, *, write: bool) -> Answer:
         started = self.context.clock.now()
+        if write and (until := ours_until.get()) is not None and started >= until():
+            raise UnavailableError(
+                f"{self.context.system}: our claim ran out while the request waited for its turn; nothing was sent"
+            )
         try:
             response = self._client.send(request, auth=auth, stream=True)
             try:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 from controlplane.clock import Clock
 from controlplane.errors import NotFoundError
 from controlplane.registry import revisions
-from controlplane.store import Store
+from controlplane.store import Store, direct
 from controlplane.store import tables as t
 from rules.policy import kinds as k
 from rules.policy.places import Places, places
@@ -203,7 +203,8 @@ class Registry:
 
 def current_version(conn: Connection) -> int:
     """Return the number of the registry's present version; 0 while it is empty."""
-    return int(conn.execute(select(func.max(t.registry_version.c.version))).scalar() or 0)
+    [(version,)] = direct.fetch(conn, "SELECT max(version) FROM registry_version")
+    return int(version or 0)
 
 
 def _build(version: int, rows: list[dict[str, Any]]) -> Snapshot:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 
+from controlplane.store import direct
 from controlplane.store.facts import Facts
 from controlplane.store.signals import CHANNEL, Listener, Signals
 from controlplane.store.text import dumps
@@ -28,9 +29,7 @@ SQLITE_PRAGMAS = (
 HUNG = "30s"
 """After which PostgreSQL ends a transaction whose process does nothing: one that hangs must not hold its locks for ever.
 The address may set another, as `?options=-c idle_in_transaction_session_timeout=10s`."""
-NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic").bindparams(
-    bindparam("channel", CHANNEL)
-)
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', topic) FROM unnest(%s::text[]) AS topic"  # noqa: S608
 
 
 class Store:
@@ -73,11 +72,13 @@ class Store:
         Keep it under 20 ms: no network, no waiting inside.
         """
         if not self.is_sqlite:
-            with self.engine.begin() as connection:
+            with self.engine.connect() as connection, direct.transaction(connection) as begun:
                 topics, facts = _empty_notes(connection)
                 yield connection
                 if topics and self._listener:
-                    connection.execute(NOTIFY, {"topics": sorted(topics)})
+                    told = [f"{self.signals.origin} {topic}" for topic in sorted(topics)]
+                    direct.later(connection, _NOTIFY, (told,))
+                direct.commit(connection, begun)
         else:
             with self._turn, self.engine.connect() as connection:
                 topics, facts = _empty_notes(connection)
@@ -143,6 +144,7 @@ def open_store(url: str) -> Store:
         event.listen(engine, "connect", _prepare_sqlite)
     else:
         event.listen(engine, "checkout", _still_open)
+        direct.gather(engine)
     return Store(engine)
 
 

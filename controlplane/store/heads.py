@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import orjson
 from sqlalchemy import Connection, false, select, update
 
+from controlplane.store import direct
 from controlplane.store import tables as t
 from controlplane.store.tables import OPEN
 
@@ -21,15 +22,16 @@ UPDATE delivery SET head = true WHERE id IN (
     ORDER BY d.id LIMIT 1) o) AND NOT head"""  # noqa: S608
 
 
-def promote(connection: Connection, target: str, order_keys: Iterable[str]) -> int:
-    """Let the first open delivery of each key be claimed; return how many were let. Whoever ends a delivery calls it.
+def promote(connection: Connection, target: str, order_keys: Iterable[str]) -> None:
+    """Let the first open delivery of each key be claimed. Whoever ends a delivery calls it.
 
     Take `locks.lock_targets` before, so that nothing is added to a key while something ends on it.
     """
     keys = orjson.dumps(sorted(set(order_keys))).decode()
     if connection.dialect.name == "postgresql":
-        return int(connection.exec_driver_sql(_PROMOTE_POSTGRESQL, {"keys": keys, "target": target}).rowcount)
-    return int(connection.exec_driver_sql(_PROMOTE_SQLITE, (keys, target)).rowcount)
+        direct.later(connection, _PROMOTE_POSTGRESQL, {"keys": keys, "target": target})
+    else:
+        direct.later(connection, _PROMOTE_SQLITE, (keys, target))
 
 
 def line_up(connection: Connection, target: str, order_keys: Iterable[str]) -> None:

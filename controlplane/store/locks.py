@@ -6,15 +6,22 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
+from controlplane.store import direct
+
 BOOKS = 7_205_759_403
 SCHEMA = 7_205_759_404
 """Held by who changes the tables."""
 
 
-def lock_books(connection: Connection) -> None:
-    """Be the only transaction that changes what is known of stock and orders. Take it before any other lock."""
+def lock_books(connection: Connection, *, in_index_order: bool = False) -> None:
+    """Be the only transaction that changes what is known of stock and orders. Take it before any other lock.
+
+    `in_index_order`: keep PostgreSQL from gathering and sorting all that waits where the first few in the order of an index
+    are asked for, which it would think cheap until the tables are analysed; to the end of the transaction.
+    """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (BOOKS,))
+        ordered = ", set_config('enable_bitmapscan', 'off', true)" if in_index_order else ""
+        direct.later(connection, f"SELECT pg_advisory_xact_lock(%s){ordered}", (BOOKS,))
 
 
 def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool) -> None:
@@ -23,13 +30,4 @@ def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool)
         shared = "" if alone else "_shared"
         for target in sorted(targets):
             query = f"SELECT pg_advisory_xact_lock{shared}(hashtextextended(%s, 0))"
-            connection.exec_driver_sql(query, (f"trueup:{target}",))
-
-
-def in_index_order(connection: Connection) -> None:
-    """Keep PostgreSQL from gathering and sorting all that waits where the first few in the order of an index are asked for.
-
-    It would think that cheap until the tables are analysed. Holds to the end of the transaction.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+            direct.later(connection, query, (f"trueup:{target}",))

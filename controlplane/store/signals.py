@@ -5,6 +5,7 @@ A signal is a hint to look, never the truth: what is lost is found by the next l
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -27,6 +28,10 @@ QUARANTINE = "quarantine"
 """Replays of quarantined records were asked for."""
 
 
+ACCESS = "access"
+"""An account or a token was changed."""
+
+
 def deliveries(target: str) -> str:
     """Return the topic of what is owed to a target."""
     return f"target:{target}"
@@ -41,6 +46,8 @@ class Signals:
     """Topics and those who wait for them. Safe to use from several threads."""
 
     def __init__(self) -> None:
+        self.origin = secrets.token_hex(4)
+        """Who tells: what this process has told itself it need not hear again from the database."""
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Callable[[], None]]] = defaultdict(list)
 
@@ -104,6 +111,8 @@ class Listener:
             self._signals.ring_all()  # what was committed while nobody listened
             while not self._stop.is_set():
                 for notice in heard.notifies(timeout=LISTEN_SECONDS, stop_after=1):
-                    self._signals.ring([notice.payload])
+                    origin, _, topic = notice.payload.partition(" ")
+                    if origin != self._signals.origin:
+                        self._signals.ring([topic])
         finally:
             heard.close()

@@ -96,7 +96,8 @@ def _sent(life: MessageLife) -> Component:
         return quiet("It is owed to nobody: processes turn it into other messages.")
     parts: list[Component] = []
     for one in life.deliveries[:6]:
-        parts += [html.B(f"{one['target']} · {one['entity']}"), html.Div(f"key {one['idempotency_key']}", className="tu-said"),
+        key = one["sent_key"] or one["idempotency_key"]
+        parts += [html.B(f"{one['target']} · {one['entity']}"), html.Div(f"key {key}", className="tu-said"),
                   code(pretty(one["payload"]))]  # fmt: skip
     return html.Div(parts, className="tu-stack")
 

@@ -209,7 +209,12 @@ def parse(message_type: str, data: dict[str, Any], version: int | None = None) -
     model = TYPES[message_type]
     if version is not None and version != upcast.newest(message_type):
         data = upcast.forward(message_type, data, version)
-    return model.model_validate(data)
+    return model.__pydantic_validator__.validate_python(data)  # type: ignore[no-any-return]  # model_validate, quicker
+
+
+def as_json(data: Data) -> str:
+    """Return data as the JSON that the ledger keeps."""
+    return data.__pydantic_serializer__.to_json(data).decode()
 
 
 def subject_of(data: Data) -> str:

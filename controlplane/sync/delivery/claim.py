@@ -199,9 +199,16 @@ def release(connection: Connection, clock: Clock, target: str, flows: Sequence[s
 
 
 def renew(connection: Connection, clock: Clock, held: Sequence[Claimed], lease: timedelta = LEASE) -> None:
-    """Keep what is being sent ours for another lease; what somebody else has claimed since stays theirs."""
+    """Keep what is being sent ours for another lease, and note that; what somebody else has claimed since stays theirs."""
+    if not held:
+        return
     d = t.delivery.c
     mine = update(t.delivery).where(d.id == bindparam("i"), d.fence == bindparam("f"), t.among(d.state, "sending"))
     until = clock.now() + lease
     rows = [{"i": item.id, "f": item.fence} for item in held]
     connection.execute(mine.values(lease_until=until), rows)
+    kept = select(d.id, d.fence).where(d.id.in_([item.id for item in held]), t.among(d.state, "sending"))
+    ours = {tuple(row) for row in connection.execute(kept)}
+    for item in held:
+        if (item.id, item.fence) in ours:
+            item.lease_until = until

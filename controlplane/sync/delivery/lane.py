@@ -104,9 +104,7 @@ class Lane:
             self._rung = True
             await asyncio.sleep(TROUBLE * self.delivering.clock.pace)
             return Turn([], wait=0.0) if not self._stopping else Turn([])
-        self._rung = self._rung or bool(
-            turn.requests
-        )  # where one batch was due there may be more: no need to look first
+        self._rung = self._rung or turn.full  # there may be more: no need to look first
         for request, under_way in zip(turn.requests, sending, strict=True):
             task = asyncio.wrap_future(under_way)
             self._running[task] = request

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import structlog
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane.connectors.contract import UNMAPPED
@@ -33,11 +34,18 @@ log = structlog.get_logger()
 CLOSED = frozenset({DeliveryState.DELIVERED, DeliveryState.STALE})
 
 
-def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
-    """Write attempts, states and effects of a batch for one target; return the ids of the deliveries that counted."""
+def lock(connection: Connection, target: str, sents: Sequence[Sent]) -> None:
+    """Take the locks under which the results are recorded."""
     if any(effects.has(sent) for sent in sents):
-        lock_books(work.connection)
-    lock_targets(work.connection, [target], alone=False)
+        lock_books(connection)
+    lock_targets(connection, [target], alone=False)
+
+
+def record(work: Work, target: str, sents: Sequence[Sent], before: Row[Any] | None) -> set[str]:
+    """Write attempts, states and effects of a batch for one target; return the ids of the deliveries that counted.
+
+    Take `lock` before. `before`: the row of the target.
+    """
     now = work.clock.now()
     paused = all_paused_for(work.connection, now) if _any_failed(sents) else {}
     following = [(sent, _follow(work, sent, paused)) for sent in sents]
@@ -45,7 +53,7 @@ def record(work: Work, target: str, sents: Sequence[Sent]) -> set[str]:
     statements.add_attempts(work.connection, [_attempt(sent, revisions[sent.claimed.flow]) for sent in sents])
     counted = statements.finish(work.connection, [_finish(sent, then, now) for sent, then in following])
     facts.note(work.connection, Attempted(target, sents, counted))
-    _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted])
+    _settle(work, target, [pair for pair in following if pair[0].claimed.id in counted], before)
     return counted
 
 
@@ -103,7 +111,7 @@ def _finish(sent: Sent, then: Next, now: datetime) -> tuple[Any, ...]:
     )
 
 
-def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> None:
+def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]], before: Row[Any] | None) -> None:
     """Note what took effect, let the next of each key go on, hold what gave up, and note how the system stands."""
     for sent, then in counted:
         if then.state is DeliveryState.DELIVERED and effects.has(sent):
@@ -116,7 +124,7 @@ def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]]) -> No
             _hold(work, sent, sent.outcome)
     spec = work.snapshot.systems[target].spec if target in work.snapshot.systems else None
     in_order = sorted((sent for sent, _ in counted), key=lambda sent: sent.finished_at)
-    systems.note(work.connection, work.clock, target, spec, [sent.outcome for sent in in_order])
+    systems.note(work.connection, work.clock, target, spec, [sent.outcome for sent in in_order], before)
     allowances = [sent.allowance for sent in in_order if sent.allowance is not None]
     if allowances:
         systems.heed(work.connection, work.clock, target, allowances[-1])

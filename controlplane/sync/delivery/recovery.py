@@ -108,7 +108,7 @@ def let_go(store: Store, clock: Clock, cap: Callable[[str], timedelta]) -> int:
 
 
 def _shortened(row: Row[Any], now: datetime, longest: timedelta) -> dict[str, Any]:
-    kept = row._mapping
+    kept = row._asdict()
     values: dict[str, Any] = {name: now for name in NOTED if kept[name] is not None and kept[name] > now + SKEW}
     if row.blocked_until is not None and values and row.blocked_until > now:
         values["blocked_until"] = now

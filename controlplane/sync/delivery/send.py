@@ -9,6 +9,7 @@ from typing import Literal
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import BatchRefusedError, Connector, UnmappedError, Write, WriteSpec
+from controlplane.connectors.http import ours_until
 from controlplane.connectors.outcomes import outcome_of
 from controlplane.errors import ConnectorError, RejectedError, ThrottledError, TrueupError, UnknownOutcomeError
 from controlplane.sync.delivery.claim import Claimed
@@ -69,9 +70,13 @@ def send(connector: Connector, clock: Clock, request: Sequence[Claimed]) -> list
     """
     now = clock.now()
     ours = [item for item in request if item.lease_until > now]
-    if len(ours) > 1:
-        return _together(connector, clock, ours)
-    return [_alone(connector, clock, item) for item in ours]
+    if not ours:
+        return []
+    token = ours_until.set(lambda: min(item.lease_until for item in ours))
+    try:
+        return _together(connector, clock, ours) if len(ours) > 1 else [_alone(connector, clock, ours[0])]
+    finally:
+        ours_until.reset(token)
 
 
 def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:

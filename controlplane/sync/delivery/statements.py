@@ -7,10 +7,12 @@ on SQLite as `executemany`. The conditions of the partial indexes are written ou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection
+
+from controlplane.store import direct
 
 COLUMNS = (
     "id", "message_id", "flow", "entity", "subject", "order_key", "idempotency_key", "attempts", "fence",
@@ -18,9 +20,50 @@ COLUMNS = (
 )  # fmt: skip
 READY = "head AND state IN ('pending', 'unknown')"
 
+
+def _read(of: str) -> str:
+    """The columns of a claim; of a corrected delivery the key that it is sent under."""
+    sent = f"coalesce({of}sent_key, {of}idempotency_key)"
+    return ", ".join(sent if name == "idempotency_key" else f"{of}{name}" for name in COLUMNS)
+
+
+# --- look ---
+# Each flow is looked up by itself in the index of what is ready, however much waits in it.
+_STANDING = f"""
+SELECT (SELECT max(version) FROM registry_version), s.paused_at, s.blocked_until, s.release_at, (
+  SELECT min(o.due_at) FROM (
+    SELECT (SELECT min(d.due_at) FROM delivery d WHERE d.target = {{target}} AND d.flow = f.flow AND {READY}) AS due_at
+    FROM {{flows}} AS f
+    WHERE NOT EXISTS (SELECT 1 FROM flow_state p WHERE p.flow = f.flow AND p.paused_at IS NOT NULL)) AS o)
+FROM (SELECT 1 AS one) AS once LEFT JOIN system_state s ON s.system = {{target}}"""  # noqa: S608
+_STANDING_SQLITE = _STANDING.format(target=":target", flows="(SELECT value AS flow FROM json_each(:flows))")
+_STANDING_POSTGRESQL = _STANDING.format(
+    target="%(target)s", flows='(SELECT k COLLATE "C" AS flow FROM jsonb_array_elements_text(%(flows)s::jsonb) AS k)'
+)
+
+
+class Standing(NamedTuple):
+    """What decides whether something may be claimed for a target; instants in microseconds since 1970."""
+
+    version: int
+    """Of the registry."""
+    paused_at: int | None
+    blocked_until: int | None
+    release_at: int | None
+    due: int | None
+    """When the next delivery of a flow that is not paused falls due."""
+
+
+def standing(connection: Connection, target: str, flows: Sequence[str]) -> Standing:
+    """Return how a target stands, in one statement."""
+    query = _STANDING_POSTGRESQL if connection.dialect.name == "postgresql" else _STANDING_SQLITE
+    [row] = direct.fetch(connection, query, {"target": target, "flows": orjson.dumps(flows).decode()})
+    return Standing(row[0] or 0, *row[1:])
+
+
 # --- claim ---
 _DUE_SQLITE = f"""
-SELECT {", ".join(COLUMNS)}, payload, state FROM delivery
+SELECT {_read("")}, payload, state FROM delivery
 WHERE target = ? AND flow = ? AND {READY} AND due_at <= ? ORDER BY due_at LIMIT ?"""  # noqa: S608
 _TAKE_SQLITE = """
 UPDATE delivery SET state = 'sending', lease_owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1
@@ -32,7 +75,7 @@ WITH due AS MATERIALIZED (
 UPDATE delivery d SET state = 'sending', lease_owner = %(owner)s, lease_until = %(until)s,
   fence = d.fence + 1, attempts = d.attempts + 1
 FROM due WHERE d.id = due.id
-RETURNING {", ".join(f"d.{name}" for name in COLUMNS)}, d.payload::text, due.state"""  # noqa: S608
+RETURNING {_read("d.")}, d.payload::text, due.state"""  # noqa: S608
 
 
 def claim(
@@ -44,11 +87,10 @@ def claim(
     """
     if connection.dialect.name == "postgresql":
         values = {"target": target, "flow": flow, "now": now, "limit": limit, "owner": owner, "until": until}
-        rows = [tuple(row) for row in connection.exec_driver_sql(_CLAIM_POSTGRESQL, values)]
-        return sorted(rows)  # by id: the order in which they came to be
-    found = connection.exec_driver_sql(_DUE_SQLITE, (target, flow, now, limit)).all()
+        return sorted(direct.fetch(connection, _CLAIM_POSTGRESQL, values))  # by id: the order in which they came to be
+    found = direct.fetch(connection, _DUE_SQLITE, (target, flow, now, limit))
     if found:
-        connection.exec_driver_sql(_TAKE_SQLITE, [(owner, until, row[0]) for row in found])
+        direct.change_each(connection, _TAKE_SQLITE, [(owner, until, row[0]) for row in found])
     return [(*row[:7], row[7] + 1, row[8] + 1, *row[9:]) for row in found]
 
 
@@ -90,28 +132,27 @@ def overtake(connection: Connection, delivery_id: str, now: int) -> int:
     """Close a state-like delivery that a later one of its key waits behind; return 1 if there is one, else 0."""
     if connection.dialect.name == "postgresql":
         query = _OVERTAKE.format(now="%(now)s", id="%(id)s")
-        return int(connection.exec_driver_sql(query, {"now": now, "id": delivery_id}).rowcount)
-    return int(connection.exec_driver_sql(_OVERTAKE.format(now="?", id="?"), (now, delivery_id)).rowcount)
+        return direct.change(connection, query, {"now": now, "id": delivery_id})
+    return direct.change(connection, _OVERTAKE.format(now="?", id="?"), (now, delivery_id))
 
 
 def add_attempts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write attempts (ATTEMPT); evidence as JSON text or None."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_ATTEMPTS_POSTGRESQL, {"rows": _records(ATTEMPT, rows, "evidence")})
+        direct.later(connection, _ATTEMPTS_POSTGRESQL, {"rows": _records(ATTEMPT, rows, "evidence")})
     else:
-        connection.exec_driver_sql(_ATTEMPTS_SQLITE, list(rows))
+        direct.change_each(connection, _ATTEMPTS_SQLITE, rows)
 
 
 def finish(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> set[str]:
     """Write what became of claimed deliveries (FINISH); return the ids of those that were still ours to decide."""
     if connection.dialect.name == "postgresql":
-        found = connection.exec_driver_sql(_FINISH_POSTGRESQL, {"rows": _records(FINISH, rows, "payload")})
-        return set(found.scalars())
+        return set(direct.fetch_column(connection, _FINISH_POSTGRESQL, {"rows": _records(FINISH, rows, "payload")}))
     claims = orjson.dumps([(row[6], row[7]) for row in rows]).decode()
-    ours = set(connection.exec_driver_sql(_OURS_SQLITE, (claims,)).scalars())
+    ours = set(direct.fetch_column(connection, _OURS_SQLITE, (claims,)))
     kept = [row for row in rows if row[6] in ours]
     if kept:
-        connection.exec_driver_sql(_FINISH_SQLITE, kept)
+        direct.change_each(connection, _FINISH_SQLITE, kept)
     return ours
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import BigInteger, Connection, Row, String, bindparam, func, select, type_coerce, update
 
 from controlplane.clock import Clock
 from controlplane.store import tables as t
+from controlplane.store.direct import Prepared
 from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new, upsert
 from rules import pacing
@@ -26,26 +27,46 @@ OBSERVED = timedelta(seconds=10)
 """How far back it is counted how fast a system was asked when it says 'slow down'."""
 
 
+_ONE = select(t.system_state).where(t.system_state.c.system == bindparam("system", type_=String))
+_STATE, _LOCKED = Prepared(_ONE), Prepared(_ONE.with_for_update())
+
+
 def state_of(connection: Connection, system: str, *, lock: bool = False) -> Row[Any] | None:
     """Return the row of a system, or None while nothing has happened to it. `lock`: nobody else claims meanwhile."""
-    query = select(t.system_state).where(t.system_state.c.system == system)
-    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+    found = (_LOCKED if lock else _STATE).rows(connection, system=system)
+    return found[0] if found else None
+
+
+def ask_state(connection: Connection, system: str) -> Callable[[], Row[Any] | None]:
+    """Return what gives `state_of`, asked with the next statement."""
+    asked = _STATE.asked(connection, system=system)
+    return lambda: next(iter(asked()), None)
 
 
 def locked(connection: Connection, system: str) -> Row[Any]:
     """Return the row of a system, made if it is not there yet, locked for this transaction."""
-    row = state_of(connection, system, lock=True)
-    if row is None:
-        insert_new(connection, t.system_state, [{"system": system, "consecutive_failures": 0}])
-        row = state_of(connection, system, lock=True)
-    assert row is not None  # noqa: S101 - it was made a line ago
-    return row
+    return ask_locked(connection, system)()
+
+
+def ask_locked(connection: Connection, system: str) -> Callable[[], Row[Any]]:
+    """Return what gives `locked`, asked with the next statement."""
+    asked = _LOCKED.asked(connection, system=system)
+
+    def found() -> Row[Any]:
+        row = next(iter(asked()), None)
+        if row is None:
+            insert_new(connection, t.system_state, [{"system": system, "consecutive_failures": 0}])
+            row = state_of(connection, system, lock=True)
+        assert row is not None  # noqa: S101 - it was made a line ago
+        return row
+
+    return found
 
 
 def change(connection: Connection, system: str, **values: Any) -> None:
     """Set columns of a system's row, which is made if it is not there yet."""
     row = state_of(connection, system)
-    base = dict(row._mapping) if row else {"system": system, "consecutive_failures": 0}
+    base = row._asdict() if row else {"system": system, "consecutive_failures": 0}
     upsert(connection, t.system_state, base | values)
 
 
@@ -53,9 +74,10 @@ def change(connection: Connection, system: str, **values: Any) -> None:
 
 
 def note(
-    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome]
-) -> None:
-    """Note the outcomes of a batch, in the order in which they came."""
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome],
+    before: Row[Any] | None,
+) -> None:  # fmt: skip
+    """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood."""
     spoke = [outcome for outcome in outcomes if outcome.result not in SILENT]
     if not spoke:
         return
@@ -65,7 +87,7 @@ def note(
             break
         tail.append(outcome)
     if len(tail) < len(spoke):
-        succeeded(connection, clock, system, spec)
+        _succeeded(connection, clock, system, spec, before)
     throttles = [outcome for outcome in spoke if outcome.result is Result.THROTTLED]
     if throttles:
         worst = max(throttles, key=lambda outcome: outcome.retry_after or 1)
@@ -80,7 +102,12 @@ def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpe
     It ends a pause that was given for failures, and not one that the system asked for: the answer may be to a request
     that was on its way before.
     """
-    before = state_of(connection, system)
+    _succeeded(connection, clock, system, spec, state_of(connection, system))
+
+
+def _succeeded(
+    connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, before: Row[Any] | None
+) -> None:
     calm: dict[str, Any] = {"consecutive_failures": 0}
     if before is None or not _asked_to_wait(before, clock, spec):
         calm |= {"blocked_until": None, "blocked_reason": None}
@@ -139,9 +166,12 @@ def throttled(
 
 
 def _observed(connection: Connection, system: str, now: datetime) -> float:
+    """The most requests that it was sent in one of the last seconds: an average would be next to nothing after a quiet time."""
     a = t.attempt.c
-    count = select(func.count()).where(a.finished_at > now - OBSERVED, a.system == system)
-    return int(connection.execute(count).scalar_one()) / OBSERVED.total_seconds()
+    second = func.floor(type_coerce(a.finished_at, BigInteger) / 1_000_000)
+    count = func.count().label("requests")
+    busiest = select(count).where(a.finished_at > now - OBSERVED, a.system == system).group_by(second)
+    return float(connection.execute(busiest.order_by(count.desc()).limit(1)).scalar() or 0)
 
 
 # --- the limit that all workers share ---

@@ -9,18 +9,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import BigInteger, Connection, Row, String, bindparam, func, select
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Connector
 from controlplane.errors import TrueupError
 from controlplane.registry import Registry, Snapshot
-from controlplane.store import Store, facts
+from controlplane.store import Store, direct, facts
 from controlplane.store import tables as t
-from controlplane.store.locks import lock_targets
-from controlplane.sync.delivery import recovery, systems
+from controlplane.store.direct import Prepared
+from controlplane.store.types import micros
+from controlplane.sync.delivery import recovery, statements, systems
 from controlplane.sync.delivery.claim import (
     LEASE,
     Claimed,
@@ -31,7 +33,7 @@ from controlplane.sync.delivery.claim import (
     renew,
     waiting_targets,
 )
-from controlplane.sync.delivery.record import record
+from controlplane.sync.delivery.record import lock, record
 from controlplane.sync.delivery.send import DEFECT, Sent, batch_of, grouped, send
 from controlplane.sync.processes.contract import Work
 from controlplane.telemetry import facts as told
@@ -45,6 +47,17 @@ FLOWS_SEEN = timedelta(seconds=30)
 """How long it is remembered which flows something waits for."""
 CROWDED = 0.05
 """Seconds after which it is looked again whether other workers leave a place at a system."""
+_PAUSED_FLOWS = "SELECT flow FROM flow_state WHERE paused_at IS NOT NULL"
+
+
+_D = t.delivery.c
+_SENDING = Prepared(
+    select(func.count().label("requests"), func.count(_D.lease_owner.distinct()).label("batches")).where(
+        _D.target == bindparam("target", type_=String),
+        t.among(_D.state, "sending"),
+        _D.lease_until > bindparam("now", type_=BigInteger),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,8 @@ class Turn:
     """Results that were still ours to decide."""
     wait: float | None = None
     """Seconds of the clock after which more may be claimed; None: when something is committed."""
+    full: bool = False
+    """As much was claimed as there was room for: there may be more."""
 
 
 class Delivering:
@@ -80,28 +95,36 @@ class Delivering:
         """Record the results and claim for up to `slots` more requests. One commit; none where nothing is to be done.
 
         `capped`: hold to the concurrency that policy gives all workers together. `look_first`: do not take the turn of
-        writing before it is seen that something is due.
+        writing, nor that of claiming, before it is seen that something is due.
         """
         wait: float | None = None
         if not sents and look_first:
-            with self.store.read() as connection:
-                wait = self._wait(self._work(connection), target)
+            with self.store.look() as connection:
+                wait = self._wait(connection, target)
             if slots <= 0 or wait is None or wait > 0:
                 return Turn([], wait=wait)
             wait = None
         connector, trouble = self._reached(target) if slots > 0 else (None, "")
         claimed: list[Claimed] = []
+        counted: set[str] = set()
+        full = False
         began = self.clock.stopwatch()
         with self.store.write() as connection:
             facts.note(connection, told.Turn(target, began))
-            work = self._work(connection)
-            counted = record(work, target, sents) if sents else set()
+            lock(connection, target, sents)
+            if sents:
+                before = systems.ask_state(connection, target)
+                work = self._work(connection)
+                counted = record(work, target, sents, before())
             if connector is not None:
-                claimed, wait = self._claim(work, connector, target, slots, capped)
+                if sents and look_first:
+                    wait = self._wait(connection, target)
+                if not sents or not look_first or wait == 0.0:
+                    claimed, wait, full = self._claim(connection, connector, target, slots, capped)
             elif trouble:
                 systems.failed(connection, self.clock, target, trouble, self._spec(target))
         requests = grouped(connector, claimed) if connector is not None and claimed else []
-        return Turn(requests, len(counted), wait)
+        return Turn(requests, len(counted), wait, full)
 
     def _reached(self, target: str) -> tuple[Connector | None, str]:
         """The connector, before anything is claimed for it; or what is wrong with it, for people to mend."""
@@ -141,55 +164,63 @@ class Delivering:
         system = self.registry.known().systems.get(target)
         return system.spec if system else None
 
-    def _wait(self, work: Work, target: str) -> float | None:
+    def _wait(self, connection: Connection, target: str) -> float | None:
         """Seconds until something may be claimed; 0: now; None: nothing waits, or only people can let it go on."""
-        now, state = self.clock.now(), systems.state_of(work.connection, target)
-        flows = self._running(work, target)
-        due = first_due(work.connection, target, flows)
-        if due is None or (state and state.paused_at):
+        snapshot = self.registry.known()
+        state = statements.standing(connection, target, self._known_flows(connection, snapshot, target))
+        if state.version != snapshot.version:
+            snapshot = self.registry.snapshot_in(connection)
+            state = statements.standing(connection, target, self._known_flows(connection, snapshot, target))
+        if state.due is None or state.paused_at:
             return None
-        if state and state.release_at:
-            due = now
-        if state and state.blocked_until:
-            due = max(due, state.blocked_until)
-        return max(0.0, (due - now).total_seconds())
+        now = micros(self.clock.now())
+        due = max(now if state.release_at else state.due, state.blocked_until or 0)
+        return max(0.0, (due - now) / 1e6)
 
-    def _running(self, work: Work, target: str) -> list[str]:
-        """The flows of a target that are not paused."""
+    def _known_flows(self, connection: Connection, snapshot: Snapshot, target: str) -> list[str]:
+        """The flows of a target: those of the registry, and those it has forgotten that something waits for."""
         now = self.clock.now()
         seen_at, flows = self._flows.get(target, (None, []))
         if seen_at is None or not timedelta(0) <= now - seen_at < FLOWS_SEEN:
-            flows = flows_of(work.connection, target, ())
+            flows = flows_of(connection, target, ())
             self._flows[target] = (now, flows)
-        known = sorted({*flows, *work.snapshot.flows_to.get(target, ())})
-        f = t.flow_state.c
-        paused = set(work.connection.execute(select(f.flow).where(f.paused_at.is_not(None))).scalars())
-        return [flow for flow in known if flow not in paused]
+        return sorted({*flows, *snapshot.flows_to.get(target, ())})
 
     def _claim(
-        self, work: Work, connector: Connector, target: str, slots: int, capped: bool
-    ) -> tuple[list[Claimed], float | None]:
-        connection, now = work.connection, self.clock.now()
-        lock_targets(connection, [target], alone=False)
-        row = systems.locked(connection, target)
+        self, connection: Connection, connector: Connector, target: str, slots: int, capped: bool
+    ) -> tuple[list[Claimed], float | None, bool]:
+        """Return what was claimed, the seconds after which more may be, and whether it filled the room there was."""
+        now = self.clock.now()
+        locked = systems.ask_locked(connection, target)
+        sending = (
+            _SENDING.asked(connection, target=target, now=micros(now)) if capped and not self.store.is_sqlite else None
+        )
+        asked = direct.Asked(connection, _PAUSED_FLOWS)
+        work = self._work(connection)
+        row = locked()
         if row.paused_at or (row.blocked_until and row.blocked_until > now):
-            return [], (row.blocked_until - now).total_seconds() if row.blocked_until and not row.paused_at else None
+            blocked = row.blocked_until is not None and not row.paused_at
+            return [], (row.blocked_until - now).total_seconds() if blocked else None, False
         spec = self._spec(target)
         size = max((batch_of(connector, entity) for entity in self._entities(work, target)), default=1)
-        room = min(slots, self._room(connection, target, spec, size)) if capped else slots
+        room = slots
+        if capped:
+            [running] = sending() if sending else [None]
+            room = min(slots, _room(running, spec, size))
         if room <= 0:
-            return [], CROWDED
+            return [], CROWDED, False
         if size > 1 and capped:
             room = min(room, 1)  # a claim is one request, so that requests can be counted, and the lock is held shortly
-        flows = self._running(work, target)
+        paused = {flow for (flow,) in asked.rows()}
+        flows = [flow for flow in self._known_flows(connection, work.snapshot, target) if flow not in paused]
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)
         claimed = claim(work, target, flows, self._tag(size), given * size, self.lease) if given else []
         if given > (used := -(-len(claimed) // size)):
             systems.give_back(connection, target, given - used)
         if claimed or released:
-            return claimed, 0.0
-        return [], wait if wait is not None else self._wait(work, target)
+            return claimed, 0.0, bool(released) or len(claimed) == given * size
+        return [], wait if wait is not None else self._wait(connection, target), False
 
     def _granted(
         self, connection: Connection, target: str, spec: SystemSpec | None, row: Row[tuple[object, ...]], room: int,
@@ -217,16 +248,6 @@ class Delivering:
         """Who holds a claim; of batches each request has a name of its own, so that requests can be counted."""
         return f"{self.owner}#{next(self._claims)}" if size > 1 else self.owner
 
-    def _room(self, connection: Connection, target: str, spec: SystemSpec | None, size: int) -> int:
-        """Requests that the system's concurrency leaves, those of all workers taken off. On SQLite the lane knows."""
-        most = spec.concurrency if spec else 1
-        if self.store.is_sqlite:
-            return most
-        d = t.delivery.c
-        count = func.count(d.lease_owner.distinct()) if size > 1 else func.count()
-        mine = (d.target == target, t.among(d.state, "sending"), d.lease_until > self.clock.now())
-        return most - int(connection.execute(select(count).where(*mine)).scalar_one())
-
     # --- across targets ---
 
     def targets(self) -> list[str]:
@@ -236,14 +257,14 @@ class Delivering:
 
     def is_due(self, target: str) -> bool:
         """Say whether something may be claimed for a target now."""
-        with self.store.read() as connection:
-            return self._wait(self._work(connection), target) == 0.0
+        with self.store.look() as connection:
+            return self._wait(connection, target) == 0.0
 
     def next_due(self) -> datetime | None:
         """Return when the next waiting delivery of any target can be tried, or None when nothing waits for time to pass."""
         with self.store.read() as connection:
             work = self._work(connection)
-            waits = [self._wait(work, target) for target in waiting_targets(connection, work.snapshot.flows_to)]
+            waits = [self._wait(connection, target) for target in waiting_targets(connection, work.snapshot.flows_to)]
         now = self.clock.now()
         return min((now + timedelta(seconds=wait) for wait in waits if wait is not None), default=None)
 
@@ -274,6 +295,14 @@ class Delivering:
             return timedelta(seconds=self.connector(target).manifest.write_spec(entity).late_effect)
         except TrueupError:
             return timedelta(0)
+
+
+def _room(sending: Any, spec: SystemSpec | None, size: int) -> int:
+    """Requests that the system's concurrency leaves, those of all workers taken off. On SQLite the lane knows."""
+    most = spec.concurrency if spec else 1
+    if sending is None:
+        return most
+    return most - int(sending.batches if size > 1 else sending.requests)
 
 
 def partial_late(delivering: Delivering, dead: bool) -> Callable[[str, str], timedelta]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,11 +29,9 @@ from rules.replay import Became, Known
 
 log = structlog.get_logger()
 CORRECTED = "corrected"
-FIRST = (DeliveryState.DELIVERED, *sorted(replay.MOVING), DeliveryState.STALE)
-"""Of several deliveries of one document the one that counts, in this order; then any other."""
 _OF_DOCUMENTS = """
-SELECT k.value AS first, d.id, d.target, d.order_key, d.idempotency_key, d.state, d.fence
-FROM {keys} delivery d ON d.idempotency_key >= {key} AND d.idempotency_key < {key} || ';'"""
+SELECT d.id, d.target, d.order_key, d.idempotency_key, d.state, d.fence
+FROM {keys} delivery d ON d.idempotency_key = {key}"""
 _SQLITE = {"keys": "json_each(?) k CROSS JOIN", "key": "k.value"}
 _POSTGRESQL = {"keys": "jsonb_array_elements_text(%(keys)s::jsonb) k JOIN", "key": 'k.value COLLATE "C"'}
 
@@ -132,35 +129,30 @@ class Judge:
 
     def _documents(self, candidates: Sequence[_Candidate]) -> list[Verdict]:
         known = self._deliveries([one.owed.row["idempotency_key"] for one in candidates])
-        corrected = self._corrected(row.id for rows in known.values() for row in rows if row.state in replay.WAITS)
+        corrected = self._corrected(row.id for row in known.values() if row.state in replay.WAITS)
         return _once([
-            self._document(one, known.get(one.owed.row["idempotency_key"], []), corrected) for one in candidates
+            self._document(one, known.get(one.owed.row["idempotency_key"]), corrected) for one in candidates
         ])  # fmt: skip
 
-    def _document(self, one: _Candidate, rows: Sequence[Row[Any]], corrected: frozenset[str]) -> Verdict:
+    def _document(self, one: _Candidate, delivery: Row[Any] | None, corrected: frozenset[str]) -> Verdict:
         row = one.owed.row
         guarantee = self._guarantee(row["target"], row["entity"])
-        delivery = min(rows, key=_rank, default=None)
         facts = delivery and Known(DeliveryState(delivery.state), delivery.fence > 0, delivery.id in corrected)
         became = replay.document(facts, guarantee, force=self.scope.force)
         begins = replay.begins_as(guarantee, None if delivery is None else delivery.fence > 0)
         owed = Owed({**row, "state": begins.value}) if became in replay.CHANGES else None
         return replace(_verdict(one, became), owed=owed, delivery=delivery)
 
-    def _deliveries(self, keys: Sequence[str]) -> dict[str, list[Row[Any]]]:
-        """The deliveries of documents, by first key: one that was corrected has that key with a suffix."""
-        found: dict[str, list[Row[Any]]] = defaultdict(list)
+    def _deliveries(self, keys: Sequence[str]) -> dict[str, Row[Any]]:
+        """The deliveries of documents, by key."""
         if not keys:
-            return found
+            return {}
         connection, listed = self.work.connection, orjson.dumps(list(keys)).decode()
         if connection.dialect.name == "postgresql":
             rows = connection.exec_driver_sql(_OF_DOCUMENTS.format(**_POSTGRESQL), {"keys": listed})
         else:
             rows = connection.exec_driver_sql(_OF_DOCUMENTS.format(**_SQLITE), (listed,))
-        for row in rows:
-            if row.idempotency_key == row.first or row.idempotency_key.startswith(f"{row.first}:"):
-                found[row.first].append(row)
-        return found
+        return {row.idempotency_key: row for row in rows}
 
     def _corrected(self, deliveries: Iterable[str]) -> frozenset[str]:
         ids = list(deliveries)
@@ -225,7 +217,3 @@ def _once(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 def _held(verdict: Verdict) -> Verdict:
     return replace(verdict, became=Became.UNDER_WAY, owed=None, delivery=None)
-
-
-def _rank(row: Row[Any]) -> int:
-    return FIRST.index(row.state) if row.state in FIRST else len(FIRST)

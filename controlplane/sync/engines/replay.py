@@ -29,6 +29,7 @@ from controlplane.sync.ledger.translate import unreadable
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.telemetry.facts import Origin
+from rules.ids import bounded
 from rules.model.messages import STATE_LIKE, subject_of, worth_of
 from rules.outcomes import Result
 from rules.policy.kinds import RetryPolicySpec
@@ -197,10 +198,10 @@ class Replay:
         with self.store.read() as connection:
             row = connection.execute(select(t.delivery).where(t.delivery.c.id == case["delivery_id"])).one()
             newer = self._newer_delivery(connection, row)
-        payload, key = record_of(case), row.idempotency_key
+        payload, key = record_of(case), row.sent_key or row.idempotency_key
         if case["corrected"] is not None and newer is None:
             self._prove_absent(row)
-            key = f"{key}:r{row.fence}"
+            key = bounded(f"{row.idempotency_key}:r{row.fence}")
         with self.store.write() as connection:
             lock_targets(connection, [row.target], alone=False)
             newer = self._newer_delivery(connection, row)
@@ -220,7 +221,7 @@ class Replay:
         again = {
             "state": state, "due_at": now, "deadline_at": now + budget, "attempts": 0, "payload": payload,
             "pause_base": paused.get(f"system/{row.target}", 0) + paused.get(f"flow/{row.flow}", 0),
-            "idempotency_key": key,
+            "sent_key": key if key != row.idempotency_key else None,
         }  # fmt: skip
         mine = (t.delivery.c.id == row.id, t.delivery.c.state == "quarantined")
         if connection.execute(update(t.delivery).where(*mine).values(**again)).rowcount != 1:
@@ -239,7 +240,8 @@ class Replay:
 
     def _prove_absent(self, row: Any) -> None:
         """A corrected payload gets a new key only when reading back proves that the old one had no effect."""
-        write = Write(row.entity, row.subject, row.idempotency_key, row.payload, business_ref(row.payload, row.subject))
+        key = row.sent_key or row.idempotency_key
+        write = Write(row.entity, row.subject, key, row.payload, business_ref(row.payload, row.subject))
         outcome = self.connections.get(row.target).read_back(write)
         if outcome.result is not Result.ABSENT:
             raise ConflictError(

@@ -63,6 +63,7 @@ class Sync:
         self._replay = Replay(store, clock, registry, connections, self.work)
         self.stopping = threading.Event()
         """Set when the process ends: what takes long stops after the batch that it is at."""
+        self._processing = routing.Processing(store, self.work)
         self.workbench = Workbench(store, clock, registry, self._replay)
 
     def work(self, connection: Connection) -> Work:
@@ -110,7 +111,7 @@ class Sync:
 
     def process(self, *, look_first: bool = True) -> int:
         """Take accepted messages through the processes and route them; return how many."""
-        return routing.process_some(self.store, self.work, look_first=look_first)
+        return self._processing.some(look_first=look_first)
 
     def deliver(self, target: str) -> int:
         """Send what is due to one target, one request after another; return how many tries were made."""

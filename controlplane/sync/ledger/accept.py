@@ -19,16 +19,16 @@ from controlplane.clock import Clock
 from controlplane.connectors.envelope import open_envelope
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.registry import Registry, Snapshot
-from controlplane.store import Store, facts, signals
+from controlplane.store import Store, direct, facts, signals
 from controlplane.store import tables as t
-from controlplane.store.types import micros
+from controlplane.store.types import EPOCH, MICROSECOND, micros
 from controlplane.sync.intake.group import GroupCommit
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.sync.ledger.messages import read, refuse_unknown
 from controlplane.telemetry.facts import Accepted, Origin, Shared
 from controlplane.telemetry.tracing import Caller
-from rules.ids import fingerprint, new_id
-from rules.model.messages import version_of
+from rules.ids import fingerprint, new_ids
+from rules.model.messages import as_json, version_of
 
 LARGEST_GROUP = 256
 """Requests that share a commit, at most."""
@@ -109,17 +109,18 @@ class Acceptor:
         self, body: bytes, snapshot: Snapshot, told: Caller | None, *, batch: bool, channel: str
     ) -> tuple[_Request, list[Refusal]]:
         now = self._clock.now()
-        intake_id, stamp = new_id(now), micros(now)
+        stamp = micros(now)
         lines = (
             [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
             if batch
             else [(1, body)]
         )
+        intake_id, *ids = new_ids(now, 1 + len(lines))
         refused: list[Refusal] = []
         messages: list[dict[str, Any]] = []
         places: dict[str, int] = {}
         origins: dict[str, Origin] = {}
-        for number, line in lines:
+        for identity, (number, line) in zip(ids, lines, strict=True):
             try:
                 found = open_envelope(line, now)
                 refuse_unknown(snapshot, found.source, found.type)
@@ -129,7 +130,6 @@ class Acceptor:
                     raise
                 refused.append(Refusal(number, str(error)))
                 continue
-            identity = new_id(now)
             places[identity] = number
             trace = found.trace or told
             if trace:
@@ -137,10 +137,10 @@ class Acceptor:
             messages.append({
                 "id": identity, "type": found.type, "schema_version": version_of(found.type), "source": found.source,
                 "subject": found.subject, "source_version": None, "dedupe_key": found.event_id,
-                "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": micros(found.occurred_at),
+                "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": (found.occurred_at - EPOCH) // MICROSECOND,
                 "accepted_at": stamp, "causation_id": found.causation_id, "intake_id": intake_id,
                 "intake_line": number if batch else None, "trace_id": trace.trace_id if trace else identity.replace("-", ""),
-                "data": data.model_dump_json(), "state": "accepted", "registry_version": snapshot.version,
+                "data": as_json(data), "state": "accepted", "registry_version": snapshot.version,
             })  # fmt: skip
         source = messages[0]["source"] if messages else ""
         topic = "messages/batch" if batch else "messages/single"
@@ -220,5 +220,8 @@ _INTAKE_POSTGRESQL = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.jo
 
 def insert_intake(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert raw requests (INTAKE) that were understood at once."""
-    query = _INTAKE_POSTGRESQL if connection.dialect.name == "postgresql" else _INTAKE_SQLITE
-    connection.exec_driver_sql(query, list(rows))
+    if connection.dialect.name == "postgresql":
+        for row in rows:
+            direct.later(connection, _INTAKE_POSTGRESQL, row)
+    else:
+        direct.change_each(connection, _INTAKE_SQLITE, rows)

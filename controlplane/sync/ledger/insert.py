@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
+from controlplane.store import direct
 from controlplane.sync.ledger import seen
 from rules.model.messages import STATE_LIKE
 
@@ -15,6 +17,7 @@ MESSAGE = (
     "id", "type", "schema_version", "source", "subject", "source_version", "dedupe_key", "fingerprint", "occurred_at", "accepted_at",
     "causation_id", "intake_id", "intake_line", "trace_id", "data", "state", "registry_version",
 )  # fmt: skip
+_MESSAGE_OF = itemgetter(*MESSAGE)
 _TYPES = {
     "schema_version": "int", "occurred_at": "bigint", "accepted_at": "bigint", "intake_line": "int", "data": "jsonb",
     "registry_version": "int",
@@ -37,13 +40,9 @@ def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> f
 def _inserted(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
     if connection.dialect.name == "postgresql":
         given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
-        found = connection.exec_driver_sql(_MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
-        return frozenset(found.scalars())
-    done = connection.exec_driver_sql(_MESSAGES_SQLITE, [tuple(row[name] for name in MESSAGE) for row in rows])
+        return frozenset(direct.fetch_column(connection, _MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()}))
     ids = [row["id"] for row in rows]
-    if done.rowcount == len(ids):
+    if direct.change_each(connection, _MESSAGES_SQLITE, [_MESSAGE_OF(row) for row in rows]) == len(ids):
         return frozenset(ids)
-    there = connection.exec_driver_sql(
-        "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value", (orjson.dumps(ids).decode(),)
-    )
-    return frozenset(there.scalars())
+    there = "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value"
+    return frozenset(direct.fetch_column(connection, there, (orjson.dumps(ids).decode(),)))

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from controlplane.store import direct
 from controlplane.store import tables as t
 from rules.model.messages import STATE_LIKE
 
@@ -40,10 +41,10 @@ def told_before(connection: Connection, new: Mapping[bytes, str]) -> frozenset[s
 
 def _known(connection: Connection, fingerprints: Sequence[bytes]) -> list[bytes]:
     if connection.dialect.name == "postgresql":
-        return list(connection.exec_driver_sql(_POSTGRESQL, (fingerprints,)).scalars())
+        return direct.fetch_column(connection, _POSTGRESQL, (fingerprints,))
     found: list[bytes] = []
     for start in range(0, len(fingerprints), MOST):
         some = tuple(fingerprints[start : start + MOST])
         query = _SQLITE.format(places=", ".join("?" * len(some)))
-        found += connection.exec_driver_sql(query, some).scalars()
+        found += direct.fetch_column(connection, query, some)
     return found

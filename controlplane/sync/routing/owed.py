@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
-from controlplane.store import facts, signals
+from controlplane.store import direct, facts, signals
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.tables import OPEN
@@ -24,6 +25,7 @@ COLUMNS = (
     "state", "head", "due_at", "deadline_at", "pause_base", "promise_at", "attempts", "fence", "created_at",
     "finished_at", "retry_revision", "registry_version", "money", "currency", "trace_id",
 )  # fmt: skip
+_CELLS = itemgetter(*COLUMNS)
 _TYPES = {
     "coalesce": "boolean", "payload": "jsonb", "head": "boolean", "due_at": "bigint", "deadline_at": "bigint",
     "pause_base": "bigint", "promise_at": "bigint", "attempts": "int", "fence": "int", "created_at": "bigint",
@@ -117,8 +119,8 @@ def _superseded(connection: Connection, target: str, entity: str, keys: Iterable
     listed = orjson.dumps(list(keys)).decode()
     if connection.dialect.name == "postgresql":
         values = {"keys": listed, "target": target, "entity": entity, "now": micros(now)}
-        return list(connection.exec_driver_sql(_SUPERSEDE_POSTGRESQL, values).scalars())
-    return list(connection.exec_driver_sql(_SUPERSEDE_SQLITE, (micros(now), listed, target, entity)).scalars())
+        return direct.fetch_column(connection, _SUPERSEDE_POSTGRESQL, values)
+    return direct.fetch_column(connection, _SUPERSEDE_SQLITE, (micros(now), listed, target, entity))
 
 
 def _line_up(connection: Connection, owed: Sequence[Owed]) -> None:
@@ -137,14 +139,12 @@ def _open_keys(connection: Connection, target: str, keys: Iterable[str]) -> list
     listed = orjson.dumps(list(keys)).decode()
     if connection.dialect.name == "postgresql":
         values = {"keys": listed, "target": target}
-        return list(connection.exec_driver_sql(_OPEN_KEYS_POSTGRESQL, values).scalars())
-    return list(connection.exec_driver_sql(_OPEN_KEYS_SQLITE, (listed, target)).scalars())
+        return direct.fetch_column(connection, _OPEN_KEYS_POSTGRESQL, values)
+    return direct.fetch_column(connection, _OPEN_KEYS_SQLITE, (listed, target))
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
     if connection.dialect.name == "postgresql":
         given = [{**row, "payload": orjson.Fragment(row["payload"])} for row in rows]
-        done = connection.exec_driver_sql(_INSERT_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
-    else:
-        done = connection.exec_driver_sql(_INSERT_SQLITE, [tuple(row[name] for name in COLUMNS) for row in rows])
-    return int(done.rowcount)
+        return direct.change(connection, _INSERT_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
+    return direct.change_each(connection, _INSERT_SQLITE, [_CELLS(row) for row in rows])

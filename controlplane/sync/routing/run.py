@@ -6,23 +6,27 @@ A message that breaks a rule, or that a process fails at, is put into quarantine
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import Any
 
+import orjson
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
 from controlplane.errors import BadInputError
-from controlplane.store import Store, facts
+from controlplane.store import Store, direct, facts
 from controlplane.store import tables as t
-from controlplane.store.locks import in_index_order, lock_books
+from controlplane.store.direct import Prepared
+from controlplane.store.locks import lock_books
+from controlplane.store.types import micros
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Message, append
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from controlplane.sync.routing import owed
-from controlplane.sync.routing.pauses import all_paused_for
+from controlplane.sync.routing.pauses import ask_paused
 from controlplane.sync.routing.route import route, worth
 from controlplane.telemetry.facts import PLANE, Origin, Processed, Step
 from controlplane.telemetry.tracing import span_id
@@ -30,6 +34,9 @@ from controlplane.telemetry.tracing import span_id
 log = structlog.get_logger()
 TURN = {"sqlite": 0.012, "postgresql": 0.1}
 """Wall seconds after which a batch is committed: where there is one writer, a transaction stays under 20 ms."""
+
+CAREFUL = 20
+"""Batches that are taken with savepoints after one that failed."""
 
 
 @cache
@@ -45,62 +52,106 @@ def handling(message_type: str) -> tuple[Process, ...]:
     return tuple(process for process in processes() if message_type in process.handles)
 
 
-def process_some(
-    store: Store, work_of: Callable[[Connection], Work], limit: int = 500, *, look_first: bool = True
-) -> int:
-    """Process the oldest accepted messages in one transaction; return how many left that state.
+_WAITING = t.among(t.message.c.state, "accepted")
+_ANY = Prepared(select(t.message.c.id).where(_WAITING).order_by(t.message.c.id).limit(1))
+_OLDEST = Prepared(select(t.message).where(_WAITING).order_by(t.message.c.id).limit(bindparam("most")))
 
-    `look_first`: do not take the turn of writing before it is seen that a message waits. They are routed as
-    policy stands within the transaction: who has routed something again from the ledger, under the same lock and before it,
-    has done it by policies that are no newer.
+
+class Processing:
+    """Takes accepted messages through the processes, a batch in one transaction.
+
+    A batch is tried without a savepoint around each message. Where a process fails at one of them the batch is rolled
+    back and taken again with savepoints, and so are the next few: what fails once mostly fails in a row.
     """
-    m = t.message.c
-    waiting = select(t.message).where(t.among(m.state, "accepted")).order_by(m.id).limit(limit)
-    if look_first:
-        with store.read() as connection:
-            if connection.execute(waiting.with_only_columns(m.id).limit(1)).first() is None:
-                return 0
-    with store.write() as connection:
-        lock_books(connection)
-        in_index_order(connection)
-        work = work_of(connection)
-        clock = work.clock
-        began = clock.stopwatch()
-        found: list[owed.Owed] = []
-        steps: list[Step] = []
-        paused = all_paused_for(connection, clock.now())
-        for row in connection.execute(waiting).all():
-            steps.append(_advance(work, row, paused, found))
-            if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
-                break
-        owed.write(connection, found, clock.now())
-        done = [step.id for step in steps if step.result == "processed"]
-        if done:
-            mine = update(t.message).where(m.id.in_(done))
-            connection.execute(mine.values(state="processed", processed_at=clock.now()))
-        facts.note(connection, Processed(steps))
-    return len(steps)
+
+    def __init__(self, store: Store, work_of: Callable[[Connection], Work], limit: int = 500) -> None:
+        self._store, self._work_of, self._limit = store, work_of, limit
+        self._careful = 0
+
+    def some(self, *, look_first: bool = True) -> int:
+        """Process the oldest accepted messages; return how many left that state.
+
+        `look_first`: do not take the turn of writing before it is seen that a message waits. They are routed as
+        policy stands within the transaction: who has routed something again from the ledger, under the same lock and before
+        it, has done it by policies that are no newer.
+        """
+        if look_first:
+            with self._store.look() as connection:
+                if not _ANY.rows(connection):
+                    return 0
+        if self._careful:
+            self._careful -= 1
+            return self._batch(careful=True)
+        try:
+            return self._batch(careful=False)
+        except _SpoiledError:
+            self._careful = CAREFUL
+            return self._batch(careful=True)
+
+    def _batch(self, *, careful: bool) -> int:
+        with self._store.write() as connection:
+            lock_books(connection, in_index_order=True)
+            asked, waiting = ask_paused(connection), _OLDEST.asked(connection, most=self._limit)
+            work = self._work_of(connection)
+            clock = work.clock
+            began = clock.stopwatch()
+            found: list[owed.Owed] = []
+            steps: list[Step] = []
+            paused = asked(clock.now())
+            for row in waiting():
+                steps.append(_advance(work, row, paused, found, careful))
+                if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
+                    break
+            owed.write(connection, found, clock.now())
+            done = [step.id for step in steps if step.result == "processed"]
+            if done:
+                _processed(connection, done, clock.now())
+            facts.note(connection, Processed(steps))
+        return len(steps)
 
 
-def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> Step:
+_PROCESSED = "UPDATE message SET state = 'processed', processed_at = {now} WHERE id {among}"
+_PROCESSED_SQLITE = _PROCESSED.format(now="?", among="IN (SELECT value FROM json_each(?))")
+_PROCESSED_POSTGRESQL = _PROCESSED.format(now="%s", among="= ANY(%s)")
+
+
+def _processed(connection: Connection, ids: list[str], now: datetime) -> None:
+    if connection.dialect.name == "postgresql":
+        direct.later(connection, _PROCESSED_POSTGRESQL, (micros(now), ids))
+    else:
+        direct.change(connection, _PROCESSED_SQLITE, (micros(now), orjson.dumps(ids).decode()))
+
+
+class _SpoiledError(Exception):
+    """A process failed, and what it had written is not to be told from what others wrote."""
+
+
+def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed], careful: bool) -> Step:
     began, before = work.clock.now(), len(found)
-    result = "processed" if advance(work, row, paused, found) else "quarantined"
+    result = "processed" if advance(work, row, paused, found, careful=careful) else "quarantined"
     return Step(
         row.id, row.type, row.trace_id, row.accepted_at, began, work.clock.now(), result, len(found) - before
     )  # fmt: skip
 
 
-def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed]) -> bool:
+def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed], *, careful: bool = True) -> bool:
     """Let the processes act on one message and add what is owed for it; say whether it went through.
 
-    What did not is in quarantine. Take `lock_books` before.
+    What did not is in quarantine. Take `lock_books` before. Not `careful`: raises where a process fails, and the
+    transaction has to be rolled back.
     """
     try:
         message = Message.of(row)
-        if handling(message.type):
+        if not handling(message.type):
+            pass
+        elif careful:
             with facts.savepoint(work.connection):
                 _process(work, message)
+        else:
+            _process_or_spoil(work, message)
         found += route(work, message, paused)
+    except _SpoiledError:
+        raise
     except BusinessRuleError as error:
         _hold(work, row, error.code, str(error), error.remedy, error.fault)
     except BadInputError as error:
@@ -119,6 +170,17 @@ def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.
     else:
         return True
     return False
+
+
+def _process_or_spoil(work: Work, message: Message) -> None:
+    try:
+        _process(work, message)
+    except SQLAlchemyError as error:
+        if isinstance(error, (IntegrityError, DataError)):
+            raise _SpoiledError from error
+        raise
+    except Exception as error:
+        raise _SpoiledError from error
 
 
 def _process(work: Work, message: Message) -> None:

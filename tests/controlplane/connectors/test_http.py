@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from controlplane.connectors.http import DEFAULT_WAIT, Answer, HttpClient
+from controlplane.connectors.http import DEFAULT_WAIT, Answer, HttpClient, ours_until
 from controlplane.connectors.outcomes import outcome_of
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import (
@@ -153,6 +153,18 @@ def test_requests_beyond_our_own_rate_are_throttled_before_they_are_sent(bad_ser
     http.send("GET", "/", write=False)
     with pytest.raises(ThrottledError, match="our own limit"):
         http.send("GET", "/", write=False)
+    assert len(bad_server.asked) == 1
+
+
+def test_a_write_that_is_not_ours_any_more_when_its_turn_comes_is_not_sent(bad_server: BadServer) -> None:
+    http = client(bad_server.url)
+    token = ours_until.set(lambda: START)
+    try:
+        with pytest.raises(UnavailableError, match="our claim ran out"):
+            http.send("POST", "/", write=True)
+        assert http.send("GET", "/", write=False).status == 200, "reading harms nobody"
+    finally:
+        ours_until.reset(token)
     assert len(bad_server.asked) == 1
 
 

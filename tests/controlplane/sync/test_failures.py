@@ -118,6 +118,37 @@ def test_a_corrected_payload_is_sent_under_a_new_key_only_when_the_old_one_had_n
     assert house.erp.effects["sales_order", "#1001"] == 1
 
 
+def test_a_document_that_was_sent_corrected_is_not_owed_again_when_it_is_told_of_again(house: House) -> None:
+    line = {"sku": SKU, "quantity": 3}
+    data = {
+        "receipt": "RC-1",
+        "purchase_order": "PO-1",
+        "location": "WH1",
+        "lines": [line],
+        "received_at": "2026-03-02T09:00:00Z",
+    }
+
+    def told(event: str) -> None:
+        at = house.clock.now().isoformat()
+        body = {"id": event, "source": "wms", "type": "receipt.received", "subject": "RC-1", "time": at, "data": data}
+        assert house.sync.acceptor.accept(json.dumps(body).encode(), batch=False).accepted
+        house.run()
+
+    house.erp.faults.append("rejected")
+    told("first")
+    [case] = rows(house, t.quarantine)
+    corrected = {**case["record"], "lines": [{**case["record"]["lines"][0], "quantity": 2}]}  # type: ignore[dict-item, index]
+    with house.store.write() as connection:
+        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
+    house.sync.replay(str(case["id"]), "olga")
+    house.run()
+    told("again")
+    assert [row["state"] for row in rows(house, t.message)][-2:] == ["processed", "processed"]
+    [delivery] = rows(house, t.delivery)
+    assert (delivery["state"], str(delivery["sent_key"]).count(":r")) == ("delivered", 1)
+    assert house.erp.effects["item_receipt", "RC-1"] == 1
+
+
 def test_an_unmapped_code_is_quarantined_corrected_and_replayed(house: House) -> None:
     house.level("UNKNOWN", 5)
     house.level(SKU, 12, version="2")
