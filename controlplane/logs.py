@@ -33,6 +33,7 @@ def telling(file: TextIO) -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
+        logging.captureWarnings(False)
         root.handlers[:] = handlers
         root.setLevel(level)
 
@@ -60,3 +61,4 @@ def configure(file: TextIO) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)

@@ -14,14 +14,15 @@ from controlplane.store.upsert import upsert
 
 LENGTH = timedelta(seconds=15)
 """After so long without a sign of life the holder counts as gone."""
-RENEW = LENGTH / 3
+RENEW = 1 / 3
+"""Of a lease, after which it is renewed."""
 
 
 class Lease:
     """One process's claim to one name. Safe to use from several threads."""
 
-    def __init__(self, store: Store, clock: Clock, name: str, owner: str) -> None:
-        self.store, self.clock, self.name, self.owner = store, clock, name, owner
+    def __init__(self, store: Store, clock: Clock, name: str, owner: str, length: timedelta = LENGTH) -> None:
+        self.store, self.clock, self.name, self.owner, self.length = store, clock, name, owner, length
         self._lock = threading.Lock()
         self._renewed_at: datetime | None = None
         self._ended = False
@@ -33,15 +34,19 @@ class Lease:
                 return False
             now = self.clock.now()
             # a clock that was put back proves nothing about how old our last sign of life is: then it is given anew
-            if self._renewed_at is None or by_force or not self._renewed_at <= now < self._renewed_at + RENEW:
+            if (
+                self._renewed_at is None
+                or by_force
+                or not self._renewed_at <= now < self._renewed_at + RENEW * self.length
+            ):
                 self._renewed_at = now if self._write(now, by_force) else None
             return self._renewed_at is not None
 
     def _write(self, now: datetime, by_force: bool) -> bool:
         lease = t.lease.c
         # one that ends much later than any that is given now was given before the clock was put back
-        free = or_(lease.owner == self.owner, lease.until <= now, lease.until > now + 2 * LENGTH)
-        row = {"name": self.name, "owner": self.owner, "until": now + LENGTH}
+        free = or_(lease.owner == self.owner, lease.until <= now, lease.until > now + 2 * self.length)
+        row = {"name": self.name, "owner": self.owner, "until": now + self.length}
         with self.store.write() as connection:
             return upsert(connection, t.lease, row, where=None if by_force else free)
 

@@ -22,7 +22,8 @@ from sqlalchemy import Row
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, TrueupError, UnavailableError
 from controlplane.registry import Registry
-from controlplane.store import Store, leases
+from controlplane.store import Store
+from controlplane.store.lease import Lease
 from controlplane.sync.ledger.archive import part, records
 from controlplane.sync.ledger.archive.delete import Deleted, Deletion
 from controlplane.sync.ledger.archive.families import Family, families, kept_in, tables_of
@@ -82,6 +83,7 @@ class Archiver:
         self._deletion = Deletion(self._turns, clock, registry)
         self._part_rows = part_rows
         self._owner = new_id(clock.now())
+        self._lease = self._claim()
         self._swept: dict[tuple[str, str], datetime] = {}
         """Kind and rows -> the cutoff up to which all was looked at: until it moves, a day later, there is nothing new."""
 
@@ -91,22 +93,23 @@ class Archiver:
         Raises UnavailableError when an archive could not be used; what the other policies ask for is done all the same.
         """
         report = Report()
-        if not self._leased():
+        self._lease = self._claim()
+        if not self._lease.hold():
             report.elsewhere = True
             return report.told()
         try:
             self._go_on(report)
             for scope in self._due(anew):
-                if self._turns.stopped or not self._leased():
+                if self._turns.stopped or not self._lease.hold():
                     report.whole = False
                     break
                 self._guarded(report, scope.about, lambda scope=scope: self._sweep(scope, report))
         finally:
-            leases.give_back(self._store, LEASE, self._owner)
+            self._lease.release()
         return report.told()
 
-    def _leased(self) -> bool:
-        return leases.take(self._store, self._clock, LEASE, self._owner, LASTING)
+    def _claim(self) -> Lease:
+        return Lease(self._store, self._clock, LEASE, self._owner, LASTING)
 
     def _guarded(self, report: Report, what: str, step: Any) -> None:
         """Do one thing; what goes wrong with an archive is told at the end, and keeps nothing else from being done."""
@@ -189,7 +192,7 @@ class Archiver:
         roots = ids[part.ROOT[scope.kind].name]
         name = part.name_of(roots, (identity for found in ids.values() for identity in found))
         place, there = self._place(f"{scope.archive.rstrip('/')}/{scope.domain}/{scope.kind}/{name}", ids)
-        self._leased()
+        self._lease.hold()
         with self._store.write() as connection:
             counts = {table: len(found) for table, found in ids.items()}
             row = records.begin(connection, self._clock, **self._about(scope, roots, counts, place.uri))
