@@ -202,9 +202,11 @@ def schema(place: Place, file: File) -> pa.Schema:
 
 
 def batches(place: Place, file: File, names: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file, some hundred at a time; `names`: only these columns."""
+    """Yield the rows of a file, a row group or some hundred at a time; `names`: only these columns."""
     with place.open(file.name) as source:
-        yield from parquet.ParquetFile(source).iter_batches(batch_size=AT_A_TIME, columns=names)
+        found = parquet.ParquetFile(source)
+        for group in range(found.num_row_groups):  # else long rows of several would come together
+            yield from found.iter_batches(batch_size=AT_A_TIME, row_groups=[group], columns=names)
 
 
 def rows(place: Place, manifest: Manifest, table: Table, *names: str) -> Iterator[tuple[Any, ...]]:
