@@ -1,0 +1,56 @@
+"""Two documents, or three, held against each other field by field. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ABSENT = object()
+Side = Literal["mine", "theirs", "same", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of which at least one of two documents has moved away from the base; None stands for what is not there."""
+
+    path: str
+    """Dotted, for instance spec.budget; a list is one field."""
+    base: Any
+    theirs: Any
+    mine: Any
+    changed: Side
+    """Who changed it: one of them, both to the same value, or both to different values, which a person has to decide."""
+
+
+def fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every leaf of a document by its dotted path, in its order; a list, or an empty mapping, is a leaf."""
+    return dict(_leaves(document, ""))
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and (value or not path):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return (path, before, after) of every field that differs; None stands for what is not there."""
+    old, new = fields(before), fields(after)
+    differing = (path for path in {**old, **new} if old.get(path, ABSENT) != new.get(path, ABSENT))
+    return [(path, old.get(path), new.get(path)) for path in differing]
+
+
+def three_way(base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[Field]:
+    """Return what each of two documents has changed of their common base, field by field."""
+    old, one, other = fields(base), fields(theirs), fields(mine)
+    found = []
+    for path in {**old, **one, **other}:
+        was, their, my = old.get(path, ABSENT), one.get(path, ABSENT), other.get(path, ABSENT)
+        if their == was and my == was:
+            continue
+        who: Side = "mine" if their == was else "theirs" if my == was else "same" if their == my else "both"
+        found.append(Field(path, old.get(path), one.get(path), other.get(path), who))
+    return found
