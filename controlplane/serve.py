@@ -8,16 +8,19 @@ import threading
 from contextlib import ExitStack
 from typing import Protocol
 
+import structlog
 from waitress.server import create_server
 
 from controlplane import access, logs
 from controlplane.app import create_app
 from controlplane.errors import SettingsError
 from controlplane.jobs import Ticker
+from controlplane.registry.changes import Changes
 from controlplane.settings import Settings
 from controlplane.sync.engines.embedded import EmbeddedEngine
 from controlplane.wiring import Plane, build_plane
 
+log = structlog.get_logger()
 SWITCH = 0.001
 """Seconds for which a thread may compute while others wait: a message passes through several on its way."""
 
@@ -40,6 +43,7 @@ def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
     plane = build_plane(settings, pack=pack)
     stack.callback(plane.close)
     login = seed_people(plane)
+    tell_staffing(plane)
     ticker = Ticker(plane)
     serve(stack, plane)
     engine = make_engine(plane)
@@ -91,6 +95,15 @@ def seed_people(plane: Plane) -> str:
         return f"admin / {generated}   (shown this once){others}"
     known = "the password you chose" if settings.admin_password else "the password printed at the first start"
     return f"admin / {known}{others}"
+
+
+def tell_staffing(plane: Plane) -> None:
+    """Write to the log who is there to decide about changes; with one person, what follows from it."""
+    found = Changes(plane.registry).staffing()
+    if found.one_person:
+        log.warning(found.note, people=found.people, approvers=found.approvers)
+    else:
+        log.info("people", people=found.people, approvers=found.approvers)
 
 
 def configure_logging(settings: Settings) -> None:

@@ -18,7 +18,11 @@ from controlplane.settings import Settings
 from controlplane.wiring import Plane, build_plane
 
 PASSWORD = "correct horse battery"
-PEOPLE = {"ada": ("editor",), "ben": ("approver",), "olga": ("operator",), "vic": ("viewer",)}
+PEOPLE = {
+    "ada": ("editor", "integration-platform"), "ben": ("approver", "finance-systems"), "wim": ("approver", "warehouse-ops"),
+    "olga": ("operator", "store-ops"), "vic": ("viewer", "ecommerce"),
+}  # fmt: skip
+"""Name -> role, team."""
 
 
 @contextmanager
@@ -26,8 +30,8 @@ def a_plane(home: Path, clock: Clock | None = None) -> Iterator[Plane]:
     """A plane on an empty home with the sandbox's policies; nothing runs by itself."""
     plane = build_plane(Settings(home=home, database_url="", engine="embedded", admin_password=""), clock)
     try:
-        for name, roles in PEOPLE.items():
-            create_account(plane.store, plane.clock, name, PASSWORD, roles, actor="test")
+        for name, (role, team) in PEOPLE.items():
+            create_account(plane.store, plane.clock, name, PASSWORD, [role], actor="test", team=team)
         yield plane
     finally:
         plane.close()

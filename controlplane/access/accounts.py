@@ -30,6 +30,7 @@ PEOPLE = (
     ("ben", "Ben Carver", ("approver",), "finance-systems"),
     ("olga", "Olga Marin", ("operator",), "store-ops"),
     ("vic", "Vic Lindqvist", ("viewer",), "ecommerce"),
+    ("wim", "Wim de Boer", ("approver",), "warehouse-ops"),
 )
 """The sandbox's people, so that what takes two can be tried: name, full name, roles, team."""
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -102,6 +103,12 @@ def find_actor(conn: Connection, name: str) -> Actor | None:
     """Return who an account is now, or None when there is none or it is disabled."""
     row = _row(conn, name) if _plausible(name) else None
     return None if row is None or row["disabled"] else _actor(row)
+
+
+def everybody(conn: Connection) -> list[Actor]:
+    """Return all whose account is in use, by name."""
+    rows = conn.execute(select(ACCOUNT).where(ACCOUNT.c.disabled.is_(False)).order_by(ACCOUNT.c.name))
+    return [_actor(dict(row)) for row in rows.mappings()]
 
 
 def _actor(row: dict[str, Any]) -> Actor:

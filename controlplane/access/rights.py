@@ -16,9 +16,9 @@ OPERATIONS = frozenset(
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset({"view"}),
     "operator": frozenset({"view"}) | OPERATIONS,
-    "editor": frozenset({"view", "policy.propose", "policy.apply"}),
+    "editor": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass"}),
     "approver": frozenset({"view", "policy.approve", "policy.apply", "quarantine.approve"}),
-    "admin": frozenset({"view", "policy.propose", "policy.apply", "admin.accounts"}) | OPERATIONS,
+    "admin": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass", "admin.accounts"}) | OPERATIONS,
     "auditor": frozenset({"view", "audit.view"}),
 }
 """Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver."""

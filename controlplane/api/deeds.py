@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 from flask import Blueprint, Response, jsonify, request
 
 from controlplane.api.answers import actor, body, commands, flag, plane
+from controlplane.errors import BadInputError
 from controlplane.registry.requests import ChangeRequest
 from controlplane.views import policies
+from rules.changes import LONGEST_BREAK, UNDECIDED
 
 deeds = Blueprint("deeds", __name__, url_prefix="/api/v1")
+LONGEST = LONGEST_BREAK.total_seconds() / 3600
+"""Hours."""
 
 
 @deeds.get("/change-requests")
 def list_requests() -> Response:
-    """Requests to change a policy that are not decided yet; `all=1` adds the others."""
+    """Requests to change a policy that are not decided yet, or owed a review; `all=1` adds the others. And who is there to decide."""
     with plane().store.read() as conn:
-        return jsonify(change_requests=policies.change_requests(conn, flag("all")))
+        found = policies.change_requests(conn, flag("all"))
+    return jsonify(change_requests=found, installation=commands().changes.staffing())
 
 
 @deeds.get("/change-requests/<request_id>")
 def get_request(request_id: str) -> Response:
-    """One request with its votes and what is in force now."""
+    """One request with its votes and what is in force; while it is undecided, its risk, and base, theirs and mine by field."""
+    changes = commands().changes
     with plane().store.read() as conn:
-        return jsonify(policies.change_request(conn, request_id))
+        found = policies.change_request(conn, request_id)
+    more: dict[str, Any] = {"installation": changes.staffing()}
+    if found["state"] in UNDECIDED:
+        more |= {"risk": changes.risk(request_id), "fields": changes.against(request_id)}
+    return jsonify({**found, **more})
 
 
 @deeds.post("/change-requests")
@@ -33,6 +46,26 @@ def open_request() -> tuple[Response, int]:
         str(asked["kind"]), str(asked["name"]), asked["document"], str(asked["title"]),
         str(asked.get("reason", "")), actor(),
     )  # fmt: skip
+    return _request(made), 201
+
+
+@deeds.put("/change-requests/<request_id>")
+def edit_request(request_id: str) -> Response:
+    """Replace the document, which voids every approval; `rebase` puts it on what is in force now, after a conflict."""
+    asked = body("document")
+    rebase = asked.get("rebase", False)
+    if not isinstance(rebase, bool):
+        raise BadInputError(f"rebase: {rebase!r} is neither true nor false; write one of them", "rebase")
+    return _request(commands().changes.edit(request_id, asked["document"], actor(), rebase=rebase))
+
+
+@deeds.post("/policies/<kind>/<name>/rollback")
+def roll_back(kind: str, name: str) -> tuple[Response, int]:
+    """Start a change request that goes back to an older revision: revision, reason."""
+    asked = body("revision")
+    if type(asked["revision"]) is not int:
+        raise BadInputError(f"revision: {asked['revision']!r} is no number; give that of an older one", "revision")
+    made = commands().changes.roll_back(kind, name, asked["revision"], str(asked.get("reason", "")), actor())
     return _request(made), 201
 
 
@@ -56,6 +89,28 @@ def apply_request(request_id: str) -> Response:
     return _request(commands().changes.apply(request_id, actor()))
 
 
+@deeds.post("/change-requests/<request_id>/schedule")
+def schedule_request(request_id: str) -> Response:
+    """Let the plane put an approved request in force by itself: at, an ISO instant with its zone."""
+    return _request(commands().changes.schedule(request_id, _instant(body("at")["at"]), actor()))
+
+
+@deeds.post("/change-requests/<request_id>/break-glass")
+def break_glass(request_id: str) -> Response:
+    """Put a draft in force without approval: hours (24 at most), reason. It ends by itself, and a review is owed."""
+    asked = body("hours", "reason")
+    hours, reason = asked["hours"], str(asked["reason"])
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= LONGEST:
+        raise BadInputError(f"hours: {hours!r} is none of 0 to {LONGEST:.0f}; say for how long it is needed", "hours")
+    return _request(commands().changes.break_glass(request_id, timedelta(hours=hours), reason, actor()))
+
+
+@deeds.post("/change-requests/<request_id>/review")
+def review_request(request_id: str) -> Response:
+    """Say afterwards what is to be said of a break-glass: comment."""
+    return _request(commands().changes.review(request_id, actor(), str(body("comment")["comment"])))
+
+
 @deeds.post("/change-requests/<request_id>/withdraw")
 def withdraw_request(request_id: str) -> Response:
     """Give a request up."""
@@ -77,6 +132,16 @@ def acknowledge_incident(incident_id: str) -> Response:
     """Say that somebody looks after it."""
     commands().acknowledge(incident_id, actor())
     return jsonify(id=incident_id, state="acknowledged")
+
+
+def _instant(given: Any) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(given))
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise BadInputError(f"at: '{given}' is no instant; write for instance 2026-12-01T06:00:00+00:00", "at")
 
 
 def _reason() -> str:

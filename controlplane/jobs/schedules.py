@@ -11,6 +11,7 @@ from typing import Any
 from controlplane import plugins
 from controlplane.health import duties
 from controlplane.jobs import comparisons, runs
+from controlplane.registry.changes import Changes
 from controlplane.wiring import Plane
 
 ONCE = timedelta(days=36500)
@@ -20,6 +21,7 @@ EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=5)
 REPLAY_EVERY = timedelta(seconds=1)
+CHANGE_EVERY = timedelta(seconds=5)
 PRUNE_EVERY = timedelta(hours=1)
 RETAIN_EVERY = timedelta(hours=1)
 RUNS_KEPT = timedelta(days=2)
@@ -57,13 +59,20 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover, mends=True)
     if plane.sync.reprocessing.running():
         yield Schedule("replay", REPLAY_EVERY, plane.sync.reprocessing.advance)
+    changes = Changes(plane.registry)
+    if changes.waiting():
+        yield Schedule("changes", CHANGE_EVERY, changes.advance)
     yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
     yield Schedule("archive", RETAIN_EVERY, plane.sync.archive, when_asked=partial(plane.sync.archive, anew=True))
     yield Schedule("restore", RETAIN_EVERY, plane.sync.restore)
 
 
 def _prune(plane: Plane) -> dict[str, Any]:
-    return duties.prune_all(plane) | {"runs": runs.prune(plane.store, plane.clock.now() - RUNS_KEPT)}
+    kept = plane.clock.now() - RUNS_KEPT
+    return duties.prune_all(plane) | {
+        "runs": runs.prune(plane.store, kept),
+        "changes": Changes(plane.registry).expire(),
+    }
 
 
 def _reading(plane: Plane) -> Iterator[Schedule]:

@@ -1,40 +1,43 @@
-"""Change requests: the only way to change a policy. Two people, one document, one hash.
+"""Change requests: the only way to change a policy. Who may do what when stands in `rules.changes`; here it is done.
 
-    draft -> in_review -> approved -> effective
-      any of the first three -> withdrawn; in_review or approved -> rejected; approved -> conflict when the base has moved
-
-Who wrote or last edited a request never counts as its approver, whatever the roles. An approval binds to the hash of the
-document, so any edit voids it. Each step is one transaction with its line in the action log.
+Who wrote, last edited or scheduled a request never counts as its approver, whatever the roles. An approval binds to the hash of
+the document, so any edit voids it. Each step is one transaction with its line in the action log. What nobody has approved is put
+in force by break-glass only: for a day at most, with a reason, and owed a review.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
 from controlplane import audit
-from controlplane.access import Actor, require
+from controlplane.access import Actor, allowed, find_actor, require
 from controlplane.clock import Clock
-from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError
+from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, TrueupError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
 from controlplane.registry.manifests import declared_connectors, uninstalled
 from controlplane.registry.registry import Registry, Snapshot
-from controlplane.registry.requests import ChangeRequest, State, Vote
+from controlplane.registry.requests import ChangeRequest, Vote
+from controlplane.registry.risk import Risk, Staffing, against, staffing, weighed
 from controlplane.store import tables as t
 from rules.canonical import digest
+from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, Relation, State, after, open_to, stands_right
 from rules.ids import new_id
 from rules.policy.abilities import Manifests
+from rules.policy.difference import Field
 from rules.policy.kinds import Document
 from rules.policy.lint import lint
 from rules.policy.problems import NOWHERE
 from rules.policy.reading import Entry, read_document
 from rules.policy.text import RawDocument
 
-NEEDED = 1
-"""Approvals that a request needs."""
+PLANE = "plane"
+"""Who does in the action log what nobody asked for just then."""
 
 
 class Changes:
@@ -46,7 +49,11 @@ class Changes:
         self.clock: Clock = registry.clock
         self._manifests = manifests
 
-    def open(self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor) -> ChangeRequest:
+    # --- towards a decision ---
+
+    def open(
+        self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor, rolls_back: int | None = None
+    ) -> ChangeRequest:
         """Start a draft on what is in force now. Raises PolicyError when the document is not one of its kind."""
         require(actor, "policy.propose")
         if not title.strip():
@@ -60,76 +67,116 @@ class Changes:
                 "id": request_id, "title": title.strip(), "reason": reason, "kind": kind, "name": name,
                 "base_revision": base["revision"] if base else None, "document": content, "hash": digest(content),
                 "state": State.DRAFT, "author": actor.name, "last_editor": actor.name, "created_at": now,
-                "updated_at": now,
+                "updated_at": now, "rolls_back": rolls_back,
             }  # fmt: skip
             conn.execute(insert(rows.TABLE).values(**row))
-            self._audit(conn, actor, "open", request_id, reason, before=base and base["document"], after=content)
+            self._audit(conn, actor.name, "open", request_id, reason, before=base and base["document"], after=content)
             return rows.get(conn, request_id)
+
+    def roll_back(self, kind: str, name: str, revision: int, reason: str, actor: Actor) -> ChangeRequest:
+        """Start a draft with the document of an older revision; it is approved like any other, and becomes a new revision.
+
+        Raises NotFoundError, BadInputError when that revision is in force already.
+        """
+        require(actor, "policy.propose")
+        with self.store.read() as conn:
+            past = revisions.get(conn, kind, name, revision)
+        if past["valid_to"] is None:
+            raise BadInputError(f"revision {revision} of {kind}/{name} is in force already; name an older one")
+        title = f"Roll back to revision {revision}"
+        return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision)
 
     def edit(self, request_id: str, document: Any, actor: Actor, *, rebase: bool = False) -> ChangeRequest:
         """Replace the document; the request is a draft again and every approval is void.
 
         `rebase` takes what is in force now as the new base: after a conflict it has to be said that this is meant.
         """
-        require(actor, "policy.propose")
+        deed = Deed.REBASE if rebase else Deed.EDIT
+        require(actor, WHO[deed].right)
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._expect(request, State.DRAFT, State.IN_REVIEW, State.APPROVED, State.CONFLICT)
             if request.state == State.CONFLICT and not rebase:
                 raise ConflictError(
                     f"{request}: its base has moved; look at what is in force now, and edit with rebase"
                 )
+            self._may(request, deed, actor)
             content = _content(request.kind, request.name, document)
-            changes: dict[str, Any] = {"document": content, "hash": digest(content), "last_editor": actor.name}
+            same = digest(content) == request.hash
+            changes: dict[str, Any] = {
+                "document": content, "hash": digest(content), "last_editor": actor.name, "scheduled_for": None,
+                "scheduled_by": None, "rolls_back": request.rolls_back if same else None, "note": "",
+            }  # fmt: skip
             if rebase:
                 base = revisions.current(conn, request.kind, request.name)
                 changes["base_revision"] = base["revision"] if base else None
-            self._move(conn, request, State.DRAFT, **changes)
+            self._move(conn, request, deed, **changes)
             self._void_votes(conn, request)
-            self._audit(conn, actor, "edit", request_id, before=request.document, after=content)
+            self._audit(conn, actor.name, "edit", request_id, before=request.document, after=content)
             return rows.get(conn, request_id)
 
     def submit(self, request_id: str, actor: Actor) -> ChangeRequest:
         """Ask for review. Raises PolicyError with every problem that the registry would have with the document in it."""
-        require(actor, "policy.propose")
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._expect(request, State.DRAFT)
-            self._refuse_moved_base(conn, request)
-            self._refuse_no_change(conn, request)
-            self._lint(self.registry.snapshot_in(conn), _document(request.document))
-            self._move(conn, request, State.IN_REVIEW)
-            self._audit(conn, actor, "submit", request_id, after={"hash": request.hash})
+            self._may(request, Deed.SUBMIT, actor)
+            self._refuse_unfit(conn, request)
+            risk = weighed(conn, self.registry.snapshot_in(conn), request)
+            self._move(conn, request, Deed.SUBMIT)
+            told = {"hash": request.hash, "relaxes": risk.relaxes, "needed": risk.needed, "owners": list(risk.owners)}
+            self._audit(conn, actor.name, "submit", request_id, after=told)
             return rows.get(conn, request_id)
 
     def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
-        """Approve or reject what is under review, by its present hash. Raises ForbiddenError for its author and last editor."""
-        require(actor, "policy.approve")
+        """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
+
+        Raises ForbiddenError for its author, its last editor and its scheduler.
+        """
         if decision not in {"approve", "reject"}:
+            require(actor, "policy.approve")
             raise BadInputError(f"'{decision}' is no decision; give approve or reject")
+        deed = Deed(decision)
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._expect(request, State.IN_REVIEW)
-            _refuse_own(request, actor)
-            if any(vote.voter == actor.name for vote in request.valid_votes):
+            self._may(request, deed, actor)
+            before = [vote for vote in request.valid_votes if vote.voter == actor.name]
+            if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
-            self._count(conn, request, Vote(actor.name, decision, request.hash, comment, self.clock.now()))
-            self._audit(conn, actor, decision, request_id, comment, after={"hash": request.hash})
+            vote = Vote(actor.name, decision, request.hash, comment, self.clock.now())
+            self._count(conn, request, deed, vote)
+            self._audit(conn, actor.name, decision, request_id, comment, after={"hash": request.hash})
             return rows.get(conn, request_id)
 
     def withdraw(self, request_id: str, actor: Actor, reason: str = "") -> ChangeRequest:
         """Give a request up. Its author, its last editor and admins may."""
-        require(actor, "policy.propose")
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._expect(request, State.DRAFT, State.IN_REVIEW, State.APPROVED, State.CONFLICT)
-            if actor.name not in {request.author, request.last_editor} and "admin" not in actor.roles:
-                raise ForbiddenError(
-                    f"{request}: only '{request.author}' or an admin may withdraw it; ask them, or reject it"
-                )
-            self._move(conn, request, State.WITHDRAWN)
-            self._audit(conn, actor, "withdraw", request_id, reason)
+            self._may(request, Deed.WITHDRAW, actor)
+            self._move(conn, request, Deed.WITHDRAW)
+            self._audit(conn, actor.name, "withdraw", request_id, reason)
             return rows.get(conn, request_id)
+
+    # --- into force, and out of it ---
+
+    def schedule(self, request_id: str, instant: datetime, actor: Actor) -> ChangeRequest:
+        """Let the plane put an approved request in force at an instant. Whoever schedules it never counts as its approver.
+
+        Raises BadInputError for what is past, ForbiddenError when the approvals do not suffice without the scheduler's.
+        """
+        with self.store.write() as conn:
+            request = rows.lock(conn, request_id)
+            self._may(request, Deed.SCHEDULE, actor)
+            if instant.tzinfo is None or instant <= self.clock.now():
+                raise BadInputError(f"{request}: {instant.isoformat()} is no instant to come; give one with its zone")
+            self._move(conn, request, Deed.SCHEDULE, scheduled_for=instant, scheduled_by=actor.name)
+            fresh = rows.get(conn, request_id)
+            risk = weighed(conn, self.registry.snapshot_in(conn), fresh)
+            if risk.missing:
+                raise ForbiddenError(
+                    f"{request}: who schedules it does not count as its approver, and without '{actor.name}' there is "
+                    f"missing: {risk.missing}; let somebody else schedule it"
+                )
+            self._audit(conn, actor.name, "schedule", request_id, after={"scheduled_for": instant.isoformat()})
+            return fresh
 
     def apply(self, request_id: str, actor: Actor) -> ChangeRequest:
         """Put an approved request in force now, as a new revision and a new version of the registry.
@@ -137,20 +184,85 @@ class Changes:
         Raises ConflictError when the base has moved (the request is then in state conflict), PolicyError when the
         registry would have problems with it, ForbiddenError when who approved may no longer do so.
         """
-        require(actor, "policy.apply")
         with self.store.write() as conn:
             revisions.take_turn(conn)
             request = rows.lock(conn, request_id)
-            self._expect(request, State.APPROVED)
+            self._may(request, Deed.APPLY, actor)
             if self._moved(conn, request):
-                self._move(conn, request, State.CONFLICT)
-                self._audit(conn, actor, "conflict", request_id)
+                self._clash(conn, request, actor.name)
             else:
-                self._put_in_force(conn, request, actor)
+                self._put_in_force(conn, request, actor.name)
             done = rows.get(conn, request_id)
         if done.state == State.CONFLICT:
             raise ConflictError(_moved_message(done))
         return done
+
+    def break_glass(self, request_id: str, lasting: timedelta, reason: str, actor: Actor) -> ChangeRequest:
+        """Put a draft in force without approval, for a day at most; then the plane takes it back, and a review is owed.
+
+        Raises BadInputError without a reason, for too long a time, or for a document that nothing stands behind;
+        ConflictError while a review of the policy is owed from the last time.
+        """
+        with self.store.write() as conn:
+            revisions.take_turn(conn)
+            request = rows.lock(conn, request_id)
+            self._may(request, Deed.BREAK_GLASS, actor)
+            _refuse_break(request, lasting, reason)
+            owed = rows.owed_reviews(conn, request.kind, request.name)
+            if owed:
+                raise ConflictError(f"{request}: a review is owed of {owed[0].id}; have that reviewed first")
+            if any(one.break_glass for one in rows.in_force_by(conn, request.kind, request.name)):
+                raise ConflictError(f"{request}: what is in force is there by break-glass itself; ask for approval")
+            self._refuse_unfit(conn, request)
+            until = self.clock.now() + lasting
+            note = {"break_glass": True, "reverts_at": until, "scheduled_by": actor.name, "reason": reason.strip()}
+            self._write(conn, request, Deed.BREAK_GLASS, actor.name, reason.strip(), **note)
+            return rows.get(conn, request_id)
+
+    def review(self, request_id: str, actor: Actor, comment: str) -> ChangeRequest:
+        """Say what is to be said of a break-glass, afterwards; then nothing is owed any more. It changes nothing in force."""
+        with self.store.write() as conn:
+            request = rows.lock(conn, request_id)
+            self._may(request, Deed.REVIEW, actor)
+            if not request.review_owed:
+                raise ConflictError(f"{request}: no review is owed of it; it was approved, or reviewed already")
+            if not comment.strip():
+                raise BadInputError(f"{request}: a review says something; give a comment")
+            now = self.clock.now()
+            self._move(conn, request, Deed.REVIEW, reviewed_by=actor.name, reviewed_at=now, note=comment.strip())
+            self._audit(conn, actor.name, "review", request_id, comment.strip())
+            return rows.get(conn, request_id)
+
+    # --- by itself ---
+
+    def waiting(self) -> bool:
+        """Say whether anything is to be put in force or taken back by now."""
+        with self.store.read() as conn:
+            return bool(rows.to_be_done(conn, self.clock.now()))
+
+    def advance(self) -> dict[str, int]:
+        """Put in force what is due and take back what is over; return how many requests came to which state."""
+        with self.store.read() as conn:
+            due = rows.to_be_done(conn, self.clock.now())
+        return dict(Counter(str(self._advance(request_id)) for request_id in due))
+
+    def expire(self) -> int:
+        """End what nobody has touched for long; return how many requests."""
+        since = self.clock.now() - PATIENCE
+        waits = [state for state in UNDECIDED if state != State.SCHEDULED]
+        with self.store.read() as conn:
+            found = rows.untouched(conn, since, waits)
+        return sum(self._expire(request_id, since) for request_id in found)
+
+    def _expire(self, request_id: str, since: datetime) -> bool:
+        with self.store.write() as conn:
+            request = rows.lock(conn, request_id)
+            if request.updated_at >= since or after(request.state, Deed.EXPIRE) is None:
+                return False  # somebody went on with it just now
+            self._end(conn, request, f"nobody touched it for {PATIENCE.days} days")
+            return True
+
+    # --- looking ---
 
     def get(self, request_id: str) -> ChangeRequest:
         """Return one request with its votes. Raises NotFoundError."""
@@ -162,61 +274,154 @@ class Changes:
         with self.store.read() as conn:
             return rows.newest(conn, state, limit)
 
-    def _put_in_force(self, conn: Connection, request: ChangeRequest, actor: Actor) -> None:
-        _refuse_lapsed(conn, request)
-        document = _document(request.document)
-        self._lint(self.registry.snapshot_in(conn), document)
+    def risk(self, request_id: str) -> Risk:
+        """Return what a request risks, who has to approve it, and what is missing. Raises NotFoundError."""
+        with self.store.read() as conn:
+            return weighed(conn, self.registry.snapshot_in(conn), rows.get(conn, request_id))
+
+    def against(self, request_id: str) -> Sequence[Field]:
+        """Return base, theirs and mine of every field that a request, or what came into force since, has changed."""
+        with self.store.read() as conn:
+            return against(conn, rows.get(conn, request_id))
+
+    def staffing(self) -> Staffing:
+        """Return how many people there are to propose and approve."""
+        with self.store.read() as conn:
+            return staffing(conn)
+
+    # --- how it is done ---
+
+    def _advance(self, request_id: str) -> State:
+        with self.store.write() as conn:
+            revisions.take_turn(conn)
+            request = rows.lock(conn, request_id)
+            if request_id not in rows.to_be_done(conn, self.clock.now()):
+                return request.state  # somebody else was faster
+            if request.state == State.EFFECTIVE:
+                self._take_back(conn, request)
+            elif self._moved(conn, request):
+                self._clash(conn, request, PLANE)
+            else:
+                try:
+                    self._refuse_lapsed_scheduler(conn, request)
+                    self._put_in_force(conn, request, PLANE)
+                except (
+                    TrueupError
+                ) as error:  # raised before anything is written: what cannot be done is not left waiting
+                    self._end(conn, request, str(error))
+            return rows.get(conn, request_id).state
+
+    def _take_back(self, conn: Connection, request: ChangeRequest) -> None:
+        """End a break-glass by a revision with the document that stands behind it."""
+        behind = revisions.get(conn, request.kind, request.name, request.base_revision)
+        document = _document(behind["document"])
+        try:
+            self._lint(self.registry.snapshot_in(conn), document)
+        except (
+            PolicyError
+        ) as error:  # what depends on it by now would break: a person has to look, and finds it told here
+            if request.note != str(error):
+                conn.execute(update(rows.TABLE).where(rows.TABLE.c.id == request.id).values(note=str(error)))
+                self._audit(conn, PLANE, "revert_refused", request.id, str(error))
+            return
+        origin, why = f"change_request/{request.id}", f"{request.title}: taken back"
+        revisions.write(conn, self.clock, [document], author=PLANE, origin=origin, reason=why)
+        self._move(conn, request, Deed.ROLL_BACK)
+        self._audit(conn, PLANE, "revert", request.id, why, before=request.document, after=behind["document"])
+
+    def _put_in_force(self, conn: Connection, request: ChangeRequest, actor: str) -> None:
+        """Raises ForbiddenError, PolicyError; nothing is written then."""
+        snapshot = self.registry.snapshot_in(conn)
+        missing = weighed(conn, snapshot, request).missing
+        if missing:
+            raise ForbiddenError(
+                f"{request}: there is missing: {missing}; who approved it is no approver any more, or has lost the "
+                "team; edit it and ask for approval anew"
+            )
+        self._lint(snapshot, _document(request.document))
+        self._write(conn, request, Deed.APPLY, actor, request.reason)
+
+    def _write(self, conn: Connection, request: ChangeRequest, deed: Deed, actor: str, why: str, **values: Any) -> None:
+        """Make the revision, and say of what it takes the place of that it did."""
         before = revisions.current(conn, request.kind, request.name)
+        replaced = rows.in_force_by(conn, request.kind, request.name)
         origin = f"change_request/{request.id}"
+        document = _document(request.document)
         (applied,) = revisions.write(
             conn, self.clock, [document], author=request.author, origin=origin, reason=request.title
         )
-        self._move(conn, request, State.EFFECTIVE, effective_at=self.clock.now(), applied_revision=applied)
+        self._move(conn, request, deed, effective_at=self.clock.now(), applied_revision=applied, **values)
+        back = request.rolls_back is not None
+        for old in replaced:
+            self._move(conn, old, Deed.ROLL_BACK if back else Deed.SUPERSEDE)
         self._audit(
-            conn, actor, "apply", request.id, request.reason,
+            conn, actor, str(deed), request.id, why,
             before=before and before["document"], after=request.document,
         )  # fmt: skip
 
-    def _count(self, conn: Connection, request: ChangeRequest, vote: Vote) -> None:
+    def _count(self, conn: Connection, request: ChangeRequest, deed: Deed, vote: Vote) -> None:
         row = {
             "id": new_id(vote.at), "change_request_id": request.id, "voter": vote.voter, "decision": vote.decision,
             "hash": vote.hash, "comment": vote.comment, "at": vote.at,
         }  # fmt: skip
         conn.execute(insert(t.change_vote).values(**row))
-        if vote.decision == "reject":
-            self._move(conn, request, State.REJECTED)
-        elif len([known for known in request.valid_votes if known.decision == "approve"]) + 1 >= NEEDED:
-            self._move(conn, request, State.APPROVED)
+        self._move(conn, request, deed)
+        if deed is Deed.APPROVE:
+            counted = rows.get(conn, request.id)
+            if not weighed(conn, self.registry.snapshot_in(conn), counted).missing:
+                self._move(conn, counted, Deed.CARRY)
+
+    def _end(self, conn: Connection, request: ChangeRequest, why: str) -> None:
+        self._move(conn, request, Deed.EXPIRE, note=why)
+        self._audit(conn, PLANE, "expire", request.id, why)
+
+    def _clash(self, conn: Connection, request: ChangeRequest, actor: str) -> None:
+        self._move(conn, request, Deed.CLASH, scheduled_for=None)
+        self._audit(conn, actor, "conflict", request.id)
 
     def _void_votes(self, conn: Connection, request: ChangeRequest) -> None:
         mine = (t.change_vote.c.change_request_id == request.id) & t.change_vote.c.voided_at.is_(None)
         conn.execute(update(t.change_vote).where(mine).values(voided_at=self.clock.now()))
 
-    def _expect(self, request: ChangeRequest, *states: State) -> None:
-        if request.state not in states:
-            wanted = " or ".join(states)
+    def _may(self, request: ChangeRequest, deed: Deed, actor: Actor) -> None:
+        """Raises ForbiddenError without the right or in the wrong relation, ConflictError in the wrong state."""
+        require(actor, WHO[deed].right)
+        if after(request.state, deed) is None:
+            wanted = " or ".join(open_to(deed))
             raise ConflictError(f"{request} is {request.state}, and only what is {wanted} allows this; read it again")
+        if not stands_right(deed, actor.name, actor.roles, request.hands):
+            raise ForbiddenError(_not_yours(request, deed, actor))
 
-    def _move(self, conn: Connection, request: ChangeRequest, state: State, **changes: Any) -> None:
+    def _move(self, conn: Connection, request: ChangeRequest, deed: Deed, **changes: Any) -> None:
+        state = after(request.state, deed)
+        if state is None:
+            raise ConflictError(f"{request} is {request.state}, and '{deed}' leads nowhere from there; read it again")
         values = {"state": state, "updated_at": self.clock.now(), **changes}
         conn.execute(update(rows.TABLE).where(rows.TABLE.c.id == request.id).values(**values))
 
-    def _audit(self, conn: Connection, actor: Actor, step: str, request_id: str, reason: str = "", **seen: Any) -> None:
+    def _audit(self, conn: Connection, actor: str, step: str, request_id: str, reason: str = "", **seen: Any) -> None:
         action, subject = f"change_request.{step}", f"change_request/{request_id}"
-        audit.record(conn, self.clock, actor=actor.name, action=action, subject=subject, reason=reason, **seen)
+        audit.record(conn, self.clock, actor=actor, action=action, subject=subject, reason=reason, **seen)
 
     def _moved(self, conn: Connection, request: ChangeRequest) -> bool:
         base = revisions.current(conn, request.kind, request.name)
         return (base["revision"] if base else None) != request.base_revision
 
-    def _refuse_moved_base(self, conn: Connection, request: ChangeRequest) -> None:
+    def _refuse_unfit(self, conn: Connection, request: ChangeRequest) -> None:
+        """Refuse what stands on a base that has moved, changes nothing, or would do the registry harm."""
         if self._moved(conn, request):
             raise ConflictError(_moved_message(request))
-
-    def _refuse_no_change(self, conn: Connection, request: ChangeRequest) -> None:
         base = revisions.current(conn, request.kind, request.name)
         if base is not None and base["hash"] == request.hash:
             raise BadInputError(f"{request} changes nothing; edit its document, or withdraw it")
+        self._lint(self.registry.snapshot_in(conn), _document(request.document))
+
+    def _refuse_lapsed_scheduler(self, conn: Connection, request: ChangeRequest) -> None:
+        scheduler = find_actor(conn, request.scheduled_by or "")
+        if not allowed(scheduler, WHO[Deed.SCHEDULE].right):
+            raise ForbiddenError(
+                f"{request}: '{request.scheduled_by}', who scheduled it, may not do so any more; propose it anew"
+            )
 
     def _lint(self, snapshot: Snapshot, document: Document) -> None:
         """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
@@ -232,20 +437,27 @@ def _moved_message(request: ChangeRequest) -> str:
     return f"{request} was made on {base}, and that is not what is in force now; edit it with rebase, or withdraw it"
 
 
-def _refuse_own(request: ChangeRequest, actor: Actor) -> None:
-    """Four eyes, without exception for any role."""
-    if actor.name in {request.author, request.last_editor}:
-        did = "wrote" if actor.name == request.author else "last edited"
-        raise ForbiddenError(
-            f"{request}: '{actor.name}' {did} it and cannot approve or reject it; ask another approver"
+def _not_yours(request: ChangeRequest, deed: Deed, actor: Actor) -> str:
+    if WHO[deed].relation is Relation.OWN_OR_ADMIN:
+        return f"{request}: only '{request.author}' or an admin may withdraw it; ask them, or reject it"
+    did = request.hands.did(actor.name)
+    did = "broke the glass for" if request.break_glass and did == "scheduled" else did
+    what = "review it" if deed is Deed.REVIEW else "approve or reject it"
+    return f"{request}: '{actor.name}' {did} it and cannot {what}; ask another approver"
+
+
+def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> None:
+    if not reason.strip():
+        raise BadInputError(f"{request}: break-glass needs a reason; say why it cannot wait for an approver")
+    if not timedelta(0) < lasting <= LONGEST_BREAK:
+        hours = LONGEST_BREAK.total_seconds() / 3600
+        raise BadInputError(
+            f"{request}: break-glass lasts at most {hours:.0f} hours; give more than 0 and no more than that"
         )
-
-
-def _refuse_lapsed(conn: Connection, request: ChangeRequest) -> None:
-    """Look again who approved: people leave, and lose roles."""
-    counted = rows.approvers(conn, request)
-    if len(counted) < NEEDED:
-        raise ForbiddenError(f"{request}: who approved it is no approver any more; edit it and ask for approval anew")
+    if request.base_revision is None:
+        raise BadInputError(
+            f"{request}: nothing stands behind a new document that break-glass could go back to; ask for approval"
+        )
 
 
 def _content(kind: str, name: str, document: Any) -> dict[str, Any]:

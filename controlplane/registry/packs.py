@@ -96,7 +96,7 @@ def install(store: Store, clock: Clock, entries: Sequence[Entry], pack: str) -> 
         if current_version(conn) or not documents:
             return 0
         revisions.write(conn, clock, documents, author=GENESIS, origin=GENESIS, reason=f"pack {pack}")
-        loaded = sorted(f"{document.kind}/{document.name}" for document in documents)
+        loaded = {f"{row['kind']}/{row['name']}": row["hash"] for row in revisions.in_force(conn)}
         audit.record(
             conn, clock, actor=GENESIS, action="registry.load", subject=f"pack/{pack}", after={"loaded": loaded}
         )

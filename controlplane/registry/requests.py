@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, desc, select
 
-from controlplane.access import allowed, find_actor
+from controlplane.access import Actor, allowed, find_actor
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from rules.changes import WHO, Deed, Hands, State
 
 TABLE = t.change_request
-
-
-class State(StrEnum):
-    """Where a change request stands."""
-
-    DRAFT = "draft"
-    IN_REVIEW = "in_review"
-    APPROVED = "approved"
-    EFFECTIVE = "effective"
-    REJECTED = "rejected"
-    WITHDRAWN = "withdrawn"
-    CONFLICT = "conflict"
-    """Approved on a base that is no longer in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +51,19 @@ class ChangeRequest:
     updated_at: datetime
     effective_at: datetime | None
     applied_revision: str | None
+    scheduled_for: datetime | None
+    """When the plane puts it in force by itself."""
+    scheduled_by: str | None
+    """Who scheduled it, or put it in force by break-glass."""
+    rolls_back: int | None
+    """The revision that it goes back to."""
+    break_glass: bool
+    """It was put in force without approval."""
+    reverts_at: datetime | None
+    reviewed_by: str | None
+    reviewed_at: datetime | None
+    note: str
+    """What kept the plane from going on with it; after break-glass, what the review said."""
     votes: tuple[Vote, ...]
     """All of them, the oldest first; what was voted before the last edit counts for nothing."""
 
@@ -70,6 +71,16 @@ class ChangeRequest:
     def valid_votes(self) -> tuple[Vote, ...]:
         """The votes on the document as it is now."""
         return tuple(vote for vote in self.votes if vote.hash == self.hash and vote.voided_at is None)
+
+    @property
+    def hands(self) -> Hands:
+        """Whose hands it went through."""
+        return Hands(self.author, self.last_editor, self.scheduled_by)
+
+    @property
+    def review_owed(self) -> bool:
+        """Whether it was put in force without approval and nobody has looked at it since."""
+        return self.break_glass and self.reviewed_at is None
 
     def __str__(self) -> str:
         return f"change request {self.id} ({self.kind}/{self.name})"
@@ -111,8 +122,35 @@ def _with_votes(conn: Connection, found: list[dict[str, Any]]) -> list[ChangeReq
     return [ChangeRequest(**{**row, "state": State(row["state"])}, votes=tuple(votes[row["id"]])) for row in found]
 
 
-def approvers(conn: Connection, request: ChangeRequest) -> set[str]:
-    """Return who approved the document as it is now, is neither its author nor its last editor, and may approve today."""
+def approvers(conn: Connection, request: ChangeRequest) -> list[Actor]:
+    """Return who approved the document as it is now, may still do so today, and is none of those whose work it is."""
     names = {vote.voter for vote in request.valid_votes if vote.decision == "approve"}
-    others = names - {request.author, request.last_editor}
-    return {name for name in others if allowed(find_actor(conn, name), "policy.approve")}
+    found = (find_actor(conn, name) for name in sorted(names - request.hands.own))
+    return [actor for actor in found if actor is not None and allowed(actor, WHO[Deed.APPROVE].right)]
+
+
+def in_force_by(conn: Connection, kind: str, name: str) -> list[ChangeRequest]:
+    """Return the requests that are noted as in force for a policy; there is one at most between two changes."""
+    query = select(TABLE).where(TABLE.c.kind == kind, TABLE.c.name == name, TABLE.c.state == State.EFFECTIVE)
+    return _with_votes(conn, [dict(row) for row in conn.execute(query).mappings()])
+
+
+def owed_reviews(conn: Connection, kind: str, name: str) -> list[ChangeRequest]:
+    """Return what was put in force for a policy without approval and not reviewed since."""
+    mine = (TABLE.c.kind == kind) & (TABLE.c.name == name)
+    query = select(TABLE).where(mine, TABLE.c.break_glass, TABLE.c.reviewed_at.is_(None)).order_by(TABLE.c.id)
+    return _with_votes(conn, [dict(row) for row in conn.execute(query).mappings()])
+
+
+def to_be_done(conn: Connection, now: datetime) -> list[str]:
+    """Return the ids of what the plane has to put in force, or to take back, by now; the earliest first."""
+    c = TABLE.c
+    scheduled = (c.state == State.SCHEDULED) & (c.scheduled_for <= now)
+    over = (c.state == State.EFFECTIVE) & c.break_glass & (c.reverts_at <= now)
+    return list(conn.execute(select(c.id).where(scheduled | over).order_by(c.updated_at, c.id)).scalars())
+
+
+def untouched(conn: Connection, since: datetime, states: Collection[State]) -> list[str]:
+    """Return the ids of the requests in these states that nobody has touched for so long."""
+    query = select(TABLE.c.id).where(TABLE.c.state.in_(states), TABLE.c.updated_at < since).order_by(TABLE.c.id)
+    return list(conn.execute(query).scalars())

@@ -145,6 +145,14 @@ change_request = Table(
     Column("updated_at", Instant, nullable=False),
     Column("effective_at", Instant),
     Column("applied_revision", Id, ForeignKey("policy_revision.id")),
+    Column("scheduled_for", Instant, doc="when it is to be put in force by itself"),
+    Column("scheduled_by", Name, doc="who scheduled it, or put it in force by break-glass"),
+    Column("rolls_back", Integer, doc="the revision that it goes back to; NULL for what is no rollback"),
+    Column("break_glass", Boolean, nullable=False, default=False, doc="was put in force without approval"),
+    Column("reverts_at", Instant, doc="when what was put in force without approval ends by itself"),
+    Column("reviewed_by", Name, doc="who looked afterwards at what was put in force without approval"),
+    Column("reviewed_at", Instant, doc="NULL: after break-glass, the review is owed still"),
+    Column("note", Text, nullable=False, default="", doc="what kept the plane from going on; what the review said"),
 )
 change_vote = Table(
     "change_vote",

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from controlplane.errors import NotFoundError
 from controlplane.registry import revisions
 from controlplane.store import tables as t
+from rules.changes import UNDECIDED
 
-OPEN = ("draft", "in_review", "approved", "conflict")
 LIMIT = 100
 
 
@@ -49,7 +49,7 @@ def policy(conn: Connection, kind: str, name: str, revision: int | None = None) 
 
 
 def change_requests(conn: Connection, everything: bool = False) -> list[Mapping[str, Any]]:
-    """Return the requests that are not decided yet (or all), the newest first, with counts of their votes. One query."""
+    """Return the requests that are not decided yet, or owed a review (or all), the newest first, with counts of votes. One query."""
     c, v = t.change_request.c, t.change_vote.c
     votes = (
         select(func.count())
@@ -58,8 +58,12 @@ def change_requests(conn: Connection, everything: bool = False) -> list[Mapping[
     )
     query = select(t.change_request, votes.label("approvals")).order_by(c.id.desc()).limit(LIMIT)
     if not everything:
-        query = query.where(c.state.in_(OPEN))
-    return [dict(row) for row in conn.execute(query).mappings()]
+        query = query.where(or_(c.state.in_(UNDECIDED), c.break_glass & c.reviewed_at.is_(None)))
+    return [dict(row) | {"review_owed": _owed(row)} for row in conn.execute(query).mappings()]
+
+
+def _owed(row: RowMapping) -> bool:
+    return bool(row["break_glass"]) and row["reviewed_at"] is None
 
 
 def change_request(conn: Connection, request_id: str) -> Mapping[str, Any]:
@@ -70,4 +74,5 @@ def change_request(conn: Connection, request_id: str) -> Mapping[str, Any]:
         raise NotFoundError(f"no change request '{request_id}'; list them with GET /api/v1/change-requests")
     votes = conn.execute(select(t.change_vote).where(v.change_request_id == request_id).order_by(v.id)).mappings()
     before = revisions.current(conn, row["kind"], row["name"])
-    return {**row, "votes": [dict(vote) for vote in votes], "in_force": before["document"] if before else None}
+    in_force = before["document"] if before else None
+    return {**row, "review_owed": _owed(row), "votes": [dict(vote) for vote in votes], "in_force": in_force}

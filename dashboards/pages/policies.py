@@ -8,7 +8,8 @@ from typing import Any
 
 import dash_mantine_components as dmc
 import yaml
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, ctx, dcc, html, no_update
+from dash import State as Held
 from dash.development.base_component import Component
 
 from controlplane.access import Actor, allowed
@@ -22,10 +23,12 @@ from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, opens, refresh
 from dashboards.components.parts import Node, aria, card, chip, code, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, counted, day_time, worded
+from rules.changes import UNDECIDED, Deed, State, after
 
 OF_REQUEST = {
-    "draft": Light.INFO, "in_review": Light.WARN, "approved": Light.OK, "effective": Light.OK,
-    "rejected": Light.UNKNOWN, "withdrawn": Light.UNKNOWN, "conflict": Light.BREACH,
+    "draft": Light.INFO, "in_review": Light.WARN, "approved": Light.OK, "scheduled": Light.OK, "effective": Light.OK,
+    "superseded": Light.UNKNOWN, "rolled_back": Light.UNKNOWN, "rejected": Light.UNKNOWN, "withdrawn": Light.UNKNOWN,
+    "expired": Light.UNKNOWN, "conflict": Light.BREACH,
 }  # fmt: skip
 CATALOGUE = [
     {"field": "kind", "headerName": "Kind", "minWidth": 130, "filter": True},
@@ -42,8 +45,8 @@ REQUESTS = [
     {"field": "age", "headerName": "Asked", "minWidth": 100},
 ]
 STRONG = {"approve": "filled", "apply": "filled"}
-DEEDS = ("submit", "approve", "reject", "apply", "withdraw")
-UNDECIDED = ("draft", "in_review", "approved", "conflict")
+DEEDS = ("submit", "approve", "reject", "apply", "withdraw", "review")
+OWED = "review owed"
 
 
 def layout(asked: Asked) -> Component:
@@ -59,7 +62,7 @@ def layout(asked: Asked) -> Component:
             dcc.Store(id="policies-version"),
             dcc.Store(id="policy-base", data=base),
             dcc.Store(id="request-id", data=request),
-            card("Change requests", table("requests-grid", REQUESTS, empty="No change is asked for."),
+            card("Change requests", *_staffing(), table("requests-grid", REQUESTS, empty="No change is asked for."),
                  aside=dmc.Switch(id="requests-all", label="Also those that are decided", size="sm")),
             html.Div(_request_panel(asked.plane, request) if request else None, id="request-one"),
             html.Div(
@@ -68,6 +71,12 @@ def layout(asked: Asked) -> Component:
             ),
         ]
     )  # fmt: skip
+
+
+def _staffing() -> list[Component]:
+    """Say so where there is one person only, for then nobody can approve anything."""
+    found = commands().changes.staffing()
+    return [quiet(found.note)] if found.one_person else []
 
 
 def _entries(plane: Plane) -> list[dict[str, Any]]:
@@ -128,7 +137,7 @@ def _request_panel(plane: Plane, request_id: str, answer: Node = None) -> list[C
         one = change_request(conn, request_id)
     votes = ", ".join(_vote(vote) for vote in one["votes"]) or "none yet"
     about = facts([("Policy", f"{one['kind']}/{one['name']}"), ("Author", one["author"]), ("Votes", votes),
-                   ("Reason", one["reason"] or "—"), ("Bound to", one["hash"][:12])])  # fmt: skip
+                   ("Reason", one["reason"] or "—"), ("Bound to", one["hash"][:12]), *_beyond(one)])  # fmt: skip
     return [
         card(
             one["title"], about, code(difference(one["in_force"], one["document"])),
@@ -140,6 +149,22 @@ def _request_panel(plane: Plane, request_id: str, answer: Node = None) -> list[C
     ]  # fmt: skip
 
 
+def _beyond(one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what is to be said of some requests only: risk, date, break-glass, what kept the plane from going on."""
+    found = []
+    if one["state"] in UNDECIDED:
+        risk = commands().changes.risk(one["id"])
+        found.append(("Risk", f"{'relaxes' if risk.relaxes else 'tightens'}; {risk.missing or 'approved'}"))
+    if one["scheduled_for"] is not None:
+        found.append(("In force from", f"{day_time(one['scheduled_for'])}, scheduled by {one['scheduled_by']}"))
+    if one["break_glass"]:
+        reviewed = f"reviewed by {one['reviewed_by']}" if one["reviewed_by"] else OWED
+        found.append(("Break-glass", f"by {one['scheduled_by']}, ends {day_time(one['reverts_at'])}; {reviewed}"))
+    if one["note"]:
+        found.append(("Note", one["note"]))
+    return found
+
+
 def _vote(vote: Mapping[str, Any]) -> str:
     void = " (void: edited since)" if vote["voided_at"] else ""
     return f"{vote['voter']}: {vote['decision']}{void}"
@@ -148,6 +173,8 @@ def _vote(vote: Mapping[str, Any]) -> str:
 def _whose_turn(one: Mapping[str, Any]) -> str:
     """Say who can take the next step, and why it is not the reader where it is not."""
     who = actor()
+    if one["review_owed"]:
+        return "This was put in force without approval: an approver who had no part in it has to review it. Comment, and press Review."
     if one["state"] == "in_review" and who.name in {one["author"], one["last_editor"]}:
         return "You wrote this, so you cannot approve or reject it, whatever your roles: another approver has to."
     if one["state"] == "in_review" and not allowed(who, "policy.approve"):
@@ -159,14 +186,16 @@ def _whose_turn(one: Mapping[str, Any]) -> str:
 
 def _deeds(one: Mapping[str, Any]) -> list[Component]:
     """Show every button, and enable those that state and rights allow; the service decides in any case."""
-    who, state = actor(), one["state"]
-    own = who.name in {one["author"], one["last_editor"]}
+    who, state = actor(), State(one["state"])
+    own = who.name in {one["author"], one["last_editor"], one["scheduled_by"]}
+    decides = allowed(who, "policy.approve") and not own
     may = {
         "submit": state == "draft" and allowed(who, "policy.propose"),
-        "approve": state == "in_review" and allowed(who, "policy.approve") and not own,
-        "reject": state == "in_review" and allowed(who, "policy.approve") and not own,
-        "apply": state == "approved" and allowed(who, "policy.apply"),
+        "approve": state == "in_review" and decides,
+        "reject": after(state, Deed.REJECT) is not None and decides,
+        "apply": after(state, Deed.APPLY) is not None and allowed(who, "policy.apply"),
         "withdraw": state in UNDECIDED and allowed(who, "policy.propose") and (own or "admin" in who.roles),
+        "review": one["review_owed"] and decides,
     }
     return [
         dmc.Button(deed.capitalize(), id=f"request-{deed}", size="sm", disabled=not may[deed],
@@ -184,7 +213,7 @@ def register(app: Dash, plane: Plane) -> None:
         Output("policies-version", "data"),
     ]
 
-    @refresh(app, "policies", outputs, Input("requests-all", "checked"), State("policies-version", "data"))
+    @refresh(app, "policies", outputs, Input("requests-all", "checked"), Held("policies-version", "data"))
     def update(everything: bool | None, seen: int | None) -> list[Any]:
         now, version = plane.clock.now(), plane.registry.snapshot().version
         with plane.store.read() as conn:
@@ -201,8 +230,8 @@ def _choices(app: Dash, plane: Plane) -> None:
         Output("policy-one", "children"),
         Output("policy-base", "data"),
         Input("policies-grid", "cellClicked"),
-        State("policies-grid", "rowData"),
-        State("policy-base", "data"),
+        Held("policies-grid", "rowData"),
+        Held("policy-base", "data"),
         prevent_initial_call=True,
     )
     def choose(cell: dict[str, Any] | None, rows: list[dict[str, Any]], base: list[Any] | None) -> Any:
@@ -228,8 +257,8 @@ def _proposals(app: Dash) -> None:
     @app.callback(
         Output("policy-answer", "children"), Output("policy-document", "error"), Output("policy-title", "error"),
         Input("policy-propose", "n_clicks"),
-        State("policy-base", "data"), State("policy-document", "value"),
-        State("policy-title", "value"), State("policy-reason", "value"),
+        Held("policy-base", "data"), Held("policy-document", "value"),
+        Held("policy-title", "value"), Held("policy-reason", "value"),
         prevent_initial_call=True,
     )  # fmt: skip
     def propose(clicks: int | None, base: list[Any], text: str, title: str | None, reason: str | None) -> Any:
@@ -248,8 +277,8 @@ def _decisions(app: Dash, plane: Plane) -> None:
     @app.callback(
         Output("request-one", "children", allow_duplicate=True),
         *(Input(f"request-{deed}", "n_clicks") for deed in DEEDS),
-        State("request-id", "data"),
-        State("request-comment", "value"),
+        Held("request-id", "data"),
+        Held("request-comment", "value"),
         prevent_initial_call=True,
     )
     def decide(*args: Any) -> Any:
@@ -302,14 +331,20 @@ def _decide(deed: str, request_id: str, comment: str) -> str:
     if deed == "apply":
         changes.apply(request_id, who)
         return "In force from now on; every room works by it without a restart."
-    changes.vote(request_id, who, deed, comment)
+    if deed == "review":
+        changes.review(request_id, who, comment)
+        return "Reviewed: nothing is owed any more."
+    made = changes.vote(request_id, who, deed, comment)
+    if made.state == "in_review":
+        return f"Noted: there is missing {changes.risk(request_id).missing}."
     return "Approved: it can be applied now." if deed == "approve" else "Rejected."
 
 
 def _request_row(one: Mapping[str, Any], now: Any) -> dict[str, Any]:
-    state = one["state"].replace("_", " ")
+    state = OWED if one["review_owed"] else one["state"].replace("_", " ")
+    light = Light.WARN if one["review_owed"] else OF_REQUEST[one["state"]]
     return {
-        "id": one["id"], "state": worded(OF_REQUEST[one["state"]], state), "policy": f"{one['kind']}/{one['name']}",
+        "id": one["id"], "state": worded(light, state), "policy": f"{one['kind']}/{one['name']}",
         "title": one["title"], "author": one["author"], "age": ago(one["created_at"], now),
         "link": f"/policies?request={one['id']}",
     }  # fmt: skip

@@ -60,7 +60,7 @@ def fewer(before: Any, after: Any) -> bool:
 
 def to_ticket(_: Any, after: Any) -> bool:
     """Nobody is woken any more."""
-    return after != "page"
+    return bool(after != "page")
 
 
 def nothing(*_: Any) -> bool:

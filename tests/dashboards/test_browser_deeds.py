@@ -70,10 +70,14 @@ def propose(page: Page, site: Site, name: str, budget: str) -> None:
     expect(page.get_by_role("heading", name=f"Try for {budget}")).to_be_visible()
 
 
-def test_a_promise_is_proposed_by_one_and_put_in_force_by_another(site: Site, browser: Browser) -> None:
-    with visit(browser) as ada, visit(browser, "dark") as ben:
+def test_a_promise_is_proposed_by_one_approved_by_two_and_put_in_force(site: Site, browser: Browser) -> None:
+    with visit(browser) as ada, visit(browser) as wim, visit(browser, "dark") as ben:
         propose(ada, site, "ada", "2d")
         expect(ada.get_by_role("button", name="Approve")).to_be_disabled()
+        sign_in(wim, site.url, "wim")
+        wim.goto(ada.url)
+        wim.get_by_role("button", name="Approve").click()
+        expect(wim.locator("#request-answer")).to_contain_text("there is missing 1 approval more")
         sign_in(ben, site.url, "ben")
         ben.get_by_role("link", name="Policies").click()
         ben.locator("#requests-grid [row-index='0'] [col-id=title]").click()

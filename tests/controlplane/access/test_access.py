@@ -93,7 +93,7 @@ def test_the_administrators_password_is_told_only_when_it_was_generated_just_now
 
 def test_the_sandboxs_people_are_made_once_with_distinct_roles(store: Store, clock: ManualClock) -> None:
     made = access.seed_people(store, clock)
-    assert sorted(made) == ["ada", "ben", "olga", "vic"]
+    assert sorted(made) == ["ada", "ben", "olga", "vic", "wim"]
     assert access.seed_people(store, clock) == {}
     ben = access.authenticate(store, clock, "ben", made["ben"])
     assert ben is not None

@@ -218,8 +218,8 @@ def test_an_incident_is_acknowledged_once(url: str, ids: dict[str, str]) -> None
     assert client.get(f"/api/v1/incidents/{ids['incident']}").json()["incident"]["acknowledged_by"] == "olga"
 
 
-def test_a_retry_policy_is_changed_by_two_people(plane: Plane, url: str) -> None:
-    ada, ben = signed_in(url, "ada"), signed_in(url, "ben")
+def test_a_retry_policy_is_relaxed_by_one_and_approved_by_two(plane: Plane, url: str) -> None:
+    ada, ben, wim = (signed_in(url, name) for name in ("ada", "ben", "wim"))
     policy = ada.get("/api/v1/policies/RetryPolicy/default").json()["policy"]
     document = {**policy["document"], "spec": {**policy["document"]["spec"], "cap": "7m"}}
     asked = {"kind": "RetryPolicy", "name": "default", "document": document, "title": "Wait longer", "reason": "peak"}
@@ -229,7 +229,14 @@ def test_a_retry_policy_is_changed_by_two_people(plane: Plane, url: str) -> None
     assert ada.post(f"{request}/submit").json()["state"] == "in_review"
     assert ada.post(f"{request}/vote", json={"decision": "approve"}).status_code == 403
     assert ada.post(f"{request}/apply").status_code == 409
-    assert ben.post(f"{request}/vote", json={"decision": "approve"}).json()["state"] == "approved"
+    assert ben.post(f"{request}/vote", json={"decision": "approve"}).json()["state"] == "in_review"
+    shown = ada.get(request).json()
+    assert (shown["risk"]["relaxes"], shown["risk"]["needed"], shown["risk"]["approvers"]) == (True, 2, ["ben"])
+    assert shown["risk"]["missing"] == "1 approval more, one of them from ecommerce or store-ops or warehouse-ops"
+    assert [(one["path"], one["base"], one["mine"], one["changed"]) for one in shown["fields"]] == [
+        ("spec.cap", "5m", "7m", "mine")
+    ]
+    assert wim.post(f"{request}/vote", json={"decision": "approve"}).json()["state"] == "approved"
     assert ben.post(f"{request}/apply").json()["state"] == "effective"
     assert ada.get("/api/v1/policies/RetryPolicy/default").json()["policy"]["document"]["spec"]["cap"] == "7m"
     assert plane.registry.snapshot().retry_policies["default"].spec.cap.total_seconds() == 420

@@ -1,0 +1,98 @@
+"""What a change request risks, who has to approve it, and who has; and whether there are enough people for that at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controlplane.access import allowed, everybody
+from controlplane.registry import requests as rows
+from controlplane.registry import revisions
+from controlplane.registry.registry import Snapshot
+from controlplane.registry.requests import ChangeRequest
+from rules.changes import WHO, Deed, quorum
+from rules.policy.difference import Field, three_way
+from rules.policy.kinds import KINDS, Document
+from rules.policy.relaxing import Weighed, data_owners, weigh
+
+ONE_PERSON = (
+    "This installation has one person only, so nobody can approve what that person proposes. Nothing is let through for that: "
+    "a change waits until there is an approver, or is put in force by break-glass for 24 hours at most, and is owed a review. "
+    "Make an account with the role approver for somebody else."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A change, weighed."""
+
+    relaxes: bool
+    weighed: tuple[Weighed, ...]
+    """Every field that changes, and whether that relaxes."""
+    owners: tuple[str, ...]
+    """Teams that own the data; empty: no policy says whose it is, and then no team is asked."""
+    needed: int
+    """Approvals."""
+    approvers: tuple[str, ...]
+    """Whose approval counts today."""
+    missing: str
+    """What is missing still, in words; empty when nothing is."""
+
+
+def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest) -> Risk:
+    """Weigh a request against what was last approved in its place, with the rights that people have now.
+
+    The owner is read of what is in force, so that nobody makes himself the owner by the change.
+    """
+    before, after = _approved_document(conn, request.kind, request.name), read(request.document)
+    found = weigh(before, after)
+    owners = sorted(data_owners(before or after, snapshot.documents))
+    relaxes = any(one.relaxes for one in found)
+    asked = quorum(relaxes, owners)
+    counted = rows.approvers(conn, request)
+    missing = asked.missing((actor.name, actor.team) for actor in counted)
+    names = tuple(actor.name for actor in counted)
+    return Risk(relaxes, tuple(found), tuple(owners), asked.needed, names, missing)
+
+
+def _approved_document(conn: Connection, kind: str, name: str) -> Document | None:
+    """Return what is in force, or what stands behind it where that is there by break-glass only."""
+    current = revisions.current(conn, kind, name)
+    for request in rows.in_force_by(conn, kind, name):
+        if request.break_glass and current is not None and request.applied_revision == current["id"]:
+            current = revisions.get(conn, kind, name, request.base_revision)
+    return read(current["document"]) if current else None
+
+
+def read(content: dict[str, Any]) -> Document:
+    """Read a document as it is stored."""
+    return KINDS[content["kind"]].model_validate(content)
+
+
+def against(conn: Connection, request: ChangeRequest) -> list[Field]:
+    """Hold a request, its base and what is in force now against each other; what is not there is an empty document."""
+    base = request.base_revision
+    was = revisions.get(conn, request.kind, request.name, base)["document"] if base else {}
+    now = revisions.current(conn, request.kind, request.name)
+    return three_way(was, now["document"] if now else {}, request.document)
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """Who is there to propose and to approve."""
+
+    people: int
+    approvers: int
+    one_person: bool
+    note: str
+    """What follows from there being one person; empty otherwise."""
+
+
+def staffing(conn: Connection) -> Staffing:
+    """Count the people whose accounts are in use."""
+    people = everybody(conn)
+    approvers = [actor for actor in people if allowed(actor, WHO[Deed.APPROVE].right)]
+    one = len(people) < 2
+    return Staffing(len(people), len(approvers), one, ONE_PERSON if one else "")

@@ -1,0 +1,145 @@
+"""Change requests over HTTP: dates, break-glass, conflicts, rollback, and who is there to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from controlplane.access import disable_account
+from controlplane.clock import ManualClock
+from controlplane.jobs.schedules import schedules
+from controlplane.wiring import Plane
+from tests.web import PEOPLE, a_plane, served, signed_in
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+REQUESTS = "/api/v1/change-requests"
+Api = dict[str, httpx.Client]
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    """A plane whose clock is moved by hand."""
+    with a_plane(tmp_path, ManualClock(START)) as found:
+        yield found
+
+
+@pytest.fixture
+def api(plane: Plane) -> Iterator[Api]:
+    """A client for each of the people."""
+    with served(plane) as url:
+        yield {name: signed_in(url, name) for name in PEOPLE}
+
+
+def pass_time(plane: Plane, seconds: float) -> list[Any]:
+    """Move the clock, and run the ticker's schedule of changes where there is one."""
+    assert isinstance(plane.clock, ManualClock)
+    plane.clock.advance(seconds)
+    return [each.run() for each in schedules(plane, timedelta(seconds=15)) if each.name == "changes"]
+
+
+def document(api: Api, **spec: Any) -> dict[str, Any]:
+    """Return the retry policy `default` as it is in force, with some keys changed."""
+    found: dict[str, Any] = api["ada"].get("/api/v1/policies/RetryPolicy/default").json()["policy"]["document"]
+    return {**found, "spec": {**found["spec"], **spec}}
+
+
+def draft(api: Api, **spec: Any) -> str:
+    """Open a draft of Ada's; return its address."""
+    asked = {"kind": "RetryPolicy", "name": "default", "document": document(api, **spec), "title": "Another"}
+    made = api["ada"].post(REQUESTS, json=asked)
+    assert made.status_code == 201, made.text
+    return f"{REQUESTS}/{made.json()['id']}"
+
+
+def approve(api: Api, request: str, *names: str) -> str:
+    """Submit a request and approve it; return its state."""
+    state = api["ada"].post(f"{request}/submit").json()["state"]
+    for name in names:
+        state = api[name].post(f"{request}/vote", json={"decision": "approve"}).json()["state"]
+    return str(state)
+
+
+def cap(api: Api) -> str:
+    """Return the cap that is in force."""
+    return str(document(api)["spec"]["cap"])
+
+
+def test_a_change_is_scheduled_and_the_ticker_puts_it_in_force(plane: Plane, api: Api) -> None:
+    request = draft(api, cap="4m")
+    assert approve(api, request, "ben") == "approved"
+    bad = api["ada"].post(f"{request}/schedule", json={"at": "tomorrow"})
+    assert (bad.status_code, "'tomorrow' is no instant" in bad.json()["detail"]) == (422, True)
+    asked = {"at": "2026-03-02T11:00:00+01:00"}
+    assert api["ben"].post(f"{request}/schedule", json=asked).status_code == 403
+    assert api["ada"].post(f"{request}/schedule", json=asked).json()["state"] == "scheduled"
+    assert pass_time(plane, 3599) == []
+    assert pass_time(plane, 1) == [{"effective": 1}]
+    assert cap(api) == "4m"
+    assert pass_time(plane, 5) == []
+
+
+def test_break_glass_shows_the_review_that_is_owed_until_it_is_done(plane: Plane, api: Api) -> None:
+    request = draft(api, cap="9m")
+    asked = {"hours": 2, "reason": "the ERP is down"}
+    assert api["ada"].post(f"{request}/break-glass", json={**asked, "hours": 25}).status_code == 422
+    assert api["ada"].post(f"{request}/break-glass", json={**asked, "hours": True}).status_code == 422
+    assert api["ben"].post(f"{request}/break-glass", json=asked).status_code == 403
+    assert api["ada"].post(f"{request}/break-glass", json=asked).json()["state"] == "effective"
+    assert cap(api) == "9m"
+    assert pass_time(plane, 7200) == [{"rolled_back": 1}]
+    assert cap(api) == "5m"
+    [shown] = api["vic"].get(REQUESTS).json()["change_requests"]
+    assert (shown["state"], shown["review_owed"]) == ("rolled_back", True)
+    assert api["ada"].post(f"{request}/review", json={"comment": "mine"}).status_code == 403
+    assert api["ben"].post(f"{request}/review", json={"comment": "it was right"}).json()["reviewed_by"] == "ben"
+    assert api["vic"].get(REQUESTS).json()["change_requests"] == []
+
+
+def test_a_moved_base_is_a_conflict_shown_by_field_until_it_is_rebased(api: Api) -> None:
+    late, first = draft(api, cap="4m"), draft(api, cap="3m")
+    assert [approve(api, one, "ben") for one in (late, first)] == ["approved", "approved"]
+    assert api["ada"].post(f"{first}/apply").json()["state"] == "effective"
+    assert api["ada"].post(f"{late}/apply").status_code == 409
+    shown = api["ada"].get(late).json()
+    assert shown["state"] == "conflict"
+    [field] = shown["fields"]
+    assert field == {"path": "spec.cap", "base": "5m", "theirs": "3m", "mine": "4m", "changed": "both"}
+    mine = {"document": document(api, cap="2m")}
+    assert api["ada"].put(late, json=mine).status_code == 409
+    assert api["ada"].put(late, json={**mine, "rebase": "yes"}).status_code == 422
+    assert api["ada"].put(late, json={**mine, "rebase": True}).json()["base_revision"] == 2
+    assert approve(api, late, "ben") == "approved"
+
+
+def test_a_rollback_is_asked_for_by_revision(api: Api) -> None:
+    first = draft(api, cap="4m")
+    approve(api, first, "ben")
+    api["ada"].post(f"{first}/apply")
+    address = "/api/v1/policies/RetryPolicy/default/rollback"
+    assert api["ada"].post(address, json={"revision": "1"}).status_code == 422
+    assert api["ada"].post(address, json={"revision": 7}).status_code == 404
+    made = api["ada"].post(address, json={"revision": 1, "reason": "it was wrong"})
+    back = f"{REQUESTS}/{made.json()['id']}"
+    assert (made.status_code, made.json()["rolls_back"]) == (201, 1)
+    assert approve(api, back, "ben", "wim") == "approved"  # going back is longer again, and so it relaxes
+    assert api["ben"].post(f"{back}/apply").json()["state"] == "effective"
+    assert (cap(api), api["ada"].get(first).json()["state"]) == ("5m", "rolled_back")
+
+
+def test_an_installation_with_one_person_says_so(plane: Plane, api: Api) -> None:
+    assert api["ada"].get(REQUESTS).json()["installation"] == {
+        "people": 5, "approvers": 2, "one_person": False, "note": "",
+    }  # fmt: skip
+    for name in PEOPLE:
+        if name != "ada":
+            disable_account(plane.store, plane.clock, name, actor="test")
+    request = draft(api, cap="4m")
+    for address in (REQUESTS, request):
+        found = api["ada"].get(address).json()["installation"]
+        assert (found["people"], found["one_person"]) == (1, True)
+        assert "one person only" in found["note"]
