@@ -274,6 +274,26 @@ def test_what_is_kept_of_a_break_glass_is_weighed_against_what_was_approved_befo
     assert changes.get(first.id).review_owed
 
 
+def test_a_break_glass_that_others_depend_on_by_now_stays_and_says_what_has_to_be_mended(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    with registry.store.read() as conn:
+        skus = revisions.get(conn, "Mapping", "tills-sku")["document"]
+    moved = {**skus, "spec": {**skus["spec"], "entity": "lot"}}
+    request = changes.open("Mapping", "tills-sku", moved, "Lots", "", ADA)
+    changes.break_glass(request.id, HOUR, "now", ADA)
+    other = changes.open("Mapping", "tills-sku-2", {**skus, "metadata": {"name": "tills-sku-2"}}, "Skus", "", ADA)
+    changes.submit(other.id, ADA)
+    changes.vote(other.id, BEN, "approve")
+    account(registry, "wim", team="ecommerce")
+    changes.vote(other.id, WIM, "approve")
+    changes.apply(other.id, ADA)
+    clock.advance(3600)
+    assert [changes.advance() for _ in range(2)] == [{"effective": 1}] * 2
+    assert "tills-sku" in changes.get(request.id).note
+    assert [deed for _, deed in told(registry, request)].count("revert_refused") == 1
+
+
 # --- rollback and what is superseded ---
 
 
