@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from controlplane.access import create_account
+from controlplane.access import Actor, create_account, disable_account
+from controlplane.registry.changes import Changes
+from dashboards.app import mount
 from tests.dashboards.chromium import MARKS, sign_in, visit
 from tests.dashboards.conftest import Site
-from tests.web import PASSWORD
+from tests.web import PASSWORD, PEOPLE, a_plane, served
 
 pytestmark = MARKS
 ROW = "ST1;ST1-000077;1;{};1;9,90"
@@ -100,6 +104,29 @@ def test_who_wrote_a_change_cannot_approve_it_in_any_role(fresh: Site, browser: 
         expect(eve.locator("#request-one")).to_contain_text("you cannot approve or reject it, whatever your roles")
         eve.get_by_role("button", name="Withdraw").click()
         expect(eve.locator("#request-answer")).to_contain_text("Withdrawn.")
+
+
+def test_the_page_says_what_is_owed_a_review_and_that_there_is_one_person_only(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with a_plane(tmp_path) as plane, served(plane, [mount]) as url, visit(browser) as ben:
+        changes, ada = Changes(plane.registry), Actor("ada", frozenset({"editor"}))
+        document = plane.registry.snapshot().retry_policies["default"].model_dump(mode="json")
+        document["spec"]["budget"] = "2d"
+        made = changes.open("RetryPolicy", "default", document, "Longer", "", ada)
+        changes.break_glass(made.id, timedelta(hours=1), "the ERP is down", ada)
+        sign_in(ben, url, "ben")
+        ben.goto(f"{url}/policies?request={made.id}")
+        expect(ben.locator("#requests-grid")).to_contain_text("review owed")
+        ben.get_by_label("Comment").fill("it was right")
+        ben.get_by_role("button", name="Review").click()
+        expect(ben.locator("#request-one")).to_contain_text("reviewed by ben")
+        expect(ben.get_by_text("This installation has one person only")).to_have_count(0)
+        for name in PEOPLE:
+            if name != "ben":
+                disable_account(plane.store, plane.clock, name, actor="test")
+        ben.reload()
+        expect(ben.get_by_text("This installation has one person only")).to_be_visible()
 
 
 def test_a_document_that_is_no_policy_is_refused_beside_the_field(fresh: Site, browser: Browser) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from controlplane.access import disable_account
 from controlplane.clock import ManualClock
 from controlplane.jobs.schedules import schedules
+from controlplane.serve import tell_staffing
 from controlplane.wiring import Plane
 from tests.web import PEOPLE, a_plane, served, signed_in
 
@@ -143,3 +145,6 @@ def test_an_installation_with_one_person_says_so(plane: Plane, api: Api) -> None
         found = api["ada"].get(address).json()["installation"]
         assert (found["people"], found["one_person"]) == (1, True)
         assert "one person only" in found["note"]
+    with capture_logs() as said:
+        tell_staffing(plane)
+    assert [(line["log_level"], line["event"]) for line in said] == [("warning", found["note"])]
