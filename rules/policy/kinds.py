@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 API_VERSION = "trueup/v1"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -97,13 +97,21 @@ class EntityOwnership(Part):
     fields: dict[str, PolicyName] = Field(default={}, description="field -> System, where it differs from the entity's")
 
 
+KEPT = timedelta(days=36_500)
+"""As good as for ever."""
+
+
 class RetentionSpec(Part):
     """How long the store keeps what a domain moved, counted from the last thing that happened to it; and where it goes then."""
 
     raw: Duration = Field(default=timedelta(days=30), description="records as they came, byte by byte")
-    attempts: Duration = Field(default=timedelta(days=90), description="the tries at deliveries, with their evidence")
+    attempts: Duration = Field(
+        default=KEPT,
+        description="the tries at deliveries, with their evidence; unless told, 90d where there is an archive",
+    )
     messages: Duration = Field(
-        default=timedelta(days=400), description="messages with their deliveries and their history in quarantine"
+        default=KEPT,
+        description="messages with their deliveries and their history in quarantine; unless told, 400d where there is an archive",
     )
     archive: str = Field(
         default="",
@@ -111,6 +119,16 @@ class RetentionSpec(Part):
         description="fsspec address of a folder for Parquet files, e.g. file:///var/archive or s3://bucket/ledger; "
         "empty: what is over its time is deleted for good",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _where_it_goes(cls, given: Any) -> Any:
+        """What is deleted for good is so because a policy says for how long it is kept, not because it says nothing."""
+        if not isinstance(given, dict):
+            return given
+        if given.get("archive"):
+            return {"attempts": "90d", "messages": "400d", **given}
+        return {"attempts": given["messages"], **given} if "messages" in given else given
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
