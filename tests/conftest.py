@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from controlplane.clock import ManualClock
 from controlplane.store import Store, open_store
+from controlplane.store.facts import Facts
 from controlplane.store.migrate import migrate
 from controlplane.store.tables import metadata
 
@@ -78,6 +79,7 @@ def postgresql_schema() -> Iterator[Store]:
 @pytest.fixture
 def postgresql_store(postgresql_schema: Store) -> Store:
     """A store on PostgreSQL with all tables empty."""
+    postgresql_schema.facts = Facts()  # what an earlier test told to listen does not any more
     tables = ", ".join(table.name for table in metadata.sorted_tables)
     with postgresql_schema.write() as connection:
         connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
