@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
-from waitress.server import create_server
 
 from controlplane import access, logs
+from controlplane.api.serving import serving
 from controlplane.app import create_app
 from controlplane.errors import SettingsError
 from controlplane.jobs import Ticker
@@ -71,12 +70,8 @@ def make_engine(plane: Plane) -> Engine:
 def serve(stack: ExitStack, plane: Plane) -> None:
     """Serve API and dashboards from threads of this process."""
     sys.setswitchinterval(SWITCH)
-    server = create_server(
-        create_app(plane), host=plane.settings.host, port=plane.settings.port, threads=plane.settings.web_threads,
-        ident="trueup", channel_timeout=60,
-    )  # fmt: skip
-    threading.Thread(target=server.run, name="web", daemon=True).start()
-    stack.callback(server.close)
+    options = {"host": plane.settings.host, "port": plane.settings.port, "threads": plane.settings.web_threads}
+    stack.enter_context(serving(create_app(plane), "web", **options, ident="trueup", channel_timeout=60))
 
 
 def seed_people(plane: Plane) -> str:

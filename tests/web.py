@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 from flask import Flask
-from waitress.server import create_server
 
 from controlplane.access import create_account
+from controlplane.api.serving import serving
 from controlplane.app import create_app
 from controlplane.clock import Clock
 from controlplane.settings import Settings
@@ -40,14 +39,8 @@ def a_plane(home: Path, clock: Clock | None = None) -> Iterator[Plane]:
 @contextmanager
 def served(plane: Plane, mounts: Sequence[Callable[[Flask, Plane], None]] = ()) -> Iterator[str]:
     """Serve the plane on a free port of loopback; give its address."""
-    server = create_server(create_app(plane, mounts=mounts), host="127.0.0.1", port=0, threads=8)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}"
-    finally:
-        server.close()
-        thread.join(timeout=5)
+    with serving(create_app(plane, mounts=mounts), "web", host="127.0.0.1", port=0, threads=8) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def signed_in(url: str, name: str) -> httpx.Client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from flask import Flask
 from sqlalchemy import event
-from waitress.server import create_server
 
 from controlplane import logs
+from controlplane.api.serving import serving
 from controlplane.app import create_app
 from controlplane.clock import ManualClock, SystemClock
 from controlplane.jobs import Ticker
@@ -110,7 +109,4 @@ def _hasten(plane: Plane) -> None:
 
 def _serve(stack: ExitStack, app: Flask, listening: socket.socket) -> None:
     """Serve the plane's own application on the socket, for the vendors' webhooks."""
-    server = create_server(app, sockets=[listening], threads=4)
-    thread = threading.Thread(target=server.run, name="scenario-web", daemon=True)
-    thread.start()
-    stack.callback(server.close)
+    stack.enter_context(serving(app, "scenario-web", sockets=[listening], threads=4))

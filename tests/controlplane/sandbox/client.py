@@ -1,10 +1,9 @@
 """A small client of the sandbox for its own tests, and a plane that only listens."""
 
 import secrets as tokens
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 from flask import Flask, Response, request
-from waitress import create_server
 
+from controlplane.api.serving import serving
 from controlplane.sandbox.erp.oauth import base_string, signature
 
 SHOP = "/shop/admin/api/2026-04/graphql.json"
@@ -147,7 +146,8 @@ class Listener:
     def topics(self) -> list[str]:
         return [head.get("X-Shopify-Topic") or request_topic(body) for _, head, body in self.got]
 
-    def start(self) -> Any:
+    @contextmanager
+    def listening(self) -> Iterator[None]:
         app = Flask("listener")
 
         @app.post("/hooks/<system>")
@@ -155,20 +155,9 @@ class Listener:
             self.got.append((system, dict(request.headers), request.get_data()))
             return Response(status=self.answer(len(self.got)))
 
-        server = create_server(app, host="127.0.0.1", port=0, threads=4)
-        self.url = f"http://127.0.0.1:{server.effective_port}"
-        run_server(server)
-        return server
-
-
-def run_server(server: Any) -> None:
-    """Serve in the background until the server is closed from here, which its loop takes for a bad descriptor."""
-
-    def run() -> None:
-        with suppress(OSError):
-            server.run()
-
-    threading.Thread(target=run, daemon=True).start()
+        with serving(app, "listener", host="127.0.0.1", port=0, threads=4) as port:
+            self.url = f"http://127.0.0.1:{port}"
+            yield
 
 
 def request_topic(body: bytes) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from controlplane.api.serving import running
 from controlplane.sandbox.app import Sandbox, build
 from controlplane.sandbox.clock import SteppedClock
 from controlplane.sandbox.scenario import read_scenario
-from tests.controlplane.sandbox.client import Client, Listener, run_server
+from tests.controlplane.sandbox.client import Client, Listener
 
 START = datetime(2026, 11, 27, 6, tzinfo=UTC)
 QUIET = {
@@ -36,9 +37,8 @@ def quiet(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     heard = Listener()
-    server = heard.start()
-    yield heard
-    server.close()
+    with heard.listening():
+        yield heard
 
 
 @pytest.fixture
@@ -59,9 +59,8 @@ def start(tmp_path: Path, listener: Listener) -> Iterator[Callable[..., Client]]
 def serve(sandbox: Sandbox, stack: ExitStack) -> str:
     """Run a sandbox's server until the stack is closed; answers its address."""
     server = sandbox.server(0)
-    run_server(server)
     stack.callback(sandbox.engine.stop)
-    stack.callback(server.close)
+    stack.enter_context(running(server, "sandbox"))
     return f"http://127.0.0.1:{server.effective_port}"
 
 
