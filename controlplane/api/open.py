@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from controlplane.api.answers import metrics_page, plane
 from controlplane.health.readiness import ready
@@ -25,5 +25,10 @@ def readyz() -> tuple[Response, int]:
 
 @watch.get("/metrics")
 def metrics() -> Response:
-    """Give the measurements in Prometheus' format, to a session or a service token."""
-    return Response(metrics_page().body(), mimetype="text/plain; version=0.0.4; charset=utf-8")
+    """Give the measurements in Prometheus' format, to a session or a service token; gzip for whoever takes it."""
+    compressed = request.accept_encodings["gzip"] > 0
+    answer = Response(metrics_page().body(compressed=compressed), mimetype="text/plain; version=0.0.4; charset=utf-8")
+    answer.vary.add("Accept-Encoding")
+    if compressed:
+        answer.content_encoding = "gzip"
+    return answer

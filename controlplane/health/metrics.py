@@ -6,6 +6,7 @@ NaN, for leaving it out would let the last one stand.
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ from rules.slo import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CACHED = timedelta(seconds=1)
+FAST = 1
+"""Of gzip's levels the one that costs least; the text repeats itself, so that it shrinks all the same."""
 RESERVED = {"quantile": "percentile", "le": "at_most"}
 """Names of labels that Prometheus keeps for its own kinds of metric, and what they are called instead."""
 UNITS = {"seconds": "_seconds", "share": "_ratio", "count": "", "money": "", "state": ""}
@@ -37,17 +40,22 @@ class Page:
     def __init__(self, store: Store, clock: Clock, registry: Registry, meters: Meters) -> None:
         self._store, self._clock, self._registry, self._meters = store, clock, registry, meters
         self._lock = threading.Lock()
-        self._made: tuple[datetime, bytes] | None = None
+        self._made: tuple[datetime, bytes, bytes] | None = None
 
-    def body(self) -> bytes:
-        """Return the exposition; one made less than a second ago is given again, and nothing is read for it."""
+    def body(self, *, compressed: bool = False) -> bytes:
+        """Return the exposition; one made less than a second ago is given again, and nothing is read for it.
+
+        `compressed`: as gzip, which is what Prometheus asks for; a few kilobytes instead of hundreds.
+        """
         with self._lock:
             now = self._clock.now()
             if self._made is None or not timedelta(0) <= now - self._made[0] < CACHED:
                 rows = CollectorRegistry(auto_describe=False)
                 rows.register(_Rows(self._store, now, self._registry.snapshot()))
-                self._made = (now, generate_latest(rows) + generate_latest(self._meters.registry))
-            return self._made[1]
+                plain = generate_latest(rows) + generate_latest(self._meters.registry)
+                self._made = (now, plain, gzip.compress(plain, FAST, mtime=0))
+            _, plain, small = self._made
+            return small if compressed else plain
 
 
 class _Rows(Collector):

@@ -128,7 +128,12 @@ def test_a_write_by_cookie_needs_the_token_of_the_session(url: str, ids: dict[st
 def test_a_service_token_reads_metrics_and_api(plane: Plane, nobody: httpx.Client) -> None:
     token = issue_token(plane.store, plane.clock, "vic", "prometheus", actor="test")
     bearer = {"Authorization": f"Bearer {token}"}
-    assert b"trueup_" in nobody.get("/metrics", headers=bearer).content
+    answer = nobody.get("/metrics", headers=bearer)
+    assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert b"trueup_" in answer.content
+    plain = nobody.get("/metrics", headers=bearer | {"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert b"trueup_" in plain.content
     assert nobody.get("/api/v1/me", headers=bearer).json()["name"] == "vic"
     assert nobody.get("/metrics", headers={"Authorization": "Bearer tru_nothing"}).status_code == 401
 

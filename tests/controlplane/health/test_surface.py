@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
@@ -57,6 +59,7 @@ def test_a_body_is_given_again_within_the_second(retailer: Retailer) -> None:
     keep = lambda *call: statements.append(call[2])  # noqa: E731 - the same object is taken off again
     event.listen(retailer.store.engine, "before_cursor_execute", keep)
     assert page.body() == first
+    assert gzip.decompress(page.body(compressed=True)) == first
     event.remove(retailer.store.engine, "before_cursor_execute", keep)
     assert statements == [], "nothing is read for it"
     retailer.clock.advance(1)
