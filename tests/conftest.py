@@ -80,9 +80,13 @@ def postgresql_schema() -> Iterator[Store]:
 def postgresql_store(postgresql_schema: Store) -> Store:
     """A store on PostgreSQL with all tables empty."""
     postgresql_schema.facts = Facts()  # what an earlier test told to listen does not any more
-    tables = ", ".join(table.name for table in metadata.sorted_tables)
-    with postgresql_schema.write() as connection:
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    with postgresql_schema.write() as connection:  # TRUNCATE takes a tenth of a second, for a handful of rows
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        for name in connection.execute(
+            text("SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema()")
+        ):
+            connection.execute(text("SELECT setval(:name, 1, false)"), {"name": name[0]})
     return postgresql_schema
 
 
