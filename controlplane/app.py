@@ -8,6 +8,7 @@ from flask import Flask
 
 from controlplane import plugins
 from controlplane.api import answers, gate, headers, problems
+from controlplane.api.audit import audit
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
 from controlplane.api.ledger import ledger
@@ -31,7 +32,7 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     problems.install(app)
     gate.install(app)
     headers.install(app)
-    for blueprint in (watch, login, hooks, messages, quarantine, rooms, deeds, operators, ledger):
+    for blueprint in (watch, login, hooks, messages, quarantine, rooms, deeds, operators, ledger, audit):
         app.register_blueprint(blueprint)
     for mount in mounts if mounts is not None else _installed():
         mount(app, plane)

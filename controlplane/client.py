@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -47,6 +47,20 @@ class PlaneClient:
     def post(self, resource: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return what `POST /api/v1/<resource>` answers to a JSON body."""
         return self._ask("POST", resource, body=body or {})
+
+    def stream(self, resource: str) -> Iterator[bytes]:
+        """Yield what `GET /api/v1/<resource>` answers, piece by piece: it may be long."""
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        url = f"{self.settings.url}/api/v1/{resource}"
+        try:
+            with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, trust_env=False) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._refusal(answer)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            why = type(error).__name__
+            raise UnavailableError(f"no plane answers at {self.settings.url} ({why}); {self._remedy()}") from None
 
     def _ask(
         self,

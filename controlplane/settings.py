@@ -26,6 +26,7 @@ REMEDIES = {
     "broker_url": "give the address of RabbitMQ or Redis, such as amqp://user@127.0.0.1:5672// or redis://127.0.0.1:6379/0",
     "queue_prefix": "give 1 to 64 letters, digits, dots, dashes or underscores, for instance trueup",
     "shards": "give a whole number from 1 to 64",
+    "audit_anchors": "give folders or addresses such as s3://bucket/trueup, parted by blanks",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     web_threads: int = Field(default=64, ge=4, le=512, description="Requests that the web server answers at once")
     traces: bool = Field(default=False, description="Send traces to the collector that OTEL_* variables name")
     admin_password: str = Field(default="", description="Password of `admin`; default: generated, printed once")
+    audit_anchors: str = Field(
+        default="", description="Places outside that checkpoints of the action log are written to, parted by blanks; "
+        "default: the folder `anchors` in the home folder, which protects from nobody who owns the machine",
+    )  # fmt: skip
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
 
@@ -119,6 +124,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The address of the database, with the embedded default filled in."""
         return self.database_url or f"sqlite:///{self.home.resolve() / 'plane.sqlite'}"
+
+    @property
+    def anchor_places(self) -> tuple[str, ...]:
+        """Where checkpoints of the action log are written to."""
+        return tuple(self.audit_anchors.split()) or (str(self.home.resolve() / "anchors"),)
 
     @property
     def is_sqlite(self) -> bool:

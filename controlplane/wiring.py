@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from controlplane.audit.checkpoints import Anchors
 from controlplane.clock import Clock, SystemClock
 from controlplane.connectors import Connections
 from controlplane.errors import NotFoundError, SettingsError
@@ -46,6 +47,12 @@ class Plane:
     sync: Sync
     started_at: datetime
     telemetry: Telemetry
+
+    @property
+    def anchors(self) -> Anchors:
+        """What signs the action log and writes its checkpoints outside."""
+        settings = self.settings
+        return Anchors(self.store, self.clock, settings.home / "audit-key.pem", settings.anchor_places)
 
     def request_run(self, schedule: str) -> str:
         """Ask the ticker to run a schedule now; return the run's id. Raises NotFoundError for an unknown comparison."""

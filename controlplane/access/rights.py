@@ -18,7 +18,8 @@ ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({"view"}) | OPERATIONS,
     "editor": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass"}),
     "approver": frozenset({"view", "policy.approve", "policy.apply", "quarantine.approve"}),
-    "admin": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass", "admin.accounts"}) | OPERATIONS,
+    "admin": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass", "admin.accounts", "audit.view"})
+    | OPERATIONS,
     "auditor": frozenset({"view", "audit.view"}),
 }
 """Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver."""

@@ -1,7 +1,7 @@
 """Append to the chain, and find where somebody has tampered with it.
 
-A chain shows an edit, a deletion and a reordering. That the newest part was cut off, or all of it written anew, only a copy of
-the last hash kept elsewhere can show.
+A chain shows an edit, a deletion and a reordering. That the newest part was cut off, or all of it written anew, only a hash
+that is kept elsewhere can show: see `checkpoints`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, desc, insert, select, text
+from sqlalchemy import Connection, insert, select, update
 
 from controlplane.clock import Clock
 from controlplane.store import tables as t
@@ -20,8 +20,7 @@ from rules.canonical import digest
 FIRST = "0" * 64
 """What the first action holds as the hash of the one before it."""
 COVERED = [column.name for column in t.action.columns if column.name not in {"hash", "at"}]
-LOCK = 0x7472_7565
-"""PostgreSQL's advisory lock that makes writers take turns; on SQLite they do anyway."""
+_HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).where(t.audit_head.c.id == 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,7 @@ def record(
 
 def record_all(conn: Connection, clock: Clock, actions: Sequence[Told]) -> int:
     """Append several actions in their order; return the number of the last. As `record`, with the statements of one."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-    newest = conn.execute(select(t.action.c.seq, t.action.c.hash).order_by(desc(t.action.c.seq)).limit(1)).one_or_none()
-    seq, previous = (newest.seq, newest.hash) if newest else (0, FIRST)
+    seq, previous = conn.execute(_HEAD.with_for_update()).one()  # on SQLite writers take turns anyway
     rows: list[dict[str, Any]] = []
     for told in actions:
         seq += 1
@@ -73,6 +69,7 @@ def record_all(conn: Connection, clock: Clock, actions: Sequence[Told]) -> int:
         previous = fingerprint(row)
         rows.append({**row, "hash": previous})
     conn.execute(insert(t.action), rows)
+    conn.execute(update(t.audit_head).where(t.audit_head.c.id == 1).values(seq=seq, hash=previous))
     return int(seq)
 
 
@@ -96,16 +93,37 @@ def fingerprint(row: Mapping[str, Any]) -> str:
 
 
 def verify(conn: Connection) -> list[str]:
-    """Read the whole chain and return what is wrong with it; an empty list means that nothing was tampered with."""
-    problems = []
-    previous, expected = FIRST, 1
-    for row in conn.execute(select(t.action).order_by(t.action.c.seq)).mappings():
-        number = row["seq"]
-        if number != expected:
-            problems.append(f"action {expected} to {number - 1}: missing; restore them from a backup")
-        elif row["previous_hash"] != previous:
-            problems.append(f"action {number}: does not follow the one before it; one of the two was replaced")
-        if fingerprint(dict(row)) != row["hash"]:
-            problems.append(f"action {number}: was changed after it was written; compare it with a backup")
-        previous, expected = row["hash"], number + 1
+    """Read the whole chain and return what is wrong with it; an empty list means that nothing was tampered with.
+
+    `evidence.examine` holds it against its checkpoints too.
+    """
+    rows = conn.execute(select(t.action).order_by(t.action.c.seq)).mappings()
+    walk = Walk()
+    problems = [problem for row in rows for problem in walk.step(dict(row))]
+    head = conn.execute(_HEAD).one_or_none()
+    if head is None or (head.seq, head.hash) != (walk.seq, walk.hash):
+        told = f"action {head.seq}" if head else "nothing"
+        problems.append(f"the chain ends at action {walk.seq}, and its head names {told}; restore them from a backup")
     return problems
+
+
+class Walk:
+    """Goes along a chain from its first action, one by one."""
+
+    def __init__(self) -> None:
+        self.seq, self.hash = 0, FIRST
+        """Of the last action that was seen."""
+
+    def step(self, row: Mapping[str, Any]) -> list[str]:
+        """Return what is wrong with the next action."""
+        problems, number, expected = [], row["seq"], self.seq + 1
+        if number > expected:
+            problems.append(f"action {expected} to {number - 1}: missing; restore them from a backup")
+        elif number < expected:
+            problems.append(f"action {number}: stands behind action {self.seq}; the two changed places")
+        elif row["previous_hash"] != self.hash:
+            problems.append(f"action {number}: does not follow the one before it; one of the two was replaced")
+        if fingerprint(row) != row["hash"]:
+            problems.append(f"action {number}: was changed after it was written; compare it with a backup")
+        self.seq, self.hash = number, row["hash"]
+        return problems

@@ -66,6 +66,22 @@ action = Table(
     Column("previous_hash", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
 )
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, doc="1: there is one chain"),
+    Column("installation", String(32), nullable=False, doc="tells the checkpoints of this chain from another's"),
+    Column("seq", Integer, nullable=False, doc="position of the newest action; who appends locks this row"),
+    Column("hash", String(64), nullable=False),
+)
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False, doc="the action up to which it vouches"),
+    Column("at", Instant, nullable=False),
+    Column("body", Text, nullable=False, doc="the signed checkpoint, as it is written outside"),
+    Column("written_to", Text, nullable=False, default="", doc="the places that have it; empty: none has yet"),
+)
 
 # --- access: who you are ------------------------------------------------------------------------------------------
 account = Table(

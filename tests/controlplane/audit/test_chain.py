@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from controlplane.audit import Told, record, record_all, verify
 from controlplane.clock import ManualClock
-from controlplane.store import Store
+from controlplane.store import Store, open_store
 from controlplane.store import tables as t
+from controlplane.store.migrate import migrate
+from tests.conftest import POSTGRES
 
 
 def write_some(store: Store, clock: ManualClock, count: int = 4) -> None:
@@ -23,6 +30,15 @@ def write_some(store: Store, clock: ManualClock, count: int = 4) -> None:
             )  # fmt: skip
 
 
+@contextmanager
+def tampering(store: Store) -> Iterator[Connection]:
+    """What somebody does who owns the database: on PostgreSQL no lesser right will do."""
+    with store.write() as conn:
+        if not store.is_sqlite:
+            conn.execute(text("SET LOCAL session_replication_role = replica"))
+        yield conn
+
+
 def test_an_untouched_chain_is_without_a_problem(store: Store, clock: ManualClock) -> None:
     write_some(store, clock)
     with store.read() as conn:
@@ -32,7 +48,7 @@ def test_an_untouched_chain_is_without_a_problem(store: Store, clock: ManualCloc
 
 def test_a_changed_action_is_found(store: Store, clock: ManualClock) -> None:
     write_some(store, clock)
-    with store.write() as conn:
+    with tampering(store) as conn:
         conn.execute(update(t.action).where(t.action.c.seq == 2).values(reason="never happened"))
     with store.read() as conn:
         assert verify(conn) == ["action 2: was changed after it was written; compare it with a backup"]
@@ -40,7 +56,7 @@ def test_a_changed_action_is_found(store: Store, clock: ManualClock) -> None:
 
 def test_a_deleted_action_is_found(store: Store, clock: ManualClock) -> None:
     write_some(store, clock)
-    with store.write() as conn:
+    with tampering(store) as conn:
         conn.execute(delete(t.action).where(t.action.c.seq == 3))
     with store.read() as conn:
         assert verify(conn) == ["action 3 to 3: missing; restore them from a backup"]
@@ -48,7 +64,7 @@ def test_a_deleted_action_is_found(store: Store, clock: ManualClock) -> None:
 
 def test_actions_that_changed_places_are_found(store: Store, clock: ManualClock) -> None:
     write_some(store, clock)
-    with store.write() as conn:
+    with tampering(store) as conn:
         for old, new in ((2, 99), (3, 2), (99, 3)):
             conn.execute(update(t.action).where(t.action.c.seq == old).values(seq=new))
     with store.read() as conn:
@@ -86,3 +102,43 @@ def test_an_action_of_a_transaction_that_failed_was_never_there(store: Store, cl
     write_some(store, clock, 1)
     with store.read() as conn:
         assert verify(conn) == []
+
+
+def test_a_cut_end_is_found(store: Store, clock: ManualClock) -> None:
+    write_some(store, clock)
+    with tampering(store) as conn:
+        conn.execute(delete(t.action).where(t.action.c.seq == 4))
+    with store.read() as conn:
+        assert verify(conn) == ["the chain ends at action 3, and its head names action 4; restore them from a backup"]
+
+
+@pytest.mark.parametrize("deed", ["UPDATE action SET reason = 'x'", "DELETE FROM action", "TRUNCATE action"])
+def test_postgresql_refuses_to_change_what_was_written(postgresql_store: Store, clock: ManualClock, deed: str) -> None:
+    write_some(postgresql_store, clock)
+    with pytest.raises(DBAPIError, match="only ever appended to"), postgresql_store.write() as conn:
+        conn.execute(text(deed))
+    with postgresql_store.read() as conn:
+        assert verify(conn) == []
+
+
+def test_the_role_that_owns_the_tables_has_no_right_to_change_the_log(clock: ManualClock) -> None:
+    """A role as the plane has it: it owns its schema, and is no superuser."""
+    name = f"trueup_role_{uuid.uuid4().hex[:8]}"
+    admin = open_store(POSTGRES)
+    try:
+        with admin.engine.begin() as conn:
+            conn.execute(text(f"CREATE ROLE {name} LOGIN"))
+            conn.execute(text(f"CREATE SCHEMA {name} AUTHORIZATION {name}"))
+        mine = make_url(POSTGRES).set(username=name).update_query_dict({"options": f"-csearch_path={name}"})
+        store = open_store(mine.render_as_string(False))
+        migrate(store)
+        write_some(store, clock)
+        for deed in ("UPDATE action SET reason = 'x'", "DELETE FROM action", "TRUNCATE action"):
+            with pytest.raises(DBAPIError, match="permission denied for table action"), store.write() as conn:
+                conn.execute(text(deed))
+        store.close()
+    finally:
+        with admin.engine.begin() as conn:
+            conn.execute(text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
+            conn.execute(text(f"DROP ROLE IF EXISTS {name}"))
+        admin.close()

@@ -24,11 +24,11 @@ from controlplane.errors import BadInputError, TrueupError, UnavailableError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store.lease import Lease
+from controlplane.store.place import Place
 from controlplane.sync.ledger.archive import part, records
 from controlplane.sync.ledger.archive.delete import Deleted, Deletion
 from controlplane.sync.ledger.archive.families import Family, families, kept_in, tables_of
 from controlplane.sync.ledger.archive.finished import Guard, Position, candidates, finished
-from controlplane.sync.ledger.archive.place import Place
 from controlplane.sync.ledger.archive.scopes import Scope, scopes
 from controlplane.sync.ledger.archive.turns import Turns
 from rules.ids import new_id

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, or_, select
 
 from controlplane.store import tables as t
+from controlplane.store.place import Place
 from controlplane.sync.ledger.archive import part
 from controlplane.sync.ledger.archive.part import ROOT, Kind, Manifest
-from controlplane.sync.ledger.archive.place import Place
 
 MEMBERS = ("attempt", "quarantine", "delivery")
 """Tables of what belongs to a message, in the order in which it is deleted."""

@@ -22,8 +22,8 @@ from sqlalchemy import Table
 from controlplane.errors import BadInputError
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.place import Hashed, Place
 from controlplane.sync.ledger.archive import columns
-from controlplane.sync.ledger.archive.place import Hashed, Place
 
 MANIFEST = "manifest.json"
 FORMAT: Literal[1] = 1

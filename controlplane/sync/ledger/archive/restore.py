@@ -17,10 +17,10 @@ from controlplane.errors import BadInputError, ConflictError, TrueupError
 from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.place import Place, inside
 from controlplane.sync.ledger.archive import columns, part, records
 from controlplane.sync.ledger.archive.families import kept_in
 from controlplane.sync.ledger.archive.part import MANIFEST, ROOT, TABLES, Manifest
-from controlplane.sync.ledger.archive.place import Place, inside
 from controlplane.sync.ledger.archive.turns import Turns
 from rules.policy.keeping import LONGEST
 from rules.policy.kinds import format_duration, parse_duration

@@ -16,8 +16,8 @@ from controlplane.clock import ManualClock
 from controlplane.errors import UnavailableError
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.place import Place
 from controlplane.sync.ledger.archive import part
-from controlplane.sync.ledger.archive.place import Place
 from tests.controlplane.sync.archive.kit import (
     TABLES,
     Crash,

@@ -21,7 +21,7 @@ CHUNK = 2**20
 
 
 class Place:
-    """A folder of an archive. Every method raises UnavailableError when the file system does not do what it should."""
+    """A folder. Every method raises UnavailableError when the file system does not do what it should."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
@@ -80,6 +80,16 @@ class Place:
                     return bytes(file.read())
             except FileNotFoundError:
                 return None
+
+    def names(self) -> list[str]:
+        """Return the names of the files in the folder, sorted; of one that is not there, none."""
+        with told(self.uri):
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(self._folder, detail=True)
+            except FileNotFoundError:
+                return []
+            return sorted(str(one["name"]).rsplit("/", 1)[-1] for one in found if one["type"] == "file")
 
     def remove(self) -> None:
         """Remove the folder with all that is in it; one that is not there is no fault."""
@@ -149,7 +159,7 @@ def told(uri: str) -> Iterator[None]:
     except Exception as error:
         what = str(error).strip() or type(error).__name__
         raise UnavailableError(
-            f"the archive {uri} cannot be used ({what}); see that the place is there, that the plane may write to it "
+            f"{uri} cannot be used ({what}); see that the place is there, that the plane may write to it "
             "and that its credentials stand in the plane's environment. Nothing was deleted on account of it"
         ) from error
 
