@@ -47,6 +47,9 @@ FLOWS_SEEN = timedelta(seconds=30)
 """How long it is remembered which flows something waits for."""
 CROWDED = 0.05
 """Seconds after which it is looked again whether other workers leave a place at a system."""
+SOON = 0.05
+"""Seconds after which it is looked for what falls due next, when all that was due is claimed: mostly results come in before, and
+with them it is looked for too."""
 _PAUSED_FLOWS = "SELECT flow FROM flow_state WHERE paused_at IS NOT NULL"
 
 
@@ -219,7 +222,8 @@ class Delivering:
         if given > (used := -(-len(claimed) // size)):
             systems.give_back(connection, target, given - used)
         if claimed or released:
-            return claimed, 0.0, bool(released) or len(claimed) == given * size
+            full = bool(released) or len(claimed) == given * size
+            return claimed, 0.0 if full else SOON, full
         return [], wait if wait is not None else self._wait(connection, target), False
 
     def _granted(

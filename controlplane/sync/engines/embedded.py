@@ -51,16 +51,18 @@ class Steps:
     def start(self) -> None:
         """Start the threads."""
         self._run("translate", self.sync.translate, signals.INTAKE)
-        self._run("process", self.sync.process, signals.MESSAGES)
+        self._run("process", self.sync.process, signals.MESSAGES, tells=True)
         self._run("release", self.sync.release, signals.QUARANTINE)
         self._consumers.start()
 
-    def _run(self, name: str, step: Step, topic: str) -> None:
-        thread = threading.Thread(target=self._loop, args=(name, step, topic), name=f"sync-{name}", daemon=True)
+    def _run(self, name: str, step: Step, topic: str, *, tells: bool = False) -> None:
+        """`tells`: where the step leaves something waiting it rings for itself, so that there is no need to look again."""
+        args = (name, step, topic, tells)
+        thread = threading.Thread(target=self._loop, args=args, name=f"sync-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _loop(self, name: str, step: Step, topic: str) -> None:
+    def _loop(self, name: str, step: Step, topic: str, tells: bool) -> None:
         bell = threading.Event()
         unsubscribe = self.sync.store.signals.subscribe(topic, bell.set)
         while not self._stop.is_set():
@@ -72,7 +74,7 @@ class Steps:
                 log.exception("sync step failed; it goes on with the next batch", step=name)
                 moved = 0
                 self._stop.wait(IDLE)
-            if not moved and not self._stop.is_set():
+            if (tells or not moved) and not self._stop.is_set():
                 bell.wait(IDLE)
         unsubscribe()
 

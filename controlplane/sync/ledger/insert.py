@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -32,17 +32,25 @@ ON CONFLICT (fingerprint) DO NOTHING RETURNING id"""  # noqa: S608
 
 def insert_messages(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
     """Insert messages (MESSAGE; `data` as JSON text) that are not known yet; return the ids of those that were new."""
-    new = _inserted(connection, rows)
-    documents = {row["fingerprint"]: row["id"] for row in rows if row["id"] in new and row["type"] not in STATE_LIKE}
-    return new - seen.told_before(connection, documents)
+    inserted = _inserted(connection, rows)
+    documents: dict[bytes, str] = {}
+    for row in rows:
+        if row["type"] not in STATE_LIKE:
+            documents.setdefault(row["fingerprint"], row["id"])  # of several with one fingerprint the first goes in
+    known = seen.asked(connection, list(documents))
+    new = inserted()
+    return new - seen.taken_out(connection, {found: documents[found] for found in known() if documents[found] in new})
 
 
-def _inserted(connection: Connection, rows: Sequence[dict[str, Any]]) -> frozenset[str]:
+def _inserted(connection: Connection, rows: Sequence[dict[str, Any]]) -> Callable[[], frozenset[str]]:
+    """Insert; return what gives the ids of those that were new."""
     if connection.dialect.name == "postgresql":
         given = [{**row, "data": orjson.Fragment(row["data"]), "fingerprint": row["fingerprint"].hex()} for row in rows]
-        return frozenset(direct.fetch_column(connection, _MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()}))
+        asked = direct.Asked(connection, _MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
+        return lambda: frozenset(identity for (identity,) in asked.rows())
     ids = [row["id"] for row in rows]
     if direct.change_each(connection, _MESSAGES_SQLITE, [_MESSAGE_OF(row) for row in rows]) == len(ids):
-        return frozenset(ids)
+        return lambda: frozenset(ids)
     there = "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value"
-    return frozenset(direct.fetch_column(connection, there, (orjson.dumps(ids).decode(),)))
+    found = frozenset(direct.fetch_column(connection, there, (orjson.dumps(ids).decode(),)))
+    return lambda: found

@@ -6,7 +6,7 @@ fingerprint that is under way, and only a look after it sees what the deletion l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -31,20 +31,24 @@ def remember(connection: Connection, ids: Sequence[str]) -> None:
     connection.execute(statement.on_conflict_do_nothing())
 
 
-def told_before(connection: Connection, new: Mapping[bytes, str]) -> frozenset[str]:
-    """Take documents (fingerprint -> id) that were inserted just now out again if they were known; return their ids."""
-    known = [new[found] for found in _known(connection, list(new))] if new else []
-    if known:
-        connection.execute(delete(t.message).where(t.message.c.id.in_(known)))
-    return frozenset(known)
-
-
-def _known(connection: Connection, fingerprints: Sequence[bytes]) -> list[bytes]:
+def asked(connection: Connection, fingerprints: Sequence[bytes]) -> Callable[[], list[bytes]]:
+    """Return what gives those of the fingerprints that are known though their message is gone. To be asked after the insert."""
+    if not fingerprints:
+        return list
     if connection.dialect.name == "postgresql":
-        return direct.fetch_column(connection, _POSTGRESQL, (fingerprints,))
-    found: list[bytes] = []
+        found = direct.Asked(connection, _POSTGRESQL, (fingerprints,))
+        return lambda: [fingerprint for (fingerprint,) in found.rows()]
+    known: list[bytes] = []
     for start in range(0, len(fingerprints), MOST):
         some = tuple(fingerprints[start : start + MOST])
         query = _SQLITE.format(places=", ".join("?" * len(some)))
-        found += direct.fetch_column(connection, query, some)
-    return found
+        known += direct.fetch_column(connection, query, some)
+    return lambda: known
+
+
+def taken_out(connection: Connection, known: Mapping[bytes, str]) -> frozenset[str]:
+    """Take documents (fingerprint -> id) out again that were inserted just now though they were known; return their ids."""
+    ids = frozenset(known.values())
+    if ids:
+        connection.execute(delete(t.message).where(t.message.c.id.in_(ids)))
+    return ids

@@ -32,9 +32,13 @@ _TYPES = {
     "finished_at": "bigint", "registry_version": "int",
 }  # fmt: skip
 _INSERT_SQLITE = f"INSERT OR IGNORE INTO delivery ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_OPEN_BEFORE = f"""(SELECT true FROM delivery d WHERE d.target = r.target COLLATE "C" AND d.order_key = r.order_key COLLATE "C"
+  AND d.{OPEN} LIMIT 1)"""  # noqa: S608
+"""Whether something of the row's line is open already; a sub-query with LIMIT is looked up for each row by itself."""
+_GIVEN = ", ".join(f"r.head AND {_OPEN_BEFORE} IS NULL" if name == "head" else f"r.{name}" for name in COLUMNS)
 _INSERT_POSTGRESQL = f"""
 INSERT INTO delivery ({", ".join(COLUMNS)})
-SELECT {", ".join(COLUMNS)} FROM jsonb_to_recordset(%(rows)s::jsonb)
+SELECT {_GIVEN} FROM jsonb_to_recordset(%(rows)s::jsonb)
 AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)})
 ON CONFLICT (idempotency_key) DO NOTHING"""  # noqa: S608
 # Each key is looked up by itself in the index of what is open. PostgreSQL is kept from reading all that waits at a target and
@@ -51,13 +55,9 @@ UPDATE delivery SET state = 'superseded', finished_at = %(now)s WHERE id IN (
   SELECT o.id FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
     SELECT d.id FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C"
     AND {_SUPERSEDED.format(entity="%(entity)s")} OFFSET 0) o) AND {_UNBEGUN} RETURNING id"""  # noqa: S608
-_OPEN_KEYS_SQLITE = f"""
+_OPEN_KEYS = f"""
 SELECT DISTINCT d.order_key FROM json_each(?) k CROSS JOIN delivery d
 ON d.target = ? AND d.order_key = k.value AND d.{OPEN}"""  # noqa: S608
-_OPEN_KEYS_POSTGRESQL = f"""
-SELECT o.order_key FROM jsonb_array_elements_text(%(keys)s::jsonb) k CROSS JOIN LATERAL (
-  SELECT d.order_key FROM delivery d WHERE d.target = %(target)s AND d.order_key = k.value COLLATE "C" AND d.{OPEN}
-  LIMIT 1) o"""  # noqa: S608
 
 
 @dataclass(slots=True)
@@ -124,23 +124,25 @@ def _superseded(connection: Connection, target: str, entity: str, keys: Iterable
 
 
 def _line_up(connection: Connection, owed: Sequence[Owed]) -> None:
-    """Say of each whether it is the first of its target and order key that is open."""
-    by_target: dict[str, set[str]] = defaultdict(set)
-    for target, key in (one.order for one in owed):
-        by_target[target].add(key)
-    taken = {(target, key) for target, keys in by_target.items() for key in _open_keys(connection, target, keys)}
+    """Say of each whether it is the first of its target and order key that is open; on PostgreSQL, whether it is of these, and
+    the rest is found out as they are inserted: one round trip less while the target is locked.
+    """
+    taken = set() if connection.dialect.name == "postgresql" else _open_lines(connection, owed)
     for one in owed:
         if one.row["state"] != "superseded":
             one.row["head"] = one.order not in taken
             taken.add(one.order)
 
 
-def _open_keys(connection: Connection, target: str, keys: Iterable[str]) -> list[str]:
-    listed = orjson.dumps(list(keys)).decode()
-    if connection.dialect.name == "postgresql":
-        values = {"keys": listed, "target": target}
-        return direct.fetch_column(connection, _OPEN_KEYS_POSTGRESQL, values)
-    return direct.fetch_column(connection, _OPEN_KEYS_SQLITE, (listed, target))
+def _open_lines(connection: Connection, owed: Sequence[Owed]) -> set[tuple[str, str]]:
+    by_target: dict[str, set[str]] = defaultdict(set)
+    for target, key in (one.order for one in owed):
+        by_target[target].add(key)
+    return {
+        (target, key)
+        for target, keys in by_target.items()
+        for key in direct.fetch_column(connection, _OPEN_KEYS, (orjson.dumps(list(keys)).decode(), target))
+    }
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from controlplane import plugins
 from controlplane.errors import BadInputError
-from controlplane.store import Store, direct, facts
+from controlplane.store import Store, direct, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.direct import Prepared
 from controlplane.store.locks import lock_books
@@ -69,7 +69,7 @@ class Processing:
         self._careful = 0
 
     def some(self, *, look_first: bool = True) -> int:
-        """Process the oldest accepted messages; return how many left that state.
+        """Process the oldest accepted messages; return how many left that state. Where more wait, that is told at the commit.
 
         `look_first`: do not take the turn of writing before it is seen that a message waits. They are routed as
         policy stands within the transaction: who has routed something again from the ledger, under the same lock and before
@@ -98,11 +98,14 @@ class Processing:
             found: list[owed.Owed] = []
             steps: list[Step] = []
             paused = asked(clock.now())
-            for row in waiting():
+            rows = waiting()
+            for row in rows:
                 steps.append(_advance(work, row, paused, found, careful))
                 if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                     break
             owed.write(connection, found, clock.now())
+            if len(steps) < len(rows) or len(rows) == self._limit:
+                signals.note(connection, signals.MESSAGES)  # more wait
             done = [step.id for step in steps if step.result == "processed"]
             if done:
                 _processed(connection, done, clock.now())
