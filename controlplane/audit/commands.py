@@ -26,14 +26,19 @@ def export(
     file: Annotated[Path, typer.Argument(help="Where to write it, as NDJSON; an existing file is not overwritten.")],
 ) -> None:
     """Write the whole action log with its checkpoints to a file."""
+    if file.exists():
+        raise BadInputError(f"{file} is there already; name another file")
+    draft, count = file.with_name(f"{file.name}.part"), 0
     try:
-        with file.open("xb") as out:
-            count = 0
+        with draft.open("wb") as out:
             for piece in PlaneClient().stream("audit/export"):
                 out.write(piece)
                 count += piece.count(b"\n")
-    except FileExistsError:
-        raise BadInputError(f"{file} is there already; name another file") from None
+        draft.rename(file)
+    except OSError as error:
+        raise BadInputError(f"{file} cannot be written ({error.strerror}); name another place") from None
+    finally:
+        draft.unlink(missing_ok=True)
     print(f"{count} lines in {file}; check them with `trueup audit verify {file}`")
 
 

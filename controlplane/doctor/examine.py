@@ -17,6 +17,7 @@ CHECKS: dict[str, Check] = {
     "owner": home.owner,
     "permissions": home.permissions,
     "file system": home.file_system,
+    "anchors": home.anchors,
     "plane": plane.plane,
     "database": database.database,
     "schema": database.schema,

@@ -14,13 +14,15 @@ from sqlalchemy.engine import make_url
 
 from controlplane.doctor.answers import Answer, ok, warning, wrong
 from controlplane.doctor.subject import Subject
+from controlplane.errors import UnavailableError
 from controlplane.settings import Settings
+from controlplane.store.place import Place
 
 LOW, TOO_LOW = 2**30, 100 * 2**20
 """Bytes of free space below which it is a warning, and below which it is wrong."""
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "fuse.glusterfs", "ceph"})
 """File systems over which SQLite's locks and shared memory cannot be trusted."""
-PRIVATE = ("cli-token", "people.txt")
+PRIVATE = ("cli-token", "people.txt", "audit-key.pem")
 
 
 def settings(subject: Subject) -> Iterator[Answer]:
@@ -33,6 +35,21 @@ def settings(subject: Subject) -> Iterator[Answer]:
         meant = difflib.get_close_matches(name, known, n=1, cutoff=0.85) if name not in known else []
         if meant and name.startswith("TRUEUP"):
             yield warning("settings", f"{name} is set and is no setting", f"did you mean {meant[0]}?", name)
+
+
+def anchors(subject: Subject) -> Iterator[Answer]:
+    """See whether anything outside vouches for the action log."""
+    if not subject.settings.audit_anchors.strip():
+        told = "checkpoints of the action log stay on this machine: whoever owns it can write the log anew"
+        yield warning("anchors", told, "name a place outside in TRUEUP_AUDIT_ANCHORS, such as s3://bucket/trueup")
+        return
+    for uri in subject.settings.anchor_places:
+        try:
+            Place(uri).names()
+        except UnavailableError as error:
+            yield wrong("anchors", str(error), "mend the place; what it lacks is written to it later")
+        else:
+            yield ok("anchors", f"checkpoints of the action log go to {uri}")
 
 
 def home(subject: Subject) -> Iterator[Answer]:

@@ -32,7 +32,7 @@ def test_warnings_alone_are_exit_code_0_and_a_row_is_a_line_in_a_pipe(tmp_path: 
     rows = [line.split("\t") for line in answer.stdout.splitlines()]
     assert {len(row) for row in rows} == {4}
     assert ["warning", "home"] in [row[:2] for row in rows]
-    assert answer.stderr == "0 wrong, 4 warnings, 3 ok\n"
+    assert answer.stderr == "0 wrong, 5 warnings, 3 ok\n"
 
 
 def test_something_wrong_is_exit_code_1(home: Path, store: Store) -> None:
@@ -56,6 +56,7 @@ def test_a_wrong_setting_is_exit_code_2_and_still_an_answer(tmp_path: Path) -> N
 def test_a_plane_in_order_is_well_and_is_left_as_it_is(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     given = {"TRUEUP_HOME": str(home), "TRUEUP_PORT": str(port), "TRUEUP_SANDBOX_PORT": str(free_port())}
+    given["TRUEUP_AUDIT_ANCHORS"] = str(tmp_path / "elsewhere")
     plane = subprocess.Popen([*MAIN, "up"], env=environment(**given), stdout=subprocess.DEVNULL)
     try:
         until(plane, lambda: ready(port))

@@ -80,3 +80,14 @@ def test_a_file_is_reachable_only_when_every_folder_above_it_lets_others_through
 )
 def test_the_file_system_of_a_path_is_that_of_the_longest_mount_point_above_it(path: str, kind: str) -> None:
     assert kind_of(Path(path), [("/", "overlay"), ("/data/plane", "nfs4"), ("/data", "ext4")]) == kind
+
+
+def test_where_nothing_outside_vouches_for_the_action_log_is_a_warning(look: Look, home: Path) -> None:
+    status, told = the(look(), "anchors")
+    assert (status, "TRUEUP_AUDIT_ANCHORS" in told) == ("warning", True)
+
+
+def test_each_place_outside_is_reached_or_named(look: Look, home: Path, tmp_path: Path) -> None:
+    answers = of(look(audit_anchors=f"{tmp_path / 'there'} nosuch://bucket"), "anchors")
+    assert [status for status, _ in answers] == ["ok", "wrong"]
+    assert "nosuch://bucket cannot be used" in answers[1][1]
