@@ -24,14 +24,14 @@ def _config(store: Store) -> Config:
     return config
 
 
-def migrate(store: Store) -> None:
-    """Upgrade to the newest schema. Repeatable; costs one query when there is nothing to do."""
+def migrate(store: Store, to: str = "head") -> None:
+    """Upgrade to the newest schema, or to a revision before it. Repeatable; costs one query when there is nothing to do."""
     with store.engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     config = _config(store)
     if current != ScriptDirectory.from_config(config).get_current_head():
         with _alone(store):
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
 
 
 @contextmanager

@@ -5,16 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, event, inspect, text
+from sqlalchemy import MetaData, event, inspect, select, text
+from sqlalchemy.engine import make_url
 
+from controlplane.audit.chain import FIRST, fingerprint, record, verify
+from controlplane.clock import ManualClock
 from controlplane.store import Store, open_store
 from controlplane.store.migrate import SCRIPTS, migrate
-from controlplane.store.tables import metadata
+from controlplane.store.tables import action, change_request, metadata
+from tests.conftest import POSTGRES
 
 
 def test_autogenerate_finds_no_difference_between_the_tables_and_a_migrated_database(store: Store) -> None:
@@ -72,3 +78,61 @@ def test_planes_that_start_at_the_same_time_make_the_tables_once(postgresql_stor
     finally:
         with postgresql_store.engine.begin() as connection:
             connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        store = open_store(f"sqlite:///{tmp_path / 'bare.sqlite'}")
+        yield store
+        store.close()
+        return
+    request.getfixturevalue("postgresql_schema")
+    name, admin = f"trueup_bare_{uuid.uuid4().hex[:8]}", open_store(POSTGRES)
+    with admin.engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    store = open_store(
+        make_url(POSTGRES).update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(False)
+    )
+    yield store
+    store.close()
+    with admin.engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+    admin.close()
+
+
+def test_changes_and_the_action_log_of_an_earlier_version_go_on(bare: Store, clock: ManualClock) -> None:
+    """0009: a change whose revision another has replaced is superseded. 0010: the chain is gone on with at its head."""
+    migrate(bare, "0008")
+    at, rows = int(clock.now().timestamp() * 1e6), []
+    for seq in (1, 2, 3):
+        row = {
+            "seq": seq, "at": clock.now(), "actor": "ada", "action": "policy.change", "subject": "Flow/x", "reason": "",
+            "before": None, "after": None, "previous_hash": rows[-1]["hash"] if rows else FIRST,
+        }  # fmt: skip
+        rows.append({**row, "hash": fingerprint(row)})
+    revision = (
+        "INSERT INTO policy_revision (id, kind, name, revision, document, hash, valid_from, valid_to, recorded_at, author, origin)"
+        " VALUES (:id, 'Flow', 'x', :revision, '{}', 'h', :at, :valid_to, :at, 'ada', 'genesis')"
+    )
+    change = (
+        "INSERT INTO change_request (id, title, reason, kind, name, document, hash, state, author, last_editor, created_at,"
+        " updated_at, applied_revision) VALUES (:id, 't', 'r', 'Flow', 'x', '{}', 'h', :state, 'ada', 'ada', :at, :at, :applied)"
+    )
+    with bare.write() as connection:
+        connection.execute(action.insert(), rows)
+        for number, valid_to in ((1, at), (2, None)):
+            given = {"id": f"r{number}", "revision": number, "at": at, "valid_to": valid_to}
+            connection.execute(text(revision), given)
+        for name, state, applied in (("old", "effective", "r1"), ("new", "effective", "r2"), ("draft", "draft", None)):
+            connection.execute(text(change), {"id": name, "state": state, "at": at, "applied": applied})
+    migrate(bare)
+    with bare.read() as connection:
+        states = dict(connection.execute(select(change_request.c.id, change_request.c.state)).tuples().all())
+        assert verify(connection) == []
+    assert states == {"old": "superseded", "new": "effective", "draft": "draft"}
+    with bare.write() as connection:
+        assert record(connection, clock, actor="ben", action="policy.change", subject="Flow/x") == 4
+    with bare.read() as connection:
+        assert verify(connection) == []
