@@ -19,7 +19,7 @@ SUMMARIES = {
     "drill": "Measure what a target takes, and propose its limits.",
     "sync": "See what waits and why; pause, resume, run now, replay.",
     "compare": "Compare two or more files and say where they disagree.",
-    "policy": "Validate, list and show policies.",
+    "policy": "Validate, list and show policies; plan and propose changes.",
     "quarantine": "Correct, replay and drop records that wait for a person.",
     "connector": "List connectors, take a snapshot of a system.",
     "audit": "Export the action log, and check that nobody has tampered with it.",

@@ -1,4 +1,4 @@
-"""`trueup policy`: check policies in files, list and show them from files or from the running plane."""
+"""`trueup policy`: check policies in files, list and show them from files or from the running plane; change them: `change_commands`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Validate, list and show policies.",
+    help="Validate, list and show policies; plan and propose changes.",
 )  # fmt: skip
 
 COLUMNS = {
@@ -36,7 +36,7 @@ def validate(paths: Paths = None, pack: Pack = None, as_json: AsJson = False) ->
     """Check policies as one whole; exit 0 when nothing is wrong, 1 otherwise. Prints file:line:column: what; remedy."""
     entries, problems = _read(paths, pack)
     if as_json:
-        _print_json({"documents": len(entries), "problems": [_problem_row(problem) for problem in problems]})
+        print_json({"documents": len(entries), "problems": [_problem_row(problem) for problem in problems]})
     else:
         for problem in problems:
             typer.echo(str(problem))
@@ -49,10 +49,10 @@ def list_policies(paths: Paths = None, pack: Pack = None, kind: Kind = None, as_
     """List policies: of the running plane, or of the files or the pack that are given. In a pipe, columns are parted by tabs."""
     rows = _offline_rows(paths, pack) if paths or pack else _online("policies")["policies"]
     if kind is not None:
-        wanted = _kind(kind)
+        wanted = kind_named(kind)
         rows = [row for row in rows if row["kind"] == wanted]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         _print_table(rows)
 
@@ -67,10 +67,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one policy as YAML: from the running plane, or from files or a pack."""
-    wanted = _kind(kind)
+    wanted = kind_named(kind)
     row = _offline_policy(path, pack, wanted, name) if path or pack else _online_policy(wanted, name, revision)
     if as_json:
-        _print_json(row)
+        print_json(row)
         return
     from rules.policy.writing import to_yaml
 
@@ -97,7 +97,8 @@ def _read(paths: list[Path] | None, pack: str | None) -> tuple[list[Entry], list
     return check(chosen, declared_connectors())
 
 
-def _well_formed(paths: list[Path] | None, pack: str | None) -> list[Entry]:
+def well_formed(paths: list[Path] | None, pack: str | None) -> list[Entry]:
+    """Return the policies of files and a pack. Raises PolicyError with every problem, BadInputError when nothing is named."""
     from controlplane.errors import PolicyError
 
     entries, problems = _read(paths, pack)
@@ -126,7 +127,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 
 
 def _offline_rows(paths: list[Path] | None, pack: str | None) -> list[dict[str, Any]]:
-    rows = [_entry_row(entry) for entry in _well_formed(paths, pack)]
+    rows = [_entry_row(entry) for entry in well_formed(paths, pack)]
     ordered = sorted(rows, key=lambda row: (row["kind"], row["name"]))
     return [{key: value for key, value in row.items() if key != "document"} for row in ordered]
 
@@ -135,7 +136,7 @@ def _offline_policy(paths: list[Path] | None, pack: str | None, kind: str, name:
     from controlplane.errors import NotFoundError
     from rules.policy.reading import nearest
 
-    rows = [row for row in map(_entry_row, _well_formed(paths, pack)) if row["kind"] == kind]
+    rows = [row for row in map(_entry_row, well_formed(paths, pack)) if row["kind"] == kind]
     for row in rows:
         if row["name"] == name:
             return row
@@ -154,7 +155,7 @@ def _online(resource: str, **query: Any) -> Any:
     return PlaneClient(instead="read files with --pack or a path").get(resource, query)
 
 
-def _kind(given: str) -> str:
+def kind_named(given: str) -> str:
     """Return the kind however its letters are written. Raises NotFoundError with the nearest one."""
     from controlplane.errors import NotFoundError
     from rules.policy.kinds import KINDS
@@ -166,7 +167,8 @@ def _kind(given: str) -> str:
     raise NotFoundError(f"there is no kind '{given}'; {nearest(given, KINDS, 'kinds')}")
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 

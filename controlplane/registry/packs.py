@@ -66,11 +66,16 @@ def _cannot(path: Path, rule: str, remedy: str) -> Problem:
     return Problem(str(path), 1, 1, "", "", "", rule, remedy)
 
 
+def read(paths: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
+    """Read policies, each by itself; return what was well formed, and every problem of the others."""
+    found, unreadable = texts(paths)
+    entries, refused = read_policies(found)
+    return entries, [*unreadable, *refused]
+
+
 def check(paths: Iterable[Path], manifests: Manifests | None = None) -> tuple[list[Entry], list[Problem]]:
     """Read and lint policies as one whole; return what was well formed, and every problem in the order of places."""
-    read, unreadable = texts(paths)
-    entries, refused = read_policies(read)
-    unread = [*unreadable, *refused]
+    entries, unread = read(paths)
     return entries, sorted([*unread, *lint(entries, manifests, unread), *uninstalled(entries)])
 
 

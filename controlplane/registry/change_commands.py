@@ -1,0 +1,174 @@
+"""`trueup policy plan|apply|export|diff|history|rollback`: change policies of the running plane from files, by change request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controlplane.registry.commands import AsJson, app, kind_named, print_json
+
+if TYPE_CHECKING:
+    from controlplane.registry.exchange import Change
+    from rules.policy.reading import Entry
+
+__all__ = ["app"]
+Files = Annotated[list[Path], typer.Argument(help="Files, or folders read whole.", show_default=False)]
+KindName = Annotated[str, typer.Argument(help="Kind, for instance Flow.")]
+Name = Annotated[str, typer.Argument(help="Name of the policy.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; the approvers read it.")]
+
+
+@app.command()
+def plan(paths: Files, as_json: AsJson = False) -> None:
+    """Show what files would change in the running plane. Changes nothing; what the files do not name is left alone."""
+    from controlplane.registry import exchange
+
+    changes = exchange.plan(_plane(), _read(paths))
+    if as_json:
+        print_json([change.told() for change in changes])
+        return
+    _print_plan(changes)
+
+
+@app.command()
+def apply(paths: Files, reason: Reason, as_json: AsJson = False) -> None:
+    """Propose what files would change: a change request for each policy, in review. Nothing is in force before it is approved."""
+    from controlplane.errors import ConflictError, TrueupError
+    from controlplane.registry import exchange
+
+    online = _plane()
+    changes = exchange.plan(online, _read(paths))
+    made: list[dict[str, Any]] = []
+    try:
+        for change, request in exchange.propose(online, changes, reason):
+            made.append({"kind": change.kind, "name": change.name, "id": request["id"], "state": request["state"]})
+            if not as_json:
+                typer.echo(f"{change.kind}/{change.name}: change request {request['id']} is {request['state']}")
+    except TrueupError as error:
+        done = f"{len(made)} were made before; " if made else ""
+        raise ConflictError(f"{done}the next was refused: {error}") from error
+    if as_json:
+        print_json(made)
+    elif not made:
+        typer.echo("nothing to change")
+
+
+@app.command()
+def export(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder to write Kind/name.yaml into; without it, print.")
+    ] = None,
+) -> None:
+    """Write every policy in force as YAML. The same registry gives the same files, byte for byte."""
+    from controlplane.registry import exchange
+
+    if folder is None:
+        typer.echo("---\n".join(text for _, text in exchange.texts(_plane())), nl=False)
+        return
+    count, strange = exchange.write(_plane(), folder)
+    typer.echo(f"{count} policies in {folder}")
+    for name in strange:
+        typer.echo(f"{name}: is of no policy in force, and was left as it is", err=True)
+
+
+@app.command()
+def diff(
+    kind: KindName, name: Name,
+    old: Annotated[int | None, typer.Option("--from", help="Revision; default: the one before.")] = None,
+    new: Annotated[int | None, typer.Option("--to", help="Revision; default: the one in force.")] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show what differs between two revisions of a policy, field by field."""
+    from controlplane.errors import BadInputError
+    from rules.policy.difference import changed_fields
+
+    wanted = kind_named(kind)
+    after = _policy(wanted, name, new)
+    number = after["revision"] - 1 if old is None else old
+    if number < 1:
+        raise BadInputError(f"{wanted} '{name}' has one revision only; there is nothing to hold it against")
+    fields = changed_fields(_policy(wanted, name, number)["document"], after["document"])
+    if as_json:
+        print_json([{"path": path, "before": before, "after": now} for path, before, now in fields])
+        return
+    typer.echo(f"{wanted}/{name}: revision {number} to {after['revision']}")
+    _print_fields(fields)
+
+
+@app.command()
+def history(kind: KindName, name: Name, as_json: AsJson = False) -> None:
+    """List the revisions of a policy, the newest first: when each governed, who wrote it, where it came from."""
+    found = _plane().get(f"policies/{kind_named(kind)}/{name}")["history"]
+    if as_json:
+        print_json(found)
+        return
+    typer.echo("rev.\tgoverned from\tuntil\tauthor\torigin")
+    for row in found:
+        typer.echo(
+            f"{row['revision']}\t{row['valid_from']}\t{row['valid_to'] or 'now'}\t{row['author']}\t{row['origin']}"
+        )
+
+
+@app.command()
+def rollback(
+    kind: KindName, name: Name,
+    revision: Annotated[int, typer.Argument(help="Revision to go back to.")],
+    reason: Reason,
+) -> None:  # fmt: skip
+    """Propose to go back to an older revision, as a new one: a change request in review."""
+    online = _plane()
+    asked = {"revision": revision, "reason": reason}
+    made = online.post(f"policies/{kind_named(kind)}/{name}/rollback", asked)
+    request = online.post(f"change-requests/{made['id']}/submit")
+    typer.echo(f"change request {request['id']} is {request['state']}")
+
+
+# --- what they share ---
+
+
+def _plane() -> Any:
+    from controlplane.client import PlaneClient
+
+    return PlaneClient()
+
+
+def _read(paths: list[Path]) -> list[Entry]:
+    """Read the files; whether they fit into the registry the plane says, which has the rest of it."""
+    from controlplane.errors import PolicyError
+    from controlplane.registry.packs import read
+
+    entries, problems = read(paths)
+    if problems:
+        raise PolicyError("these policies have problems:\n" + "\n".join(map(str, problems)))
+    return entries
+
+
+def _policy(kind: str, name: str, revision: int | None) -> dict[str, Any]:
+    found: dict[str, Any] = _plane().get(f"policies/{kind}/{name}", {"revision": revision})["policy"]
+    return found
+
+
+def _print_plan(changes: list[Change]) -> None:
+    for change in changes:
+        if change.step in ("new", "changed"):
+            revision = f" (revision {change.revision})" if change.revision else ""
+            typer.echo(f"{change.step}: {change.kind}/{change.name}{revision}")
+            _print_fields(change.fields)
+    counts = {
+        step: sum(change.step == step for change in changes) for step in ("new", "changed", "same", "not in the files")
+    }
+    typer.echo(", ".join(f"{count} {step}" for step, count in counts.items()))
+
+
+def _print_fields(fields: Any) -> None:
+    for path, before, after in fields:
+        typer.echo(f"  {path}: {_shown(before)} -> {_shown(after)}")
+
+
+def _shown(value: Any) -> str:
+    return (
+        "(not there)" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )

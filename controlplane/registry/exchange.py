@@ -1,0 +1,137 @@
+"""Policies between files and the running plane: what files would change, and the registry as files that are the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from controlplane.errors import TrueupError
+from rules.changes import UNDECIDED
+from rules.policy.difference import changed_fields
+from rules.policy.reading import Entry
+from rules.policy.writing import to_yaml
+
+Step = Literal["new", "changed", "same", "not in the files"]
+
+
+class Online(Protocol):
+    """The API of a running plane."""
+
+    def get(self, resource: str, query: dict[str, Any] | None = None) -> Any:
+        """Return what GET answers."""
+        ...
+
+    def post(self, resource: str, body: dict[str, Any] | None = None) -> Any:
+        """Return what POST answers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What files would do to one policy."""
+
+    kind: str
+    name: str
+    step: Step
+    revision: int | None = None
+    """In force now."""
+    fields: tuple[tuple[str, Any, Any], ...] = ()
+    """(path, in force, in the files)."""
+    document: dict[str, Any] | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Return it as JSON, without the document."""
+        found = asdict(self)
+        del found["document"]
+        fields = [{"path": path, "before": before, "after": after} for path, before, after in self.fields]
+        return found | {"fields": fields}
+
+
+def in_force(online: Online) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the policies that govern now, by kind and name, in that order."""
+    rows = online.get("policies")["policies"]
+    keys = sorted((str(row["kind"]), str(row["name"])) for row in rows)
+    return {(kind, name): online.get(f"policies/{kind}/{name}")["policy"] for kind, name in keys}
+
+
+def plan(online: Online, entries: Sequence[Entry]) -> list[Change]:
+    """Hold files against what is in force, by kind and name. What the files do not name is left alone, and told."""
+    known = in_force(online)
+    wanted = {(one.document.kind, one.document.name): one.document.model_dump(mode="json") for one in entries}
+    changes = []
+    for kind, name in sorted({*known, *wanted}):
+        policy, document = known.get((kind, name)), wanted.get((kind, name))
+        revision = policy["revision"] if policy else None
+        if document is None:
+            changes.append(Change(kind, name, "not in the files", revision))
+        elif policy is None:
+            changes.append(Change(kind, name, "new", None, (), document))
+        else:
+            fields = tuple(changed_fields(policy["document"], document))
+            changes.append(Change(kind, name, "changed" if fields else "same", revision, fields, document))
+    return changes
+
+
+def propose(online: Online, changes: Sequence[Change], reason: str) -> Iterator[tuple[Change, dict[str, Any]]]:
+    """Open a change request for each policy that is new or changed, and ask for review; yield each with what it became.
+
+    One that proposes just this, and is not decided yet, is not opened again.
+    """
+    wanted = [change for change in changes if change.step in ("new", "changed")]
+    waiting = online.get("change-requests")["change_requests"] if wanted else []
+    for change in wanted:
+        same = _proposed(online, waiting, change)
+        if same is not None:
+            yield change, same
+        else:
+            asked = {
+                "kind": change.kind, "name": change.name, "document": change.document, "reason": reason,
+                "title": f"{change.kind} {change.name}: {'new' if change.step == 'new' else _summary(change)}",
+            }  # fmt: skip
+            made = online.post("change-requests", asked)
+            yield change, _submitted(online, made["id"])
+
+
+def _submitted(online: Online, request: str) -> dict[str, Any]:
+    """Ask for review; a draft that the plane refuses is withdrawn again, so that it lies in nobody's way."""
+    try:
+        found: dict[str, Any] = online.post(f"change-requests/{request}/submit")
+    except TrueupError:
+        online.post(f"change-requests/{request}/withdraw", {"reason": "the registry would not hold with it"})
+        raise
+    return found
+
+
+def _proposed(online: Online, waiting: Sequence[dict[str, Any]], change: Change) -> dict[str, Any] | None:
+    for row in waiting:
+        if (row["kind"], row["name"]) == (change.kind, change.name):
+            found: dict[str, Any] = online.get(f"change-requests/{row['id']}")
+            if found["document"] == change.document and found["state"] in UNDECIDED:
+                return found
+    return None
+
+
+def _summary(change: Change) -> str:
+    paths = [path for path, _, _ in change.fields]
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
+
+
+def texts(online: Online) -> Iterator[tuple[str, str]]:
+    """Yield (file name, YAML) of every policy in force: the same registry gives the same bytes."""
+    for (kind, name), policy in in_force(online).items():
+        yield f"{kind}/{name}.yaml", to_yaml(policy["document"])
+
+
+def write(online: Online, folder: Path) -> tuple[int, list[str]]:
+    """Write every policy in force beneath a folder; return how many, and the YAML files there that are of none of them."""
+    written = set()
+    for name, text in texts(online):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.add(path)
+    strange = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml") if path not in written)
+    return len(written), strange
