@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal, select, text, union_all
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -81,16 +81,14 @@ def postgresql_schema() -> Iterator[Store]:
 def postgresql_store(postgresql_schema: Store) -> Store:
     """A store on PostgreSQL with all tables empty."""
     postgresql_schema.facts = Facts()  # what an earlier test told to listen does not any more
-    with postgresql_schema.write() as connection:  # TRUNCATE takes a tenth of a second, for a handful of rows
+    tables = [table for table in metadata.sorted_tables if table is not audit_head]
+    some = union_all(*(select(literal(table.name)).where(select(table).exists()) for table in tables))
+    with postgresql_schema.write() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))  # else the action log refuses
-        for table in reversed(metadata.sorted_tables):
-            if table is not audit_head:
-                connection.execute(table.delete())
+        filled = connection.execute(some).scalars().all()
+        if filled:  # each table that is emptied takes some milliseconds
+            connection.execute(text(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE"))
         connection.execute(audit_head.update().values(seq=0, hash=FIRST))
-        for name in connection.execute(
-            text("SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema()")
-        ):
-            connection.execute(text("SELECT setval(:name, 1, false)"), {"name": name[0]})
     return postgresql_schema
 
 
