@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from controlplane.api.answers import actor, flag, plane
 from controlplane.api.problems import problem
-from controlplane.views import findings, flows, incidents, messages, money, overview, policies, systems
+from controlplane.views import findings, flows, governed, incidents, messages, money, overview, policies, systems
 
 rooms = Blueprint("rooms", __name__, url_prefix="/api/v1")
 
@@ -107,6 +107,13 @@ def get_policy(kind: str, name: str) -> Response:
     """One policy with its history; `revision` asks for an older one."""
     with plane().store.read() as conn:
         return jsonify(policies.policy(conn, kind, name, request.args.get("revision", type=int)))
+
+
+@rooms.get("/governed/<what>/<path:identity>")
+def get_governed(what: str, identity: str) -> Response:
+    """What governed a message, delivery, attempt, verdict, incident, posting, finding or comparison: the revisions, whole."""
+    with plane().store.read() as conn:
+        return jsonify(governed.governed(conn, what, identity))
 
 
 @rooms.get("/incidents")

@@ -145,6 +145,7 @@ def test_every_room_can_be_read(url: str, ids: dict[str, str]) -> None:
     routes = [route["path"] for route in client.get("/api/v1/").json()["routes"] if route["methods"] == ["GET"]]
     known = {"<name>": "orders", "<message_id>": ids["message"], "<finding_id>": ids["finding"], "<case_id>": ids["case"],
              "<incident_id>": ids["incident"], "<kind>": "Flow", "<replay_id>": replay_id,
+             "<what>": "message", "<path:identity>": ids["message"],
              "<run_id>": signed_in(url, "olga").post("/api/v1/ledger/archive", json={}).json()["run"]}  # fmt: skip
     for route in routes:
         if "<request_id>" in route or route.endswith("/preview"):
@@ -153,6 +154,9 @@ def test_every_room_can_be_read(url: str, ids: dict[str, str]) -> None:
         for name, value in known.items():
             path = path.replace(name, value)
         answer = client.get(path)
+        if path.startswith("/api/v1/audit/"):
+            assert answer.status_code == 403, "the action log is not for everybody"
+            continue
         assert answer.status_code == 200, f"{path}: {answer.text}"
         assert answer.headers["content-type"] == "application/json"
 

@@ -1,0 +1,129 @@
+"""What governed something: the revisions of policies that a message, a delivery, a verdict, a posting … was made under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from controlplane.errors import NotFoundError
+from controlplane.registry import revisions
+from controlplane.store import tables as t
+
+Policy = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Governed:
+    """What was in force for one row."""
+
+    what: str
+    id: str
+    registry_version: int | None
+    """None for what keeps the revision itself, and no version of the whole."""
+    policies: list[Policy]
+    """Each a whole revision, with `as`: what it was for."""
+    deliveries: list[str]
+    """Of a message: what was owed for it. Each was made under a version of its own; ask for it by its id."""
+
+
+def governed(conn: Connection, what: str, identity: str) -> Governed:
+    """Return what governed a row. Raises NotFoundError naming the kinds of row, or that there is no such row."""
+    if what not in _READERS:
+        raise NotFoundError(f"'{what}' is nothing that policies govern; ask for one of: {', '.join(sorted(_READERS))}")
+    found = _READERS[what](conn, identity)
+    if found is None:
+        raise NotFoundError(f"there is no {what} '{identity}'; retention may have taken it")
+    return found
+
+
+def _row(conn: Connection, query: Any) -> Any:
+    return conn.execute(query).mappings().one_or_none()
+
+
+def _by_id(conn: Connection, revision: str, role: str) -> Policy:
+    return {"as": role, **revisions.by_id(conn, revision)}
+
+
+def _at(conn: Connection, version: int) -> list[dict[str, Any]]:
+    """Return the revisions of a version of the registry."""
+    c = t.registry_version.c
+    recorded = conn.execute(select(c.recorded_at).where(c.version == version)).scalar_one()
+    return revisions.in_force_at(conn, recorded)
+
+
+def _message(conn: Connection, identity: str) -> Governed | None:
+    row = _row(conn, select(t.message).where(t.message.c.id == identity))
+    if row is None:
+        return None
+    known = _at(conn, row["registry_version"])
+    flows = [one for one in known if one["kind"] == "Flow" and _carries(one["document"]["spec"], row)]
+    wanted = {("System", row["source"]): "source"}
+    for flow in flows:
+        wanted |= {("Flow", flow["name"]): "flow", ("Domain", flow["document"]["spec"]["domain"]): "blueprint"}
+    d = t.delivery.c
+    owed = list(conn.execute(select(d.id).where(d.message_id == identity).order_by(d.id)).scalars())
+    return Governed("message", identity, row["registry_version"], _chosen(known, wanted), owed)
+
+
+def _carries(spec: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    return bool(spec["source"] == message["source"] and message["type"] in spec["message_types"])
+
+
+def _chosen(known: list[dict[str, Any]], wanted: Mapping[tuple[str, str], str]) -> list[Policy]:
+    return [{"as": wanted[one["kind"], one["name"]], **one} for one in known if (one["kind"], one["name"]) in wanted]
+
+
+def _delivery(conn: Connection, identity: str) -> Governed | None:
+    row = _row(conn, select(t.delivery).where(t.delivery.c.id == identity))
+    if row is None:
+        return None
+    wanted = {("Flow", row["flow"]): "flow", ("System", row["target"]): "target"}
+    policies = _chosen(_at(conn, row["registry_version"]), wanted)
+    policies.append(_by_id(conn, row["retry_revision"], "retry"))
+    return Governed("delivery", identity, row["registry_version"], policies, [])
+
+
+def _attempt(conn: Connection, identity: str) -> Governed | None:
+    row = _row(conn, select(t.attempt.c.retry_revision).where(t.attempt.c.id == identity))
+    return row and Governed("attempt", identity, None, [_by_id(conn, row["retry_revision"], "retry")], [])
+
+
+def _verdict(conn: Connection, identity: str) -> Governed | None:
+    row = _row(conn, select(t.verdict.c.policy_revision).where(t.verdict.c.id == identity))
+    return row and Governed("verdict", identity, None, [_by_id(conn, row["policy_revision"], "service level")], [])
+
+
+def _incident(conn: Connection, identity: str) -> Governed | None:
+    row = _row(conn, select(t.incident.c.policy_revision).where(t.incident.c.id == identity))
+    return row and Governed("incident", identity, None, [_by_id(conn, row["policy_revision"], "rule")], [])
+
+
+def _posting(conn: Connection, identity: str) -> Governed | None:
+    row = _row(conn, select(t.posting.c.rule_revision).where(t.posting.c.posting_key == identity))
+    return row and Governed("posting", identity, None, [_by_id(conn, row["rule_revision"], "accounting rule")], [])
+
+
+def _finding(conn: Connection, identity: str) -> Governed | None:
+    c = t.finding.c
+    row = _row(conn, select(c.comparison, c.registry_version).where(c.id == identity))
+    return row and _compared(conn, "finding", identity, row)
+
+
+def _comparison(conn: Connection, identity: str) -> Governed | None:
+    c = t.comparison_run.c
+    row = _row(conn, select(c.comparison, c.registry_version).where(c.id == identity))
+    return row and _compared(conn, "comparison", identity, row)
+
+
+def _compared(conn: Connection, what: str, identity: str, row: Mapping[str, Any]) -> Governed:
+    policies = _chosen(_at(conn, row["registry_version"]), {("Comparison", row["comparison"]): "comparison"})
+    return Governed(what, identity, row["registry_version"], policies, [])
+
+
+_READERS: dict[str, Callable[[Connection, str], Governed | None]] = {
+    "message": _message, "delivery": _delivery, "attempt": _attempt, "verdict": _verdict, "incident": _incident,
+    "posting": _posting, "finding": _finding, "comparison": _comparison,
+}  # fmt: skip
