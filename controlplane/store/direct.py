@@ -130,23 +130,24 @@ def send_waiting(connection: Connection) -> None:
 
 
 def _send(connection: Connection, waiting: Waiting) -> Any:
-    """Send what waits without waiting between, and hand the answers out; return the cursor at the last of them.
+    """Send what waits as one text and hand the answers out; return the cursor at the last of them.
 
-    In PostgreSQL's pipeline each statement keeps its values apart from its text, and is prepared once it has come up often.
+    The driver puts the values into the text: the server then takes any number of statements at once.
     """
-    raw: Any = connection.connection.driver_connection
-    sent, cursors = list(waiting), []
+    from psycopg import ClientCursor  # not everybody has PostgreSQL's driver
+
+    cursor: Any = ClientCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
+    sent, texts = list(waiting), []
     waiting.clear()
     with _told(connection, "; ".join(query for query, _, _ in sent)):
-        with raw.pipeline():
-            for query, values, _ in sent:
-                cursor = raw.cursor()
-                cursor.execute(query, values or None)
-                cursors.append(cursor)
-        for (_, _, asked), cursor in zip(sent, cursors, strict=True):
+        texts = [cursor.mogrify(query, values) if values else query for query, values, _ in sent]
+        cursor.execute("; ".join(texts))
+        for number, (_, _, asked) in enumerate(sent, 1):
             if asked is not None:
                 asked.answer(cursor)
-    return cursors[-1]
+            if number < len(sent):
+                cursor.nextset()
+    return cursor
 
 
 @contextmanager
