@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from flask import Flask
 
-from controlplane.access import create_account
+from controlplane.access import create_account, ensure_admin, ensure_cli_token
 from controlplane.api.serving import serving
 from controlplane.app import create_app
 from controlplane.clock import Clock
@@ -41,6 +42,15 @@ def served(plane: Plane, mounts: Sequence[Callable[[Flask, Plane], None]] = ()) 
     """Serve the plane on a free port of loopback; give its address."""
     with serving(create_app(plane, mounts=mounts), "web", host="127.0.0.1", port=0, threads=8) as port:
         yield f"http://127.0.0.1:{port}"
+
+
+def found_by_the_console(plane: Plane, url: str, monkeypatch: pytest.MonkeyPatch, account: str = "admin") -> None:
+    """Let the command line find this plane, and act there as somebody."""
+    if account == "admin":
+        ensure_admin(plane.store, plane.clock, "a password of twenty")
+    ensure_cli_token(plane.store, plane.clock, plane.settings.home / "cli-token", account)
+    monkeypatch.setenv("TRUEUP_HOME", str(plane.settings.home))
+    monkeypatch.setenv("TRUEUP_PORT", url.rpartition(":")[2])
 
 
 def signed_in(url: str, name: str) -> httpx.Client:

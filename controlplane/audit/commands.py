@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from controlplane.audit.checkpoints import found_in
-from controlplane.audit.evidence import Finding, examine
+from controlplane.audit.evidence import Finding, examine, installation_of
 from controlplane.client import PlaneClient
 from controlplane.errors import BadInputError
 
@@ -58,7 +58,7 @@ def verify(
     try:
         with file.open("rb") as lines:
             first = lines.readline()
-            outside = found_in(anchors, _installation(first)) if anchors else []
+            outside = found_in(anchors, installation_of(first)) if anchors else []
             lines.seek(0)
             found = examine(lines, outside, public_key or ())
     except OSError as error:
@@ -68,15 +68,6 @@ def verify(
     print(json.dumps(_told(found), default=str) if as_json else _text(found))
     if found.problems:
         sys.exit(1)
-
-
-def _installation(first: bytes) -> str:
-    try:
-        return str(json.loads(first)["installation"])
-    except (ValueError, KeyError, TypeError):
-        raise BadInputError(
-            "line 1: is not the heading of an export; make one with `trueup audit export FILE`"
-        ) from None
 
 
 def _told(found: Finding) -> dict[str, object]:

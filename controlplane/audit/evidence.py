@@ -93,6 +93,11 @@ def examine(lines: Iterable[str | bytes], outside: Sequence[Checkpoint] = (), tr
     return found
 
 
+def installation_of(first: str | bytes) -> str:
+    """Return whose export this is, by its first line. Raises BadInputError when it is none."""
+    return str(_heading(_read(first, 1))["installation"])
+
+
 def _hold_against(found: Finding, one: Checkpoint, hashes: Mapping[int, str], trusted: Sequence[str]) -> None:
     what = f"the checkpoint of action {one.seq} ({_text(one.at)}, key {one.key})"
     if fault := one.fault(trusted):

@@ -40,8 +40,8 @@ class Schedule:
     """Makes no sense before the initial loads are done."""
     reads: bool = False
     """Takes records in, which whatever runs after it should find processed."""
-    mends: bool = False
-    """Finds something only where something broke: a clock that is moved by hand need not stop for it."""
+    can_wait: bool = False
+    """Nothing of the business waits for it: a clock that is moved by hand need not stop for it."""
     when_asked: Callable[[], Any] | None = None
     """What is run instead when somebody asked for it: all of it, where by itself it leaves out what it did today."""
 
@@ -57,13 +57,13 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
         yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
     yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
-    yield Schedule("recover", RECOVER_EVERY, plane.sync.recover, mends=True)
+    yield Schedule("recover", RECOVER_EVERY, plane.sync.recover, can_wait=True)
     if plane.sync.reprocessing.running():
         yield Schedule("replay", REPLAY_EVERY, plane.sync.reprocessing.advance)
     changes = Changes(plane.registry)
     if changes.waiting():
         yield Schedule("changes", CHANGE_EVERY, changes.advance)
-    yield Schedule("anchor", ANCHOR_EVERY, plane.anchors.advance, mends=True)
+    yield Schedule("anchor", ANCHOR_EVERY, plane.anchors.advance, can_wait=True)
     yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
     yield Schedule("archive", RETAIN_EVERY, plane.sync.archive, when_asked=partial(plane.sync.archive, anew=True))
     yield Schedule("restore", RETAIN_EVERY, plane.sync.restore)

@@ -131,7 +131,7 @@ class Ticker:
         return min(
             runs.slot(now, schedule.every) + schedule.every
             for schedule in schedules(self.plane, self.pulse)
-            if schedule.every < ONCE and not schedule.mends
+            if schedule.every < ONCE and not schedule.can_wait
         )
 
     # --- both ---

@@ -11,6 +11,7 @@ import typer
 from controlplane.registry.commands import AsJson, app, kind_named, print_json
 
 if TYPE_CHECKING:
+    from controlplane.client import PlaneClient
     from controlplane.registry.exchange import Change
     from rules.policy.reading import Entry
 
@@ -129,7 +130,7 @@ def rollback(
 # --- what they share ---
 
 
-def _plane() -> Any:
+def _plane() -> PlaneClient:
     from controlplane.client import PlaneClient
 
     return PlaneClient()

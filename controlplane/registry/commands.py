@@ -97,8 +97,7 @@ def _read(paths: list[Path] | None, pack: str | None) -> tuple[list[Entry], list
     return check(chosen, declared_connectors())
 
 
-def well_formed(paths: list[Path] | None, pack: str | None) -> list[Entry]:
-    """Return the policies of files and a pack. Raises PolicyError with every problem, BadInputError when nothing is named."""
+def _well_formed(paths: list[Path] | None, pack: str | None) -> list[Entry]:
     from controlplane.errors import PolicyError
 
     entries, problems = _read(paths, pack)
@@ -127,7 +126,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 
 
 def _offline_rows(paths: list[Path] | None, pack: str | None) -> list[dict[str, Any]]:
-    rows = [_entry_row(entry) for entry in well_formed(paths, pack)]
+    rows = [_entry_row(entry) for entry in _well_formed(paths, pack)]
     ordered = sorted(rows, key=lambda row: (row["kind"], row["name"]))
     return [{key: value for key, value in row.items() if key != "document"} for row in ordered]
 
@@ -136,7 +135,7 @@ def _offline_policy(paths: list[Path] | None, pack: str | None, kind: str, name:
     from controlplane.errors import NotFoundError
     from rules.policy.reading import nearest
 
-    rows = [row for row in map(_entry_row, well_formed(paths, pack)) if row["kind"] == kind]
+    rows = [row for row in map(_entry_row, _well_formed(paths, pack)) if row["kind"] == kind]
     for row in rows:
         if row["name"] == name:
             return row

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from controlplane.client import PlaneClient
 from controlplane.errors import TrueupError
 from rules.changes import UNDECIDED
 from rules.policy.difference import changed_fields
@@ -14,18 +15,6 @@ from rules.policy.reading import Entry
 from rules.policy.writing import to_yaml
 
 Step = Literal["new", "changed", "same", "not in the files"]
-
-
-class Online(Protocol):
-    """The API of a running plane."""
-
-    def get(self, resource: str, query: dict[str, Any] | None = None) -> Any:
-        """Return what GET answers."""
-        ...
-
-    def post(self, resource: str, body: dict[str, Any] | None = None) -> Any:
-        """Return what POST answers."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +38,14 @@ class Change:
         return found | {"fields": fields}
 
 
-def in_force(online: Online) -> dict[tuple[str, str], dict[str, Any]]:
+def in_force(online: PlaneClient) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the policies that govern now, by kind and name, in that order."""
     rows = online.get("policies")["policies"]
     keys = sorted((str(row["kind"]), str(row["name"])) for row in rows)
     return {(kind, name): online.get(f"policies/{kind}/{name}")["policy"] for kind, name in keys}
 
 
-def plan(online: Online, entries: Sequence[Entry]) -> list[Change]:
+def plan(online: PlaneClient, entries: Sequence[Entry]) -> list[Change]:
     """Hold files against what is in force, by kind and name. What the files do not name is left alone, and told."""
     known = in_force(online)
     wanted = {(one.document.kind, one.document.name): one.document.model_dump(mode="json") for one in entries}
@@ -74,7 +63,7 @@ def plan(online: Online, entries: Sequence[Entry]) -> list[Change]:
     return changes
 
 
-def propose(online: Online, changes: Sequence[Change], reason: str) -> Iterator[tuple[Change, dict[str, Any]]]:
+def propose(online: PlaneClient, changes: Sequence[Change], reason: str) -> Iterator[tuple[Change, dict[str, Any]]]:
     """Open a change request for each policy that is new or changed, and ask for review; yield each with what it became.
 
     One that proposes just this, and is not decided yet, is not opened again.
@@ -94,7 +83,7 @@ def propose(online: Online, changes: Sequence[Change], reason: str) -> Iterator[
             yield change, _submitted(online, made["id"])
 
 
-def _submitted(online: Online, request: str) -> dict[str, Any]:
+def _submitted(online: PlaneClient, request: str) -> dict[str, Any]:
     """Ask for review; a draft that the plane refuses is withdrawn again, so that it lies in nobody's way."""
     try:
         found: dict[str, Any] = online.post(f"change-requests/{request}/submit")
@@ -104,7 +93,7 @@ def _submitted(online: Online, request: str) -> dict[str, Any]:
     return found
 
 
-def _proposed(online: Online, waiting: Sequence[dict[str, Any]], change: Change) -> dict[str, Any] | None:
+def _proposed(online: PlaneClient, waiting: Sequence[dict[str, Any]], change: Change) -> dict[str, Any] | None:
     for row in waiting:
         if (row["kind"], row["name"]) == (change.kind, change.name):
             found: dict[str, Any] = online.get(f"change-requests/{row['id']}")
@@ -119,13 +108,13 @@ def _summary(change: Change) -> str:
     return ", ".join(paths[:3]) + more
 
 
-def texts(online: Online) -> Iterator[tuple[str, str]]:
+def texts(online: PlaneClient) -> Iterator[tuple[str, str]]:
     """Yield (file name, YAML) of every policy in force: the same registry gives the same bytes."""
     for (kind, name), policy in in_force(online).items():
         yield f"{kind}/{name}.yaml", to_yaml(policy["document"])
 
 
-def write(online: Online, folder: Path) -> tuple[int, list[str]]:
+def write(online: PlaneClient, folder: Path) -> tuple[int, list[str]]:
     """Write every policy in force beneath a folder; return how many, and the YAML files there that are of none of them."""
     written = set()
     for name, text in texts(online):

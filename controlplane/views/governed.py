@@ -33,7 +33,7 @@ def governed(conn: Connection, what: str, identity: str) -> Governed:
     """Return what governed a row. Raises NotFoundError naming the kinds of row, or that there is no such row."""
     if what not in _READERS:
         raise NotFoundError(f"'{what}' is nothing that policies govern; ask for one of: {', '.join(sorted(_READERS))}")
-    found = _READERS[what](conn, identity)
+    found = _READERS[what](conn, what, identity)
     if found is None:
         raise NotFoundError(f"there is no {what} '{identity}'; retention may have taken it")
     return found
@@ -54,7 +54,7 @@ def _at(conn: Connection, version: int) -> list[dict[str, Any]]:
     return revisions.in_force_at(conn, recorded)
 
 
-def _message(conn: Connection, identity: str) -> Governed | None:
+def _message(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(t.message).where(t.message.c.id == identity))
     if row is None:
         return None
@@ -65,7 +65,7 @@ def _message(conn: Connection, identity: str) -> Governed | None:
         wanted |= {("Flow", flow["name"]): "flow", ("Domain", flow["document"]["spec"]["domain"]): "blueprint"}
     d = t.delivery.c
     owed = list(conn.execute(select(d.id).where(d.message_id == identity).order_by(d.id)).scalars())
-    return Governed("message", identity, row["registry_version"], _chosen(known, wanted), owed)
+    return Governed(what, identity, row["registry_version"], _chosen(known, wanted), owed)
 
 
 def _carries(spec: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
@@ -76,54 +76,40 @@ def _chosen(known: list[dict[str, Any]], wanted: Mapping[tuple[str, str], str]) 
     return [{"as": wanted[one["kind"], one["name"]], **one} for one in known if (one["kind"], one["name"]) in wanted]
 
 
-def _delivery(conn: Connection, identity: str) -> Governed | None:
+def _delivery(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(t.delivery).where(t.delivery.c.id == identity))
     if row is None:
         return None
     wanted = {("Flow", row["flow"]): "flow", ("System", row["target"]): "target"}
     policies = _chosen(_at(conn, row["registry_version"]), wanted)
     policies.append(_by_id(conn, row["retry_revision"], "retry"))
-    return Governed("delivery", identity, row["registry_version"], policies, [])
+    return Governed(what, identity, row["registry_version"], policies, [])
 
 
-def _attempt(conn: Connection, identity: str) -> Governed | None:
-    row = _row(conn, select(t.attempt.c.retry_revision).where(t.attempt.c.id == identity))
-    return row and Governed("attempt", identity, None, [_by_id(conn, row["retry_revision"], "retry")], [])
+def _ruled(conn: Connection, what: str, identity: str) -> Governed | None:
+    """Of what keeps the revision that it was made under."""
+    key, revision, role = _RULED[what]
+    found = conn.execute(select(revision).where(key == identity)).scalar_one_or_none()
+    return None if found is None else Governed(what, identity, None, [_by_id(conn, found, role)], [])
 
 
-def _verdict(conn: Connection, identity: str) -> Governed | None:
-    row = _row(conn, select(t.verdict.c.policy_revision).where(t.verdict.c.id == identity))
-    return row and Governed("verdict", identity, None, [_by_id(conn, row["policy_revision"], "service level")], [])
-
-
-def _incident(conn: Connection, identity: str) -> Governed | None:
-    row = _row(conn, select(t.incident.c.policy_revision).where(t.incident.c.id == identity))
-    return row and Governed("incident", identity, None, [_by_id(conn, row["policy_revision"], "rule")], [])
-
-
-def _posting(conn: Connection, identity: str) -> Governed | None:
-    row = _row(conn, select(t.posting.c.rule_revision).where(t.posting.c.posting_key == identity))
-    return row and Governed("posting", identity, None, [_by_id(conn, row["rule_revision"], "accounting rule")], [])
-
-
-def _finding(conn: Connection, identity: str) -> Governed | None:
-    c = t.finding.c
+def _compared(conn: Connection, what: str, identity: str) -> Governed | None:
+    c = _COMPARED[what].c
     row = _row(conn, select(c.comparison, c.registry_version).where(c.id == identity))
-    return row and _compared(conn, "finding", identity, row)
-
-
-def _comparison(conn: Connection, identity: str) -> Governed | None:
-    c = t.comparison_run.c
-    row = _row(conn, select(c.comparison, c.registry_version).where(c.id == identity))
-    return row and _compared(conn, "comparison", identity, row)
-
-
-def _compared(conn: Connection, what: str, identity: str, row: Mapping[str, Any]) -> Governed:
+    if row is None:
+        return None
     policies = _chosen(_at(conn, row["registry_version"]), {("Comparison", row["comparison"]): "comparison"})
     return Governed(what, identity, row["registry_version"], policies, [])
 
 
-_READERS: dict[str, Callable[[Connection, str], Governed | None]] = {
-    "message": _message, "delivery": _delivery, "attempt": _attempt, "verdict": _verdict, "incident": _incident,
-    "posting": _posting, "finding": _finding, "comparison": _comparison,
+_RULED = {
+    "attempt": (t.attempt.c.id, t.attempt.c.retry_revision, "retry"),
+    "verdict": (t.verdict.c.id, t.verdict.c.policy_revision, "service level"),
+    "incident": (t.incident.c.id, t.incident.c.policy_revision, "rule"),
+    "posting": (t.posting.c.posting_key, t.posting.c.rule_revision, "accounting rule"),
+}
+"""Kind of row -> its key, the revision it keeps, what that was for."""
+_COMPARED = {"finding": t.finding, "comparison": t.comparison_run}
+_READERS: dict[str, Callable[[Connection, str, str], Governed | None]] = {
+    "message": _message, "delivery": _delivery, **dict.fromkeys(_RULED, _ruled), **dict.fromkeys(_COMPARED, _compared),
 }  # fmt: skip

@@ -12,14 +12,14 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from controlplane.access import create_account, ensure_admin, ensure_cli_token
+from controlplane.access import create_account
 from controlplane.audit.commands import app
 from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ForbiddenError
 from controlplane.jobs import Ticker
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import PASSWORD, a_plane, served, signed_in
+from tests.web import PASSWORD, a_plane, found_by_the_console, served, signed_in
 
 AUDIT = "/api/v1/audit"
 ENV = {"TRUEUP_HOST": "127.0.0.1"}
@@ -29,8 +29,6 @@ ENV = {"TRUEUP_HOST": "127.0.0.1"}
 def plane(tmp_path: Path) -> Iterator[Plane]:
     """A plane with an auditor; making its people is what its log begins with."""
     with a_plane(tmp_path / "home", ManualClock(START)) as found:
-        ensure_admin(found.store, found.clock, "a password of twenty")
-        ensure_cli_token(found.store, found.clock, found.settings.home / "cli-token")
         create_account(found.store, found.clock, "paula", PASSWORD, ["auditor"], actor="test", team="audit")
         yield found
 
@@ -51,8 +49,7 @@ def paula(url: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def ours(url: str, plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line speaks to this plane."""
-    monkeypatch.setenv("TRUEUP_HOME", str(plane.settings.home))
-    monkeypatch.setenv("TRUEUP_PORT", url.rpartition(":")[2])
+    found_by_the_console(plane, url, monkeypatch)
 
 
 def test_actions_are_read_page_by_page_and_narrowed(paula: httpx.Client) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -22,7 +21,7 @@ from controlplane.sync.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
 from tests.controlplane.sync.backlog import Still, orders, waiting
-from tests.web import a_plane, served, signed_in
+from tests.web import a_plane, found_by_the_console, served, signed_in
 
 SINCE = (START - timedelta(days=1)).isoformat()
 
@@ -54,9 +53,7 @@ def olga(url: str) -> httpx.Client:
 @pytest.fixture
 def console(plane: Plane, url: str, monkeypatch: pytest.MonkeyPatch) -> Plane:
     """The plane that the command line finds, as the operator olga."""
-    access.ensure_cli_token(plane.store, plane.clock, plane.settings.home / "cli-token", "olga")
-    monkeypatch.setenv("TRUEUP_HOME", str(plane.settings.home))
-    monkeypatch.setenv("TRUEUP_PORT", str(urlsplit(url).port))
+    found_by_the_console(plane, url, monkeypatch, "olga")
     return plane
 
 

@@ -13,14 +13,13 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from controlplane.access import ensure_admin, ensure_cli_token
 from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import tables as t
 from controlplane.sync.quarantine.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import a_plane, served, signed_in
+from tests.web import a_plane, found_by_the_console, served, signed_in
 
 HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
 GROUP = {"group": {"system": "tills", "code": "unmapped_sku", "fault": "999999"}}
@@ -31,8 +30,6 @@ QUARANTINE = "/api/v1/quarantine"
 def plane(tmp_path: Path) -> Iterator[Plane]:
     """A plane whose tills have sold what nobody mapped: three rows of one code, one of another, one without an amount."""
     with a_plane(tmp_path, ManualClock(START)) as found:
-        ensure_admin(found.store, found.clock, "a password of twenty")
-        ensure_cli_token(found.store, found.clock, tmp_path / "cli-token")
         folder = tmp_path / "sandbox" / "tills"
         folder.mkdir(parents=True)
         rows = [f"ST1;R{n};1;999999;{n};9,90;2026-03-02T08:00:00Z" for n in (1, 2, 3)]
@@ -217,8 +214,7 @@ def test_what_is_not_understood_changes_nothing(olga: httpx.Client) -> None:
 @pytest.fixture
 def shell(url: str, plane: Plane, monkeypatch: pytest.MonkeyPatch) -> str:
     """A shell in which the plane is found."""
-    monkeypatch.setenv("TRUEUP_HOME", str(plane.settings.home))
-    monkeypatch.setenv("TRUEUP_PORT", url.rpartition(":")[2])
+    found_by_the_console(plane, url, monkeypatch)
     return url
 
 

@@ -10,13 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from controlplane.access import ensure_admin, ensure_cli_token
 from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ConflictError, PolicyError
 from controlplane.registry.change_commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import a_plane, served, signed_in
+from tests.web import a_plane, found_by_the_console, served, signed_in
 
 FILE = "RetryPolicy/default.yaml"
 
@@ -24,8 +23,6 @@ FILE = "RetryPolicy/default.yaml"
 @pytest.fixture
 def plane(tmp_path: Path) -> Iterator[Plane]:
     with a_plane(tmp_path / "home", ManualClock(START)) as found:
-        ensure_admin(found.store, found.clock, "a password of twenty")
-        ensure_cli_token(found.store, found.clock, found.settings.home / "cli-token")
         yield found
 
 
@@ -33,8 +30,7 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
 def url(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where it answers, and where the command line speaks to."""
     with served(plane) as found:
-        monkeypatch.setenv("TRUEUP_HOME", str(plane.settings.home))
-        monkeypatch.setenv("TRUEUP_PORT", found.rpartition(":")[2])
+        found_by_the_console(plane, found, monkeypatch)
         yield found
 
 
