@@ -8,8 +8,9 @@ trip: what nobody waits for (`later`) travels with the next statement, or with t
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Transaction, event
@@ -130,24 +131,53 @@ def send_waiting(connection: Connection) -> None:
 
 
 def _send(connection: Connection, waiting: Waiting) -> Any:
-    """Send what waits as one text and hand the answers out; return the cursor at the last of them.
+    """Send what waits without waiting between, and hand the answers out; return the cursor at the last of them.
 
-    The driver puts the values into the text: the server then takes any number of statements at once.
+    In PostgreSQL's pipeline each statement keeps its values apart from its text, and is prepared once it has come up often.
     """
-    from psycopg import ClientCursor  # not everybody has PostgreSQL's driver
-
-    cursor: Any = ClientCursor(connection.connection.driver_connection)  # type: ignore[arg-type]
-    sent, texts = list(waiting), []
+    raw: Any = connection.connection.driver_connection
+    sent, cursors = list(waiting), []
     waiting.clear()
     with _told(connection, "; ".join(query for query, _, _ in sent)):
-        texts = [cursor.mogrify(query, values) if values else query for query, values, _ in sent]
-        cursor.execute("; ".join(texts))
-        for number, (_, _, asked) in enumerate(sent, 1):
+        raw._pipeline = _pipeline()(raw)  # the driver takes the one that is there
+        with raw.pipeline():
+            for query, values, _ in sent:
+                cursor = raw.cursor()
+                cursor.execute(query, values or None)
+                cursors.append(cursor)
+        for (_, _, asked), cursor in zip(sent, cursors, strict=True):
             if asked is not None:
                 asked.answer(cursor)
-            if number < len(sent):
-                cursor.nextset()
-    return cursor
+    return cursors[-1]
+
+
+@cache
+def _pipeline() -> Any:
+    """Return psycopg's pipeline, sending all that it was given in one piece, which ends with a Sync.
+
+    psycopg sends each statement by itself, and a Flush after the Sync. PostgreSQL (idle_in_transaction_session_timeout) ends no
+    session that sent something after its last Sync, for as long as it takes: a process that was stopped then would keep its locks.
+    """
+    from psycopg import Pipeline  # not everybody has PostgreSQL's driver
+
+    class AtOnce(Pipeline):
+        _ends = False
+
+        def _communicate_gen(self) -> Generator[Any, Any, None]:
+            if self._ends:
+                while self.command_queue:  # into the output buffer
+                    self.command_queue.popleft()()
+                yield from super()._communicate_gen()
+
+        def _exit_gen(self) -> Generator[Any, Any, None]:
+            self._ends = True
+            try:
+                self._enqueue_sync()
+                yield from self._communicate_gen()
+            finally:
+                yield from self._fetch_gen(flush=False)
+
+    return AtOnce
 
 
 @contextmanager

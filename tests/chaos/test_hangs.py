@@ -170,6 +170,7 @@ def test_a_worker_that_is_stopped_past_its_lease_with_requests_on_the_wire_is_fe
     hung, other = plane.workers
     events = [receipt(number, number) for number in range(20)]
     held = {event.subject for event in events[1:]}
+    store = open_store(url)
     try:
         plane.start(plane.process)
         for ref in held:
@@ -185,20 +186,23 @@ def test_a_worker_that_is_stopped_past_its_lease_with_requests_on_the_wire_is_fe
         plane.wait_until(
             lambda: all({one.ref for one in depot.journal.effects(inlet)} == refs for inlet in DOCUMENTS), "all arrive", 180
         )  # fmt: skip
+        d = t.delivery.c
+        taken = select(d.id).where(d.target == "readable", d.fence > 1).limit(1)
+
+        def taken_over() -> bool:
+            with store.read() as connection:
+                return connection.execute(taken).first() is not None
+
+        plane.wait_until(taken_over, "something is taken from the worker that hangs", 60)
         hung.let_go()
         plane.wait_until(plane.quiet, "nothing is owed", 120)
         depot.settle()
         verdict = judge(events, events, depot.journal, frozenset(DOCUMENTS))
         assert verdict.fine, str(verdict)
-        store = open_store(url)
-        d = t.delivery.c
-        with store.read() as connection:
-            taken_over = connection.execute(select(d.id).where(d.target == "readable", d.fence > 1)).all()
-        store.close()
-        assert taken_over, "something was taken from the worker that hung"
     finally:
         hung.let_go() if hung.alive else None
         plane.close()
+        store.close()
         private_postgresql.drop_database(name)
 
 

@@ -16,7 +16,7 @@ from controlplane.connectors.contract import Write
 from controlplane.errors import SettingsError
 from controlplane.store import Store
 from controlplane.sync.engines.celery import CeleryEngine, Sender, is_redis, queue_of
-from controlplane.sync.engines.workers import OpenLanes, Targets, WithoutDelays, register
+from controlplane.sync.engines.workers import OpenLanes, Targets, Lasting, register
 from rules.outcomes import Outcome
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU
@@ -45,7 +45,7 @@ def a_worker(broker: Broker, house: House, shards: int = 2) -> Iterator[None]:
     lanes, targets = OpenLanes(house.sync, shards), Targets(app, house.sync)
     register(app, lanes)
     targets.declare()
-    app.conf.worker_consumer = f"{WithoutDelays.__module__}:{WithoutDelays.__name__}"
+    app.conf.worker_consumer = f"{Lasting.__module__}:{Lasting.__name__}"
     with start_worker(app, concurrency=8, pool="threads", perform_ping_check=False, shutdown_timeout=60):
         yield
         lanes.stop()

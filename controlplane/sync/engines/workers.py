@@ -132,8 +132,26 @@ def register(app: Celery, lanes: OpenLanes) -> None:
         return lanes.deliver(target)
 
 
-class WithoutDelays(Consumer):  # type: ignore[misc]  # Celery has no types
-    """A consumer that leaves out the 28 queues that Celery declares for tasks with an ETA: there are none."""
+class Lasting(Consumer):  # type: ignore[misc]  # Celery has no types
+    """A consumer that outlasts its broker, and leaves out the 28 queues that Celery declares for tasks with an ETA.
+
+    Celery 5.7 closes a lost connection to Redis twice. With a task under way the second time fails for want of the connection's
+    parts (AttributeError), as does acknowledging that task later on; Celery knows this for no loss of connection and ends the
+    worker. Here it is one: the worker connects anew, and the task is asked for again.
+    """
+
+    connection_errors: tuple[type[BaseException], ...]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connection_errors = (*self.connection_errors, AttributeError)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of a connection that is lost."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except AttributeError:
+            log.debug("the lost connection was closed already", exc_info=True)
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
         """The steps that are taken."""
@@ -235,7 +253,7 @@ def run(app: Celery, sync: Sync, shards: int, concurrency: int, only: Sequence[s
     celery_signals.worker_shutting_down.connect(ends.begin, weak=False)
     celery_signals.setup_logging.connect(_keep_our_logging, weak=False)
     app.conf.worker_pool = "threads"
-    app.conf.worker_consumer = f"{__name__}:{WithoutDelays.__name__}"
+    app.conf.worker_consumer = f"{__name__}:{Lasting.__name__}"
     app.steps["consumer"].add(following(targets))
     worker = app.Worker(
         hostname=f"trueup-{os.getpid()}@{socket.gethostname()}", concurrency=concurrency, quiet=True, loglevel="WARNING",
