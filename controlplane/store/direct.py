@@ -20,6 +20,8 @@ Values = Sequence[Any] | Mapping[str, Any]
 Rows = list[tuple[Any, ...]]
 Waiting = list[tuple[str, Values, "Asked | None"]]
 _WAITING = "statements that wait"
+AT_ONCE = 64
+"""Rows of one INSERT on SQLite."""
 
 
 def fetch(connection: Connection, query: str, values: Values = ()) -> list[tuple[Any, ...]]:
@@ -47,6 +49,22 @@ def change_each(connection: Connection, query: str, rows: Sequence[Values]) -> i
     with _cursor(connection, query) as cursor:
         cursor.executemany(query, rows)
         return int(cursor.rowcount)
+
+
+def insert_rows(connection: Connection, into: str, rows: Sequence[Sequence[Any]]) -> int:
+    """Insert rows into a table of SQLite, `into` being the statement up to VALUES; return how many went in.
+
+    Many rows go with one statement: the driver lets other threads have the interpreter at each, and the busier they are the longer
+    it takes to get it back.
+    """
+    count = 0
+    one = f"({', '.join('?' * len(rows[0]))})" if rows else ""
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        count += change(
+            connection, f"{into} VALUES {', '.join([one] * len(some))}", [cell for row in some for cell in row]
+        )
+    return count
 
 
 def later(connection: Connection, query: str, values: Values = ()) -> None:

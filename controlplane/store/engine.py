@@ -132,7 +132,7 @@ def open_store(url: str) -> Store:
         if address.database and address.database != ":memory:":
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
         options = {
-            "connect_args": {"check_same_thread": False, "isolation_level": None},
+            "connect_args": {"check_same_thread": False, "isolation_level": None, "cached_statements": 512},
             "pool_size": 64,
             "max_overflow": 64,
         }

@@ -104,7 +104,7 @@ _ATTEMPTS_POSTGRESQL = f"""
 INSERT INTO attempt ({", ".join(ATTEMPT)})
 SELECT {", ".join(ATTEMPT)} FROM jsonb_to_recordset(%(rows)s::jsonb)
 AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in ATTEMPT)})"""  # noqa: S608
-_ATTEMPTS_SQLITE = f"INSERT INTO attempt ({', '.join(ATTEMPT)}) VALUES ({', '.join('?' * len(ATTEMPT))})"  # noqa: S608
+_ATTEMPTS_SQLITE = f"INSERT INTO attempt ({', '.join(ATTEMPT)})"
 FINISH = ("state", "due_at", "outcome", "detail", "finished_at", "payload", "id", "fence")
 _FINISH_SQLITE = """
 UPDATE delivery SET state = ?, due_at = coalesce(?, due_at), outcome = ?, detail = ?, finished_at = ?,
@@ -141,7 +141,7 @@ def add_attempts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Non
     if connection.dialect.name == "postgresql":
         direct.later(connection, _ATTEMPTS_POSTGRESQL, {"rows": _records(ATTEMPT, rows, "evidence")})
     else:
-        direct.change_each(connection, _ATTEMPTS_SQLITE, rows)
+        direct.insert_rows(connection, _ATTEMPTS_SQLITE, rows)
 
 
 def finish(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> set[str]:

@@ -16,7 +16,8 @@ class _Place(Generic[T, R]):
 
     def __init__(self, item: T) -> None:
         self.item = item
-        self.turn = threading.Event()
+        self.turn = threading.Lock()  # held until its turn comes
+        self.turn.acquire()
         self.leads = False
         self.result: R | None = None
         self.error: BaseException | None = None
@@ -50,7 +51,7 @@ class GroupCommit(Generic[T, R]):
             if not self._led:
                 self._led = place.leads = True
         if not place.leads:
-            place.turn.wait()
+            place.turn.acquire()
         if place.leads:
             self._lead()
         if place.error is not None:
@@ -77,6 +78,6 @@ class GroupCommit(Generic[T, R]):
                 if heir is not None:
                     heir.leads = True
             for place in group[1:]:
-                place.turn.set()
+                place.turn.release()
             if heir is not None:
-                heir.turn.set()
+                heir.turn.release()

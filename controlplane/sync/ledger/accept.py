@@ -214,7 +214,7 @@ INTAKE = (
     "state",
     "translated_at",
 )
-_INTAKE_SQLITE = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.join('?' * len(INTAKE))})"  # noqa: S608
+_INTAKE_SQLITE = f"INSERT INTO intake ({', '.join(INTAKE)})"
 _INTAKE_POSTGRESQL = f"INSERT INTO intake ({', '.join(INTAKE)}) VALUES ({', '.join(['%s'] * len(INTAKE))})"  # noqa: S608
 
 
@@ -224,4 +224,4 @@ def insert_intake(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
         for row in rows:
             direct.later(connection, _INTAKE_POSTGRESQL, row)
     else:
-        direct.change_each(connection, _INTAKE_SQLITE, rows)
+        direct.insert_rows(connection, _INTAKE_SQLITE, rows)

@@ -22,7 +22,7 @@ _TYPES = {
     "schema_version": "int", "occurred_at": "bigint", "accepted_at": "bigint", "intake_line": "int", "data": "jsonb",
     "registry_version": "int",
 }  # fmt: skip
-_MESSAGES_SQLITE = f"INSERT OR IGNORE INTO message ({', '.join(MESSAGE)}) VALUES ({', '.join('?' * len(MESSAGE))})"  # noqa: S608
+_MESSAGES_SQLITE = f"INSERT OR IGNORE INTO message ({', '.join(MESSAGE)})"
 _READ = ", ".join("decode(fingerprint, 'hex')" if name == "fingerprint" else name for name in MESSAGE)
 _MESSAGES_POSTGRESQL = f"""
 INSERT INTO message ({", ".join(MESSAGE)}) SELECT {_READ} FROM jsonb_to_recordset(%(rows)s::jsonb)
@@ -49,7 +49,7 @@ def _inserted(connection: Connection, rows: Sequence[dict[str, Any]]) -> Callabl
         asked = direct.Asked(connection, _MESSAGES_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
         return lambda: frozenset(identity for (identity,) in asked.rows())
     ids = [row["id"] for row in rows]
-    if direct.change_each(connection, _MESSAGES_SQLITE, [_MESSAGE_OF(row) for row in rows]) == len(ids):
+    if direct.insert_rows(connection, _MESSAGES_SQLITE, [_MESSAGE_OF(row) for row in rows]) == len(ids):
         return lambda: frozenset(ids)
     there = "SELECT m.id FROM json_each(?) k CROSS JOIN message m ON m.id = k.value"
     found = frozenset(direct.fetch_column(connection, there, (orjson.dumps(ids).decode(),)))

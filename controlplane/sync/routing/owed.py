@@ -31,7 +31,7 @@ _TYPES = {
     "pause_base": "bigint", "promise_at": "bigint", "attempts": "int", "fence": "int", "created_at": "bigint",
     "finished_at": "bigint", "registry_version": "int",
 }  # fmt: skip
-_INSERT_SQLITE = f"INSERT OR IGNORE INTO delivery ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_INSERT_SQLITE = f"INSERT OR IGNORE INTO delivery ({', '.join(COLUMNS)})"
 _OPEN_BEFORE = f"""(SELECT true FROM delivery d WHERE d.target = r.target COLLATE "C" AND d.order_key = r.order_key COLLATE "C"
   AND d.{OPEN} LIMIT 1)"""  # noqa: S608
 """Whether something of the row's line is open already; a sub-query with LIMIT is looked up for each row by itself."""
@@ -149,4 +149,4 @@ def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
     if connection.dialect.name == "postgresql":
         given = [{**row, "payload": orjson.Fragment(row["payload"])} for row in rows]
         return direct.change(connection, _INSERT_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
-    return direct.change_each(connection, _INSERT_SQLITE, [_CELLS(row) for row in rows])
+    return direct.insert_rows(connection, _INSERT_SQLITE, [_CELLS(row) for row in rows])
