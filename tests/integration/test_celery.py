@@ -6,17 +6,21 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from celery.contrib.testing.worker import start_worker
 from kombu import Connection, Queue
+from sqlalchemy import func, select
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.contract import Write
 from controlplane.errors import SettingsError
 from controlplane.store import Store
+from controlplane.store import tables as t
 from controlplane.sync.engines.celery import CeleryEngine, Sender, is_redis, queue_of
-from controlplane.sync.engines.workers import OpenLanes, Targets, Lasting, register
+from controlplane.sync.engines.reprocess import Request
+from controlplane.sync.engines.workers import Lasting, OpenLanes, Targets, register
 from rules.outcomes import Outcome
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU
@@ -53,6 +57,14 @@ def a_worker(broker: Broker, house: House, shards: int = 2) -> Iterator[None]:
     lanes.close()
 
 
+def states(house: House, target: str) -> dict[str, int]:
+    """How many deliveries to a target are in each state."""
+    d = t.delivery.c
+    with house.store.read() as connection:
+        query = select(d.state, func.count()).where(d.target == target).group_by(d.state)
+        return {str(row[0]): int(row[1]) for row in connection.execute(query)}
+
+
 def delivered(house: House) -> bool:
     """Whether all orders are at both targets."""
     return all(sum(vendor.effects.values()) >= ORDERS for vendor in (house.erp, house.wms))
@@ -83,6 +95,33 @@ def test_the_plane_asks_by_itself_until_nothing_is_owed_though_tasks_get_lost(br
     finally:
         engine.stop()
     assert sorted(house.wms.effects.values()) == [1] * ORDERS
+
+
+def test_what_is_replayed_from_the_ledger_is_delivered_by_the_workers(broker: Broker, house: House) -> None:
+    house.wms.faults.append("rejected")
+    engine = CeleryEngine(house.sync, broker.url, broker.prefix)
+
+    def gone_on() -> bool:
+        house.clock.advance(0.05)  # a replay has its share of each second
+        house.sync.reprocessing.advance()
+        return delivered(house)
+
+    engine.start()
+    try:
+        with a_worker(broker, house):
+            until(
+                lambda: states(house, "wms") == {"delivered": ORDERS - 1, "quarantined": 1},
+                "all but the one that was refused",
+            )
+            since = house.clock.now() - timedelta(days=1)
+            house.clock.advance(1)
+            replay = Request(flow="orders", since=since, until=house.clock.now(), reason="outage")
+            house.sync.reprocessing.start(replay, "olga")
+            until(gone_on, "the last delivery")
+    finally:
+        engine.stop()
+    assert sorted(house.wms.effects.values()) == [1] * ORDERS
+    assert sorted(house.erp.effects.values()) == [1] * ORDERS
 
 
 def test_tasks_do_not_pile_up_while_no_worker_takes_them(broker: Broker, house: House) -> None:

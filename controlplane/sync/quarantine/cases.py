@@ -331,6 +331,7 @@ def mark_reopened(connection: Connection, clock: Clock, delivery_ids: Sequence[s
             for case in cases
         ]  # fmt: skip
         audit.record_all(connection, clock, told)
+        events(connection, clock.now(), [case.id for case in cases], actor, "replayed", f"by the replay {replay_id}")
     return len(cases)
 
 

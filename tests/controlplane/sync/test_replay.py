@@ -141,6 +141,12 @@ def test_what_gave_up_in_an_outage_is_sent_under_its_key_and_its_case_keeps_its_
     assert {(each["state"], each["closed_by"]) for each in cases} == {("replayed", "olga")}
     told = [each for each in rows(house, t.action) if each["action"] == "quarantine.replay"]
     assert [each["before"]["state"] for each in told] == ["waiting", "waiting"]
+    steps = {
+        (each["case_id"], each["actor"], each["note"])
+        for each in rows(house, t.quarantine_event)
+        if each["kind"] == "replayed"
+    }
+    assert steps == {(each["id"], "olga", f"by the replay {found['id']}") for each in cases}
     with house.store.read() as connection:
         assert chain.verify(connection) == []
 

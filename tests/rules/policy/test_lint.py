@@ -70,7 +70,33 @@ LOCATIONS = "---\n" + document(
 )
 ALERT = "  indicator: queue_age\n  owner: ops\n  escalation: path\n  severity: page\n  title: Late\n"
 
+
+def kept(spec: str) -> str:
+    """A domain that keeps its messages like this; the retention is in line 9."""
+    return document("Domain", DOMAIN + "  entities: {thing: {system_of_record: erp}}\n" + f"  retention: {spec}\n")
+
+
 CASES = {
+    "kept for less than a day": Case(kept("{raw: 2h}"),
+        "9:15 spec.retention.raw", "2h is shorter than a day", "write 1d to 36500d"),
+    "kept for longer than anybody lives": Case(kept("{messages: 40000d, attempts: 1d}"),
+        "9:15 spec.retention.messages", "longer than a hundred years", "write 1d to 36500d"),
+    "attempts kept longer than their messages": Case(kept("{messages: 60d, attempts: 90d}"),
+        "9:30 spec.retention.attempts", "longer than the messages that they belong to (60d)", "write at most 60d"),
+    "archived into memory": Case(kept("{archive: 'memory://ledger'}"),
+        "9:15 spec.retention.archive", "is gone with the process", "write for instance file:///var/archive"),
+    "archived to where nothing can be written": Case(kept("{archive: 'https://example.com/ledger'}"),
+        "9:15 spec.retention.archive", "nothing can be written by https://", "s3://bucket/ledger"),
+    "archived to a folder that lies anywhere": Case(kept("{archive: var/archive}"),
+        "9:15 spec.retention.archive", "the folder 'var/archive' is not absolute", "file:///var/archive"),
+    "archived by a chain of protocols": Case(kept("{archive: 'zip://x::s3://bucket'}"),
+        "9:15 spec.retention.archive", "a chain of protocols", "s3://bucket/ledger"),
+    "archived to no folder": Case(kept("{archive: 's3://'}"),
+        "9:15 spec.retention.archive", "names no folder", "s3://bucket/ledger"),
+    "archived to a folder above": Case(kept("{archive: 'file:///var/../etc'}"),
+        "9:15 spec.retention.archive", "climbs up", "write the folder itself"),
+    "a password in an archive's address": Case(kept("{archive: 'sftp://u:secret@host/ledger'}"),
+        "9:15 spec.retention.archive", "the address holds a password", "take it out"),
     "unknown kind": Case("apiVersion: trueup/v1\nkind: Flwo\nmetadata: {name: x}\nspec: {}\n",
         "2:1 kind", "unknown kind 'Flwo'", "did you mean 'Flow'?"),
     "unknown apiVersion": Case("apiVersion: v2\nkind: Team\n", "1:1 apiVersion", "unknown apiVersion 'v2'", "trueup/v1"),

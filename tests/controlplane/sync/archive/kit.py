@@ -27,19 +27,26 @@ from tests.controlplane.sync.test_loop import SKU
 
 TABLES = ("intake", "message", "delivery", "attempt", "quarantine")
 KEEP = {"raw": "30d", "attempts": "60d", "messages": "90d"}
+SILENT = {"retention": None}
 LONG = timedelta(days=100)
 """Longer than anything is kept."""
 
 
 def pack(folder: Path, **retention: Any) -> Path:
-    """Return a pack that is the sandbox's, with this retention in every domain; a mapping under a domain's name is for it alone."""
+    """Return a pack that is the sandbox's, with this retention in every domain; a mapping under a domain's name is for it alone.
+
+    `retention=None`: no domain says anything of it.
+    """
     found = folder / "pack"
     shutil.copytree(pack_folder("sandbox"), found)
     file = found / "domains.yaml"
     documents = list(yaml.safe_load_all(file.read_text()))
     common = {key: value for key, value in retention.items() if not isinstance(value, dict)}
     for one in documents:
-        one["spec"]["retention"] = KEEP | common | retention.get(one["metadata"]["name"], {})
+        if retention == SILENT:
+            one["spec"].pop("retention", None)
+        else:
+            one["spec"]["retention"] = KEEP | common | retention.get(one["metadata"]["name"], {})
     file.write_text(yaml.safe_dump_all(documents))
     return found
 

@@ -348,3 +348,18 @@ def test_what_was_looked_at_today_is_looked_at_again_only_when_somebody_asks(hou
         connection.execute(update(t.archive).values(restored_until=None))
     assert one.run()["rows"] == {}
     assert one.run(anew=True)["rows"] != {}
+
+
+def test_a_domain_that_says_nothing_of_retention_loses_no_message_and_no_attempt(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Records as they came go after a month; what became of them stays for good."""
+    house = house_of(store, clock, tmp_path, retention=None)
+    history(house)
+    with store.read() as connection:
+        before = {table: ids_in(connection, table) for table in ("message", "delivery", "attempt", "quarantine")}
+        raw = len(ids_in(connection, "intake"))
+    pass_by(house, timedelta(days=4000))
+    with store.read() as connection:
+        assert {table: ids_in(connection, table) for table in before} == before
+        assert len(ids_in(connection, "intake")) < raw
