@@ -37,11 +37,16 @@ def plan(paths: Files, as_json: AsJson = False) -> None:
 @app.command()
 def apply(paths: Files, reason: Reason, as_json: AsJson = False) -> None:
     """Propose what files would change: a change request for each policy, in review. Nothing is in force before it is approved."""
-    from controlplane.errors import ConflictError, TrueupError
     from controlplane.registry import exchange
 
     online = _plane()
-    changes = exchange.plan(online, _read(paths))
+    _propose(online, exchange.plan(online, _read(paths)), reason, as_json=as_json)
+
+
+def _propose(online: PlaneClient, changes: list[Change], reason: str, *, as_json: bool) -> None:
+    from controlplane.errors import ConflictError, TrueupError
+    from controlplane.registry import exchange
+
     made: list[dict[str, Any]] = []
     try:
         for change, request in exchange.propose(online, changes, reason):
@@ -62,17 +67,52 @@ def export(
     folder: Annotated[
         Path | None, typer.Argument(help="Folder to write Kind/name.yaml into; without it, print.")
     ] = None,
+    as_: Annotated[
+        str, typer.Option("--as", help="trueup, openslo (service levels), odcs (domains) or backstage (owners).")
+    ] = "trueup",
 ) -> None:
-    """Write every policy in force as YAML. The same registry gives the same files, byte for byte."""
+    """Write every policy in force as YAML. The same registry gives the same files, byte for byte.
+
+    What another format cannot carry is said in its files, and here.
+    """
     from controlplane.registry import exchange
 
+    texts = dict(exchange.texts(_plane(), as_))
+    if as_ != "trueup":
+        for name, text in texts.items():
+            for line in exchange.not_carried(text):
+                typer.echo(f"{name}: {line}", err=True)
     if folder is None:
-        typer.echo("---\n".join(text for _, text in exchange.texts(_plane())), nl=False)
+        typer.echo("---\n".join(texts.values()), nl=False)
         return
-    count, strange = exchange.write(_plane(), folder)
-    typer.echo(f"{count} policies in {folder}")
+    strange = exchange.write(texts, folder)
+    typer.echo(f"{len(texts)} {'policies' if as_ == 'trueup' else 'files'} in {folder}")
     for name in strange:
         typer.echo(f"{name}: is of no policy in force, and was left as it is", err=True)
+
+
+@app.command()
+def owners(
+    paths: Files,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; with it the changes are proposed, else only shown.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take owners from a Backstage catalogue: groups become teams, and policies get the owner of the entity they are there."""
+    from controlplane.registry import exchange
+
+    online = _plane()
+    entries, told = exchange.owners(online, paths)
+    for line in told:
+        typer.echo(line, err=True)
+    changes = [change for change in exchange.plan(online, entries) if change.step != "not in the files"]
+    if reason:
+        _propose(online, changes, reason, as_json=as_json)
+    elif as_json:
+        print_json([change.told() for change in changes])
+    else:
+        _print_plan(changes)
 
 
 @app.command()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from controlplane.client import PlaneClient
-from controlplane.errors import TrueupError
+from controlplane.errors import BadInputError, PolicyError, TrueupError
 from rules.changes import UNDECIDED
+from rules.policy import interop
 from rules.policy.difference import changed_fields
-from rules.policy.reading import Entry
+from rules.policy.reading import Entry, read_policies
 from rules.policy.writing import to_yaml
 
 Step = Literal["new", "changed", "same", "not in the files"]
@@ -108,19 +112,72 @@ def _summary(change: Change) -> str:
     return ", ".join(paths[:3]) + more
 
 
-def texts(online: PlaneClient) -> Iterator[tuple[str, str]]:
-    """Yield (file name, YAML) of every policy in force: the same registry gives the same bytes."""
-    for (kind, name), policy in in_force(online).items():
-        yield f"{kind}/{name}.yaml", to_yaml(policy["document"])
+def texts(online: PlaneClient, form: str = "trueup") -> Iterator[tuple[str, str]]:
+    """Yield (file name, YAML) of every policy in force: the same registry gives the same bytes.
+
+    `form`: "trueup", or a format of `interop.FORMATS`. Raises BadInputError for any other.
+    """
+    if form != "trueup" and form not in interop.FORMATS:
+        raise BadInputError(
+            f"'{form}' is no format that policies are exported in; write trueup, {', '.join(interop.FORMATS)}"
+        )
+    found = in_force(online)
+    if form == "trueup":
+        for (kind, name), policy in found.items():
+            yield f"{kind}/{name}.yaml", to_yaml(policy["document"])
+    else:
+        for file in interop.FORMATS[form](_policies(found)):
+            yield file.name, interop.rendered(file)
 
 
-def write(online: PlaneClient, folder: Path) -> tuple[int, list[str]]:
-    """Write every policy in force beneath a folder; return how many, and the YAML files there that are of none of them."""
+def not_carried(text: str) -> list[str]:
+    """Return what a file says of itself that it does not carry."""
+    head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    joined = " ".join(line.removeprefix("#").strip() for line in head)
+    return [part.strip() for part in joined.split("not carried: ") if part.strip()]
+
+
+def owners(online: PlaneClient, paths: Sequence[Path]) -> tuple[list[Entry], list[str]]:
+    """Read a Backstage catalogue (files, or folders read whole); return policies to plan, and what was left out and why.
+
+    Raises BadInputError for what is no YAML, PolicyError for what makes no policy.
+    """
+    entities: list[dict[str, Any]] = []
+    for path in paths:
+        for file in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
+            entities += _entities(file)
+    documents, told = interop.owners(entities, _policies(in_force(online)))
+    entries, problems = read_policies([("catalogue", "---\n".join(map(to_yaml, documents)))])
+    if problems:
+        raise PolicyError("the catalogue makes no policies:\n" + "\n".join(map(str, problems)))
+    return entries, told
+
+
+def _entities(file: Path) -> list[dict[str, Any]]:
+    try:
+        found = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadInputError(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{file} is no YAML: {error}") from error
+    strange = [one for one in found if one is not None and not isinstance(one, dict)]
+    if strange:
+        raise BadInputError(
+            f"{file}: an entity is a mapping with kind, metadata and spec, not {str(strange[0])[:60]!r}"
+        )
+    return [one for one in found if one]
+
+
+def _policies(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> interop.Policies:
+    return interop.Policies(policy["document"] for policy in found.values())
+
+
+def write(found: Mapping[str, str], folder: Path) -> list[str]:
+    """Write texts beneath a folder, by their file names; return the YAML files there that are none of them."""
     written = set()
-    for name, text in texts(online):
+    for name, text in found.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         written.add(path)
-    strange = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml") if path not in written)
-    return len(written), strange
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml") if path not in written)

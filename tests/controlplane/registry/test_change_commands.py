@@ -154,3 +154,44 @@ def test_a_file_of_no_policy_in_force_is_named_and_left(files: Path) -> None:
     result = CliRunner().invoke(app, ["export", str(files)])
     assert "Flow/gone.yaml: is of no policy in force" in result.output
     assert (files / "Flow" / "gone.yaml").read_text() == "x: 1\n"
+
+
+def test_service_levels_contracts_and_owners_go_out_in_other_formats_and_what_is_lost_is_told(
+    url: str, tmp_path: Path
+) -> None:
+    for form, file in (("openslo", "common.yaml"), ("odcs", "inventory.odcs.yaml"), ("backstage", "catalog-info.yaml")):
+        first = CliRunner().invoke(app, ["export", str(tmp_path / form), "--as", form])
+        assert first.exit_code == 0, first.output
+        assert "not carried" not in first.stdout
+        assert first.stderr.count(": ") >= 2, "what is lost"
+        text = (tmp_path / form / file).read_text()
+        assert run("export", str(tmp_path / form), "--as", form)
+        assert (tmp_path / form / file).read_text() == text
+    with pytest.raises(BadInputError, match=r"'excel' is no format.* trueup, openslo, odcs, backstage"):
+        run("export", "--as", "excel")
+
+
+def test_an_owner_that_a_catalogue_names_is_proposed_and_nothing_else(url: str, tmp_path: Path) -> None:
+    run("export", str(tmp_path), "--as", "backstage")
+    file = tmp_path / "catalog-info.yaml"
+    assert "0 new, 0 changed" in run("owners", str(file))
+    found = list(yaml.safe_load_all(file.read_text()))
+    flow = next(one for one in found if (one["kind"], one["metadata"]["name"]) == ("Component", "orders"))
+    flow["spec"]["owner"] = "finance-systems"
+    file.write_text(yaml.safe_dump_all(found))
+    [change] = [one for one in json.loads(run("owners", str(file), "--json")) if one["step"] != "same"]
+    assert (change["kind"], change["name"]) == ("Flow", "orders")
+    assert [(one["path"], one["after"]) for one in change["fields"]] == [("spec.owner", "finance-systems")]
+    [made] = json.loads(run("owners", str(file), "--reason", "as the catalogue has it", "--json"))
+    assert (made["kind"], made["name"], made["state"]) == ("Flow", "orders", "in_review")
+
+
+def test_a_catalogue_that_is_none_is_refused(url: str, tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(BadInputError, match="an entity is a mapping with kind, metadata and spec"):
+        run("owners", str(tmp_path / "list.yaml"))
+    (tmp_path / "broken.yaml").write_text("{")
+    with pytest.raises(BadInputError, match=r"broken.yaml is no YAML"):
+        run("owners", str(tmp_path / "broken.yaml"))
+    with pytest.raises(BadInputError, match=r"nowhere.yaml cannot be read"):
+        run("owners", str(tmp_path / "nowhere.yaml"))
