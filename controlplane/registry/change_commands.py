@@ -77,16 +77,15 @@ def export(
     """
     from controlplane.registry import exchange
 
-    texts = dict(exchange.texts(_plane(), as_))
-    if as_ != "trueup":
-        for name, text in texts.items():
-            for line in exchange.not_carried(text):
-                typer.echo(f"{name}: {line}", err=True)
+    files = list(exchange.texts(_plane(), as_))
+    for file in files:
+        for line in file.not_carried:
+            typer.echo(f"{file.name}: not carried: {line}", err=True)
     if folder is None:
-        typer.echo("---\n".join(texts.values()), nl=False)
+        typer.echo("---\n".join(file.text for file in files), nl=False)
         return
-    strange = exchange.write(texts, folder)
-    typer.echo(f"{len(texts)} {'policies' if as_ == 'trueup' else 'files'} in {folder}")
+    strange = exchange.write(files, folder)
+    typer.echo(f"{len(files)} {'policies' if as_ == exchange.OURS else 'files'} in {folder}")
     for name in strange:
         typer.echo(f"{name}: is of no policy in force, and was left as it is", err=True)
 

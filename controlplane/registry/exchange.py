@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from rules.policy.difference import changed_fields
 from rules.policy.reading import Entry, read_policies
 from rules.policy.writing import to_yaml
 
+OURS = "trueup"
+"""The form that policies are written and read in."""
 Step = Literal["new", "changed", "same", "not in the files"]
 
 
@@ -112,29 +113,31 @@ def _summary(change: Change) -> str:
     return ", ".join(paths[:3]) + more
 
 
-def texts(online: PlaneClient, form: str = "trueup") -> Iterator[tuple[str, str]]:
-    """Yield (file name, YAML) of every policy in force: the same registry gives the same bytes.
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file of an export."""
 
-    `form`: "trueup", or a format of `interop.FORMATS`. Raises BadInputError for any other.
+    name: str
+    text: str
+    not_carried: tuple[str, ...] = ()
+    """What of the policies is not in it."""
+
+
+def texts(online: PlaneClient, form: str = OURS) -> Iterator[Text]:
+    """Yield every policy in force as YAML, in our form or one of `interop.FORMATS`: the same registry gives the same bytes.
+
+    Raises BadInputError for a form that there is not.
     """
-    if form != "trueup" and form not in interop.FORMATS:
-        raise BadInputError(
-            f"'{form}' is no format that policies are exported in; write trueup, {', '.join(interop.FORMATS)}"
-        )
+    if form not in (OURS, *interop.FORMATS):
+        there_are = ", ".join((OURS, *interop.FORMATS))
+        raise BadInputError(f"'{form}' is no format that policies are exported in; write one of {there_are}")
     found = in_force(online)
-    if form == "trueup":
+    if form == OURS:
         for (kind, name), policy in found.items():
-            yield f"{kind}/{name}.yaml", to_yaml(policy["document"])
+            yield Text(f"{kind}/{name}.yaml", to_yaml(policy["document"]))
     else:
         for file in interop.FORMATS[form](_policies(found)):
-            yield file.name, interop.rendered(file)
-
-
-def not_carried(text: str) -> list[str]:
-    """Return what a file says of itself that it does not carry."""
-    head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
-    joined = " ".join(line.removeprefix("#").strip() for line in head)
-    return [part.strip() for part in joined.split("not carried: ") if part.strip()]
+            yield Text(file.name, interop.rendered(file), file.not_carried)
 
 
 def owners(online: PlaneClient, paths: Sequence[Path]) -> tuple[list[Entry], list[str]]:
@@ -172,12 +175,12 @@ def _policies(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> interop.Pol
     return interop.Policies(policy["document"] for policy in found.values())
 
 
-def write(found: Mapping[str, str], folder: Path) -> list[str]:
-    """Write texts beneath a folder, by their file names; return the YAML files there that are none of them."""
+def write(files: Sequence[Text], folder: Path) -> list[str]:
+    """Write files beneath a folder; return the YAML files there that are none of them."""
     written = set()
-    for name, text in found.items():
-        path = folder / name
+    for file in files:
+        path = folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(file.text, encoding="utf-8")
         written.add(path)
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml") if path not in written)
