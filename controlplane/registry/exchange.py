@@ -163,12 +163,25 @@ def _entities(file: Path) -> list[dict[str, Any]]:
         raise BadInputError(f"{file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInputError(f"{file} is no YAML: {error}") from error
-    strange = [one for one in found if one is not None and not isinstance(one, dict)]
+    strange = [one for one in found if one is not None and not _is_entity(one)]
     if strange:
         raise BadInputError(
             f"{file}: an entity is a mapping with kind, metadata and spec, not {str(strange[0])[:60]!r}"
         )
     return [one for one in found if one]
+
+
+def _is_entity(found: Any) -> bool:
+    """Whether it has the shape of one; what its parts say is for whoever reads them."""
+    for path in (("metadata", "annotations"), ("spec", "profile")):
+        part = found
+        for name in path:
+            if not isinstance(part, dict):
+                return False
+            part = part.get(name) or {}
+        if not isinstance(part, dict):
+            return False
+    return True
 
 
 def _policies(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> interop.Policies:

@@ -187,9 +187,11 @@ def test_an_owner_that_a_catalogue_names_is_proposed_and_nothing_else(url: str, 
 
 
 def test_a_catalogue_that_is_none_is_refused(url: str, tmp_path: Path) -> None:
-    (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(BadInputError, match="an entity is a mapping with kind, metadata and spec"):
-        run("owners", str(tmp_path / "list.yaml"))
+    for text in ("- 1\n", "kind: Group\nmetadata: [a]\n", "kind: Group\nmetadata: {name: a}\nspec: team\n",
+                 "kind: User\nspec: {profile: me}\n"):  # fmt: skip
+        (tmp_path / "strange.yaml").write_text(text)
+        with pytest.raises(BadInputError, match="an entity is a mapping with kind, metadata and spec"):
+            run("owners", str(tmp_path / "strange.yaml"))
     (tmp_path / "broken.yaml").write_text("{")
     with pytest.raises(BadInputError, match=r"broken.yaml is no YAML"):
         run("owners", str(tmp_path / "broken.yaml"))
