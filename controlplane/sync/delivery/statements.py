@@ -1,7 +1,8 @@
 """The statements of the hot path, once for each database: a whole batch in one round trip.
 
 On PostgreSQL a batch goes as one JSON parameter, which is the fastest way there is short of COPY (see the benchmarks);
-on SQLite as `executemany`. The conditions of the partial indexes are written out as the indexes say them.
+on SQLite many rows go by one INSERT, updates as `executemany`. The conditions of the partial indexes are written out as the
+indexes say them.
 """
 
 from __future__ import annotations

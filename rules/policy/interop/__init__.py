@@ -5,7 +5,7 @@ from rules.policy.interop.odcs import contracts
 from rules.policy.interop.openslo import service_levels
 from rules.policy.interop.shape import Exported, Policies, rendered
 
-__all__ = ["FORMATS", "Exported", "Policies", "catalog", "contracts", "owners", "rendered", "service_levels"]
+__all__ = ["FORMATS", "Exported", "Policies", "owners", "rendered"]
 
 FORMATS = {"openslo": service_levels, "odcs": contracts, "backstage": catalog}
 """Name -> what makes the files of that format of the policies in force."""

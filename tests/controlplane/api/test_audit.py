@@ -19,7 +19,7 @@ from controlplane.errors import BadInputError, ForbiddenError
 from controlplane.jobs import Ticker
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import PASSWORD, a_plane, found_by_the_console, served, signed_in
+from tests.web import PASSWORD, a_plane, found_by_the_console, signed_in
 
 AUDIT = "/api/v1/audit"
 ENV = {"TRUEUP_HOST": "127.0.0.1"}
@@ -30,12 +30,6 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
     """A plane with an auditor; making its people is what its log begins with."""
     with a_plane(tmp_path / "home", ManualClock(START)) as found:
         create_account(found.store, found.clock, "paula", PASSWORD, ["auditor"], actor="test", team="audit")
-        yield found
-
-
-@pytest.fixture
-def url(plane: Plane) -> Iterator[str]:
-    with served(plane) as found:
         yield found
 
 

@@ -15,7 +15,7 @@ from controlplane.jobs import Ticker
 from controlplane.jobs.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import a_plane, found_by_the_console, served, signed_in
+from tests.web import a_plane, found_by_the_console, signed_in
 
 LEDGER = "/api/v1/ledger"
 
@@ -24,19 +24,6 @@ LEDGER = "/api/v1/ledger"
 def plane(tmp_path: Path) -> Iterator[Plane]:
     with a_plane(tmp_path / "home", ManualClock(START)) as found:
         yield found
-
-
-@pytest.fixture
-def url(plane: Plane) -> Iterator[str]:
-    with served(plane) as found:
-        yield found
-
-
-@pytest.fixture
-def olga(url: str) -> Iterator[httpx.Client]:
-    """An operator."""
-    with closing(signed_in(url, "olga")) as client:
-        yield client
 
 
 def test_retention_is_shown_and_kept_on_request(plane: Plane, olga: httpx.Client) -> None:

@@ -21,7 +21,7 @@ from controlplane.sync.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
 from tests.controlplane.sync.backlog import Still, orders, waiting
-from tests.web import a_plane, found_by_the_console, served, signed_in
+from tests.web import a_plane, found_by_the_console, signed_in
 
 SINCE = (START - timedelta(days=1)).isoformat()
 
@@ -35,19 +35,6 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
         found.sync.process()
         clock.advance(1)
         yield found
-
-
-@pytest.fixture
-def url(plane: Plane) -> Iterator[str]:
-    """The plane's address."""
-    with served(plane) as found:
-        yield found
-
-
-@pytest.fixture
-def olga(url: str) -> httpx.Client:
-    """An operator."""
-    return signed_in(url, "olga")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from controlplane.store import tables as t
 from controlplane.sync.quarantine.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import a_plane, found_by_the_console, served, signed_in
+from tests.web import a_plane, found_by_the_console, signed_in
 
 HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
 GROUP = {"group": {"system": "tills", "code": "unmapped_sku", "fault": "999999"}}
@@ -38,20 +38,6 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
         found.sync.poll("till-sales")
         found.sync.translate()
         yield found
-
-
-@pytest.fixture
-def url(plane: Plane) -> Iterator[str]:
-    """Where it answers."""
-    with served(plane) as found:
-        yield found
-
-
-@pytest.fixture
-def olga(url: str) -> Iterator[httpx.Client]:
-    """An operator."""
-    with closing(signed_in(url, "olga")) as client:
-        yield client
 
 
 @pytest.fixture
