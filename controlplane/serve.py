@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane import access, logs
 from controlplane.api.serving import serving
@@ -17,7 +18,7 @@ from controlplane.jobs import Ticker
 from controlplane.registry.changes import Changes
 from controlplane.settings import Settings
 from controlplane.sync.engines.embedded import EmbeddedEngine
-from controlplane.wiring import Plane, build_plane
+from controlplane.wiring import Plane, build_plane, unusable
 
 log = structlog.get_logger()
 SWITCH = 0.001
@@ -37,17 +38,25 @@ class Engine(Protocol):
 
 
 def start_plane(stack: ExitStack, settings: Settings, pack: str) -> str:
-    """Start everything; return the login that may be shown: a password only when it was generated just now."""
+    """Start everything; return the login that may be shown: a password only when it was generated just now.
+
+    What has to be written for it is written before anybody is answered: a store that cannot be written to, its disk full,
+    refuses the start and never ends a plane that has acknowledged something.
+    Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
+    """
     configure_logging(settings)
-    plane = build_plane(settings, pack=pack)
-    stack.callback(plane.close)
-    login = seed_people(plane)
-    tell_staffing(plane)
+    try:
+        plane = build_plane(settings, pack=pack)
+        stack.callback(plane.close)
+        login = seed_people(plane)
+        tell_staffing(plane)
+        engine = make_engine(plane)
+        engine.start()
+    except SQLAlchemyError as error:
+        raise unusable(error) from error
+    stack.callback(engine.stop)
     ticker = Ticker(plane)
     serve(stack, plane)
-    engine = make_engine(plane)
-    engine.start()
-    stack.callback(engine.stop)
     ticker.start()
     stack.callback(ticker.stop)
     return login

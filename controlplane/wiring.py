@@ -79,14 +79,15 @@ def opened(settings: Settings) -> Store:
         store = open_store(settings.store_url)
         migrate(store)
     except (SQLAlchemyError, OSError) as error:
-        raise _unusable(error) from error
+        raise unusable(error) from error
     return store
 
 
-def _unusable(error: Exception) -> SettingsError:
+def unusable(error: Exception) -> SettingsError:
+    """Return what a person is told when the database failed: the variable, the reason and the remedy; no address."""
     return SettingsError(
         f"TRUEUP_DATABASE_URL: the database cannot be used ({_reason(error)}); see that it runs, that the file or the "
-        "database exists and may be written to, and that the address is right"
+        "database exists and may be written to, that its disk has room, and that the address is right"
     )
 
 
@@ -153,7 +154,7 @@ def _joined(settings: Settings, clock: Clock, telemetry: Telemetry) -> Plane:
             raise
         if isinstance(error, OperationalError) and not REFUSAL.search(_reason(error)):
             raise _NotYetError(_reason(error)) from error
-        raise _unusable(error) from error
+        raise unusable(error) from error
 
 
 def _check_prepared(store: Store, registry: Registry) -> None:

@@ -53,6 +53,8 @@ class Ticker:
         self._slots: dict[str, datetime] = {}
         self._again: dict[str, datetime] = {}
         self._ticks = False
+        self._alone = False
+        """Whether nobody else can be ticking: one process owns a SQLite file, so whoever ticked before is gone."""
         self._stop = threading.Event()
         self._busy: set[str] = set()
         self._ready = False
@@ -64,8 +66,7 @@ class Ticker:
 
     def start(self) -> None:
         """Tick once a second until `stop`."""
-        if self.plane.store.is_sqlite:  # one process owns the file: whoever ticked before is gone
-            self._holds(by_force=True)
+        self._alone = self.plane.store.is_sqlite
         self._scheduler.add_job(
             self._tick, "interval", seconds=1, id="tick", max_instances=1, coalesce=True, misfire_grace_time=None,
             next_run_time=MACHINE.now(),
@@ -101,9 +102,9 @@ class Ticker:
                 log.warning("the clock was put back; ticking goes on", next_tick=job.next_run_time.isoformat())
                 job.modify(next_run_time=now)
 
-    def _holds(self, *, by_force: bool = False) -> bool:
+    def _holds(self) -> bool:
         """Say whether it is ours to tick; when that begins, note what the one before us left undone."""
-        if not self._lease.hold(by_force=by_force):
+        if not self._lease.hold(by_force=self._alone and not self._ticks):
             self._ticks = False
         elif not self._ticks:
             self._slots.clear()

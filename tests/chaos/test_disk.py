@@ -16,6 +16,7 @@ from tests.chaos.depot.process import DepotProcess
 from tests.chaos.feed import Event, by_api, by_webhook, receipt
 from tests.chaos.judge import judge
 from tests.chaos.plane import Plane
+from tests.chaos.processes import wait_until
 
 pytestmark = pytest.mark.chaos
 MB = 2**20
@@ -85,8 +86,12 @@ def test_a_full_disk_refuses_keeps_what_was_acknowledged_and_goes_on_when_there_
         assert refused.headers["content-type"] == "application/problem+json"
         assert int(refused.headers["Retry-After"]) > 0
         if leave == 0:
-            hook = by_webhook(client, [receipt(9000, 9000)])
-            assert (hook.status_code, "Retry-After" in hook.headers) == (503, True), hook.text
+            told = receipt(9000, 9000)
+            hook = by_webhook(client, [told])
+            if hook.status_code == 200:  # the store's log has pages that it may write over, however full the disk is
+                events.append(told)
+            else:
+                assert (hook.status_code, "Retry-After" in hook.headers) == (503, True), hook.text
         ballast.unlink()
         last = [receipt(number, number) for number in range(10_000, 10_010)]
         assert by_api(plane.token)(client, last).status_code == 202, "it goes on without a restart"
@@ -98,5 +103,27 @@ def test_a_full_disk_refuses_keeps_what_was_acknowledged_and_goes_on_when_there_
         return plane.quiet() and not verdict.lost
 
     plane.wait_until(over, "all that was acknowledged has arrived", 120)
+    verdict = judge(events, events, depot.journal, frozenset({"keyed", "readable"}))
+    assert verdict.fine, str(verdict)
+
+
+def test_a_start_on_a_full_disk_fails_with_the_reason_or_serves_and_ends_well_when_there_is_room(
+    plane: Plane, depot: DepotProcess, small_disk: Path, tmp_path: Path
+) -> None:
+    with httpx.Client(base_url=plane.url, trust_env=False, timeout=30) as client:
+        events = [receipt(number, number) for number in range(20)]
+        assert by_api(plane.token)(client, events).status_code == 202
+    plane.stop()
+    ballast = fill(small_disk, 0)
+    plane.process.log = tmp_path / "plane.out"
+    plane.start(wait=False)
+    wait_until(lambda: not plane.process.alive or plane.answers(), "it ends or serves", 60)
+    told = plane.process.tail(20)
+    assert "Traceback" not in told
+    assert plane.process.alive or "that its disk has room" in told, told
+    ballast.unlink()
+    if not plane.process.alive:
+        plane.start()
+    plane.wait_until(plane.quiet, "all that was acknowledged has arrived", 120)
     verdict = judge(events, events, depot.journal, frozenset({"keyed", "readable"}))
     assert verdict.fine, str(verdict)

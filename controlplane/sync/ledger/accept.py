@@ -96,6 +96,7 @@ class Acceptor:
         try:
             new = self.group.hand_in(request)
         except OperationalError as error:
+            self._looked = 0  # the next one looks for room first
             raise OverloadedError(
                 f"the store cannot take messages now ({error.orig}); send them again later", RETRY_AFTER
             ) from error
