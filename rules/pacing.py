@@ -1,4 +1,9 @@
-"""How fast a system may be asked: a token bucket that policy fills, and what is learned when the system says 'slow down'."""
+"""How fast a system may be asked: a token bucket that policy fills, and what is learned when the system says 'slow down'.
+
+What was learned grows back as in CUBIC (RFC 9438, and the adaptive retries of AWS's SDKs): soon near the rate at which the
+system said so, then slowly past it, then faster and faster. So one that refuses calls whatever their rate is not asked for
+less and less.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,8 @@ from datetime import datetime
 
 SLOWER = 0.7
 """A system that asks to slow down is asked for this share of what it was asked before."""
-RECOVERY = 1.05
-"""After that the rate grows by this factor each second, until it is the policy's again."""
+GROWTH = 0.4
+"""Of the cubic by which the rate then grows until it is the policy's again: requests a second, per second cubed."""
 SLOWEST = 0.1
 """Requests a second that are always tried: a system that took nothing would never be asked again."""
 FORGET = 60.0
@@ -42,7 +47,9 @@ def rate_now(bucket: Bucket, rate: float | None, now: datetime) -> float | None:
     seconds = max(0.0, (now - bucket.learned_at).total_seconds())
     if rate is None and seconds > FORGET:
         return None
-    grown = float(bucket.learned_rate * RECOVERY ** min(seconds, 600.0))
+    refused_at = bucket.learned_rate / SLOWER
+    plateau = float((refused_at * (1 - SLOWER) / GROWTH) ** (1 / 3))
+    grown = refused_at + GROWTH * (seconds - plateau) ** 3
     return grown if rate is None else min(rate, grown)
 
 

@@ -150,6 +150,24 @@ def test_an_offer_is_not_late_while_a_lost_webhook_explains_it() -> None:
     assert late == [(minute(30), minute(30.1))]
 
 
+def cut_by_an_edit(late_until: float) -> Evidence:
+    """An offer that is owed from 10 to 12; for a moment at 10.7 a hand edit explains what the shop shows."""
+    journal = Journal().value(10, "truth", "ats", 58)
+    journal.write(10.7, "hand_edit", sku=KEY.split("@")[0], location="WH1", **{"from": 60, "to": 57})
+    journal.value(10.7, "shop", "available", 57, "hand_edit").value(10.72, "shop", "available", 60, "inventorySetQuantities")
+    journal.value(late_until, "shop", "available", 58, "inventorySetQuantities")
+    return evidence(journal, findings=(finding("late", 11.3, state="healed", closed=late_until),))
+
+
+def test_an_offer_that_something_else_explains_for_a_moment_is_one_spell_of_lateness() -> None:
+    found = judged(cut_by_an_edit(11.5))
+    assert (found.true, found.false, found.missed) == (1, [], [])
+
+
+def test_a_spell_whose_unexplained_rest_is_within_the_promise_is_not_late() -> None:
+    assert len(judged(cut_by_an_edit(10.95)).false) == 1
+
+
 def test_a_finding_that_still_stands_names_the_next_episode_of_its_key_and_cause_too() -> None:
     journal = Journal().document(10, "shipment", "SHP-1").document(20, "shipment", "SHP-2")
     journal.effect(60, "erp", "shipment", "SHP-1").effect(60, "erp", "shipment", "SHP-2")

@@ -66,6 +66,11 @@ def test_the_command_prints_json_and_keeps_the_home_when_asked(tmp_path: Path) -
     assert "is not empty" in again.stderr
 
 
+@pytest.mark.timeout(600)
+def test_the_hardest_shipped_scenario_holds() -> None:
+    assert reasons("black-friday", 4) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -143,7 +143,7 @@ def test_a_system_that_asks_to_wait_is_left_alone_as_long_as_it_asks(house: Hous
     assert claimed(worker)
 
 
-def test_after_it_asked_to_slow_down_it_is_asked_for_less_and_then_for_more_and_more(house: House) -> None:
+def test_after_it_asked_to_slow_down_it_is_asked_for_less_and_later_as_policy_says(house: House) -> None:
     change(house, "System", "erp", rate=40.0)
     waiting(house, "erp", 400)
     worker = house.sync.delivering
@@ -151,15 +151,15 @@ def test_after_it_asked_to_slow_down_it_is_asked_for_less_and_then_for_more_and_
     house.erp.faults.extend([""] * 9 + ["throttled"])
     sent(worker, claimed(worker, slots=10))
     assert state(house)["learned_rate"] == pytest.approx(7.0), "what it was sent in its busiest second, not on average"
+    house.erp.faults.extend([""] * 200)
     house.clock.advance(30)
     made = []
-    for _ in range(10):
+    for _ in range(4):
         items = claimed(worker)
         sent(worker, items)
         made.append(len(items))
         house.clock.advance(1)
-    assert made[0] == 30, "carefully at first"
-    assert made[-3:] == [40] * 3, "and as policy says in the end"
+    assert made == [40] * 4, "as policy says, long after"
 
 
 def test_one_of_many_that_are_throttled_at_once_slows_it_down_and_not_each_again(house: House) -> None:
