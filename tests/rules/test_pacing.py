@@ -108,7 +108,9 @@ def test_growing_back_it_rests_near_the_rate_that_was_too_fast_and_then_tries_mo
 
 
 @pytest.mark.parametrize("rate", [0.5, 2.0, 40.0])
-def test_a_system_that_refuses_each_third_call_however_slow_they_come_is_not_asked_for_less_and_less(rate: float) -> None:
+def test_a_system_that_refuses_each_third_call_however_slow_they_come_is_not_asked_for_less_and_less(
+    rate: float,
+) -> None:
     bucket, now, sent = EMPTY, NOW, 0
     while now < NOW + timedelta(minutes=10):  # it asks for a second each time
         now += timedelta(seconds=0.1)

@@ -154,7 +154,9 @@ def cut_by_an_edit(late_until: float) -> Evidence:
     """An offer that is owed from 10 to 12; for a moment at 10.7 a hand edit explains what the shop shows."""
     journal = Journal().value(10, "truth", "ats", 58)
     journal.write(10.7, "hand_edit", sku=KEY.split("@")[0], location="WH1", **{"from": 60, "to": 57})
-    journal.value(10.7, "shop", "available", 57, "hand_edit").value(10.72, "shop", "available", 60, "inventorySetQuantities")
+    journal.value(10.7, "shop", "available", 57, "hand_edit").value(
+        10.72, "shop", "available", 60, "inventorySetQuantities"
+    )
     journal.value(late_until, "shop", "available", 58, "inventorySetQuantities")
     return evidence(journal, findings=(finding("late", 11.3, state="healed", closed=late_until),))
 
