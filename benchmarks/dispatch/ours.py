@@ -73,6 +73,7 @@ def prepare() -> dict[str, float]:
 def measure_accept(count: int, start: int) -> dict[str, float]:
     """Accept NDJSON batches in this process; return the rate."""
     made = plane()
+    made.store.listen()
     bodies = jobs.batches(start, count)
     began = time.perf_counter()
     taken = accept(made, bodies)

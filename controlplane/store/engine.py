@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 
 from controlplane.store import direct
+from controlplane.store.checkpoints import BACKSTOP, Checkpoints
 from controlplane.store.facts import Facts
 from controlplane.store.signals import CHANNEL, Listener, Signals
 from controlplane.store.text import dumps
@@ -41,9 +42,11 @@ class Store:
         self.signals = Signals()
         self.facts = Facts()
         self._turn = threading.RLock()
+        self._writer: Connection | None = None
         self._changed = threading.Condition()
         self._generation = 0
         self._listener: Listener | None = None
+        self._checkpoints: Checkpoints | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -80,22 +83,42 @@ class Store:
                     direct.later(connection, _NOTIFY, (told,))
                 direct.commit(connection, begun)
         else:
-            with self._turn, self.engine.connect() as connection:
+            with self._turn, self._sole_writer() as connection:
                 topics, facts = _empty_notes(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
+                yield connection
                 connection.commit()
+                if self._checkpoints:
+                    raw: Any = connection.connection.driver_connection
+                    self._checkpoints.changed(raw.total_changes)
         self.signals.ring(topics)
         self._wake()
         if facts:
             self.facts.tell(facts)
 
+    @contextmanager
+    def _sole_writer(self) -> Iterator[Connection]:
+        """Give SQLite's one connection that writes: its pages stay known, where another's commit makes it forget them all."""
+        connection = self._writer = self._writer or self.engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            self._writer = None
+            with connection:
+                connection.rollback()
+            raise
+
     def listen(self) -> None:
-        """Hear from now on what other processes commit, and tell them what this one does. Nothing to do on SQLite."""
+        """Begin what a process does that runs for long, until `close`.
+
+        PostgreSQL: hear what other processes commit, and tell them what this one does. SQLite: checkpoints beside the commits.
+        """
+        if self.is_sqlite and self._checkpoints is None:
+            with self._turn, self._sole_writer() as connection:
+                connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={BACKSTOP}")
+                connection.rollback()
+            self._checkpoints = Checkpoints(self.engine)
+            self._checkpoints.start()
         if not self.is_sqlite and self._listener is None:
             self._listener = Listener(self.engine, self.signals)
             self._listener.start()
@@ -121,6 +144,12 @@ class Store:
         """Give all connections back."""
         if self._listener:
             self._listener.stop()
+        if self._checkpoints:
+            self._checkpoints.stop()
+        with self._turn:
+            if self._writer:
+                self._writer.close()
+            self._writer = None
         self.engine.dispose()
 
 

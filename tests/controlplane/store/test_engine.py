@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
@@ -11,7 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from controlplane.store import Store, open_store, signals
 from controlplane.store import tables as t
+from controlplane.store.checkpoints import ROWS
 from controlplane.store.upsert import insert_new, upsert
+from tests.waiting import until
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WRITERS = 6
@@ -153,6 +159,30 @@ def test_what_was_committed_is_there_after_the_file_is_opened_again(sqlite_store
     again = open_store(sqlite_store.engine.url.render_as_string(False))
     assert versions(again) == ["kept"]
     again.close()
+
+
+def test_what_was_committed_comes_into_the_file_beside_the_commits(sqlite_store: Store, tmp_path: Path) -> None:
+    file, copy = Path(str(sqlite_store.engine.url.database)), tmp_path / "copy.sqlite"
+
+    def in_the_file() -> int:
+        """Rows that the file has without its write-ahead log."""
+        shutil.copyfile(file, copy)
+        with closing(sqlite3.connect(f"file:{copy}?immutable=1", uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM registry_version").fetchone()[0])
+
+    sqlite_store.listen()
+    for _ in range(4):
+        with sqlite_store.write() as connection:
+            for _ in range(ROWS // 4):
+                add_version(connection, "carried over")
+    until(lambda: in_the_file() == ROWS, "a checkpoint")
+
+
+def test_a_store_that_is_closed_ends_its_checkpoints(sqlite_store: Store) -> None:
+    store = open_store(sqlite_store.engine.url.render_as_string(False))
+    store.listen()
+    store.close()
+    assert "checkpoints" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_commit_of_another_process_is_heard_on_postgresql(postgresql_store: Store) -> None:
