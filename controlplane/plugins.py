@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from controlplane.errors import NotFoundError
 
-Family = Literal["commands", "connectors", "probes", "comparisons", "processes", "dashboards"]
+Family = Literal["commands", "connectors", "probes", "comparisons", "processes", "dashboards", "simulators"]
 
 
 @cache

@@ -35,6 +35,7 @@ def get_request(request_id: str) -> Response:
     more: dict[str, Any] = {"installation": changes.staffing()}
     if found["state"] in UNDECIDED:
         more |= {"risk": changes.risk(request_id), "fields": changes.against(request_id)}
+    more["simulation"] = changes.simulation(request_id)
     return jsonify({**found, **more})
 
 
@@ -71,8 +72,14 @@ def roll_back(kind: str, name: str) -> tuple[Response, int]:
 
 @deeds.post("/change-requests/<request_id>/submit")
 def submit_request(request_id: str) -> Response:
-    """Ask for review; the whole registry is checked with the document in it."""
+    """Ask for review; it is simulated unless it is so already, and the whole registry is checked with the document in it."""
     return _request(commands().changes.submit(request_id, actor()))
+
+
+@deeds.post("/change-requests/<request_id>/simulate")
+def simulate_request(request_id: str) -> Response:
+    """Replay the plane's history under the document and under what is in force; the result is kept with the request."""
+    return jsonify(commands().changes.simulate(request_id, actor()))
 
 
 @deeds.post("/change-requests/<request_id>/vote")

@@ -1,4 +1,4 @@
-"""`trueup policy plan|apply|export|diff|history|rollback`: change policies of the running plane from files, by change request."""
+"""`trueup policy plan|apply|simulate|export|diff|history|rollback`: change policies of the running plane from files, by change request."""
 
 from __future__ import annotations
 
@@ -164,6 +164,29 @@ def rollback(
     made = online.post(f"policies/{kind_named(kind)}/{name}/rollback", asked)
     request = online.post(f"change-requests/{made['id']}/submit")
     typer.echo(f"change request {request['id']} is {request['state']}")
+
+
+@app.command()
+def simulate(
+    request: Annotated[str, typer.Argument(help="Id of a change request that is not decided yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a change would have done in the last 28 days, and keep the result with the request: approvals rest on it."""
+    found = _plane().post(f"change-requests/{request}/simulate")
+    if as_json:
+        print_json(found)
+        return
+    result = found["result"]
+    if result is None:
+        typer.echo(found["note"])
+        return
+    typer.echo(f"replayed from {result['since']} to {result['until']}; result {result['hash']}")
+    for one in result["impact"]["figures"]:
+        typer.echo(f"  {one['name']}: {one['before']:g} -> {one['after']:g} {one['unit']}")
+    for row in result["impact"]["rows"]:
+        typer.echo("  " + json.dumps(row, ensure_ascii=False))
+    for line in result["impact"]["not_simulated"]:
+        typer.echo(f"  not simulated: {line}")
 
 
 # --- what they share ---

@@ -19,11 +19,12 @@ from controlplane.access import Actor, allowed, find_actor, require
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, TrueupError
 from controlplane.registry import requests as rows
-from controlplane.registry import revisions
+from controlplane.registry import revisions, simulation
 from controlplane.registry.manifests import declared_connectors, uninstalled
 from controlplane.registry.registry import Registry, Snapshot
 from controlplane.registry.requests import ChangeRequest, Vote
 from controlplane.registry.risk import Risk, Staffing, against, staffing, weighed
+from controlplane.registry.simulation import Standing
 from controlplane.store import tables as t
 from rules.canonical import digest
 from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, Relation, State, after, open_to, stands_right
@@ -115,7 +116,14 @@ class Changes:
             return rows.get(conn, request_id)
 
     def submit(self, request_id: str, actor: Actor) -> ChangeRequest:
-        """Ask for review. Raises PolicyError with every problem that the registry would have with the document in it."""
+        """Ask for review, simulated. Raises PolicyError with every problem that the registry would have with the document in it."""
+        with self.store.read() as conn:
+            request = rows.get(conn, request_id)
+            self._may(request, Deed.SUBMIT, actor)
+            self._refuse_unfit(conn, request)
+            missing = self._standing(conn, request).missing
+        if missing:
+            self.simulate(request_id, actor)
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
             self._may(request, Deed.SUBMIT, actor)
@@ -126,10 +134,39 @@ class Changes:
             self._audit(conn, actor.name, "submit", request_id, after=told)
             return rows.get(conn, request_id)
 
+    def simulate(self, request_id: str, actor: Actor) -> Standing:
+        """Replay the plane's history for a request that is not decided yet, and keep what came of it.
+
+        Who may propose or approve may ask for it. Takes as long as there is history: a second or two, and up to a minute for
+        millions of tries. Raises ConflictError when the request is edited meanwhile.
+        """
+        if not allowed(actor, WHO[Deed.APPROVE].right):
+            require(actor, WHO[Deed.EDIT].right)
+        with self.store.read() as conn:
+            request, snapshot = rows.get(conn, request_id), self.registry.snapshot_in(conn)
+            if request.state not in UNDECIDED:
+                raise ConflictError(f"{request} is {request.state}; what is decided is not simulated any more")
+            found = simulation.run(conn, snapshot, request, self.clock.now())
+        if found is None:
+            return self.simulation(request_id)
+        with self.store.write() as conn:
+            if rows.lock(conn, request_id).hash != request.hash:
+                raise ConflictError(f"{request} was edited while it was simulated; simulate it again")
+            simulation.keep(conn, found)
+            told = {"simulation": found.hash, "hash": request.hash, "inputs": found.inputs}
+            self._audit(conn, actor.name, "simulate", request_id, after=told)
+        return self.simulation(request_id)
+
+    def simulation(self, request_id: str) -> Standing:
+        """Return the newest result of a request, and whether an approval can rest on it. Raises NotFoundError."""
+        with self.store.read() as conn:
+            return self._standing(conn, rows.get(conn, request_id))
+
     def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
-        Raises ForbiddenError for its author, its last editor and its scheduler.
+        An approval rests on the newest simulation. Raises ForbiddenError for its author, its last editor and its scheduler,
+        ConflictError when the simulation is stale.
         """
         if decision not in {"approve", "reject"}:
             require(actor, "policy.approve")
@@ -141,9 +178,11 @@ class Changes:
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
-            vote = Vote(actor.name, decision, request.hash, comment, self.clock.now())
+            rests_on = self._simulated(conn, request) if deed is Deed.APPROVE else None
+            vote = Vote(actor.name, decision, request.hash, comment, self.clock.now(), simulation=rests_on)
             self._count(conn, request, deed, vote)
-            self._audit(conn, actor.name, decision, request_id, comment, after={"hash": request.hash})
+            told = {"hash": request.hash, **({"simulation": rests_on} if rests_on else {})}
+            self._audit(conn, actor.name, decision, request_id, comment, after=told)
             return rows.get(conn, request_id)
 
     def withdraw(self, request_id: str, actor: Actor, reason: str = "") -> ChangeRequest:
@@ -362,7 +401,7 @@ class Changes:
     def _count(self, conn: Connection, request: ChangeRequest, deed: Deed, vote: Vote) -> None:
         row = {
             "id": new_id(vote.at), "change_request_id": request.id, "voter": vote.voter, "decision": vote.decision,
-            "hash": vote.hash, "comment": vote.comment, "at": vote.at,
+            "hash": vote.hash, "comment": vote.comment, "at": vote.at, "simulation": vote.simulation,
         }  # fmt: skip
         conn.execute(insert(t.change_vote).values(**row))
         self._move(conn, request, deed)
@@ -402,6 +441,16 @@ class Changes:
     def _audit(self, conn: Connection, actor: str, step: str, request_id: str, reason: str = "", **seen: Any) -> None:
         action, subject = f"change_request.{step}", f"change_request/{request_id}"
         audit.record(conn, self.clock, actor=actor, action=action, subject=subject, reason=reason, **seen)
+
+    def _standing(self, conn: Connection, request: ChangeRequest) -> Standing:
+        return simulation.standing(conn, self.registry.snapshot_in(conn), request, self.clock.now())
+
+    def _simulated(self, conn: Connection, request: ChangeRequest) -> str | None:
+        """Return the hash of the simulation that an approval rests on. Raises ConflictError where it cannot."""
+        found = self._standing(conn, request)
+        if found.missing:
+            raise ConflictError(f"{request}: {found.missing}; simulate it anew, look at the result, and approve then")
+        return found.result.hash if found.result else None
 
     def _moved(self, conn: Connection, request: ChangeRequest) -> bool:
         base = revisions.current(conn, request.kind, request.name)

@@ -29,6 +29,8 @@ class Vote:
     at: datetime
     voided_at: datetime | None = None
     """When the request was edited after it."""
+    simulation: str | None = None
+    """Hash of the simulation that an approval rests on; None where the kind has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _with_votes(conn: Connection, found: list[dict[str, Any]]) -> list[ChangeReq
     votes: dict[str, list[Vote]] = defaultdict(list)
     query = select(t.change_vote).where(t.change_vote.c.change_request_id.in_(ids)).order_by(t.change_vote.c.id)
     for row in conn.execute(query):
-        vote = Vote(row.voter, row.decision, row.hash, row.comment, row.at, row.voided_at)
+        vote = Vote(row.voter, row.decision, row.hash, row.comment, row.at, row.voided_at, row.simulation)
         votes[row.change_request_id].append(vote)
     return [ChangeRequest(**{**row, "state": State(row["state"])}, votes=tuple(votes[row["id"]])) for row in found]
 

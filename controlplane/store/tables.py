@@ -181,6 +181,20 @@ change_vote = Table(
     Column("comment", Text, nullable=False, default=""),
     Column("at", Instant, nullable=False),
     Column("voided_at", Instant, doc="the request was edited after the vote, which counts for nothing since"),
+    Column("simulation", String(64), doc="hash of the simulation that it was approved on; NULL: its kind has none"),
+)
+simulation = Table(
+    "simulation",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("change_request_id", Id, ForeignKey("change_request.id"), nullable=False, index=True),
+    Column("hash", String(64), nullable=False, doc="of the result: what an approval is bound to"),
+    Column("document_hash", String(64), nullable=False),
+    Column("inputs", String(64), nullable=False, doc="hash of the document, its base and the policies looked at"),
+    Column("at", Instant, nullable=False),
+    Column("since", Instant, nullable=False, doc="where the history begins that was replayed"),
+    Column("until", Instant, nullable=False),
+    Column("impact", Json, nullable=False, doc="figures, rows and what was not simulated"),
 )
 
 # --- connectors: how the outside stands ---------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, opens, refresh
 from dashboards.components.parts import Node, aria, card, chip, code, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, counted, day_time, worded
+from dashboards.figures.simulation import before_and_after, caption
 from rules.changes import UNDECIDED, Deed, State, after
 
 OF_REQUEST = {
@@ -45,7 +46,7 @@ REQUESTS = [
     {"field": "age", "headerName": "Asked", "minWidth": 100},
 ]
 STRONG = {"approve": "filled", "apply": "filled"}
-DEEDS = ("submit", "approve", "reject", "apply", "withdraw", "review")
+DEEDS = ("simulate", "submit", "approve", "reject", "apply", "withdraw", "review")
 OWED = "review owed"
 
 
@@ -140,7 +141,7 @@ def _request_panel(plane: Plane, request_id: str, answer: Node = None) -> list[C
                    ("Reason", one["reason"] or "—"), ("Bound to", one["hash"][:12]), *_beyond(one)])  # fmt: skip
     return [
         card(
-            one["title"], about, code(difference(one["in_force"], one["document"])),
+            one["title"], about, code(difference(one["in_force"], one["document"])), *_simulation(one),
             html.Div([dmc.TextInput(id="request-comment", placeholder="Comment", size="sm", w=260, **aria(label="Comment")),
                       *_deeds(one)], className="tu-row", style={"margin": "12px 0"}),
             quiet(_whose_turn(one)), html.Div(answer, id="request-answer", **aria(live="polite")),
@@ -163,6 +164,51 @@ def _beyond(one: Mapping[str, Any]) -> list[tuple[str, str]]:
     if one["note"]:
         found.append(("Note", one["note"]))
     return found
+
+
+def _simulation(one: Mapping[str, Any]) -> list[Component]:
+    """Say what the change would have done in the weeks behind us."""
+    found = commands().changes.simulation(one["id"])
+    if found.result is None:
+        return [quiet(found.note or "Not simulated yet; it is when review is asked for.")]
+    impact = found.result.impact
+    figures = [figure for figure in impact["figures"] if figure["before"] or figure["after"]]
+    stale = "" if one["state"] not in UNDECIDED else found.missing
+    shown: list[Component] = [
+        html.H3("What it would have done", className="tu-subtitle"),
+        quiet(
+            f"Replayed from {day_time(found.result.since)} to {day_time(found.result.until)}; result {found.result.hash[:12]}."
+        ),
+    ]
+    if stale:
+        shown.append(chip(Light.WARN, f"stale: {stale}"))
+    if figures:
+        shown.append(html.Div([_plot(figure) for figure in figures], className="tu-multiples"))
+    else:
+        shown.append(quiet("Nothing would have been different: no figure is other than zero."))
+    told = [_differs(row) for row in impact["rows"]]
+    if told:
+        summary = html.Summary(counted(len(told), "difference"))
+        shown.append(html.Details([summary, code("\n".join(told))]))
+    return [*shown, html.Ul([html.Li(line) for line in impact["not_simulated"]], className="tu-quiet")]
+
+
+def _plot(figure: Mapping[str, Any]) -> Component:
+    graph = dcc.Graph(
+        figure=before_and_after(figure), config={"displayModeBar": False, "responsive": True}, className="tu-graph"
+    )
+    return html.Figure([html.Figcaption(caption(figure)), graph])
+
+
+def _differs(row: Mapping[str, Any]) -> str:
+    """Write what differs in a line."""
+    return ", ".join(f"{name}: {_both(value)}" for name, value in row.items() if value is not None)
+
+
+def _both(value: Any) -> str:
+    if isinstance(value, Mapping) and set(value) == {"before", "after"}:
+        return f"{value['before']} -> {value['after']}"
+    return " ".join(map(str, value.values())) if isinstance(value, Mapping) else str(value)
 
 
 def _vote(vote: Mapping[str, Any]) -> str:
@@ -190,6 +236,7 @@ def _deeds(one: Mapping[str, Any]) -> list[Component]:
     own = who.name in {one["author"], one["last_editor"], one["scheduled_by"]}
     decides = allowed(who, "policy.approve") and not own
     may = {
+        "simulate": state in UNDECIDED and (allowed(who, "policy.propose") or allowed(who, "policy.approve")),
         "submit": state == "draft" and allowed(who, "policy.propose"),
         "approve": state == "in_review" and decides,
         "reject": after(state, Deed.REJECT) is not None and decides,
@@ -325,6 +372,9 @@ def _decide(deed: str, request_id: str, comment: str) -> str:
     if deed == "submit":
         changes.submit(request_id, who)
         return "In review: somebody else has to approve it."
+    if deed == "simulate":
+        changes.simulate(request_id, who)
+        return "Simulated; an approval rests on this result from now on."
     if deed == "withdraw":
         changes.withdraw(request_id, who, comment)
         return "Withdrawn."

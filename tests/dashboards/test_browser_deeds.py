@@ -78,6 +78,10 @@ def test_a_promise_is_proposed_by_one_approved_by_two_and_put_in_force(site: Sit
     with visit(browser) as ada, visit(browser) as wim, visit(browser, "dark") as ben:
         propose(ada, site, "ada", "2d")
         expect(ada.get_by_role("button", name="Approve")).to_be_disabled()
+        expect(ada.get_by_role("heading", name="What it would have done")).to_be_visible()
+        first = Changes(site.plane.registry).list()[0].id
+        ada.get_by_role("button", name="Simulate").click()
+        expect(ada.locator("#request-answer")).to_contain_text("Simulated; an approval rests on this result")
         sign_in(wim, site.url, "wim")
         wim.goto(ada.url)
         wim.get_by_role("button", name="Approve").click()
@@ -88,6 +92,8 @@ def test_a_promise_is_proposed_by_one_approved_by_two_and_put_in_force(site: Sit
         expect(ben.locator("#request-one")).to_contain_text("+  budget: 2d")
         ben.get_by_role("button", name="Approve").click()
         expect(ben.locator("#request-one")).to_contain_text("ben: approve")
+        [*_, voted] = Changes(site.plane.registry).get(first).votes
+        assert voted.simulation is not None, "an approval names the simulation that it rests on"
         ben.get_by_role("button", name="Apply").click()
         expect(ben.locator("#request-answer")).to_contain_text("In force from now on")
         ben.goto(f"{site.url}/policies?kind=RetryPolicy&name=default")

@@ -55,6 +55,7 @@ def test_every_step_is_in_the_action_log(registry: Registry, changes: Changes) -
     assert found == [
         ("genesis", "registry.load"),
         ("ada", "change_request.open"),
+        ("ada", "change_request.simulate"),
         ("ada", "change_request.submit"),
         ("ben", "change_request.approve"),
         ("wim", "change_request.approve"),

@@ -1,0 +1,68 @@
+"""A comparison under two revisions: findings that its tolerance would have hidden, and those that it brings back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
+from controlplane.store import tables as t
+from rules.policy.kinds import Comparison, ComparisonSpec, Document
+from rules.simulation.tolerances import Difference, told
+
+SHOWN = 200
+"""Findings that are listed one by one."""
+
+
+def simulate(ground: Ground, before: Document | None, after: Document) -> Impact:
+    """Hold the findings that were confirmed in the stretch against both tolerances."""
+    if not isinstance(after, Comparison):
+        raise TypeError(after.kind)
+    old, new = before.spec if isinstance(before, Comparison) else None, after.spec
+    found = read(ground, after.name)
+    then, now = told(found, old.tolerance if old else new.tolerance), told(found, new.tolerance)
+    figures = [
+        Figure("findings", "findings", then.findings, now.findings),
+        Figure("their worth", "money", float(then.money), float(now.money)),
+    ]
+    hidden = [one for one in found if old and one.tells(old.tolerance) and not one.tells(new.tolerance)]
+    rows = [
+        {"change": "hidden", "key": one.key, "units": one.size, "money": str(one.money or Decimal(0))}
+        for one in sorted(hidden, key=lambda one: (-(one.money or 0), one.key))[:SHOWN]
+    ]
+    return Impact(figures, rows, _untold(old, new, len(hidden)))
+
+
+def read(ground: Ground, comparison: str) -> list[Difference]:
+    """Read what was confirmed in the stretch."""
+    f = t.finding.c
+    query = select(f.sku, f.location, f.side, f.expected, f.actual, f.money).where(
+        f.comparison == comparison, f.confirmed_at >= ground.since, f.confirmed_at < ground.until
+    )
+    return [
+        Difference(f"{row.sku}@{row.location} at {row.side}", _numbers(row.expected), row.actual, row.money)
+        for row in ground.conn.execute(query)
+    ]
+
+
+def _numbers(expected: object) -> list[int]:
+    return [int(one) for one in expected if one is not None] if isinstance(expected, list) else []
+
+
+def _untold(old: ComparisonSpec | None, new: ComparisonSpec, hidden: int) -> list[str]:
+    found = []
+    if old is None:
+        found.append("there is no revision in force to hold it against: nothing was ever compared by it")
+    elif new.tolerance < old.tolerance:
+        found.append(
+            "a smaller tolerance finds more: what lay within the old one was never kept, so how much is not known"
+        )
+    if old is not None and old.model_copy(update={"tolerance": new.tolerance}) != new:
+        found.append("the change does more than to the tolerance; the rest of it is not replayed")
+    if hidden > SHOWN:
+        found.append(f"{hidden - SHOWN} more findings would be hidden that are not listed")
+    return found
+
+
+SIMULATOR = Simulator(simulate)

@@ -1,0 +1,42 @@
+"""Findings of the past under another tolerance: which would not have been told, and which come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A confirmed finding. `expected`: what would have been admissible; `actual` None: the key was not there."""
+
+    key: str
+    expected: Sequence[int]
+    actual: int | None
+    money: Decimal | None
+
+    @property
+    def size(self) -> int | None:
+        """Units between what was there and the nearest that was admissible; None where one side had nothing."""
+        if self.actual is None or not self.expected:
+            return None
+        return min(abs(self.actual - value) for value in self.expected)
+
+    def tells(self, tolerance: int) -> bool:
+        """Whether it is a finding under a tolerance; what one side does not have is one under any."""
+        return self.size is None or self.size > tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What would have been told."""
+
+    findings: int
+    money: Decimal
+
+
+def told(differences: Iterable[Difference], tolerance: int) -> Told:
+    """Return how many of the findings are findings under a tolerance, and what they are worth."""
+    found = [one for one in differences if one.tells(tolerance)]
+    return Told(len(found), sum((one.money or Decimal(0) for one in found), Decimal(0)))
