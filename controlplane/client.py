@@ -18,8 +18,8 @@ from controlplane.errors import (
 )
 from controlplane.settings import Settings, load_settings
 
-TIMEOUT = 30.0
-"""Wall seconds that the plane may take to answer."""
+TIMEOUT = 120.0
+"""Wall seconds that the plane may take to answer: a change is simulated on weeks of history before it is in review."""
 TOKEN_FILE = "cli-token"  # noqa: S105 - the name of a file
 REFUSALS: dict[int, type[TrueupError]] = {
     400: BadInputError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError, 413: BadInputError,

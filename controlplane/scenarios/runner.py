@@ -104,7 +104,7 @@ def _home(folder: Path) -> Path:
 def _hasten(plane: Plane) -> None:
     """Do not wait for the disk: the folder lives as long as the run, and no power cut is played."""
     event.listen(plane.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
-    plane.store.engine.dispose()
+    plane.store.close()  # what is open already would go on waiting
 
 
 def _serve(stack: ExitStack, app: Flask, listening: socket.socket) -> None:

@@ -99,7 +99,12 @@ class Store:
     @contextmanager
     def _sole_writer(self) -> Iterator[Connection]:
         """Give SQLite's one connection that writes: its pages stay known, where another's commit makes it forget them all."""
-        connection = self._writer = self._writer or self.engine.connect()
+        if self._writer is None:
+            self._writer = self.engine.connect()
+            if self._checkpoints:
+                self._writer.exec_driver_sql(f"PRAGMA wal_autocheckpoint={BACKSTOP}")
+                self._writer.rollback()
+        connection = self._writer
         try:
             yield connection
         except BaseException:
@@ -114,10 +119,9 @@ class Store:
         PostgreSQL: hear what other processes commit, and tell them what this one does. SQLite: checkpoints beside the commits.
         """
         if self.is_sqlite and self._checkpoints is None:
-            with self._turn, self._sole_writer() as connection:
-                connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={BACKSTOP}")
-                connection.rollback()
-            self._checkpoints = Checkpoints(self.engine)
+            with self._turn:
+                self._checkpoints = Checkpoints(self.engine)
+                self._let_go_of_writer()  # the next one leaves checkpoints to the thread
             self._checkpoints.start()
         if not self.is_sqlite and self._listener is None:
             self._listener = Listener(self.engine, self.signals)
@@ -147,10 +151,13 @@ class Store:
         if self._checkpoints:
             self._checkpoints.stop()
         with self._turn:
-            if self._writer:
-                self._writer.close()
-            self._writer = None
+            self._let_go_of_writer()
         self.engine.dispose()
+
+    def _let_go_of_writer(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self._writer = None
 
 
 def open_store(url: str) -> Store:

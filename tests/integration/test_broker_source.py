@@ -228,7 +228,7 @@ def test_while_the_disk_is_full_nothing_is_acknowledged_and_it_goes_on_when_ther
     engine_event.listen(taking.store.engine, "connect", limit)
     with taking.store.read() as connection:
         room["pages"] = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 100
-    taking.store.engine.dispose()
+    taking.store.close()
     sent = [body(number) for number in range(2000)]
     queue.send(sent)
     consumers = Consumers(taking.sync)
@@ -240,7 +240,7 @@ def test_while_the_disk_is_full_nothing_is_acknowledged_and_it_goes_on_when_ther
         assert 0 < taken < 2000
         assert left >= 2000 - taken - 10, "ten are held at most, and are the broker's still"
         room["pages"] = 0
-        taking.store.engine.dispose()
+        taking.store.close()
         until(lambda: len(taking.bodies()) == 2000 and queue.left() == 0, "all of them, without a restart")
     finally:
         consumers.stop()

@@ -201,5 +201,5 @@ def limit_pages(plane: Plane, pages: int) -> None:
     """Set the limit on every connection of the pool, present ones and those to come."""
     from sqlalchemy import event as events
 
-    plane.store.engine.dispose()
+    plane.store.close()  # the connection that writes, too
     events.listen(plane.store.engine, "connect", lambda raw, _record: raw.execute(f"PRAGMA max_page_count={pages}"))
