@@ -103,7 +103,7 @@ def _troubled(ground: Ground, flows: Collection[str]) -> Iterator[tuple[str, str
         .where(a.finished_at >= ground.since, a.finished_at < ground.until, a.number == 1)
         .where(a.outcome.in_(failed), d.flow.in_(flows))
     )
-    streamed = ground.conn.execution_options(yield_per=AT_ONCE).execute(query)
+    streamed = ground.conn.execute(query.execution_options(yield_per=AT_ONCE))
     for flow, target, identity, created, first, promise, outcome, when in streamed:
         refused = (when or first + ALWAYS) if outcome == Result.REJECTED else None
         yield flow, target, Owed(identity, created, first, promise, refused)
@@ -117,7 +117,7 @@ def _tries(ground: Ground, system: str) -> Iterator[Try]:
         .where(a.finished_at >= ground.since, a.finished_at < ground.until, a.system == system)
         .order_by(a.finished_at)
     )
-    for started_at, outcome in ground.conn.execution_options(yield_per=AT_ONCE).execute(query):
+    for started_at, outcome in ground.conn.execute(query.execution_options(yield_per=AT_ONCE)):
         behind = 0 if outcome in FAILED else behind + 1
         if behind <= MOST_AT_ONCE:
             yield Try(instant(started_at), outcome)
