@@ -8,6 +8,7 @@ from typing import Any
 from dashboards.figures.base import BLUE, GREY, Figure, layout
 
 NAMES = ("in force", "proposed")
+HEIGHT = 130
 
 
 def before_and_after(one: Mapping[str, Any]) -> Figure:
@@ -23,7 +24,10 @@ def before_and_after(one: Mapping[str, Any]) -> Figure:
         "yaxis": {"visible": False, "fixedrange": True, "range": [0, max(*values, 1) * 1.25]},
     }
     margin = {"l": 8, "r": 8, "t": 4, "b": 24}
-    return {"data": [bars], "layout": layout(130, hovermode="closest", hoversubplots="single", margin=margin, **axes)}
+    return {
+        "data": [bars],
+        "layout": layout(HEIGHT, hovermode="closest", hoversubplots="single", margin=margin, **axes),
+    }
 
 
 def caption(one: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from dashboards.components.asked import Asked
 from dashboards.components.live import acted, live, opens, refresh
 from dashboards.components.parts import Node, aria, card, chip, code, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, counted, day_time, worded
-from dashboards.figures.simulation import before_and_after, caption
+from dashboards.figures.simulation import HEIGHT, before_and_after, caption
 from rules.changes import UNDECIDED, Deed, State, after
 
 OF_REQUEST = {
@@ -194,9 +194,8 @@ def _simulation(one: Mapping[str, Any]) -> list[Component]:
 
 
 def _plot(figure: Mapping[str, Any]) -> Component:
-    graph = dcc.Graph(
-        figure=before_and_after(figure), config={"displayModeBar": False, "responsive": True}, className="tu-graph"
-    )
+    shown = before_and_after(figure)
+    graph = dcc.Graph(figure=shown, config={"displayModeBar": False, "responsive": True}, style={"height": HEIGHT})
     return html.Figure([html.Figcaption(caption(figure)), graph])
 
 
