@@ -50,7 +50,7 @@ def worker(
         if metrics_port:
             stop, _ = serve_meters(plane.telemetry.meters, settings.host, metrics_port)
             stack.callback(stop)
-        plane.store.listen()
+        plane.store.start()
         only = [name.strip() for name in targets.split(",") if name.strip()]
         code = workers.run(app, plane.sync, settings.shards, concurrency, only)
     raise typer.Exit(code)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
+from controlplane.sync.processes.placed import placed
 from rules.orders import UNSHIPPED
 
 BANDS = (
@@ -21,8 +21,6 @@ BANDS = (
     ("over-5d", timedelta.max),
 )
 OVERSELL_WINDOW = timedelta(hours=1)
-IN_TRANSFER = timedelta(hours=1)
-"""Earlier orders are looked at so far back for units that the warehouse did not know of yet."""
 
 
 def backlog(ctx: ProbeContext) -> list[Observation]:
@@ -62,51 +60,12 @@ def oversell(ctx: ProbeContext) -> list[Observation]:
     """
     now = ctx.clock.now()
     with ctx.store.read() as conn:
-        lines = _lines(conn, now - OVERSELL_WINDOW - IN_TRANSFER)
-    recent = [line for line in lines if line.placed_at > now - OVERSELL_WINDOW]
-    unknown = sum(line.available is None for line in recent)
-    known = len(recent) - unknown
-    over = _count_oversold(lines, now - OVERSELL_WINDOW)
+        lines = list(placed(conn, now - OVERSELL_WINDOW))
+    unknown = sum(line.sellable is None for line in lines)
+    known = len(lines) - unknown
+    over = sum(line.sellable is not None and line.quantity > line.sellable for line in lines)
     note = f"{unknown} lines left out: their stock was not known when they were accepted" if unknown else None
     if unknown and not known:
         return [Observation("oversell_rate", now, None, note=note)]
     rate = over / known if known else None
     return [Observation("oversell_rate", now, rate, good=known - over, total=known, note=note)]
-
-
-def _lines(conn: Connection, since: datetime) -> list[Any]:
-    """Read order lines in the order they were accepted, each with the stock known at that moment."""
-    order, line, change = t.order_state.c, t.order_line.c, t.stock_change.c
-    known = (
-        select(change.id)
-        .where(change.sku == line.sku, change.location == line.location, change.changed_at <= order.placed_at)
-        .order_by(change.changed_at.desc(), change.id.desc())
-        .limit(1)
-        .correlate(t.order_line, t.order_state)
-        .scalar_subquery()
-    )
-    query = (
-        select(
-            order.placed_at, line.sku, line.location, line.quantity, line.warehouse_at,
-            change.available, change.source_at,
-        )
-        .select_from(t.order_state.join(t.order_line, line.order_ref == order.ref))
-        .outerjoin(t.stock_change, change.id == known)
-        .where(order.placed_at > since)
-        .order_by(order.placed_at, line.order_ref, line.line)
-    )  # fmt: skip
-    return list(conn.execute(query))
-
-
-def _count_oversold(lines: list[Any], since: datetime) -> int:
-    """A level that the warehouse told after it had taken an order has that order in it, and so has every later level."""
-    unseen: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    over = 0
-    for line in lines:
-        mine = unseen[line.sku, line.location]
-        if line.available is not None:
-            mine[:] = [one for one in mine if one.warehouse_at is None or one.warehouse_at > line.source_at]
-            if line.placed_at > since:
-                over += line.quantity > line.available - sum(one.quantity for one in mine)
-        mine.append(line)
-    return over

@@ -40,7 +40,7 @@ def accept(made: Plane, bodies: Sequence[bytes]) -> int:
 
 def deliver(made: Plane, stop: threading.Event) -> None:
     """Run the lane of the benchmark's target, as a worker does, until it is stopped."""
-    made.store.listen()
+    made.store.start()
     asyncio.run(_lane(made, stop))
 
 
@@ -73,7 +73,7 @@ def prepare() -> dict[str, float]:
 def measure_accept(count: int, start: int) -> dict[str, float]:
     """Accept NDJSON batches in this process; return the rate."""
     made = plane()
-    made.store.listen()
+    made.store.start()
     bodies = jobs.batches(start, count)
     began = time.perf_counter()
     taken = accept(made, bodies)

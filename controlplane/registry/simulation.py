@@ -17,10 +17,11 @@ from controlplane.plugins import load, registered
 from controlplane.registry import revisions
 from controlplane.registry.registry import Snapshot
 from controlplane.registry.requests import ChangeRequest
+from controlplane.registry.risk import read
 from controlplane.store import tables as t
 from rules.canonical import digest
 from rules.ids import new_id
-from rules.policy.kinds import KINDS, Document
+from rules.policy.kinds import Document
 
 LENGTH = timedelta(days=28)
 """Of history that is replayed, or all there is."""
@@ -122,8 +123,8 @@ def run(conn: Connection, snapshot: Snapshot, request: ChangeRequest, now: datet
     if found is None:
         return None
     current = revisions.current(conn, request.kind, request.name)
-    before = KINDS[request.kind].model_validate(current["document"]) if current else None
-    after = KINDS[request.kind].model_validate(request.document)
+    before = read(current["document"]) if current else None
+    after = read(request.document)
     ground = Ground(conn, snapshot, now - LENGTH, now)
     impact = as_json(found.run(ground, before, after))
     told = {"since": ground.since.isoformat(), "until": now.isoformat(), "impact": impact, "document": request.hash}

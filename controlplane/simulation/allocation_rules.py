@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
 
 from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
 from controlplane.store import tables as t
+from controlplane.sync.processes.placed import placed
 from rules.outcomes import DeliveryState
 from rules.policy.kinds import AllocationRule, AllocationRuleSpec, Document
-from rules.simulation.safety import Effect, Offer, Safety, Sale, replay
+from rules.simulation.safety import Effect, Effects, Offer, Safety, Sale, replay
 
 SHOWN = 200
 """SKUs that are listed one by one."""
@@ -30,18 +29,9 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
         )
     sales = list(_sales(ground, old))
     effects = replay(list(_offers(ground, old)), sales, _safety(old), _safety(new))
-    whole = _whole(effects)
-    figures = [
-        Figure("oversold units", "units", whole.oversold, whole.oversold - whole.avoided),
-        Figure(
-            "oversold worth", "money", float(whole.oversold_money), float(whole.oversold_money - whole.avoided_money)
-        ),
-        Figure("units not sold for it", "units", 0, whole.missed),
-        Figure("sales missed for it", "money", 0, float(whole.missed_money)),
-    ]
-    rows = [_row(sku, one) for sku, one in sorted(effects.items()) if one.avoided or one.missed]
+    rows = [_row(*key, one) for key, one in sorted(effects.items()) if one.avoided or one.missed]
     unknown = sum(sale.sellable is None for sale in sales)
-    return Impact(figures, rows[:SHOWN], _untold(old, new, unknown, len(rows)))
+    return Impact(_figures(effects), rows[:SHOWN], _untold(old, new, unknown, len(rows)))
 
 
 def _safety(spec: AllocationRuleSpec) -> Safety:
@@ -62,54 +52,34 @@ def _offers(ground: Ground, spec: AllocationRuleSpec) -> Iterator[Offer]:
 
 
 def _sales(ground: Ground, spec: AllocationRuleSpec) -> Iterator[Sale]:
-    """Read the channel's order lines, each with what was known to be free when it was placed, as the oversell rate counts it."""
-    unseen: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for line in _lines(ground, spec):
-        mine = unseen[line.sku, line.location]
-        sellable = None
-        if line.available is not None:
-            mine[:] = [one for one in mine if one.warehouse_at is None or one.warehouse_at > line.source_at]
-            sellable = line.available - sum(one.quantity for one in mine)
-        mine.append(line)
-        if line.source == spec.channel:
-            price = Decimal(line.unit_price)
-            yield Sale(line.placed_at, line.sku, line.location, line.quantity, price, sellable)
+    """Read the channel's order lines, each with what was known to be free when it was placed."""
+    for line in placed(ground.conn, ground.since):
+        if line.source == spec.channel and line.location in spec.locations and line.at < ground.until:
+            yield Sale(line.at, line.sku, line.location, line.quantity, line.unit_price, line.currency, line.sellable)
 
 
-def _lines(ground: Ground, spec: AllocationRuleSpec) -> list[Any]:
-    order, line, change = t.order_state.c, t.order_line.c, t.stock_change.c
-    known = (
-        select(change.id)
-        .where(change.sku == line.sku, change.location == line.location, change.changed_at <= order.placed_at)
-        .order_by(change.changed_at.desc(), change.id.desc())
-        .limit(1)
-        .correlate(t.order_line, t.order_state)
-        .scalar_subquery()
+def _figures(effects: Effects) -> list[Figure]:
+    """Units of all, and money in each currency by itself."""
+    sums: dict[str, Effect] = {}
+    for (_, currency), one in sorted(effects.items(), key=lambda item: item[0][1]):
+        sums.setdefault(currency, Effect()).join(one)
+    oversold, avoided, missed = (
+        sum(getattr(one, name) for one in sums.values()) for name in ("oversold", "avoided", "missed")
     )
-    query = (
-        select(
-            order.placed_at, order.source, line.sku, line.location, line.quantity, line.unit_price, line.warehouse_at,
-            change.available, change.source_at,
-        )
-        .select_from(t.order_state.join(t.order_line, line.order_ref == order.ref))
-        .outerjoin(t.stock_change, change.id == known)
-        .where(order.placed_at >= ground.since, order.placed_at < ground.until, line.location.in_(spec.locations))
-        .order_by(order.placed_at, line.order_ref, line.line)
-    )  # fmt: skip
-    return list(ground.conn.execute(query))
+    figures = [
+        Figure("oversold units", "units", oversold, oversold - avoided),
+        Figure("units not sold for it", "units", 0, missed),
+    ]
+    for currency, one in sums.items():
+        left = one.oversold_money - one.avoided_money
+        figures.append(Figure("oversold worth", currency, float(one.oversold_money), float(left)))
+        figures.append(Figure("sales missed for it", currency, 0, float(one.missed_money)))
+    return figures
 
 
-def _whole(effects: dict[str, Effect]) -> Effect:
-    found = Effect()
-    for one in effects.values():
-        for name in Effect.__slots__:
-            setattr(found, name, getattr(found, name) + getattr(one, name))
-    return found
-
-
-def _row(sku: str, one: Effect) -> dict[str, Any]:
+def _row(sku: str, currency: str, one: Effect) -> dict[str, Any]:
     return {
-        "sku": sku, "oversold": {"before": one.oversold, "after": one.oversold - one.avoided},
+        "sku": sku, "currency": currency, "oversold": {"before": one.oversold, "after": one.oversold - one.avoided},
         "worth avoided": str(one.avoided_money), "units missed": one.missed, "worth missed": str(one.missed_money),
     }  # fmt: skip
 

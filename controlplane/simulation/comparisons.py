@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from sqlalchemy import select
 
 from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
@@ -22,13 +20,18 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
     old, new = before.spec if isinstance(before, Comparison) else None, after.spec
     found = read(ground, after.name)
     then, now = told(found, old.tolerance if old else new.tolerance), told(found, new.tolerance)
-    figures = [
-        Figure("findings", "findings", then.findings, now.findings),
-        Figure("their worth", "money", float(then.money), float(now.money)),
-    ]
+    figures = [Figure("findings", "findings", then.findings, now.findings)]
+    for currency in sorted({*then.money, *now.money}):
+        worth = (float(told.money.get(currency, 0)) for told in (then, now))
+        figures.append(Figure("their worth", currency, *worth))
     hidden = [one for one in found if old and one.tells(old.tolerance) and not one.tells(new.tolerance)]
     rows = [
-        {"change": "hidden", "key": one.key, "units": one.size, "money": str(one.money or Decimal(0))}
+        {
+            "change": "hidden",
+            "key": one.key,
+            "units": one.size,
+            "money": f"{one.money or 0} {one.currency or ''}".strip(),
+        }
         for one in sorted(hidden, key=lambda one: (-(one.money or 0), one.key))[:SHOWN]
     ]
     return Impact(figures, rows, _untold(old, new, len(hidden)))
@@ -37,11 +40,13 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
 def read(ground: Ground, comparison: str) -> list[Difference]:
     """Read what was confirmed in the stretch."""
     f = t.finding.c
-    query = select(f.sku, f.location, f.side, f.expected, f.actual, f.money).where(
+    query = select(f.sku, f.location, f.side, f.expected, f.actual, f.money, f.currency).where(
         f.comparison == comparison, f.confirmed_at >= ground.since, f.confirmed_at < ground.until
     )
     return [
-        Difference(f"{row.sku}@{row.location} at {row.side}", _numbers(row.expected), row.actual, row.money)
+        Difference(
+            f"{row.sku}@{row.location} at {row.side}", _numbers(row.expected), row.actual, row.money, row.currency
+        )
         for row in ground.conn.execute(query)
     ]
 

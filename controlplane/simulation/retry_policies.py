@@ -14,13 +14,11 @@ from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
 from controlplane.store import tables as t
 from controlplane.store.types import instant
 from rules.outcomes import DONE, Result
-from rules.policy.kinds import Document, RetryPolicy, RetryPolicySpec
+from rules.policy.kinds import MOST_AT_ONCE, Document, RetryPolicy, RetryPolicySpec
 from rules.simulation.retries import ALWAYS, FAILED, Course, Owed, Trouble, Try, replay, untroubled
 
 AT_ONCE = 20_000
 """Rows that are read at once."""
-MOST_AT_ONCE = 100
-"""Requests to a system that may be under way at once, by any policy."""
 Place = tuple[str, str]
 """(flow, target)."""
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import BigInteger, func, literal, select, type_coerce
 
+from controlplane.health.evaluation.service_levels import objective
 from controlplane.health.evaluation.windows import slices
 from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
 from controlplane.store import tables as t
 from controlplane.store.types import EPOCH, MICROSECOND
 from rules.policy.kinds import Document, ServiceLevel, ServiceLevelSpec
 from rules.simulation.levels import Alert, History, alerts, moved
-from rules.slo import Objective, Tier, closed_until, first_whole
+from rules.slo import closed_until, first_whole
 
 
 def simulate(ground: Ground, before: Document | None, after: Document) -> Impact:
@@ -51,11 +52,7 @@ def alerts_of(ground: Ground, spec: ServiceLevelSpec) -> list[Alert]:
     history = read(ground, spec)
     if history is None:
         return []
-    tiers = tuple(Tier(tier.severity, tier.long, tier.short, tier.factor) for tier in spec.tiers)
-    objective = Objective(
-        spec.target, spec.window, spec.slice, spec.min_coverage, spec.min_bad, tiers, begins=history.begins
-    )
-    return alerts(objective, history)
+    return alerts(objective(spec, history.begins), history)
 
 
 def read(ground: Ground, spec: ServiceLevelSpec) -> History | None:

@@ -113,7 +113,7 @@ class Store:
                 connection.rollback()
             raise
 
-    def listen(self) -> None:
+    def start(self) -> None:
         """Begin what a process does that runs for long, until `close`.
 
         PostgreSQL: hear what other processes commit, and tell them what this one does. SQLite: checkpoints beside the commits.

@@ -21,7 +21,7 @@ def before_and_after(one: Mapping[str, Any]) -> Figure:
     }  # fmt: skip
     axes = {
         "xaxis": {"fixedrange": True, "showgrid": False},
-        "yaxis": {"visible": False, "fixedrange": True, "range": [0, max(*values, 1) * 1.25]},
+        "yaxis": {"visible": False, "fixedrange": True, "range": [0, (max(values) or 1) * 1.25]},
     }
     margin = {"l": 8, "r": 8, "t": 4, "b": 24}
     return {

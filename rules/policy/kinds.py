@@ -72,6 +72,10 @@ class Breaker(Part):
     cap: Duration = timedelta(minutes=2)
 
 
+MOST_AT_ONCE = 100
+"""Requests to a system that may be under way at once, by any policy."""
+
+
 class SystemSpec(Part):
     """An outside party and how to reach it."""
 
@@ -82,7 +86,7 @@ class SystemSpec(Part):
     secrets: dict[str, str] = Field(default={}, description="name -> reference: env:NAME or file:NAME, never a value")
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
     timeout: Duration = timedelta(seconds=10)
-    concurrency: int = Field(default=4, ge=1, le=100, description="requests at once, of all workers together")
+    concurrency: int = Field(default=4, ge=1, le=MOST_AT_ONCE, description="requests at once, of all workers together")
     rate: float | None = Field(default=None, gt=0, description="requests a second, at most, of all workers together")
     burst: int | None = Field(
         default=None, ge=1, description="requests that may come at once; default: one second's worth"

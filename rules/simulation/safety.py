@@ -8,7 +8,7 @@ What customers would have bought beyond what was shown is in no history.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 
@@ -55,6 +55,7 @@ class Sale:
     location: str
     quantity: int
     price: Decimal
+    currency: str
     sellable: int | None
 
     @property
@@ -65,7 +66,7 @@ class Sale:
 
 @dataclass(slots=True)
 class Effect:
-    """What would have been different of a SKU, or of all. Units, and their price."""
+    """What would have been different. Units, and their price in one currency."""
 
     oversold: int = 0
     oversold_money: Decimal = Decimal(0)
@@ -85,6 +86,11 @@ class Effect:
             self.missed += sale.quantity - over
             self.missed_money += (sale.quantity - over) * sale.price
 
+    def join(self, other: Effect) -> None:
+        """Count another one in, of the same currency."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
 
 @dataclass(slots=True)
 class _Shelf:
@@ -96,9 +102,13 @@ class _Shelf:
     """Units that would not have been sold, and so are there still."""
 
 
-def replay(offers: Iterable[Offer], sales: Iterable[Sale], before: Safety, after: Safety) -> dict[str, Effect]:
-    """Let what was offered and sold happen again; return by SKU what another safety stock would have done."""
-    found: dict[str, Effect] = {}
+Effects = dict[tuple[str, str], Effect]
+"""By SKU and currency."""
+
+
+def replay(offers: Iterable[Offer], sales: Iterable[Sale], before: Safety, after: Safety) -> Effects:
+    """Let what was offered and sold happen again; return what another safety stock would have done."""
+    found: Effects = {}
     shelves: dict[tuple[str, str], _Shelf] = {}
     happened: list[Offer | Sale] = sorted([*offers, *sales], key=lambda one: (one.at, isinstance(one, Sale)))
     for one in happened:
@@ -109,7 +119,7 @@ def replay(offers: Iterable[Offer], sales: Iterable[Sale], before: Safety, after
             shelves[key] = _Shelf(one.quantity, would, kept)
             continue
         refused = _sell(shelves.get(key), one)
-        found.setdefault(one.sku, Effect()).add(one, refused)
+        found.setdefault((one.sku, one.currency), Effect()).add(one, refused)
     return found
 
 

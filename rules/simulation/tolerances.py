@@ -15,6 +15,7 @@ class Difference:
     expected: Sequence[int]
     actual: int | None
     money: Decimal | None
+    currency: str | None
 
     @property
     def size(self) -> int | None:
@@ -33,10 +34,15 @@ class Told:
     """What would have been told."""
 
     findings: int
-    money: Decimal
+    money: dict[str, Decimal]
+    """By currency."""
 
 
 def told(differences: Iterable[Difference], tolerance: int) -> Told:
     """Return how many of the findings are findings under a tolerance, and what they are worth."""
     found = [one for one in differences if one.tells(tolerance)]
-    return Told(len(found), sum((one.money or Decimal(0) for one in found), Decimal(0)))
+    money: dict[str, Decimal] = {}
+    for one in found:
+        if one.money is not None and one.currency is not None:
+            money[one.currency] = money.get(one.currency, Decimal(0)) + one.money
+    return Told(len(found), money)

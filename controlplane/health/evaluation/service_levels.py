@@ -14,7 +14,7 @@ from controlplane.health.observations import last_at
 from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from rules.ids import new_id
-from rules.policy.kinds import ServiceLevel
+from rules.policy.kinds import ServiceLevel, ServiceLevelSpec
 from rules.slo import EPOCH, Judgement, Objective, State, Tier, judge, no_data_after
 
 
@@ -24,7 +24,9 @@ def judge_service_level(conn: Connection, snapshot: Snapshot, level: ServiceLeve
     spec = level.spec
     fired = {position: bool(tier["firing"]) for position, tier in enumerate(before.tiers if before else ())}
     count = counter(conn, spec.indicator, spec.labels, spec.slice)
-    judgement = judge(_objective(conn, level), count, now, last_at(conn, spec.indicator), fired)
+    judgement = judge(
+        objective(spec, _promised_since(conn, level.name)), count, now, last_at(conn, spec.indicator), fired
+    )
     revision = snapshot.revision("ServiceLevel", level.name)
     return [_promise(level, judgement, revision), _no_data(conn, level, judgement, revision, now)]
 
@@ -36,12 +38,15 @@ def keep(conn: Connection, verdicts: list[Verdict], now: datetime) -> None:
         conn.execute(insert(t.verdict), rows)
 
 
-def _objective(conn: Connection, level: ServiceLevel) -> Objective:
-    spec = level.spec
+def _promised_since(conn: Connection, name: str) -> datetime:
     revision = t.policy_revision.c
-    promised = conn.scalar(
-        select(func.min(revision.valid_from)).where(revision.kind == "ServiceLevel", revision.name == level.name)
-    )
+    mine = (revision.kind == "ServiceLevel", revision.name == name)
+    found: datetime | None = conn.scalar(select(func.min(revision.valid_from)).where(*mine))
+    return found or EPOCH
+
+
+def objective(spec: ServiceLevelSpec, begins: datetime) -> Objective:
+    """Return what a policy promises, in the terms of the arithmetic; `begins` is when it was first in force."""
     return Objective(
         target=spec.target,
         window=spec.window,
@@ -49,7 +54,7 @@ def _objective(conn: Connection, level: ServiceLevel) -> Objective:
         min_coverage=spec.min_coverage,
         min_bad=spec.min_bad,
         tiers=tuple(Tier(tier.severity, tier.long, tier.short, tier.factor) for tier in spec.tiers),
-        begins=promised or EPOCH,
+        begins=begins,
     )
 
 

@@ -195,7 +195,7 @@ class CeleryEngine:
 
     def start(self) -> None:
         """Start the threads. Returns at once, whether or not the broker answers."""
-        self.sync.store.listen()
+        self.sync.store.start()
         self._steps.start()
         self._thread.start()
 

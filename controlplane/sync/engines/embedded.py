@@ -152,7 +152,7 @@ class EmbeddedEngine:
 
     def start(self) -> None:
         """Give back what an earlier process had claimed, then start."""
-        self.sync.store.listen()
+        self.sync.store.start()
         self.sync.recover(restarted=True)
         self._steps.start()
         self._lanes.start()

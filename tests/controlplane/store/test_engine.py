@@ -170,7 +170,7 @@ def test_what_was_committed_comes_into_the_file_beside_the_commits(sqlite_store:
         with closing(sqlite3.connect(f"file:{copy}?immutable=1", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM registry_version").fetchone()[0])
 
-    sqlite_store.listen()
+    sqlite_store.start()
     for _ in range(4):
         with sqlite_store.write() as connection:
             for _ in range(ROWS // 4):
@@ -180,7 +180,7 @@ def test_what_was_committed_comes_into_the_file_beside_the_commits(sqlite_store:
 
 def test_a_store_that_is_closed_ends_its_checkpoints(sqlite_store: Store) -> None:
     store = open_store(sqlite_store.engine.url.render_as_string(False))
-    store.listen()
+    store.start()
     store.close()
     assert "checkpoints" not in {thread.name for thread in threading.enumerate()}
 
@@ -191,7 +191,7 @@ def test_a_commit_of_another_process_is_heard_on_postgresql(postgresql_store: St
     here.signals.subscribe("target:erp", heard.set)
     try:
         for store in (here, there):
-            store.listen()
+            store.start()
         assert heard.wait(10), "whoever begins to listen is told to look"
         for _ in range(50):  # the other end may begin to listen a moment later
             heard.clear()

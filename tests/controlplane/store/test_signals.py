@@ -14,8 +14,8 @@ def test_another_process_is_rung_by_what_is_committed_here(postgresql_store: Sto
         ready, heard = threading.Event(), threading.Event()
         there.signals.subscribe("once listening", ready.set)
         there.signals.subscribe(signals.deliveries("erp"), heard.set)
-        here.listen()
-        there.listen()
+        here.start()
+        there.start()
         assert ready.wait(30), "who begins to listen rings everybody once, for what it may have missed"
         heard.clear()
         with here.write() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -23,11 +24,11 @@ def offer(minutes: float, quantity: int, sku: str = "A") -> Offer:
 
 
 def sale(minutes: float, quantity: int, sellable: int | None, sku: str = "A") -> Sale:
-    return Sale(at(minutes), sku, "WH1", quantity, PRICE, sellable)
+    return Sale(at(minutes), sku, "WH1", quantity, PRICE, "EUR", sellable)
 
 
 def effect(offers: list[Offer], sales: list[Sale], before: int, after: int) -> Effect:
-    return replay(offers, sales, Safety(before), Safety(after)).get("A", Effect())
+    return replay(offers, sales, Safety(before), Safety(after)).get(("A", "EUR"), Effect())
 
 
 def test_a_unit_that_would_not_have_been_shown_is_not_oversold() -> None:
@@ -69,7 +70,13 @@ def test_a_sale_whose_stock_was_not_known_is_not_oversold() -> None:
 def test_a_sku_has_its_own_safety_stock() -> None:
     offers, sales = [offer(0, 1, "A"), offer(0, 1, "B")], [sale(1, 1, 1, "A"), sale(1, 1, 1, "B")]
     found = replay(offers, sales, Safety(0), Safety(0, {"B": 1}))
-    assert (found["A"].missed, found["B"].missed) == (0, 1)
+    assert (found["A", "EUR"].missed, found["B", "EUR"].missed) == (0, 1)
+
+
+def test_money_of_two_currencies_is_not_added_up() -> None:
+    dollars = replace(sale(2, 1, 0), currency="USD")
+    found = replay([offer(0, 2)], [sale(1, 1, 0), dollars], Safety(0), Safety(9))
+    assert {key: one.avoided_money for key, one in found.items()} == {("A", "EUR"): PRICE, ("A", "USD"): PRICE}
 
 
 HAPPENINGS = st.lists(
