@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -28,17 +30,42 @@ REFUSALS: dict[int, type[TrueupError]] = {
 """Status -> the error that the plane raised, in its own words."""
 
 
-class PlaneClient:
-    """A plane, found by the settings, and our token for it.
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who asks with a password, and not with the token of the machine."""
 
-    Every call raises UnavailableError when no plane runs here, ForbiddenError when it does not take our token, and what the
-    plane itself refused (NotFoundError, ConflictError, BadInputError, ForbiddenError, OverloadedError) in its own words.
+    name: str
+    password: str = field(repr=False)
+
+
+class PlaneClient:
+    """A plane, found by the settings, and our token for it; or a person, who signs in for the first call and out at `close`.
+
+    Every call raises UnavailableError when no plane runs here, ForbiddenError when it does not take our token or password,
+    and what the plane itself refused (NotFoundError, ConflictError, BadInputError, ForbiddenError, OverloadedError) in its own
+    words.
     """
 
-    def __init__(self, settings: Settings | None = None, instead: str = "") -> None:
+    def __init__(self, settings: Settings | None = None, instead: str = "", person: Person | None = None) -> None:
         """`instead`: what else the caller can do when no plane answers."""
         self.settings = settings or load_settings()
         self._instead = f", or {instead}" if instead else ""
+        self._person = person
+        self._session: httpx.Client | None = None
+
+    def __enter__(self) -> PlaneClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Sign the person out."""
+        if self._session is not None:
+            with suppress(httpx.HTTPError):
+                self._session.post("/logout")
+            self._session.close()
+            self._session = None
 
     def get(self, resource: str, query: Mapping[str, Any] | None = None) -> Any:
         """Return what `GET /api/v1/<resource>` answers; what is None in `query` is left out."""
@@ -70,19 +97,38 @@ class PlaneClient:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        headers = {"Authorization": f"Bearer {self._token()}"}
         url = f"{self.settings.url}/api/v1/{resource}"
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         # httpx takes an empty mapping for "no query at all", and drops what the address holds
         given: dict[str, Any] = {"params": asked} if asked else {}
         try:
-            answer = httpx.request(method, url, headers=headers, json=body, timeout=TIMEOUT, trust_env=False, **given)
+            answer = self._send(method, url, json=body, **given)
         except httpx.HTTPError as error:
             why = type(error).__name__
             raise UnavailableError(f"no plane answers at {self.settings.url} ({why}); {self._remedy()}") from None
         if answer.is_success:
             return self._json(answer)
         raise self._refusal(answer)
+
+    def _send(self, method: str, url: str, **given: Any) -> httpx.Response:
+        if self._person is None:
+            headers = {"Authorization": f"Bearer {self._token()}"}
+            return httpx.request(method, url, headers=headers, timeout=TIMEOUT, trust_env=False, **given)
+        if self._session is None:
+            self._session = self._signed_in(self._person)
+        return self._session.request(method, url, **given)
+
+    def _signed_in(self, person: Person) -> httpx.Client:
+        client = httpx.Client(base_url=self.settings.url, timeout=TIMEOUT, trust_env=False)
+        answer = client.post("/login", data={"name": person.name, "password": person.password})
+        if answer.status_code != 303 or "_csrf_token" not in client.cookies:
+            client.close()
+            raise ForbiddenError(
+                f"the plane at {self.settings.url} does not know '{person.name}' by this password; correct one of them, "
+                "or wait a quarter of an hour where it was wrong too often"
+            )
+        client.headers["X-CSRFToken"] = client.cookies["_csrf_token"]
+        return client
 
     def _token(self) -> str:
         path = self.settings.home / TOKEN_FILE

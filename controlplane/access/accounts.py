@@ -111,6 +111,11 @@ def everybody(conn: Connection) -> list[Actor]:
     return [_actor(dict(row)) for row in rows.mappings()]
 
 
+def disabled(conn: Connection) -> frozenset[str]:
+    """Return the names of the accounts that are disabled."""
+    return frozenset(conn.execute(select(ACCOUNT.c.name).where(ACCOUNT.c.disabled.is_(True))).scalars())
+
+
 def _actor(row: dict[str, Any]) -> Actor:
     return Actor(row["name"], frozenset(row["roles"]), row["team"])
 

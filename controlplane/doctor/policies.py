@@ -11,6 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from controlplane import plugins
+from controlplane.access import disabled
 from controlplane.connectors import Connections
 from controlplane.connectors.connections import resolve_endpoint, resolve_secret
 from controlplane.connectors.contract import UnsupportedError
@@ -37,7 +38,9 @@ def policies(subject: Subject) -> Iterator[Answer]:
         yield warning("policies", str(error), "start the plane with a pack: `trueup up --pack NAME`")
         return
     entries = [Entry(document) for document in snapshot.documents.values()]
-    problems = sorted([*lint(entries, declared_connectors()), *unknown_comparisons(entries)])
+    with subject.store.read() as conn:
+        gone = disabled(conn)
+    problems = sorted([*lint(entries, declared_connectors(), gone=gone), *unknown_comparisons(entries)])
     yield ok("policies", f"registry version {snapshot.version}, {len(entries)} policies, {len(problems)} problems")
     for problem in problems:
         about = f"{problem.kind}/{problem.name}"

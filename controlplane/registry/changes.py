@@ -20,8 +20,9 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, TrueupError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions, simulation
-from controlplane.registry.manifests import declared_connectors, uninstalled
-from controlplane.registry.registry import Registry, Snapshot
+from controlplane.registry.fitness import brought_in
+from controlplane.registry.manifests import declared_connectors
+from controlplane.registry.registry import Registry
 from controlplane.registry.requests import ChangeRequest, Vote
 from controlplane.registry.risk import Risk, Staffing, against, staffing, weighed
 from controlplane.registry.simulation import Standing
@@ -32,9 +33,8 @@ from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
 from rules.policy.kinds import Document
-from rules.policy.lint import lint
 from rules.policy.problems import NOWHERE
-from rules.policy.reading import Entry, read_document
+from rules.policy.reading import read_document
 from rules.policy.text import RawDocument
 
 PLANE = "plane"
@@ -355,7 +355,7 @@ class Changes:
         behind = revisions.get(conn, request.kind, request.name, request.base_revision)
         document = _document(behind["document"])
         try:
-            self._lint(self.registry.snapshot_in(conn), document)
+            self._lint(conn, document)
         except (
             PolicyError
         ) as error:  # what depends on it by now would break: a person has to look, and finds it told here
@@ -377,7 +377,7 @@ class Changes:
                 f"{request}: there is missing: {missing}; who approved it is no approver any more, or has lost the "
                 "team; edit it and ask for approval anew"
             )
-        self._lint(snapshot, _document(request.document))
+        self._lint(conn, _document(request.document))
         self._write(conn, request, Deed.APPLY, actor, request.reason)
 
     def _write(self, conn: Connection, request: ChangeRequest, deed: Deed, actor: str, why: str, **values: Any) -> None:
@@ -463,7 +463,7 @@ class Changes:
         base = revisions.current(conn, request.kind, request.name)
         if base is not None and base["hash"] == request.hash:
             raise BadInputError(f"{request} changes nothing; edit its document, or withdraw it")
-        self._lint(self.registry.snapshot_in(conn), _document(request.document))
+        self._lint(conn, _document(request.document))
 
     def _refuse_lapsed_scheduler(self, conn: Connection, request: ChangeRequest) -> None:
         scheduler = find_actor(conn, request.scheduled_by or "")
@@ -472,11 +472,9 @@ class Changes:
                 f"{request}: '{request.scheduled_by}', who scheduled it, may not do so any more; propose it anew"
             )
 
-    def _lint(self, snapshot: Snapshot, document: Document) -> None:
-        """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
-        whole = {**snapshot.documents, (document.kind, document.name): document}
-        entries = [Entry(each) for each in whole.values()]
-        problems = [*lint(entries, self._manifests()), *uninstalled(entries)]
+    def _lint(self, conn: Connection, document: Document) -> None:
+        """Raises PolicyError with a line per problem that the document would bring into the registry."""
+        problems = brought_in(conn, self.registry.snapshot_in(conn), document, self._manifests())
         if problems:
             raise PolicyError("\n".join(map(str, problems)))
 

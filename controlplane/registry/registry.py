@@ -18,6 +18,7 @@ from controlplane.registry import revisions
 from controlplane.store import Store, direct
 from controlplane.store import tables as t
 from rules.policy import kinds as k
+from rules.policy.blueprint import Record, records
 from rules.policy.places import Places, places
 
 D = TypeVar("D", bound=k.Document)
@@ -143,6 +144,11 @@ class Snapshot:
     def places(self) -> Places:
         """The locations that these policies know."""
         return places(self.documents.values())
+
+    @cached_property
+    def records(self) -> Mapping[str, Record]:
+        """Message type -> which systems are of record for what it says."""
+        return records(self.documents.values())
 
     def correction_of(self, flow: str) -> k.Correction:
         """Return what the blueprint of a flow's domain says of corrections; the default for a flow that is not known."""

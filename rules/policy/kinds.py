@@ -94,10 +94,32 @@ class SystemSpec(Part):
     breaker: Breaker = Breaker()
 
 
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _unlisted(value: tuple[str, ...]) -> str | list[str]:
+    return value[0] if len(value) == 1 else list(value)
+
+
+Systems = Annotated[
+    tuple[PolicyName, ...],
+    Field(min_length=1),
+    BeforeValidator(_listed, json_schema_input_type=PolicyName | tuple[PolicyName, ...]),
+    PlainSerializer(_unlisted, return_type=str | list[str]),
+]
+"""Names of Systems; one alone is written without the list."""
+
+
 class EntityOwnership(Part):
     """Who is right about an entity."""
 
-    system_of_record: PolicyName
+    system_of_record: Systems = Field(
+        description="a System; of documents also several, each for those that it issues itself"
+    )
+    locations: dict[str, PolicyName] = Field(
+        default={}, description="location -> System, where it differs from the entity's"
+    )
     fields: dict[str, PolicyName] = Field(default={}, description="field -> System, where it differs from the entity's")
 
 
@@ -194,6 +216,9 @@ class FlowSpec(Part):
     targets: tuple[FlowTarget, ...] = ()
     retry: PolicyName
     promise: Duration = Field(description="accepted to delivered, at most; late after that")
+    retry_past_promise: str = Field(
+        default="", description="needed where a retry budget outlasts the promise: why late is better than a person"
+    )
 
 
 class MappingSpec(Part):
@@ -266,6 +291,7 @@ class Member(Part):
     username: str
     name: str
     contact: str = ""
+    on_call: bool = Field(default=True, description="is there to answer when the team is told of an incident")
 
 
 class TeamSpec(Part):

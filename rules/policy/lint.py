@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from rules.policy import kinds as k
 from rules.policy.abilities import Manifests, beyond
+from rules.policy.blueprint import contradictions
+from rules.policy.keepable import unkeepable
 from rules.policy.problems import Path, Problem, problem
 from rules.policy.reading import Entry, nearest
 from rules.policy.references import references
@@ -21,10 +23,16 @@ Lost = Set[tuple[str, str]]
 """Kind and name of documents that could not be read; empty where not even that could be."""
 
 
-def lint(entries: Sequence[Entry], manifests: Manifests | None = None, unread: Iterable[Problem] = ()) -> list[Problem]:
+def lint(
+    entries: Sequence[Entry],
+    manifests: Manifests | None = None,
+    unread: Iterable[Problem] = (),
+    gone: Set[str] = frozenset(),
+) -> list[Problem]:
     """Return everything that is wrong with these documents as a whole, in the order of their places.
 
-    `unread` is what kept other documents from being read: what only follows from that is not told.
+    `unread` is what kept other documents from being read: what only follows from that is not told. `gone` are the
+    usernames whose accounts are disabled.
     """
     lost = {(problem.kind if problem.kind in k.KINDS else "", problem.name) for problem in unread}
     names, problems = _by_name(entries)
@@ -32,6 +40,7 @@ def lint(entries: Sequence[Entry], manifests: Manifests | None = None, unread: I
         problems += [_problem(entry, *flaw) for flaw in flaws(_spec(entry))]
         problems += _dangling(entry, names, lost)
     problems += _claimed_twice(entries)
+    problems += [_problem(*flaw) for flaw in (*contradictions(entries), *unkeepable(entries, gone))]
     if not any(kind in ("", "Mapping") for kind, _ in lost):
         problems += _nowhere(entries)
     if manifests is not None:

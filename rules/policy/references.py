@@ -32,9 +32,11 @@ def _domain(spec: k.DomainSpec) -> Iterator[Reference]:
     if spec.reconciliation is not None:
         yield Reference(("spec", "reconciliation"), "Comparison", spec.reconciliation)
     for entity, ownership in spec.entities.items():
-        yield Reference(("spec", "entities", entity, "system_of_record"), "System", ownership.system_of_record)
-        for field, system in ownership.fields.items():
-            yield Reference(("spec", "entities", entity, "fields", field), "System", system)
+        for system in ownership.system_of_record:
+            yield Reference(("spec", "entities", entity, "system_of_record"), "System", system)
+        for part in ("locations", "fields"):
+            for key, system in getattr(ownership, part).items():
+                yield Reference(("spec", "entities", entity, part, key), "System", system)
 
 
 def _flow(spec: k.FlowSpec) -> Iterator[Reference]:

@@ -1,4 +1,4 @@
-"""What every message has to pass before anything is made of it: places that policy knows, items that are sold."""
+"""What a message has to pass before anything is made of it: known places, a source that is of record, items that are sold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sqlalchemy import select
 from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
 from controlplane.sync.ledger import Message
+from controlplane.sync.processes import ownership
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from rules.model.messages import OrderPlaced, SaleRecorded, locations_of
 
@@ -18,6 +19,7 @@ BETWEEN = ", "
 def apply(work: Work, message: Message) -> list[Draft]:
     """Change nothing; raise BusinessRuleError for what a person has to look at."""
     _places(work, message)
+    ownership.refuse_foreign(work, message)
     if isinstance(message.data, OrderPlaced):
         _sold(work, message, {line.sku for line in message.data.lines})
     elif isinstance(message.data, SaleRecorded):
@@ -61,7 +63,15 @@ def _accepted(work: Work, message: Message) -> set[str]:
 
 process = Process(
     frozenset(
-        {"stock.level", "order.placed", "shipment.shipped", "receipt.received", "return.received", "sale.recorded"}
+        {
+            "stock.level",
+            "product.described",
+            "order.placed",
+            "shipment.shipped",
+            "receipt.received",
+            "return.received",
+            "sale.recorded",
+        }
     ),
     apply,
     stage=5,

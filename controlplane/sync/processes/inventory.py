@@ -14,7 +14,7 @@ from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
-from controlplane.sync.processes import targets
+from controlplane.sync.processes import ownership, targets
 from controlplane.sync.processes.contract import Process, Work
 from rules.availability import available_to_sell
 from rules.model.messages import OrderPlaced, StockLevel, StockOffer, stock_key
@@ -44,7 +44,8 @@ def _position(work: Work, message: Message, level: StockLevel) -> bool:
     if known and known.source_at > level.source_at:
         return False
     in_transit = level.in_transit if level.in_transit >= 0 else (known.in_transit if known else 0)
-    row = level.model_dump() | {"in_transit": in_transit, "message_id": message.id}
+    row = level.model_dump() | {"in_transit": in_transit} | ownership.kept(work, message)
+    row["message_id"] = message.id
     now = work.clock.now()
     upsert(work.connection, t.stock_position, row | {"source": message.source, "updated_at": now})
     work.connection.execute(insert(t.stock_change).values(**row, changed_at=now))

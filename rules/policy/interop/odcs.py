@@ -45,7 +45,10 @@ def _entity(entity: str, owned: k.EntityOwnership) -> dict[str, Any]:
     ]
     return given(
         name=entity, logicalType="object", physicalType="message", properties=fields,
-        customProperties=_custom(systemOfRecord=owned.system_of_record),
+        customProperties=_custom(
+            systemOfRecord=", ".join(owned.system_of_record),
+            systemOfRecordByLocation=", ".join(f"{place}: {system}" for place, system in sorted(owned.locations.items())),
+        ),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ BASE = """\
 ---
 {apiVersion: trueup/v1, kind: EscalationPath, metadata: {name: path}, spec: {steps: [{after: 0s, team: ops, system: pager}]}}
 ---
-{apiVersion: trueup/v1, kind: RetryPolicy, metadata: {name: retry}, spec: {}}
+{apiVersion: trueup/v1, kind: RetryPolicy, metadata: {name: retry}, spec: {budget: 1m}}
 ---
 {apiVersion: trueup/v1, kind: Calendar, metadata: {name: days}, spec: {}}
 ---
@@ -69,6 +69,9 @@ LOCATIONS = "---\n" + document(
     "Mapping", "  system: erp\n  entity: location\n  codes: {'1': WH1, '2': ST1}\n", name="places"
 )
 ALERT = "  indicator: queue_age\n  owner: ops\n  escalation: path\n  severity: page\n  title: Late\n"
+TARGETED = "  message_types: [order.placed]\n  targets: [{system: shop, entity: order}]\n"
+PATIENT = "---\n" + document("RetryPolicy", "  budget: 1d\n", name="patient")
+DAY_ONLY = "---\n" + document("Team", "  members: [{username: d, name: D, on_call: false}]\n", name="day")
 
 
 def kept(spec: str) -> str:
@@ -202,6 +205,18 @@ CASES = {
     "unknown placeholder": Case(document("System", SYSTEM + "  endpoint: ${HOEM}/x\n"),
         "8:3 spec.endpoint", "unknown placeholder ${HOEM}", "did you mean 'HOME'?"),
     "unknown time zone": Case(document("Calendar", "  zone: Mars/Olympus\n"), "5:3 spec.zone", "unknown time zone", "Europe/Berlin"),
+    "tried for longer than is promised": Case(document("Flow", FLOW.replace("retry: retry", "retry: patient") + TARGETED) + PATIENT,
+        "9:3 spec.retry", "'patient' goes on for 1d, and the flow promises 1m", "'retry_past_promise'"),
+    "tried for longer at one target": Case(document("Flow", FLOW + TARGETED.replace("order}", "order, retry: patient}")) + PATIENT,
+        "12:43 spec.targets.0.retry", "'patient' goes on for 1d", "shorten the budget"),
+    "a flow slower than its domain": Case(document("Flow", FLOW.replace("promise: 1m", "promise: 2m")
+        + "  message_types: [order.placed]\n"),
+        "10:3 spec.promise", "the flow promises 2m, and its domain 'stock' 1m", "at most 1m"),
+    "read too seldom for its domain": Case(document("Flow", FLOW.replace("event", "poll")
+        + "  message_types: [order.placed]\n  read: orders\n  poll_every: 5m\n"),
+        "13:3 spec.poll_every", "what is read every 5m cannot be everywhere within the 1m of 'stock'", "at most 1m"),
+    "a step to whom nobody is on call": Case(document("EscalationPath", "  steps:\n  - {after: 0s, team: day, system: pager}\n")
+        + DAY_ONLY, "6:17 spec.steps.0.team", "of the Team 'day' nobody is on call", "put a member on call"),
     "freeze without a zone": Case(document("Calendar", '  freezes: [["2026-11-27T00:00:00", "2026-11-28T00:00:00Z"]]\n'),
         "5:13 spec.freezes.0", "a freeze is a pair of instants with a time zone", "2026-11-27T00:00:00Z"),
 }  # fmt: skip
@@ -245,6 +260,25 @@ def test_words_that_other_yaml_readers_take_for_something_else_stay_text() -> No
     entries, refused = read_policies([("new.yaml", text)])
     assert refused == []
     assert entries[0].document.model_dump()["spec"]["codes"] == {"no": "on", "007": "0042", "12:30": "1e", "1": "2"}
+
+
+def test_trying_on_past_the_promise_is_for_who_says_why() -> None:
+    text = document(
+        "Flow", FLOW.replace("retry: retry", "retry: patient") + TARGETED + "  retry_past_promise: it was paid for\n"
+    )
+    assert problems_of(text + PATIENT) == []
+    untargeted = document("Flow", FLOW.replace("retry: retry", "retry: patient") + "  message_types: [order.placed]\n")
+    assert problems_of(untargeted + PATIENT) == [], "nothing is delivered by it"
+
+
+def test_a_team_whose_accounts_are_all_disabled_owns_nothing_and_answers_for_nothing() -> None:
+    entries, _ = read_policies([("base.yaml", BASE)])
+    assert lint(entries, gone={"somebody"}) == []
+    found = lint(entries, gone={"a"})
+    owners = [one for one in found if one.path == "spec.owner"]
+    assert {f"{one.kind}/{one.name}" for one in owners} == {"System/erp", "System/shop", "System/pager", "Domain/stock"}
+    assert "of the Team 'ops' nobody is left" in owners[0].rule
+    assert [one.rule for one in found if one not in owners] == ["of the Team 'ops' nobody is on call"]
 
 
 DOCUMENT_FLOW = document(
