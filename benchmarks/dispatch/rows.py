@@ -74,7 +74,7 @@ def owed(message: Mapping[str, Any], sqlite: bool) -> dict[str, Any]:
     known = {
         "id": message["id"], "message_id": message["id"], "flow": jobs.FLOW, "target": jobs.TARGET,
         "entity": jobs.ENTITY, "subject": message["subject"], "order_key": message["subject"],
-        "idempotency_key": f"{jobs.TYPE}:{message['subject']}:{jobs.TARGET}:{jobs.ENTITY}:document", "coalesce": no,
+        "idempotency_key": f"{jobs.TYPE}:{message['subject']}:{jobs.TARGET}:{jobs.ENTITY}:{jobs.SOURCE}:document", "coalesce": no,
         "payload": message["data"], "state": "pending", "head": yes, "due_at": now, "deadline_at": now + DAY,
         "promise_at": now + 60_000_000, "attempts": 0, "fence": 0, "pause_base": 0, "created_at": now, "trace_id": TRACE,
         "retry_revision": REVISION, "registry_version": 1,
@@ -128,7 +128,7 @@ class Expressions:
         known = {
             "id": self._id(2), "message_id": self._id(1), "flow": f"'{jobs.FLOW}'", "target": f"'{jobs.TARGET}'",
             "entity": f"'{jobs.ENTITY}'", "subject": self._text("RC-{9}"), "order_key": self._text("RC-{9}"),
-            "idempotency_key": self._text(f"{jobs.TYPE}:RC-{{9}}:{jobs.TARGET}:{jobs.ENTITY}:document"),
+            "idempotency_key": self._text(f"{jobs.TYPE}:RC-{{9}}:{jobs.TARGET}:{jobs.ENTITY}:{jobs.SOURCE}:document"),
             "coalesce": self._flag(False), "payload": self._data(),
             "state": "'delivered'" if self.finished else "'pending'", "head": self._flag(not self.finished),
             "due_at": self._at(), "deadline_at": f"{self._at()} + {DAY}", "promise_at": f"{self._at()} + 60000000",

@@ -24,6 +24,8 @@ from controlplane.telemetry.tracing import Caller, caller
 LONGEST = 190
 AHEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
+FIRST_YEAR = 1971
+"""Nothing that is told of happened before."""
 TAKEN = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "schemaversion",
          "causationid", "traceparent", "tracestate", "data")  # fmt: skip
 KNOWN = frozenset(TAKEN)
@@ -77,9 +79,17 @@ def parse_json(raw: bytes) -> Any:
                 found = orjson.loads(raw)
             except orjson.JSONDecodeError:
                 return _read_closely(raw)
-            if orjson.dumps(found).count(b'"') == len(parts) - 1:
+            if _quotes(found) == len(parts) - 1:
                 return found
     return _read_closely(raw)
+
+
+def _quotes(found: Any) -> int:
+    """Count the quotes of what was read, written again; -1 for what is nested deeper than the writer goes."""
+    try:
+        return orjson.dumps(found).count(b'"')
+    except TypeError:
+        return -1
 
 
 def _read_closely(raw: bytes) -> Any:
@@ -158,6 +168,8 @@ def _time(given: Any, now: datetime) -> datetime:
         ) from None
     if found.tzinfo is None:
         raise BadInputError(f"time {given!r} has no zone, so nobody knows which instant it is; add Z or an offset")
+    if found.year < FIRST_YEAR:
+        raise BadInputError(f"time {given} lies before {FIRST_YEAR}; set the sender's clock, and send again")
     if found - now > AHEAD:
         raise BadInputError(
             f"time {given} lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ}); set the sender's clock, and send again"

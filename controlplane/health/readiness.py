@@ -57,8 +57,11 @@ def _work(conn: Connection, clock: Clock) -> dict[str, Any]:
     now, d, s = clock.now(), t.delivery.c, t.system_state.c
     held = select(s.system).where(s.paused_at.is_not(None) | (s.blocked_until > now) | (s.consecutive_failures > 0))
     due = select(func.min(d.due_at)).where(t.is_ready, d.target.not_in(held))
-    oldest = conn.scalar(due)
-    if oldest is None or oldest >= now:
+    m = t.message.c
+    accepted = select(m.accepted_at).where(t.among(m.state, "accepted")).order_by(m.id).limit(1)
+    waits = {"due delivery": conn.scalar(due), "message that is not processed": conn.scalar(accepted)}
+    ages = {what: now - since for what, since in waits.items() if since is not None and since < now}
+    if not ages:
         return _check(True, "nothing is overdue")
-    age = now - oldest
-    return _check(age <= OVERDUE, f"the oldest due delivery has waited for {age.total_seconds():.0f} s")
+    what = max(ages, key=lambda one: ages[one])
+    return _check(ages[what] <= OVERDUE, f"the oldest {what} has waited for {ages[what].total_seconds():.0f} s")

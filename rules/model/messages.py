@@ -14,6 +14,8 @@ from rules.money import to_minor
 Text = Annotated[str, Field(min_length=1, max_length=190)]
 Units = Annotated[int, Field(gt=0, le=10**9)]
 Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Price = Annotated[Decimal, Field(gt=-(10**12), lt=10**12, max_digits=24, decimal_places=12)]
+"""Money for one of something: bounded, so that sums and products stay exact; no text of a number is longer than the number."""
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
@@ -47,8 +49,8 @@ class ProductDescribed(Data):
 
     sku: Text
     title: str
-    unit_cost: Decimal | None
-    unit_price: Decimal | None
+    unit_cost: Price | None
+    unit_price: Price | None
     currency: Currency
     active: bool = True
     """An order or a sale of an item that is not sold any more waits for somebody's look at it."""
@@ -62,7 +64,7 @@ class OrderLine(Data):
     sku: Text
     location: Text
     quantity: Units
-    unit_price: Decimal
+    unit_price: Price
 
 
 class OrderPlaced(Data):
@@ -119,7 +121,7 @@ class SaleRecorded(Data):
     location: Text
     sku: Text
     quantity: Count
-    unit_price: Decimal
+    unit_price: Price
     currency: Currency
     sold_at: AwareDatetime
     tax_code: Text | None = None

@@ -24,7 +24,7 @@ from controlplane.store import tables as t
 from controlplane.store.types import EPOCH, MICROSECOND, micros
 from controlplane.sync.intake.group import GroupCommit
 from controlplane.sync.ledger.insert import insert_messages
-from controlplane.sync.ledger.messages import read, refuse_unknown
+from controlplane.sync.ledger.messages import read, refuse_ahead, refuse_other_subject, refuse_unknown
 from controlplane.telemetry.facts import Accepted, Origin, Shared
 from controlplane.telemetry.tracing import Caller
 from rules.ids import fingerprint, new_ids
@@ -126,6 +126,8 @@ class Acceptor:
                 found = open_envelope(line, now)
                 refuse_unknown(snapshot, found.source, found.type)
                 data = read(found.type, found.data, found.version)
+                refuse_other_subject(found.type, found.subject, data)
+                refuse_ahead(data, now)
             except BadInputError as error:
                 if not batch:
                     raise

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
+from controlplane.connectors.envelope import AHEAD, FIRST_YEAR
 from controlplane.errors import BadInputError
 from controlplane.registry import Snapshot
 from controlplane.store import facts, signals
@@ -24,6 +25,8 @@ from rules.model import messages as model
 
 LONGEST = 190
 """Characters of a subject."""
+LAST_YEAR = 2200
+"""Nothing that happens later is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,41 @@ def checked(draft: Draft) -> model.Data:
     """Return the draft's data, typed. Raises BadInputError naming every field that breaks the schema."""
     if not draft.subject or len(draft.subject) > LONGEST:
         raise BadInputError(f"the subject of a {draft.type} is text of 1 to {LONGEST} characters; correct the record")
+    if draft.occurred_at.tzinfo is None or not FIRST_YEAR <= draft.occurred_at.year <= LAST_YEAR:
+        raise BadInputError(
+            f"{draft.type} of {kept(draft.subject)} happened at {draft.occurred_at.isoformat()}, which is no instant with a "
+            f"zone from {FIRST_YEAR} to {LAST_YEAR}; correct the record",
+            "occurred_at",
+        )
     data = read(draft.type, draft.data, draft.schema_version)
+    refuse_other_subject(draft.type, draft.subject, data)
     if not is_kept(draft.subject) or "\\u0000" in data.model_dump_json():
         raise BadInputError(
             f"{draft.type} of {kept(draft.subject)} holds a character that no text has; correct the record"
         )
     return data
+
+
+def refuse_other_subject(message_type: str, subject: str, data: model.Data) -> None:
+    """Raise BadInputError for data that speak of something else than the subject: order and coalescing go by the subject."""
+    about = model.subject_of(data)
+    if about != subject:
+        raise BadInputError(
+            f"the subject of this {message_type} is '{kept(subject)}', and its data speak of '{kept(about)}'; correct one of "
+            "the two",
+            "subject",
+        )
+
+
+def refuse_ahead(data: model.Data, now: datetime) -> None:
+    """Raise BadInputError for a state that claims to be newer than now: nothing that is true could take its place."""
+    at = getattr(data, "source_at", None)
+    if at is not None and at - now > AHEAD:
+        raise BadInputError(
+            f"source_at {at.isoformat()} lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ}); set the sender's clock, and send "
+            "again",
+            "source_at",
+        )
 
 
 def append(

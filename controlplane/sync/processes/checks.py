@@ -5,8 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from controlplane.connectors.contract import Draft
+from controlplane.errors import BadInputError
 from controlplane.store import tables as t
 from controlplane.sync.ledger import Message
+from controlplane.sync.ledger.messages import refuse_ahead
 from controlplane.sync.processes import ownership
 from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
 from rules.model.messages import OrderPlaced, SaleRecorded, locations_of
@@ -18,6 +20,7 @@ BETWEEN = ", "
 
 def apply(work: Work, message: Message) -> list[Draft]:
     """Change nothing; raise BusinessRuleError for what a person has to look at."""
+    _instant(work, message)
     _places(work, message)
     ownership.refuse_foreign(work, message)
     if isinstance(message.data, OrderPlaced):
@@ -25,6 +28,14 @@ def apply(work: Work, message: Message) -> list[Draft]:
     elif isinstance(message.data, SaleRecorded):
         _sold(work, message, {message.data.sku})
     return []
+
+
+def _instant(work: Work, message: Message) -> None:
+    try:
+        refuse_ahead(message.data, work.clock.now())
+    except BadInputError as error:
+        remedy = f"set the clock of {message.source}; correct source_at and replay, or drop the record"
+        raise BusinessRuleError("clock_ahead", str(error), remedy, error.field) from None
 
 
 def _places(work: Work, message: Message) -> None:

@@ -24,6 +24,13 @@ class BusinessRuleError(Exception):
         self.fault = fault
 
 
+class OutdatedError(Exception):
+    """The message tells an older state than is on record: it is kept, changes nothing and is owed to nobody.
+
+    Raise it before anything is written.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a process is given: the transaction it is in, the promises in force, the time."""
@@ -39,6 +46,6 @@ class Process:
 
     handles: frozenset[str]
     apply: Callable[[Work, Message], list[Draft]]
-    """Change the read models and return what follows. Raises BusinessRuleError."""
+    """Change the read models and return what follows. Raises BusinessRuleError, OutdatedError."""
     stage: int = 50
     """What is checked (5) comes before what is recorded (10), derived from it (50) and posted of it (90)."""

@@ -15,7 +15,7 @@ from controlplane.store import tables as t
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes import ownership, targets
-from controlplane.sync.processes.contract import Process, Work
+from controlplane.sync.processes.contract import OutdatedError, Process, Work
 from rules.availability import available_to_sell
 from rules.model.messages import OrderPlaced, StockLevel, StockOffer, stock_key
 from rules.outcomes import DeliveryState
@@ -28,8 +28,7 @@ def apply(work: Work, message: Message) -> list[Draft]:
     """Update positions and channel levels; return the offers that changed by it."""
     data = message.data
     if isinstance(data, StockLevel):
-        if not _position(work, message, data):
-            return []
+        _position(work, message, data)
         return offers(work, [(data.sku, data.location)], message.id)
     order: OrderPlaced = data
     keys = sorted({(line.sku, line.location) for line in order.lines})
@@ -38,18 +37,17 @@ def apply(work: Work, message: Message) -> list[Draft]:
     return offers(work, keys, message.id)
 
 
-def _position(work: Work, message: Message, level: StockLevel) -> bool:
+def _position(work: Work, message: Message, level: StockLevel) -> None:
     where = (t.stock_position.c.sku == level.sku, t.stock_position.c.location == level.location)
     known = work.connection.execute(select(t.stock_position).where(*where)).one_or_none()
-    if known and known.source_at > level.source_at:
-        return False
+    if known and known.source == message.source and known.source_at > level.source_at:
+        raise OutdatedError
     in_transit = level.in_transit if level.in_transit >= 0 else (known.in_transit if known else 0)
     row = level.model_dump() | {"in_transit": in_transit} | ownership.kept(work, message)
     row["message_id"] = message.id
     now = work.clock.now()
     upsert(work.connection, t.stock_position, row | {"source": message.source, "updated_at": now})
     work.connection.execute(insert(t.stock_change).values(**row, changed_at=now))
-    return True
 
 
 def offers(work: Work, keys: Iterable[tuple[str, str]], cause: str) -> list[Draft]:

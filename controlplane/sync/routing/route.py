@@ -96,11 +96,11 @@ def _owe(
 
 
 def _once(message: Message) -> str:
-    """What makes two deliveries of one subject different: a state each time; a document never; a notification by number."""
+    """What makes two deliveries of one subject different: a state each time; a document of one source never; a notification by number."""
     if message.type in STATE_LIKE:
         return message.id
     told = message.data
-    return f"{told.action}-{told.sequence}" if isinstance(told, IncidentNotified) else "document"
+    return f"{told.action}-{told.sequence}" if isinstance(told, IncidentNotified) else f"{message.source}:document"
 
 
 def ordering(message: Message) -> str:

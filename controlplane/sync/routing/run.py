@@ -5,7 +5,7 @@ A message that breaks a rule, or that a process fails at, is put into quarantine
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -24,8 +24,8 @@ from controlplane.store.locks import lock_books
 from controlplane.store.types import micros
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Message, append
-from controlplane.sync.processes.contract import BusinessRuleError, Process, Work
-from controlplane.sync.routing import owed
+from controlplane.sync.processes.contract import BusinessRuleError, OutdatedError, Process, Work
+from controlplane.sync.routing import contradictions, owed
 from controlplane.sync.routing.pauses import ask_paused
 from controlplane.sync.routing.route import route, worth
 from controlplane.telemetry.facts import PLANE, Origin, Processed, Step
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 TURN = {"sqlite": 0.012, "postgresql": 0.1}
 """Wall seconds after which a batch is committed: where there is one writer, a transaction stays under 20 ms."""
 
+_CONTRADICTS = "look at the earlier message of the same key; correct this one, or drop it"
 CAREFUL = 20
 """Batches that are taken with savepoints after one that failed."""
 
@@ -81,17 +82,47 @@ class Processing:
                     return 0
         if self._careful:
             self._careful -= 1
-            return self._batch(careful=True)
+            return self._carefully()
         try:
-            return self._batch(careful=False)
-        except _SpoiledError:
+            return self._consistent(careful=False)
+        except SQLAlchemyError:
+            raise  # the database, not a message
+        except Exception:  # noqa: BLE001 - whatever it is, it is found and told message by message
             self._careful = CAREFUL
-            return self._batch(careful=True)
+            return self._carefully()
 
-    def _batch(self, *, careful: bool) -> int:
+    def _carefully(self) -> int:
+        """With savepoints; where even so a message ends the batch, the oldest alone, and aside with it if it is the one."""
+        try:
+            return self._consistent(careful=True)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            log.exception("a batch of messages ended")
+            self._careful = CAREFUL
+            try:
+                return self._consistent(careful=True, most=1)
+            except SQLAlchemyError:
+                raise
+            except Exception as again:  # noqa: BLE001
+                return set_aside(self._store, self._work_of, again or error)
+
+    def _consistent(self, *, careful: bool, most: int | None = None) -> int:
+        """Take a batch; once more where it was seen at its end that messages contradict what was told before."""
+        found: dict[str, str] = {}
+        while True:
+            try:
+                return self._batch(careful=careful, most=most, contradicting=found)
+            except _ContradictedError as error:  # each time it is others: those that were found are not routed again
+                found |= error.found
+
+    def _batch(
+        self, *, careful: bool, most: int | None = None, contradicting: Mapping[str, str]
+    ) -> int:
+        most = most or self._limit
         with self._store.write() as connection:
             lock_books(connection, in_index_order=True)
-            asked, waiting = ask_paused(connection), _OLDEST.asked(connection, most=self._limit)
+            asked, waiting = ask_paused(connection), _OLDEST.asked(connection, most=most)
             work = self._work_of(connection)
             clock = work.clock
             began = clock.stopwatch()
@@ -100,11 +131,13 @@ class Processing:
             paused = asked(clock.now())
             rows = waiting()
             for row in rows:
-                steps.append(_advance(work, row, paused, found, careful))
+                steps.append(_advance(work, row, paused, found, careful, contradicting.get(row.id)))
                 if (clock.stopwatch() - began) * clock.pace > TURN[connection.dialect.name]:
                     break
-            owed.write(connection, found, clock.now())
-            if len(steps) < len(rows) or len(rows) == self._limit:
+            new = owed.write(connection, found, clock.now())
+            if new < len(found) and (told := contradictions.contradicting(connection, found)):
+                raise _ContradictedError(told)
+            if len(steps) < len(rows) or len(rows) == most:
                 signals.note(connection, signals.MESSAGES)  # more wait
             done = [step.id for step in steps if step.result == "processed"]
             if done:
@@ -125,13 +158,33 @@ def _processed(connection: Connection, ids: list[str], now: datetime) -> None:
         direct.change(connection, _PROCESSED_SQLITE, (micros(now), orjson.dumps(ids).decode()))
 
 
+class _ContradictedError(Exception):
+    """Messages of a batch contradict others that are known: message -> the other."""
+
+    def __init__(self, found: Mapping[str, str]) -> None:
+        super().__init__(f"{len(found)} messages contradict others")
+        self.found = found
+
+
 class _SpoiledError(Exception):
     """A process failed, and what it had written is not to be told from what others wrote."""
 
 
-def _advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed], careful: bool) -> Step:
+def _advance(
+    work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.Owed], careful: bool, other: str | None
+) -> Step:
     began, before = work.clock.now(), len(found)
-    result = "processed" if advance(work, row, paused, found, careful=careful) else "quarantined"
+    if other is not None:
+        result = "quarantined"
+        _hold(
+            work,
+            row,
+            "contradiction",
+            f"{row.type} {row.subject} says otherwise than message {other} did",
+            _CONTRADICTS,
+        )
+    else:
+        result = "processed" if advance(work, row, paused, found, careful=careful) else "quarantined"
     return Step(
         row.id, row.type, row.trace_id, row.accepted_at, began, work.clock.now(), result, len(found) - before
     )  # fmt: skip
@@ -155,15 +208,15 @@ def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.
         found += route(work, message, paused)
     except _SpoiledError:
         raise
+    except OutdatedError:
+        return True
     except BusinessRuleError as error:
         _hold(work, row, error.code, str(error), error.remedy, error.fault)
     except BadInputError as error:
         _hold(work, row, "schema", str(error), "correct the record and replay", error.field)
     except (IntegrityError, DataError) as error:
         why = f"{row.type} {row.subject} contradicts what is known already: {str(error.orig).splitlines()[0]}"
-        _hold(
-            work, row, "contradiction", why, "look at the earlier message of the same key; correct this one, or drop it"
-        )
+        _hold(work, row, "contradiction", why, _CONTRADICTS)
     except SQLAlchemyError:
         raise  # the database, not the message
     except Exception as error:
@@ -178,6 +231,8 @@ def advance(work: Work, row: Row[Any], paused: dict[str, int], found: list[owed.
 def _process_or_spoil(work: Work, message: Message) -> None:
     try:
         _process(work, message)
+    except OutdatedError:
+        raise
     except SQLAlchemyError as error:
         if isinstance(error, (IntegrityError, DataError)):
             raise _SpoiledError from error
@@ -207,7 +262,7 @@ def _hold(work: Work, row: Row[Any], code: str, reason: str, remedy: str, fault:
     flow = next(iter(work.snapshot.flows_from.get((row.source, row.type), ())), None)
     system = work.snapshot.systems.get(row.source)
     owner = flow.spec.owner if flow else system.spec.owner if system else ""
-    record, money, currency = _known(work, row)
+    record, money, currency = _known(work, row) if "data" in row._fields else ({"message": row.id}, None, None)
     case = quarantine.Case(
         stage="process", system=row.source, flow=flow.name if flow else "", owner=owner, reason_code=code, reason=reason,
         remedy=remedy, subject=row.subject, record=record, message_id=row.id, fault=fault, money=money, currency=currency,
@@ -221,4 +276,22 @@ def _known(work: Work, row: Row[Any]) -> tuple[dict[str, Any], Any, str | None]:
         message = Message.of(row)
     except BadInputError:
         return row.data, None, None
-    return message.data.model_dump(mode="json"), *worth(work, message)
+    try:
+        return message.data.model_dump(mode="json"), *worth(work, message)
+    except ArithmeticError:  # what cannot be counted is worth no less a look
+        return message.data.model_dump(mode="json"), None, None
+
+
+def set_aside(store: Store, work_of: Callable[[Connection], Work], why: Exception) -> int:
+    """Put the oldest accepted message into quarantine without reading more of it than its names: it cannot be processed."""
+    m = t.message.c
+    with store.write() as connection:
+        lock_books(connection, in_index_order=True)
+        query = select(m.id, m.type, m.source, m.subject).where(_WAITING).order_by(m.id).limit(1)
+        row: Any = connection.execute(query).one_or_none()
+        if row is None:
+            return 0
+        work = work_of(connection)
+        remedy = "report the defect with the message's id; replay when it is mended"
+        _hold(work, row, "defect", f"{row.type} {row.subject} cannot be processed: {why!r}", remedy)
+    return 1

@@ -45,6 +45,22 @@ def event(number: int, **more: Any) -> dict[str, Any]:
     return found | more
 
 
+def level(**more: Any) -> dict[str, Any]:
+    """A stock level of the warehouse, in CloudEvents."""
+    now = datetime.now(UTC).isoformat()
+    data = {
+        "sku": "0042",
+        "location": "WH1",
+        "on_hand": 5,
+        "allocated": 0,
+        "available": 5,
+        "in_transit": 0,
+        "source_at": now,
+    }
+    return {"specversion": "1.0", "id": now, "source": "wms", "type": "stock.level", "subject": "0042@WH1", "time": now,
+            "data": data | more}  # fmt: skip
+
+
 def send(client: httpx.Client, body: bytes | str, kind: str = "application/json") -> httpx.Response:
     return client.post("/api/v1/messages", content=body, headers={"content-type": kind})
 
@@ -114,6 +130,7 @@ def test_an_older_schema_version_is_brought_forward(plane: Plane, client: httpx.
 NOW = datetime.now(UTC)
 JSON = "application/json"
 LATER = (NOW + timedelta(hours=1)).isoformat()
+DEEP = '"data": ' + '{"a":' * 300 + "1" + "}" * 300
 BAD: dict[str, tuple[bytes, str, int, str]] = {
     "not UTF-8": (b'{"id": "\xff"}', JSON, 422, "UTF-8"),
     "NaN": (json.dumps(event(30)).replace("12.9", "NaN").encode(), JSON, 422, "NaN"),
@@ -132,6 +149,12 @@ BAD: dict[str, tuple[bytes, str, int, str]] = {
     "unknown version": (json.dumps(event(40, schemaversion=9)).encode(), JSON, 422, "version 9"),
     "a field of the wrong kind": (json.dumps(event(41)).replace('"quantity": 1', '"quantity": "many"').encode(), JSON, 422, "quantity"),
     "an endless id": (json.dumps(event(42, id="x" * 500)).encode(), JSON, 422, "190"),
+    "deeper than our writer goes": (json.dumps(event(43, data=1)).replace('"data": 1', DEEP).encode(), JSON, 422, "schema"),
+    "a time before all clocks": (json.dumps(event(44, time="0001-01-01T00:00:00+14:00")).encode(), JSON, 422, "before 1971"),
+    "a level from the future": (json.dumps(level(source_at=LATER)).encode(), JSON, 422, "source_at"),
+    "another subject": (json.dumps(event(45, subject="R46")).encode(), JSON, 422, "its data speak of 'R45'"),
+    "more money than there is": (json.dumps(event(46)).replace("12.9", "9" * 29).encode(), JSON, 422, "unit_price"),
+    "an exponent": (json.dumps(event(47)).replace("12.9", "1E+20000000").encode(), JSON, 422, "unit_price"),
     "10 MB": (b'{"id": "' + b"x" * 10_000_000 + b'"}', JSON, 413, "2 MB"),
     "10 MB of lines": (b"\n" * 10_000_000, NDJSON, 413, "2 MB"),
 }  # fmt: skip
@@ -181,12 +204,14 @@ def test_a_full_disk_answers_503_and_what_was_acknowledged_stays(tmp_path: Path)
         token = issue_token(plane.store, plane.clock, "olga", "tests", actor="tests")
         with served(plane) as url:
             client = httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {token}"})
-            taken = 0
+            taken, long = 0, "x" * 150
             with plane.store.write() as conn:  # the database may not grow any more: SQLite's own way of a full disk
                 pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
             limit_pages(plane, pages + 20)
             for number in range(200):
-                answer = send(client, json.dumps(event(number, subject="x" * 150)))
+                answer = send(
+                    client, json.dumps(event(number, subject=long, data=event(number)["data"] | {"ref": long}))
+                )
                 if answer.status_code != 202:
                     break
                 taken += 1

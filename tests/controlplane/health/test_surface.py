@@ -90,3 +90,16 @@ def test_due_work_that_nobody_takes_up_is_not_ready_unless_its_target_is_held_ba
     assert not ready(retailer.store, retailer.clock, retailer.snapshot)[1]["work"]["ok"]
     retailer.stands("erp", paused_at=retailer.now)
     assert ready(retailer.store, retailer.clock, retailer.snapshot)[1]["work"]["ok"]
+
+
+def test_a_message_that_nobody_processes_is_not_ready(retailer: Retailer) -> None:
+    now = retailer.now
+    retailer.write(
+        t.message, id=new_id(now), type="receipt.received", schema_version=1, source="wms", subject="RC1", dedupe_key="RC1",
+        occurred_at=now, accepted_at=now, trace_id="0" * 32, data={}, state="accepted", registry_version=1,
+    )  # fmt: skip
+    retailer.clock.advance(1200)
+    beat(retailer)
+    work = ready(retailer.store, retailer.clock, retailer.snapshot)[1]["work"]
+    assert not work["ok"]
+    assert "the oldest message that is not processed has waited for 1200 s" in work["detail"]
