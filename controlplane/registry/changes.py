@@ -32,7 +32,7 @@ from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
 from rules.policy.kinds import Document
-from rules.policy.lint import lint
+from rules.policy.lint import alone, lint
 from rules.policy.problems import NOWHERE
 from rules.policy.reading import Entry, read_document
 from rules.policy.text import RawDocument
@@ -473,10 +473,18 @@ class Changes:
             )
 
     def _lint(self, snapshot: Snapshot, document: Document) -> None:
-        """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
-        whole = {**snapshot.documents, (document.kind, document.name): document}
-        entries = [Entry(each) for each in whole.values()]
+        """Look at the whole registry as it would be. Raises PolicyError with a line per problem.
+
+        What another document in force is at fault with by itself is not held against this one: a change mends one document,
+        so two that a newer rule finds fault with could never be mended else.
+        """
+        mine = (document.kind, document.name)
+        others = [Entry(each) for key, each in snapshot.documents.items() if key != mine]
+        entries = [*others, Entry(document)]
         problems = [*lint(entries, self._manifests()), *uninstalled(entries)]
+        if problems:
+            known = set(alone(others))
+            problems = [problem for problem in problems if problem not in known]
         if problems:
             raise PolicyError("\n".join(map(str, problems)))
 

@@ -28,8 +28,8 @@ def lint(entries: Sequence[Entry], manifests: Manifests | None = None, unread: I
     """
     lost = {(problem.kind if problem.kind in k.KINDS else "", problem.name) for problem in unread}
     names, problems = _by_name(entries)
+    problems += alone(entries)
     for entry in entries:
-        problems += [_problem(entry, *flaw) for flaw in flaws(_spec(entry))]
         problems += _dangling(entry, names, lost)
     problems += _claimed_twice(entries)
     if not any(kind in ("", "Mapping") for kind, _ in lost):
@@ -40,6 +40,11 @@ def lint(entries: Sequence[Entry], manifests: Manifests | None = None, unread: I
             _problem(entry, *flaw) for entry in entries for flaw in beyond(entry.document, documents, manifests)
         ]
     return sorted(problems)
+
+
+def alone(entries: Iterable[Entry]) -> list[Problem]:
+    """Return what is wrong with each document whatever others there are."""
+    return [_problem(entry, *flaw) for entry in entries for flaw in flaws(_spec(entry))]
 
 
 def _may_be_lost(kind: str, name: str, lost: Lost) -> bool:
