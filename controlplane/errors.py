@@ -10,6 +10,7 @@
     ├── OverloadedError      the caller must send again after `retry_after` seconds; nothing was stored
     └── ConnectorError       talking to a system went wrong
         ├── UnavailableError   try later; nothing took effect
+        │   └── BlockedAddressError  nothing was sent; the endpoint or `internal` of the System policy has to be corrected
         ├── ThrottledError     try after `retry_after` seconds; nothing took effect
         ├── RejectedError      the request is wrong and will stay wrong; a person must look
         ├── UnknownOutcomeError  the request left and its effect is not known; read back before any retry
@@ -74,6 +75,10 @@ class ConnectorError(TrueupError):
 
 class UnavailableError(ConnectorError):
     """The system did not take the request; nothing took effect and it may be tried again."""
+
+
+class BlockedAddressError(UnavailableError):
+    """The system's address is not public, and policy does not state it: no connection was made."""
 
 
 class ThrottledError(ConnectorError):

@@ -13,9 +13,11 @@ from controlplane import plugins
 from controlplane.clock import Clock
 from controlplane.connectors.codes import codes_for
 from controlplane.connectors.contract import Connector, Context, Manifest
+from controlplane.connectors.network import Resolve, look_up
 from controlplane.errors import NotFoundError, SettingsError
 from controlplane.registry import Snapshot
 from controlplane.settings import Settings
+from rules.addresses import SANDBOX, Pair, literal_refusal
 from rules.canonical import digest
 from rules.policy.kinds import System, SystemSpec
 
@@ -38,8 +40,8 @@ class _Made:
 class Connections:
     """One connector per system. Safe to use from several threads."""
 
-    def __init__(self, registry: Policies, settings: Settings, clock: Clock) -> None:
-        self._registry, self._settings, self._clock = registry, settings, clock
+    def __init__(self, registry: Policies, settings: Settings, clock: Clock, resolve: Resolve = look_up) -> None:
+        self._registry, self._settings, self._clock, self._resolve = registry, settings, clock, resolve
         self._lock = threading.Lock()
         self._made: dict[str, _Made] = {}
         self._retired: list[Connector] = []
@@ -79,21 +81,36 @@ class Connections:
         return {name: connector.manifest for name, connector in plugins.load_all("connectors")}
 
     def _make(self, snapshot: Snapshot, name: str) -> Connector:
-        spec = snapshot.systems[name].spec
-        connector: type[Connector] = plugins.load("connectors", spec.connector)
-        context = Context(
-            system=name,
-            endpoint=resolve_endpoint(spec.endpoint, self._settings),
-            options=spec.options,
-            secret=secrets_of(name, spec, self._settings),
-            codes=codes_for(snapshot, name),
-            clock=self._clock,
-            timeout=spec.timeout.total_seconds(),
-            concurrency=spec.concurrency,
-            rate=spec.rate,
-            given=frozenset(spec.secrets),
-        )
-        return connector(context)
+        connector: type[Connector] = plugins.load("connectors", snapshot.systems[name].spec.connector)
+        return connector(context_of(snapshot, name, self._settings, self._clock, self._resolve))
+
+
+def context_of(snapshot: Snapshot, name: str, settings: Settings, clock: Clock, resolve: Resolve = look_up) -> Context:
+    """Return what the policies give the connector of a system. Raises SettingsError for an unknown placeholder."""
+    spec = snapshot.systems[name].spec
+    endpoint, internal = resolve_endpoint(spec.endpoint, settings), pairs_of(spec, settings)
+    refused = literal_refusal(endpoint, internal)
+    return Context(
+        system=name,
+        endpoint=endpoint,
+        options=spec.options,
+        secret=secrets_of(name, spec, settings),
+        codes=codes_for(snapshot, name),
+        clock=clock,
+        timeout=spec.timeout.total_seconds(),
+        concurrency=spec.concurrency,
+        rate=spec.rate,
+        given=frozenset(spec.secrets),
+        internal=internal,
+        resolve=resolve,
+        blocked=f"System '{name}': nothing is sent: {refused}" if refused else "",
+    )
+
+
+def pairs_of(spec: SystemSpec, settings: Settings) -> frozenset[Pair]:
+    """Return the places that a System policy states, the sandbox's own filled in from the settings."""
+    sandbox = settings.sandbox_url.partition("://")[2]
+    return frozenset(Pair.read(sandbox if text == SANDBOX else text) for text in spec.internal)
 
 
 def _fingerprint(snapshot: Snapshot, name: str) -> str:

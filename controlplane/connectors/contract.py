@@ -1,7 +1,7 @@
 """What a connector declares and the few methods it has. The whole contract of the family is this file.
 
 A connector is made per System policy, used from several threads, and keeps no state that matters: caches and tokens
-only. It reads time from the context's clock and reaches the network only through the context's HTTP client.
+only. It reads time from the context's clock and reaches the network only through the shared HTTP client, or the context's door.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from controlplane.clock import Clock
+from controlplane.connectors.network import Door, Resolve, look_up
 from controlplane.errors import BadInputError, RejectedError
 from controlplane.telemetry.tracing import Caller
+from rules.addresses import Pair
 from rules.outcomes import Guarantee, Outcome
 from rules.pacing import Allowance
 
@@ -111,6 +113,8 @@ class Manifest:
     """Those of them without which it works."""
     options: tuple[str, ...] = ()
     """Keys of a System's `options` that it reads; it takes no others."""
+    schemes: tuple[str, ...] = ("http", "https")
+    """Schemes that an endpoint may have; none where it is a folder."""
     check: Callable[[str, Mapping[str, Any]], Iterable[Flaw]] | None = None
     """Finds what is wrong with an endpoint and options; a System with flaws is refused."""
     probes: tuple[str, ...] = ("latency",)
@@ -248,6 +252,16 @@ class Context:
     """Called once for each request that is sent; a write may take several."""
     given: frozenset[str] = frozenset()
     """Names of the secrets that the policy gives."""
+    internal: frozenset[Pair] = frozenset()
+    """Exact places that are not public and may be connected to, as the policy states them."""
+    resolve: Resolve = look_up
+    blocked: str = ""
+    """Why the endpoint as it is written may not be connected to; empty where nothing is known against it."""
+
+    @property
+    def door(self) -> Door:
+        """The way to the network, for a connector that needs another client than the shared one."""
+        return Door(self.system, self.internal, self.resolve)
 
 
 class Connector(ABC):

@@ -1,6 +1,7 @@
 """The one HTTP client of all connectors: pool, limits, time-outs, and what became of a request, classed by consequence.
 
     never left (no connection, refused before it was read)   UnavailableError
+    never left (the address is none that may be spoken to)    BlockedAddressError, an UnavailableError
     slow down (429)                                           ThrottledError
     refused for good (3xx, 4xx)                               RejectedError
     left, and no answer that tells                            UnknownOutcomeError for a write, UnavailableError for a read
@@ -25,8 +26,10 @@ from typing import Any, NoReturn
 import httpx
 
 from controlplane.connectors.contract import Context
+from controlplane.connectors.network import PinnedTransport
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import (
+    BlockedAddressError,
     ConnectorError,
     RejectedError,
     ThrottledError,
@@ -113,7 +116,8 @@ class HttpClient:
         self._pace = Pace(context)
         limits = httpx.Limits(max_connections=context.concurrency + 1, max_keepalive_connections=context.concurrency)
         # no redirects: a redirected write would be sent twice; no proxy from the environment: policy names the way
-        self._client = httpx.Client(timeout=self._wall, limits=limits, trust_env=False)
+        transport = PinnedTransport(context.door, limits)
+        self._client = httpx.Client(transport=transport, timeout=self._wall, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""
@@ -178,6 +182,9 @@ class HttpClient:
                 content = self._read(response)
             finally:
                 response.close()
+        except BlockedAddressError as error:
+            with_evidence(error, error.evidence or self._evidence(request, None, b""))
+            raise
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise with_evidence(self._failure(error, write=write), self._evidence(request, None, b"")) from error
         return Answer(

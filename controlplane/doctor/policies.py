@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from controlplane import plugins
 from controlplane.access import disabled
 from controlplane.connectors import Connections
-from controlplane.connectors.connections import resolve_endpoint, resolve_secret
+from controlplane.connectors.connections import context_of, resolve_secret
 from controlplane.connectors.contract import UnsupportedError
 from controlplane.doctor.answers import Answer, NotLookedError, ok, softened, warning, wrong
 from controlplane.doctor.subject import Subject
-from controlplane.errors import ConnectorError, SettingsError, ThrottledError, TrueupError
+from controlplane.errors import BlockedAddressError, ConnectorError, SettingsError, ThrottledError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from rules.addresses import place_of
 from rules.policy.kinds import System
 from rules.policy.lint import lint
 from rules.policy.reading import Entry, nearest
 
 AT_ONCE = 8
-PORTS = {"http": 80, "https": 443}
+PROBED = ("http", "https")
+"""Schemes of what is connected to where its connector has no ping."""
 
 
 def policies(subject: Subject) -> Iterator[Answer]:
@@ -117,9 +117,10 @@ def endpoints(subject: Subject) -> Iterator[Answer]:
 
 def _endpoint(subject: Subject, connections: Connections, name: str) -> Answer:
     try:
-        connections.get(name).ping()
-    except UnsupportedError:
-        return _connected(subject, name)
+        return _asked(subject, connections, name)
+    except BlockedAddressError as error:
+        rule, _, remedy = str(error).partition("; ")
+        return wrong("endpoints", rule, f"{remedy} (by a change request)", name)
     except ThrottledError as error:
         return warning(
             "endpoints", f"answers, and asks to slow down: {error}", "nothing now; compare its limit with `rate`", name
@@ -131,25 +132,30 @@ def _endpoint(subject: Subject, connections: Connections, name: str) -> Answer:
         return warning("endpoints", f"not asked: {error}", "mend that first; see connectors and secrets", name)
     except Exception as error:  # noqa: BLE001 - a defect of one plugin must not hide how the other systems stand
         return wrong("endpoints", f"defect in the connector: {error!r}", "tell the maker of the connector", name)
+
+
+def _asked(subject: Subject, connections: Connections, name: str) -> Answer:
+    try:
+        connections.get(name).ping()
+    except UnsupportedError:
+        return _connected(subject, name)
     return ok("endpoints", "answers", name)
 
 
 def _connected(subject: Subject, name: str) -> Answer:
     """What has no ping is connected to and let go again, where its endpoint is an address."""
     system = subject.snapshot.systems[name]
-    address = urlsplit(resolve_endpoint(system.spec.endpoint, subject.settings))
-    if address.scheme not in PORTS or not address.hostname:
+    context = context_of(subject.snapshot, name, subject.settings, subject.clock)
+    scheme, pair = place_of(context.endpoint) or ("", None)
+    if scheme not in PROBED or pair is None:
         return ok("endpoints", "not asked: its connector has no ping", name)
-    port = address.port or PORTS[address.scheme]
     try:
-        socket.create_connection((address.hostname, port), timeout=subject.seconds).close()
+        context.door.connect(pair.host, pair.port, subject.seconds).close()
     except OSError as error:
         remedy = "look at the endpoint of the System policy, and at network and firewall"
-        found = wrong(
-            "endpoints", f"no connection to {address.hostname}:{port}: {error.strerror or error}", remedy, name
-        )
+        found = wrong("endpoints", f"no connection to {pair}: {error.strerror or error}", remedy, name)
         return softened(found) if _of_sandbox(system) and not subject.plane_runs else found
-    return ok("endpoints", f"{address.hostname}:{port} takes connections; its connector has no ping", name)
+    return ok("endpoints", f"{pair} takes connections; its connector has no ping", name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from controlplane import plugins
 from controlplane.client import PlaneClient
 from controlplane.clock import Clock
-from controlplane.connectors.codes import codes_for
-from controlplane.connectors.connections import resolve_endpoint, secrets_of
+from controlplane.connectors.connections import context_of
 from controlplane.connectors.contract import Connector, Context, Manifest
 from controlplane.errors import BadInputError, ForbiddenError, NotFoundError
 from controlplane.registry import Snapshot
@@ -75,19 +74,8 @@ def connector_of(
     Raises NotFoundError for an unknown plugin, SettingsError for a secret that cannot be resolved.
     """
     make: Callable[[Context], Connector] = plugins.load("connectors", system.spec.connector)
-    context = Context(
-        system=system.name,
-        endpoint=resolve_endpoint(system.spec.endpoint, settings),
-        options=system.spec.options,
-        secret=secrets_of(system.name, system.spec, settings),
-        codes=codes_for(policies, system.name),
-        clock=clock,
-        timeout=system.spec.timeout.total_seconds(),
-        concurrency=at_once,
-        rate=None,
-        meter=meter,
-    )
-    return make(context)
+    context = context_of(policies, system.name, settings, clock)
+    return make(replace(context, concurrency=at_once, rate=None, meter=meter))
 
 
 def policies_of_plane(settings: Settings) -> Snapshot:

@@ -84,6 +84,11 @@ class Declaration(Protocol):
         ...
 
     @property
+    def schemes(self) -> Sequence[str]:
+        """Schemes that an endpoint may have."""
+        ...
+
+    @property
     def check(self) -> Check | None:
         """What finds flaws in an endpoint and options, where something does."""
         ...
@@ -104,6 +109,7 @@ def declared(manifest: Declaration) -> Declared:
         webhook_secrets=frozenset(manifest.webhook_secrets),
         optional_secrets=frozenset(manifest.optional_secrets),
         options=frozenset(manifest.options),
+        schemes=frozenset(manifest.schemes),
         check=manifest.check,
     )
 

@@ -32,6 +32,8 @@ class Declared:
     optional_secrets: frozenset[str] = frozenset()
     """Those of the secrets that may be left out."""
     options: frozenset[str] = frozenset()
+    schemes: frozenset[str] = frozenset({"http", "https"})
+    """Schemes that an endpoint may have; none where it is a folder."""
     check: Check | None = None
 
 
@@ -73,9 +75,20 @@ def _system(document: k.System, documents: Sequence[k.Document], manifests: Mani
         if secret not in declared.secrets:
             rule = f"the connector '{spec.connector}' takes no secret '{secret}'"
             yield ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
-    for path, rule, remedy in declared.check(spec.endpoint, spec.options) if declared.check else ():
+    checked = list(declared.check(spec.endpoint, spec.options)) if declared.check else []
+    for path, rule, remedy in checked:
         yield ("spec", *path), rule, remedy
+    if not any(path == ("endpoint",) for path, _, _ in checked):
+        yield from _scheme(spec, declared)
     yield from _missing_secrets(document, declared, documents)
+
+
+def _scheme(spec: k.SystemSpec, declared: Declared) -> Iterator[Flaw]:
+    scheme, found, _ = spec.endpoint.partition("://")
+    if found and scheme.lower() not in declared.schemes:
+        rule = f"the connector '{spec.connector}' speaks no {scheme}://"
+        known = " or ".join(f"{one}://" for one in sorted(declared.schemes))
+        yield ("spec", "endpoint"), rule, f"write an address of {known}" if known else "write the path of a folder"
 
 
 def _missing_secrets(document: k.System, declared: Declared, documents: Sequence[k.Document]) -> Iterator[Flaw]:

@@ -16,6 +16,9 @@ FLEETING = frozenset({"memory"})
 READ_ONLY = frozenset({"data", "git", "github", "gist", "hf", "http", "https", "libarchive", "reference", "tar", "zip"})
 """Protocols of fsspec that a plane cannot keep files by."""
 
+BUCKETS = frozenset({"abfs", "abfss", "az", "gcs", "gs", "oci", "s3", "s3a"})
+"""Protocols whose address names a bucket and no host: where that is, only the plane's own environment says."""
+
 
 def protocol_of(address: str) -> str:
     """Return the fsspec protocol of an address, in small letters; empty for a plain path."""
@@ -60,6 +63,11 @@ def _address(address: str) -> Iterator[tuple[str, str]]:
         yield (
             "the address holds a password, and policies are read by many",
             "take it out; fsspec and the vendors' libraries read it from the plane's environment",
+        )
+    elif protocol not in LOCAL | BUCKETS and not rest.startswith("/"):
+        yield (
+            f"an address of {protocol}:// names a host here, and nothing holds its connections to public addresses",
+            f"write to a bucket, or mount the folder where the plane runs; {example}",
         )
 
 

@@ -10,7 +10,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from rules.addresses import SANDBOX, Pair
 
 API_VERSION = "trueup/v1"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -72,6 +74,12 @@ class Breaker(Part):
     cap: Duration = timedelta(minutes=2)
 
 
+def _exact_pair(text: str) -> str:
+    return text if text == SANDBOX else str(Pair.read(text))
+
+
+InternalPair = Annotated[str, Field(max_length=300), AfterValidator(_exact_pair)]
+"""`HOST:PORT`, or ${SANDBOX} for the sandbox's own."""
 MOST_AT_ONCE = 100
 """Requests to a system that may be under way at once, by any policy."""
 
@@ -83,6 +91,11 @@ class SystemSpec(Part):
     owner: PolicyName = Field(description="Team that is called when it misbehaves")
     role: Literal["erp", "wms", "shop", "till", "marketplace", "3pl", "carrier", "payment", "tax", "incident", "bi"]
     endpoint: str = Field(description="base address or folder; ${SANDBOX} and ${HOME} are filled in from the settings")
+    internal: tuple[InternalPair, ...] = Field(
+        default=(),
+        max_length=20,
+        description="exact HOST:PORT pairs that are not public and may be connected to all the same; ${SANDBOX}: the sandbox's own",
+    )
     secrets: dict[str, str] = Field(default={}, description="name -> reference: env:NAME or file:NAME, never a value")
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
     timeout: Duration = timedelta(seconds=10)

@@ -36,8 +36,8 @@ def lint(
     """
     lost = {(problem.kind if problem.kind in k.KINDS else "", problem.name) for problem in unread}
     names, problems = _by_name(entries)
+    problems += [_problem(entry, *flaw) for entry in entries for flaw in flaws(_spec(entry))]
     for entry in entries:
-        problems += [_problem(entry, *flaw) for flaw in flaws(_spec(entry))]
         problems += _dangling(entry, names, lost)
     problems += _claimed_twice(entries)
     problems += [_problem(*flaw) for flaw in (*contradictions(entries), *unkeepable(entries, gone))]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from rules import addresses
 from rules.indicators import INDICATORS
 from rules.model.messages import TYPES
 from rules.paths import segments
@@ -39,6 +40,24 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
         if placeholder not in PLACEHOLDERS:
             rule = f"unknown placeholder ${{{placeholder}}}"
             yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
+    yield from _blocked(spec)
+
+
+def _blocked(spec: k.SystemSpec) -> Iterator[Flaw]:
+    """What can be told of the address without looking up its name; the rest is told when it is connected to."""
+    stated = [pair for pair in spec.internal if pair != addresses.SANDBOX]
+    if addresses.SANDBOX in spec.endpoint and addresses.SANDBOX not in spec.internal:
+        rule = "${SANDBOX} is loopback, which is not public"
+        yield ("spec", "endpoint"), rule, "add '${SANDBOX}' to spec.internal"
+    found = addresses.literal_refusal(spec.endpoint, [addresses.Pair.read(pair) for pair in stated])
+    if found:
+        yield ("spec", "endpoint"), found.rule, found.remedy
+    for position, text in enumerate(spec.internal):
+        literal = addresses.literal_of(addresses.Pair.read(text).host) if text != addresses.SANDBOX else None
+        block = addresses.block_of(literal) if literal else None
+        if block and block.opens is addresses.Opens.NOTHING:
+            rule = f"{text} is {block.what}, which no policy can allow"
+            yield ("spec", "internal", position), rule, "take it out, or write the address of a system"
 
 
 def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:

@@ -16,6 +16,7 @@ from controlplane.clock import SystemClock
 from controlplane.connectors.contract import Context, Inbound, UnsupportedError, Write
 from controlplane.errors import BadInputError
 from rules.outcomes import Result
+from tests.addresses import opened
 from tests.chaos.depot.process import DepotProcess
 from tests.chaos.plugin.trueup_depot import DepotConnector
 from tests.controlplane.connectors.conftest import PlainCodes
@@ -41,7 +42,9 @@ def offer(value: int, expected: int | None, key: str) -> Write:
 @contextmanager
 def connected(depot: DepotProcess, timeout: float) -> Iterator[DepotConnector]:
     """A connector that waits so many seconds for an answer."""
-    connector = DepotConnector(Context("depot", depot.url, {}, str, PlainCodes(), SystemClock(), timeout=timeout))
+    internal = opened(depot.url)
+    context = Context("depot", depot.url, {}, str, PlainCodes(), SystemClock(), timeout=timeout, internal=internal)
+    connector = DepotConnector(context)
     try:
         yield connector
     finally:

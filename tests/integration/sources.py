@@ -26,6 +26,7 @@ from controlplane.store import tables as t
 from controlplane.sync.engines import Sync
 from controlplane.sync.engines.embedded import Steps
 from rules.policy.kinds import System
+from tests.addresses import pairs_of
 
 SYSTEM = "bus"
 
@@ -136,6 +137,7 @@ class Taking:
         """Put the System into force, or change it."""
         given = {
             "connector": "broker", "owner": "warehouse-ops", "role": "bi", "endpoint": self.queue.endpoint,
+            "internal": pairs_of(spec.get("endpoint", self.queue.endpoint)),
             "options": {"queue": self.queue.name, "prefetch": 50}, "secrets": self._secrets(), "timeout": "5s", **spec,
         }  # fmt: skip
         document = System(apiVersion="trueup/v1", kind="System", metadata={"name": SYSTEM}, spec=given)

@@ -33,6 +33,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.engines import Sync
 from rules.model.messages import parse
+from tests.addresses import pairs_of
 from tests.controlplane.connectors.conftest import Given
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -171,7 +172,10 @@ def test_a_poll_flow_brings_stock_into_canonical_positions(
     monkeypatch.setenv("TRYTON_PASSWORD", server.password)
     monkeypatch.setenv("INCIDENT_TOKEN", "unused")
     text = (pack_folder("tryton") / "tryton.yaml").read_text(encoding="utf-8")
-    (tmp_path / "tryton.yaml").write_text(text.replace("http://127.0.0.1:8000", server.url), encoding="utf-8")
+    (tmp_path / "tryton.yaml").write_text(
+        text.replace("http://127.0.0.1:8000", server.url).replace("127.0.0.1:8000", pairs_of(server.url)[0]),
+        encoding="utf-8",
+    )
     clock = ManualClock(datetime.now(UTC), pace=1.0)
     registry = Registry(sqlite_store, clock)
     load_genesis(sqlite_store, clock, registry, tmp_path / "tryton.yaml")

@@ -132,9 +132,11 @@ class Delivering:
     def _reached(self, target: str) -> tuple[Connector | None, str]:
         """The connector, before anything is claimed for it; or what is wrong with it, for people to mend."""
         try:
-            return self.connector(target), ""
+            connector = self.connector(target)
         except TrueupError as error:
             return None, str(error)
+        blocked = connector.context.blocked
+        return (None, blocked) if blocked else (connector, "")
 
     def send(self, target: str, request: Sequence[Claimed]) -> list[Sent]:
         """Make one request; see `send.send`. It carries the trace of what it sends, of a batch that of the first."""

@@ -14,8 +14,11 @@ from controlplane.clock import ManualClock
 from controlplane.connectors.commands import FixedPolicies
 from controlplane.connectors.connections import Connections
 from controlplane.connectors.contract import Connector, Context, Draft, Write
+from controlplane.connectors.network import Resolve, look_up
 from controlplane.registry.packs import pack_folder
 from controlplane.settings import Settings
+from rules.addresses import Pair
+from tests.addresses import opened
 from tests.controlplane.connectors.bad_server import BadServer
 from tests.controlplane.sandbox.client import Client, Listener
 from tests.controlplane.sandbox.conftest import listener, start
@@ -96,11 +99,15 @@ class Given:
     concurrency: int = 4
     rate: float | None = None
     clock: ManualClock = field(default_factory=lambda: ManualClock(START, pace=1.0))
+    internal: frozenset[Pair] | None = None
+    """What policy states; unless told, the endpoint's own pair."""
+    resolve: Resolve = look_up
 
     def context(self) -> Context:
         return Context(
             system="theirs", endpoint=self.endpoint, options=self.options, secret=self.secrets.__getitem__,
             codes=PlainCodes(), clock=self.clock, timeout=self.timeout, concurrency=self.concurrency, rate=self.rate,
+            internal=opened(self.endpoint) if self.internal is None else self.internal, resolve=self.resolve,
         )  # fmt: skip
 
 

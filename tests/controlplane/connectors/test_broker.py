@@ -17,6 +17,7 @@ from controlplane.registry.manifests import declared_connectors
 from controlplane.telemetry.tracing import Caller
 from rules.policy.lint import lint
 from rules.policy.reading import read_policies
+from tests.addresses import pairs_of
 from tests.controlplane.connectors.conftest import START, Given
 
 POLICIES = """\
@@ -30,6 +31,7 @@ spec:
   owner: ops
   role: bi
   endpoint: ENDPOINT
+  internal: INTERNAL
   options: OPTIONS
   secrets: SECRETS
 """
@@ -39,7 +41,13 @@ def told(
     endpoint: str = "amqps://b.example/retail", options: str = "{queue: sales}", secrets: str = "{}"
 ) -> list[tuple[str, str, str]]:
     """Path, rule and remedy of what the lint finds in a System that is a broker."""
-    text = POLICIES.replace("ENDPOINT", endpoint).replace("OPTIONS", options).replace("SECRETS", secrets)
+    internal = str(list(pairs_of(endpoint.strip("'"))))
+    text = (
+        POLICIES.replace("ENDPOINT", endpoint)
+        .replace("INTERNAL", internal)
+        .replace("OPTIONS", options)
+        .replace("SECRETS", secrets)
+    )
     entries, refused = read_policies([("bus.yaml", text)])
     return [(one.path, one.rule, one.remedy) for one in [*refused, *lint(entries, declared_connectors())]]
 

@@ -14,6 +14,7 @@ from controlplane.registry import revisions
 from controlplane.store import Store
 from controlplane.store import tables as t
 from rules.policy.kinds import System
+from tests.addresses import pairs_of
 from tests.controlplane.connectors.bad_server import BadServer, Habit
 from tests.controlplane.doctor.conftest import Look, the
 from tests.controlplane.doctor.servers import free_port
@@ -88,8 +89,9 @@ def test_a_secret_of_the_environment_that_is_not_set_is_wrong(look: Look, store:
 def test_the_sandbox_that_does_not_run_yet_is_a_warning_and_others_that_do_not_answer_are_wrong(
     look: Look, store: Store, clock: ManualClock
 ) -> None:
-    put(store, clock, "shop", endpoint=f"http://127.0.0.1:{free_port()}")
-    put(store, clock, "pager", endpoint=f"http://127.0.0.1:{free_port()}/events")
+    for name in ("shop", "pager"):
+        endpoint = f"http://127.0.0.1:{free_port()}/events"
+        put(store, clock, name, endpoint=endpoint, internal=pairs_of(endpoint))
     found = {answer.about: answer.status.value for answer in look(offline=False) if answer.check == "endpoints"}
     assert found == {"erp": "warning", "wms": "warning", "tills": "ok", "shop": "wrong", "pager": "wrong"}
 
@@ -107,16 +109,33 @@ def test_the_sandbox_that_does_not_run_yet_is_a_warning_and_others_that_do_not_a
 def test_a_systems_answer_to_the_ping_is_judged(
     look: Look, store: Store, clock: ManualClock, bad_server: BadServer, habit: Habit, status: str, told: str
 ) -> None:
-    put(store, clock, "shop", endpoint=bad_server.url)
+    put(store, clock, "shop", endpoint=bad_server.url, internal=pairs_of(bad_server.url))
     bad_server.script(habit)
     found, detail = the(look(offline=False, seconds=2.0), "endpoints", "shop")
     assert (found, told in detail) == (status, True), detail
 
 
+def test_a_system_at_an_address_that_policy_does_not_state_is_wrong_and_not_connected_to(
+    look: Look, store: Store, clock: ManualClock, bad_server: BadServer
+) -> None:
+    for name in ("shop", "pager"):  # with a ping, and without
+        put(store, clock, name, endpoint=f"{bad_server.url}/events")
+    answers = look(offline=False)
+    pair = bad_server.url.removeprefix("http://")
+    for name in ("shop", "pager"):
+        status, told = the(answers, "endpoints", name)
+        assert (status, f"{pair} is loopback -> if that is meant, add '{pair}' to spec.internal" in told) == (
+            "wrong",
+            True,
+        ), told
+    assert "is loopback" in the(answers, "policies", "System/shop")[1]
+    assert bad_server.asked == []
+
+
 def test_a_system_without_a_ping_is_connected_to(
     look: Look, store: Store, clock: ManualClock, bad_server: BadServer
 ) -> None:
-    put(store, clock, "pager", endpoint=f"{bad_server.url}/events")
+    put(store, clock, "pager", endpoint=f"{bad_server.url}/events", internal=pairs_of(bad_server.url))
     status, told = the(look(offline=False), "endpoints", "pager")
     assert (status, "takes connections" in told, bad_server.asked) == ("ok", True, [])
 

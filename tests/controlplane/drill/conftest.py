@@ -19,6 +19,7 @@ from controlplane.drill.writes import writes_for
 from controlplane.registry import Snapshot
 from controlplane.registry.packs import pack_folder
 from controlplane.settings import Settings
+from tests.addresses import pairs_of
 from tests.controlplane.drill.kit import Server, SharedTime
 
 Start = Callable[..., Drilled]
@@ -67,7 +68,7 @@ def drill(shipped: Snapshot, time: SharedTime, tmp_path: Path, serving: Callable
 
     def run(server: Server, **given: Any) -> Drilled:
         serving(server)
-        policies = changed(shipped, "pager", endpoint=server.url)
+        policies = changed(shipped, "pager", endpoint=server.url, internal=pairs_of(server.url))
         return drilled(policies, target_of(policies, "pager", "incidents"), settings, time, **given)
 
     return run

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.addresses import pairs_of
 from tests.controlplane.sandbox.conftest import QUIET
 
 MAIN = [sys.executable, "-c", "from controlplane.cli import main; main()"]
@@ -133,8 +134,10 @@ def test_a_target_that_is_down_is_measured_and_nothing_is_proposed(sandbox: Sand
 def test_a_system_that_may_be_production_is_refused_unless_it_is_insisted(sandbox: Sandbox) -> None:
     pack = sandbox.home / "pack"
     pack.mkdir()
+    pair = pairs_of(sandbox.url)[0]
     for path in (Path(__file__).parents[3] / "rules" / "packs" / "sandbox").iterdir():
         text = path.read_text(encoding="utf-8").replace("${SANDBOX}/pager", f"{sandbox.url}/pager")
+        text = text.replace('internal: ["${SANDBOX}"]', f'internal: ["${{SANDBOX}}", "{pair}"]')
         (pack / path.name).write_text(text, encoding="utf-8")
     ordered = (
         "drill",

@@ -16,6 +16,7 @@ from controlplane.registry import Registry, revisions
 from controlplane.registry.changes import Changes
 from controlplane.registry.requests import ChangeRequest
 from controlplane.store import tables as t
+from rules.policy.kinds import System
 from tests.controlplane.registry.common import ADA, ADMIN, BEN, BOTH, WIM, approved, drafted, person, policy
 
 
@@ -160,6 +161,28 @@ def test_a_name_that_lost_its_meaning_after_approval_is_refused_at_apply(registr
     with pytest.raises(PolicyError, match="there is no Team 'warehouse-ops'"):
         changes.apply(opened.id, ADA)
     assert changes.get(opened.id).state == "approved"
+
+
+def test_systems_from_before_a_rule_that_finds_fault_with_them_are_mended_one_at_a_time(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    def moved(name: str, internal: tuple[str, ...]) -> System:
+        system = registry.snapshot().systems[name]
+        spec = system.spec.model_copy(update={"endpoint": "http://10.1.2.3:8443/x", "internal": internal})
+        return system.model_copy(update={"spec": spec})
+
+    old = [moved("erp", ()), moved("wms", ())]
+    with registry.store.write() as conn:
+        revisions.write(conn, clock, old, author="test", origin="test", reason="before the guard of addresses")
+    mended = moved("erp", ("10.1.2.3:8443",)).model_dump(mode="json")
+    request = changes.open("System", "erp", mended, "State where it is", "", ADA)
+    assert changes.submit(request.id, ADA).state == "in_review"
+    worse = moved("wms", ()).model_dump(mode="json") | {"metadata": {"name": "wms", "title": "Another title"}}
+    request = changes.open("System", "wms", worse, "As it was", "", ADA)
+    with pytest.raises(
+        PolicyError, match=r"System/wms spec\.endpoint: 10\.1\.2\.3:8443 is private; if that is meant, add"
+    ):
+        changes.submit(request.id, ADA)
 
 
 def test_a_malformed_document_never_becomes_a_request(changes: Changes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -202,6 +202,18 @@ CASES = {
         "9:5 spec.entities.stock", "'stock' has a system of record in another domain already (Domain 'stock', base.yaml:17)", "one domain"),
     "secret by value": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: hunter2\n"),
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "file:NAME"),
+    "a loopback address": Case(document("System", SYSTEM + "  endpoint: http://127.0.0.1:8081/erp\n  internal: ['127.0.0.1:8082']\n"),
+        "8:3 spec.endpoint", "127.0.0.1:8081 is loopback", "add '127.0.0.1:8081' to spec.internal"),
+    "the metadata service, pair or not": Case(document("System", SYSTEM + "  endpoint: http://169.254.169.254/x\n"),
+        "8:3 spec.endpoint", "is a metadata service of a cloud", "no policy can allow that"),
+    "a pair that nothing can allow": Case(document("System", SYSTEM + "  endpoint: x\n  internal: ['169.254.169.254:80']\n"),
+        "9:14 spec.internal.0", "which no policy can allow", "take it out"),
+    "loopback as a whole": Case(document("System", SYSTEM + "  endpoint: x\n  internal: [127.0.0.0/8]\n"),
+        "9:14 spec.internal.0", "'127.0.0.0/8' is no exact pair of host and port", "write for instance 10.1.2.3:8443"),
+    "the sandbox without its pair": Case(document("System", SYSTEM + "  endpoint: ${SANDBOX}/x\n"),
+        "8:3 spec.endpoint", "${SANDBOX} is loopback", "add '${SANDBOX}' to spec.internal"),
+    "archived to a host": Case(kept("{archive: 'ftp://127.0.0.1:9/ledger'}"),
+        "9:15 spec.retention.archive", "an address of ftp:// names a host here", "write to a bucket"),
     "unknown placeholder": Case(document("System", SYSTEM + "  endpoint: ${HOEM}/x\n"),
         "8:3 spec.endpoint", "unknown placeholder ${HOEM}", "did you mean 'HOME'?"),
     "unknown time zone": Case(document("Calendar", "  zone: Mars/Olympus\n"), "5:3 spec.zone", "unknown time zone", "Europe/Berlin"),
@@ -341,6 +353,20 @@ ONLINE = document("System", "  connector: store\n" + BARE + "  secrets: {token: 
 def told(text: str, manifests: dict[str, Declared]) -> list[str]:
     """Return the problems in the text itself: the base documents know nothing of secrets."""
     return [str(problem) for problem in problems_of(text, manifests) if problem.file == "new.yaml"]
+
+
+def test_a_scheme_that_the_connector_does_not_speak_is_refused() -> None:
+    folder = ABLE | {"store": replace(STORE, schemes=frozenset())}
+    for text, able, remedy in (
+        ("gopher://vendor.example", ABLE, "write an address of http:// or https://"),
+        ("file:///etc/passwd", folder, "write the path of a folder"),
+    ):
+        (found,) = told(ONLINE.replace("endpoint: x", f"endpoint: '{text}'"), able)
+        scheme = text.partition(":")[0]
+        assert (
+            found == f"new.yaml:8:3: System/online spec.endpoint: the connector 'store' speaks no {scheme}://; {remedy}"
+        )
+    assert told(ONLINE.replace("endpoint: x", "endpoint: https://vendor.example/api"), ABLE) == []
 
 
 def test_an_option_or_a_secret_that_the_connector_does_not_take_is_refused() -> None:

@@ -45,6 +45,8 @@ def changed(document: Document, path: str, value: Any) -> Document:
         ("Domain", "spec.correction.approve_fields", ["a", "b"], ["b"]),
         ("ServiceLevel", "spec.target", 0.99, 0.9),
         ("ServiceLevel", "spec.min_coverage", 0.95, 0.5),
+        ("System", "spec.internal", ["10.1.2.3:443"], ["10.1.2.3:443", "10.1.2.3:80"]),
+        ("System", "spec.internal", [], ["127.0.0.1:8081"]),
         ("Comparison", "spec.tolerance", 0, 2),
         ("Comparison", "spec.heal.max_units", 5, 500),
         ("Comparison", "spec.heal.max_money", "9", "10"),
@@ -60,6 +62,11 @@ def test_one_way_relaxes_and_the_other_way_tightens(kind: str, path: str, tight:
     strict, lax = changed(some(kind), path, tight), changed(some(kind), path, loose)
     assert relaxes(strict, lax)
     assert not relaxes(lax, strict)
+
+
+def test_another_pair_in_the_place_of_one_relaxes() -> None:
+    before = changed(some("System"), "spec.internal", ["10.1.2.3:443"])
+    assert relaxes(before, changed(before, "spec.internal", ["10.1.2.4:443"]))
 
 
 def test_one_field_that_relaxes_makes_the_whole_change_relax() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.network import Door
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import SettingsError, UnavailableError
+from rules import addresses
 
-PORTS = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
+PORTS = {scheme: addresses.PORTS[scheme] for scheme in ("amqp", "amqps", "redis", "rediss")}
 EXAMPLE = "write for instance amqps://broker.example/retail or rediss://redis.example/0"
 HELD = 100
 """Records that are held at once, and so the largest commit, unless policy says otherwise."""
@@ -107,6 +109,8 @@ class Login:
     password: str | None
     timeout: float
     """Wall seconds that the broker may take to answer."""
+    door: Door
+    """The only way there."""
 
     def unavailable(self, address: Address, what: str, remedy: str, error: BaseException) -> UnavailableError:
         """Return an error that names the broker, what it said and what to do; without the password."""

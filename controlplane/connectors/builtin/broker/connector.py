@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import orjson
 
-from controlplane.connectors.builtin.broker.address import Login, address_of, flaws
+from controlplane.connectors.builtin.broker.address import PORTS, Login, address_of, flaws
 from controlplane.connectors.contract import Connector, Context, Draft, Feed, Manifest, Record
 from controlplane.connectors.envelope import open_envelope
 from controlplane.connectors.records import content_key
@@ -42,6 +42,7 @@ class BrokerConnector(Connector):
         secrets=("user", "password"),
         optional_secrets=("user", "password"),
         options=("queue", "prefetch"),
+        schemes=tuple(PORTS),
         check=flaws,
         verified_against="RabbitMQ 3.10 and Redis 7.0, running",
     )
@@ -61,7 +62,8 @@ class BrokerConnector(Connector):
     def _broker(self) -> _Broker:
         secret, given = self.context.secret, self.context.given
         user, password = (secret(name) if name in given else None for name in ("user", "password"))
-        login = Login(self.context.system, user, password, self.context.timeout * self.context.clock.pace)
+        patience = self.context.timeout * self.context.clock.pace
+        login = Login(self.context.system, user, password, patience, self.context.door)
         module = self._client()
         broker: _Broker = module.Broker(self._address, login, record_of)
         return broker

@@ -13,6 +13,7 @@ from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, Prec
 from controlplane.connectors.builtin.broker.address import Address, Login
 from controlplane.connectors.contract import Record
 from controlplane.errors import RejectedError
+from rules.addresses import Pair
 
 HEARTBEAT = 30
 """Seconds after which either side takes a silent connection for broken."""
@@ -49,13 +50,24 @@ class Broker:
                 raise
 
     def connected(self) -> Connection:
-        """Return a new connection."""
+        """Return a new connection, to the first of the broker's checked addresses that takes one."""
+        found = self.login.door.addresses(self.address.host, self.address.port)
+        failed: OSError | None = None
+        for host in found:
+            try:
+                return self._connected(host, self.login.timeout / len(found))
+            except OSError as error:
+                failed = error
+        raise failed or OSError("no address of it answers")
+
+    def _connected(self, host: str, timeout: float) -> Connection:
+        """Connect to an address; the name that policy gives is the one that the certificate has to be for."""
         address, login = self.address, self.login
         tls: dict[str, Any] = {"context": {"check_hostname": True}, "server_hostname": address.host}
         connection = Connection(
-            host=f"{address.host}:{address.port}", userid=login.user or "guest", password=login.password or "guest",
+            host=str(Pair(host, address.port)), userid=login.user or "guest", password=login.password or "guest",
             login_method="PLAIN", virtual_host=address.place, ssl=tls if address.is_secure else False,
-            connect_timeout=login.timeout, read_timeout=login.timeout, write_timeout=login.timeout,
+            connect_timeout=timeout, read_timeout=login.timeout, write_timeout=login.timeout,
             heartbeat=HEARTBEAT, client_properties={"product": "trueup", "connection_name": f"trueup {login.system}"},
         )  # fmt: skip
         try:

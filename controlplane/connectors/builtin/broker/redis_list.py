@@ -7,21 +7,42 @@ An element is removed by its value, never by its place: however many processes h
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from redis import Redis
+from redis import Connection, ConnectionPool, Redis, SSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
 from controlplane.connectors.builtin.broker.address import Address, Login
 from controlplane.connectors.contract import Record
+from controlplane.connectors.network import Door
 from controlplane.errors import RejectedError
 
 LISTS = (b"list", b"none")
+
+
+class _Checked(Connection):
+    """A connection that is made through the system's door."""
+
+    def __init__(self, *, door: Door, **given: Any) -> None:
+        super().__init__(**given)  # type: ignore[no-untyped-call]
+        self._door = door
+
+    def _connect(self) -> socket.socket:
+        made = self._door.connect(self.host, self.port, self.socket_connect_timeout)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.settimeout(self.socket_timeout)
+        return made
+
+
+class _Secured(SSLConnection, _Checked):
+    """The same, with TLS above it, by the name that was asked for."""
 
 
 class Broker:
@@ -59,11 +80,18 @@ class Broker:
     def connected(self) -> Any:
         """Return a client with one connection. It tries nothing twice: a move whose answer was lost is found by opening anew."""
         address, login = self.address, self.login
-        return Redis(
+        pool = ConnectionPool(
+            connection_class=_Secured if address.is_secure else _Checked, door=login.door,
             host=address.host, port=address.port, db=int(address.place), username=login.user, password=login.password,
-            ssl=address.is_secure, socket_timeout=login.timeout + 1, socket_connect_timeout=login.timeout,
-            socket_keepalive=True, retry=Retry(NoBackoff(), 0), single_connection_client=True,
+            socket_timeout=login.timeout + 1, socket_connect_timeout=login.timeout, retry=Retry(NoBackoff(), 0),
         )  # fmt: skip
+        try:
+            client = Redis(connection_pool=pool, single_connection_client=True)
+        except BaseException:
+            pool.disconnect()
+            raise
+        client.auto_close_connection_pool = True  # the pool is this client's own
+        return client
 
     @contextmanager
     def named(self) -> Iterator[None]:

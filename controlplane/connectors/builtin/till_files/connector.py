@@ -39,6 +39,7 @@ class TillFilesConnector(Connector):
         title="Till files (CSV)",
         reads=(ReadSpec("sales", changes=True),),
         options=("currency", "encoding"),
+        schemes=(),
         verified_against="the sandbox",
     )
 
