@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         description="Seconds that a sign-in may be old when its owner votes on a change request; 0: any",
     )  # fmt: skip
     oidc_issuer: str = Field(
-        default="", description="OpenID provider that people sign in by; default: local accounts only"
+        default="", max_length=190, description="OpenID provider that people sign in by; default: local accounts only"
     )
     oidc_client_id: str = Field(default="", description="Name under which the provider knows this plane")
     oidc_client_secret: str = Field(

@@ -185,8 +185,7 @@ def _of(proof: Proof) -> dict[str, Any]:
 
 def _free_name(conn: Connection, member: Member) -> str:
     """Return a name for a new account that tells where it is from; one that is taken, by whomever, is left to its owner."""
-    plain = member.known_as.isprintable() and len(member.known_as) <= 120
-    wanted = f"{member.known_as if plain else member.subject[:120]}@{urlsplit(member.issuer).hostname}"[:190]
+    wanted = f"{member.known_as[:120]}@{urlsplit(member.issuer).hostname}"[:180]
     like = ACCOUNT.c.name.startswith(wanted, autoescape=True)
     taken = set(conn.execute(select(ACCOUNT.c.name).where(like)).scalars())
     others = (f"{wanted}#{number}" for number in range(2, len(taken) + 3))

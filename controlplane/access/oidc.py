@@ -128,7 +128,7 @@ class Oidc:
             raise SignInError(f"the answer is not from {self.issuer}; sign in again")
         if "code" not in answer:
             said = f"{answer.get('error', 'no code')} {answer.get('error_description', '')}".strip()
-            raise SignInError(f"{self.name} let nobody in ({said[:200]}); sign in again, or ask who runs it")
+            raise SignInError(f"{self.name} let nobody in ({plain(said, 200)}); sign in again, or ask who runs it")
 
     def _redeem(self, begun: Begun, code: str) -> Mapping[str, Any]:
         """Exchange the code for tokens."""
@@ -197,10 +197,9 @@ class Oidc:
         held = value_at(claims, self._settings.oidc_groups_claim)
         listed = [held] if isinstance(held, str) else held if isinstance(held, list) else []
         groups = [one for one in listed if isinstance(one, str)]
-        known_as = claims.get("preferred_username") or subject
-        return Member(
-            self.issuer, subject, str(known_as), str(claims.get("name") or known_as), granted(self._roles, groups), self._proof(claims)
-        )  # fmt: skip
+        known_as = plain(claims.get("preferred_username"), 120) or subject
+        shown_as = plain(claims.get("name"), 200) or known_as
+        return Member(self.issuer, subject, known_as, shown_as, granted(self._roles, groups), self._proof(claims))
 
     def _proof(self, claims: Mapping[str, Any]) -> Proof:
         acr, amr, now = claims.get("acr"), claims.get("amr") or [], self._clock.now()
@@ -210,8 +209,7 @@ class Oidc:
                 f"{self.name} says that it will have been asked at {auth_time.isoformat()}; its clock is wrong"
             )
         return Proof(
-            auth_time and min(auth_time, now), acr if isinstance(acr, str) and len(acr) <= 255 else None,
-            tuple(str(one)[:60] for one in amr[:20]),
+            auth_time and min(auth_time, now), plain(acr, 255) or None, tuple(plain(one, 60) for one in amr[:20]),
         )  # fmt: skip
 
 
@@ -223,6 +221,11 @@ def value_at(claims: Mapping[str, Any], claim: str) -> Any:
     for part in claim.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     return found
+
+
+def plain(given: Any, longest: int) -> str:
+    """Return what may be stored and shown of a text from outside: databases take neither NUL nor half a character."""
+    return "".join(one for one in given[: longest * 4] if one.isprintable())[:longest] if isinstance(given, str) else ""
 
 
 def _instant(given: Any) -> datetime | None:
@@ -237,6 +240,6 @@ def _instant(given: Any) -> datetime | None:
 def _error_of(answer: httpx.Response) -> str:
     """Return what a token endpoint says is wrong (RFC 6749, 5.2); it names the kind and never a secret."""
     try:
-        return str(answer.json()["error"])[:100]
+        return plain(answer.json()["error"], 100)
     except (ValueError, KeyError, TypeError):
         return f"status {answer.status_code}"

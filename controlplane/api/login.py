@@ -160,6 +160,7 @@ def _begun() -> Begun | None:
     try:
         found = json.loads(base64.urlsafe_b64decode(request.cookies.get(BEGUN_COOKIE, "")))
         state, nonce, verifier, next_page = (str(found[name]) for name in ("state", "nonce", "verifier", "next"))
+        f"{state}{nonce}{verifier}{next_page}".encode()  # half a character is none
     except (ValueError, KeyError, TypeError):
         return None
     return Begun(state, nonce, verifier, next_page, found.get("again") is True)

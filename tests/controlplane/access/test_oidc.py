@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -345,6 +346,36 @@ def test_the_account_is_the_subjects_whatever_it_is_called(store: Store, clock: 
     assert access.authenticate(store, clock, first.name, PASSWORD) is None
     with pytest.raises(ConflictError, match=r"signs in at https://id\.example/realm"):
         access.set_password(store, clock, first.name, PASSWORD, actor="admin")
+
+
+def test_whatever_a_provider_writes_can_be_stored_and_no_name_is_too_long(
+    oidc: Oidc, provider: TinyProvider, store: Store, clock: ManualClock
+) -> None:
+    provider.claims |= {
+        "name": "A\x00da",
+        "preferred_username": "x" * 500,
+        "acr": "mfa\x00",
+        "amr": ["p\x00wd", 7],
+    }
+    provider.claims |= {"sub": "s" * 255}
+    found = signed_in(oidc, provider)
+    assert (found.display_name, found.proof.acr, found.proof.amr) == ("Ada", "mfa", ("pwd", ""))
+    far = replace(found, issuer=f"https://{'h' * 180}")
+    assert [len(access.admit(store, clock, one).name) for one in (far, replace(far, subject="other"))] == [180, 182]
+    said = {"error": "access_denied", "error_description": "no\x00"}
+    _, begun = oidc.begin()
+    with pytest.raises(SignInError, match=r"\(access_denied no\)") as refused:
+        oidc.finish(begun, {"state": begun.state, **said})
+    access.refuse(store, clock, provider.url, str(refused.value))
+
+
+def test_one_person_who_signs_in_twice_at_once_for_the_first_time_has_one_account(
+    store: Store, clock: ManualClock
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        names = set(pool.map(lambda _: access.admit(store, clock, member()).name, range(8)))
+    assert names == {"ada@id.example"}
+    assert sorted(actions(store)) == ["account.create", *["account.sign_in"] * 8]
 
 
 def test_roles_and_team_are_those_of_the_groups_at_every_sign_in(store: Store, clock: ManualClock) -> None:

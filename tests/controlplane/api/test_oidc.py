@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,7 +138,10 @@ def test_an_answer_to_nothing_that_this_browser_began_lets_nobody_in(
     assert [entry[:2] for entry in log_of(plane)] == [("nobody", "account.sign_in_refused")]
 
 
-@pytest.mark.parametrize("kept", ["", "nonsense", "bnVsbA==", "W10=", "e30="])
+HALF = base64.b64encode(b'{"state": "\\ud800", "nonce": "", "verifier": "", "next": ""}').decode()
+
+
+@pytest.mark.parametrize("kept", ["", "nonsense", "bnVsbA==", "W10=", "e30=", HALF])
 def test_a_cookie_that_is_none_of_ours_is_no_sign_in(browser: httpx.Client, kept: str) -> None:
     answer = browser.get("/login/oidc/callback", params={"state": ""}, headers={"Cookie": f"trueup_sign_in={kept}"})
     assert answer.status_code == 400
