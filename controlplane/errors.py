@@ -6,6 +6,8 @@
     ├── NotFoundError        the caller named something that is not there
     ├── ConflictError        the caller's base has moved; read again and decide
     ├── ForbiddenError       the caller lacks the right; ask somebody who has it
+    │   ├── SignInError        whoever came by OpenID Connect is not let in
+    │   └── StepUpError        the caller has the right, and must first prove anew who it is
     ├── BadInputError        the caller must correct the record; nothing was stored
     ├── OverloadedError      the caller must send again after `retry_after` seconds; nothing was stored
     └── ConnectorError       talking to a system went wrong
@@ -48,6 +50,18 @@ class ConflictError(TrueupError):
 
 class ForbiddenError(TrueupError):
     """The actor may not do this."""
+
+
+class SignInError(ForbiddenError):
+    """What the identity provider answered lets nobody in."""
+
+
+class StepUpError(ForbiddenError):
+    """The actor must prove anew who it is: within `max_age` seconds (0: at any time), by one of the ways in `acr`."""
+
+    def __init__(self, message: str, max_age: float, acr: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.max_age, self.acr = max_age, acr
 
 
 class BadInputError(TrueupError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,11 +29,22 @@ REMEDIES = {
     "broker_url": "give the address of RabbitMQ or Redis, such as amqp://user@127.0.0.1:5672// or redis://127.0.0.1:6379/0",
     "queue_prefix": "give 1 to 64 letters, digits, dots, dashes or underscores, for instance trueup",
     "shards": "give a whole number from 1 to 64",
+    "public_url": "give an address without a path, for instance https://trueup.example.com",
+    "step_up_age": "give whole seconds from 0 to 86400; 0 asks nobody again",
+    "oidc_issuer": "give the provider's https address, as its discovery document writes it; http on loopback only",
+    "oidc_client_id": "give the name under which the provider knows this plane",
+    "oidc_client_secret": "give env:NAME or file:NAME, never the secret itself",
+    "oidc_name": "give what people call the provider, at most 60 characters",
+    "oidc_scopes": "give names parted by blanks, `openid` among them",
+    "oidc_groups_claim": "give the name of the claim that holds the groups, for instance groups or realm_access.roles",
+    "oidc_roles": 'give JSON such as {"platform-team": {"roles": ["editor"], "team": "integration-platform"}}',
+    "oidc_acr": "give names that the provider documents, parted by blanks",
     "audit_anchors": "give folders or addresses such as s3://bucket/trueup, parted by blanks",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss")
 """Beginnings of the broker's address."""
 
@@ -60,6 +74,35 @@ class Settings(BaseSettings):
     web_threads: int = Field(default=64, ge=4, le=512, description="Requests that the web server answers at once")
     traces: bool = Field(default=False, description="Send traces to the collector that OTEL_* variables name")
     admin_password: str = Field(default="", description="Password of `admin`; default: generated, printed once")
+    public_url: str = Field(
+        default="", description="Address at which people reach the plane; default: http://TRUEUP_HOST:TRUEUP_PORT"
+    )
+    step_up_age: int = Field(
+        default=900, ge=0, le=86400,
+        description="Seconds that a sign-in may be old when its owner votes on a change request; 0: any",
+    )  # fmt: skip
+    oidc_issuer: str = Field(
+        default="", max_length=190, description="OpenID provider that people sign in by; default: local accounts only"
+    )
+    oidc_client_id: str = Field(default="", description="Name under which the provider knows this plane")
+    oidc_client_secret: str = Field(
+        default="", pattern=r"^$|^(env|file):[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Where its secret is: env:NAME or file:NAME",
+    )  # fmt: skip
+    oidc_name: str = Field(
+        default="single sign-on", min_length=1, max_length=60, description="What the sign-in page calls the provider"
+    )
+    oidc_scopes: str = Field(default="openid profile", description="What the provider is asked for, parted by blanks")
+    oidc_groups_claim: str = Field(
+        default="groups", min_length=1, description="Claim that holds a person's groups; a dot leads into an object"
+    )
+    oidc_roles: str = Field(
+        default="", description="JSON: group to roles and team. A person with none of the groups is not let in"
+    )
+    oidc_acr: str = Field(
+        default="",
+        description="Values of `acr`, parted by blanks, one of which a vote needs from people of the provider",
+    )
     audit_anchors: str = Field(
         default="", description="Places outside that checkpoints of the action log are written to, parted by blanks; "
         "default: the folder `anchors` in the home folder, which protects from nobody who owns the machine",
@@ -97,6 +140,21 @@ class Settings(BaseSettings):
             raise ValueError(f"names no broker that there are workers for; known: {', '.join(BROKERS)}")
         return value
 
+    @field_validator("oidc_issuer", "public_url")
+    @classmethod
+    def _safe_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if not value or (parts.hostname and parts.scheme == "https") or parts.hostname in LOOPBACK:
+            return value
+        raise ValueError("is no https address, and what is read or written on the way to it would decide who signs in")
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _asks_who_it_is(cls, value: str) -> str:
+        if "openid" not in value.split():
+            raise ValueError("asks for no ID token")
+        return value
+
     @field_validator("home", mode="before")
     @classmethod
     def _named_folder(cls, value: object) -> object:
@@ -120,6 +178,18 @@ class Settings(BaseSettings):
             raise ValueError("TRUEUP_ENGINE=celery needs PostgreSQL: set TRUEUP_DATABASE_URL=postgresql+psycopg://…")
         return self
 
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Self:
+        needed = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_roles")
+        missing = [name for name in needed if not getattr(self, name)]
+        if 0 < len(missing) < len(needed):
+            name, given = missing[0], next(name for name in needed if name not in missing)
+            raise ValueError(
+                f"TRUEUP_{name.upper()} is not set, and TRUEUP_{given.upper()} is: "
+                f"signing in by OpenID Connect needs both; {REMEDIES[name]}"
+            )
+        return self
+
     @property
     def store_url(self) -> str:
         """The address of the database, with the embedded default filled in."""
@@ -141,6 +211,11 @@ class Settings(BaseSettings):
         return f"http://{self.host}:{self.port}"
 
     @property
+    def home_page(self) -> str:
+        """The address at which people reach the plane, without a slash at its end."""
+        return (self.public_url or self.url).rstrip("/")
+
+    @property
     def sandbox_url(self) -> str:
         """Where the sandbox retailer listens."""
         return f"http://127.0.0.1:{self.sandbox_port or self.port + 1}"
@@ -149,6 +224,30 @@ class Settings(BaseSettings):
     def secrets(self) -> Path:
         """Folder that `file:NAME` secret references resolve in."""
         return self.home / "sandbox" / "secrets"
+
+
+def resolve_secret(what: str, reference: str, settings: Settings) -> str:
+    """Return the value behind a reference. Raises SettingsError naming the reference, never a value."""
+    source, _, name = reference.partition(":")
+    if source == "env" and name:
+        value = os.environ.get(name, "")
+    elif source == "file" and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        value = _read(what, reference, settings)
+    else:
+        raise SettingsError(
+            f"{what} is given as '{source}:…'; write env:NAME or file:NAME, a plain name without folders"
+        )
+    if not value:
+        raise SettingsError(f"{what} ({reference}) is empty or not set; set it where the plane runs")
+    return value
+
+
+def _read(what: str, reference: str, settings: Settings) -> str:
+    path = settings.secrets / reference.partition(":")[2]
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{what} ({reference}) cannot be read from {path}: {error.strerror}") from error
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -165,5 +264,5 @@ def _explain(location: tuple[int | str, ...], message: str, given: object) -> st
     if not location:
         return message.removeprefix("Value error, ")
     name = str(location[0])
-    shown = "(hidden)" if "password" in name or "url" in name else repr(given)
+    shown = "(hidden)" if any(part in name for part in ("password", "secret", "url")) else repr(given)
     return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from controlplane.access import Oidc
 from controlplane.audit.checkpoints import Anchors
 from controlplane.clock import Clock, SystemClock
 from controlplane.connectors import Connections
@@ -47,6 +48,7 @@ class Plane:
     sync: Sync
     started_at: datetime
     telemetry: Telemetry
+    oidc: Oidc | None = None
 
     @property
     def anchors(self) -> Anchors:
@@ -100,14 +102,16 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     """Open the store, bring it up to date, load the first pack into an empty registry, and wire the rooms.
 
     `pack`: the name of a shipped pack, or a folder of policies.
-    Raises SettingsError when the home folder or the database cannot be used, PolicyError when the pack is refused.
+    Raises SettingsError when the home folder, the database or the settings of OpenID Connect cannot be used, PolicyError when
+    the pack is refused.
     """
     clock = clock or SystemClock()
+    oidc = Oidc.configured(settings, clock)
     telemetry = Telemetry(clock, tracer_of(settings.traces))
     store = opened(settings)
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
-    return _wired(settings, clock, store, registry, telemetry)
+    return replace(_wired(settings, clock, store, registry, telemetry), oidc=oidc)
 
 
 def _wired(settings: Settings, clock: Clock, store: Store, registry: Registry, telemetry: Telemetry) -> Plane:

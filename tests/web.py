@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,9 +28,9 @@ PEOPLE = {
 
 
 @contextmanager
-def a_plane(home: Path, clock: Clock | None = None) -> Iterator[Plane]:
-    """A plane on an empty home with the sandbox's policies; nothing runs by itself."""
-    plane = build_plane(Settings(home=home, database_url="", engine="embedded", admin_password=""), clock)
+def a_plane(home: Path, clock: Clock | None = None, **given: Any) -> Iterator[Plane]:
+    """A plane on an empty home with the sandbox's policies, and with the settings given; nothing runs by itself."""
+    plane = build_plane(Settings(home=home, database_url="", engine="embedded", admin_password="", **given), clock)
     try:
         for name, (role, team) in PEOPLE.items():
             create_account(plane.store, plane.clock, name, PASSWORD, [role], actor="test", team=team)
@@ -38,10 +40,17 @@ def a_plane(home: Path, clock: Clock | None = None) -> Iterator[Plane]:
 
 
 @contextmanager
-def served(plane: Plane, mounts: Sequence[Callable[[Flask, Plane], None]] = ()) -> Iterator[str]:
-    """Serve the plane on a free port of loopback; give its address."""
-    with serving(create_app(plane, mounts=mounts), "web", host="127.0.0.1", port=0, threads=8) as port:
-        yield f"http://127.0.0.1:{port}"
+def served(plane: Plane, mounts: Sequence[Callable[[Flask, Plane], None]] = (), port: int = 0) -> Iterator[str]:
+    """Serve the plane on a port of loopback, a free one unless given; give its address."""
+    with serving(create_app(plane, mounts=mounts), "web", host="127.0.0.1", port=port, threads=8) as taken:
+        yield f"http://127.0.0.1:{taken}"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def found_by_the_console(plane: Plane, url: str, monkeypatch: pytest.MonkeyPatch, account: str = "admin") -> None:
@@ -51,6 +60,14 @@ def found_by_the_console(plane: Plane, url: str, monkeypatch: pytest.MonkeyPatch
     ensure_cli_token(plane.store, plane.clock, plane.settings.home / "cli-token", account)
     monkeypatch.setenv("TRUEUP_HOME", str(plane.settings.home))
     monkeypatch.setenv("TRUEUP_PORT", url.rpartition(":")[2])
+
+
+def proved_anew(client: httpx.Client) -> None:
+    """Let somebody with a session give the password once more."""
+    form = {"password": PASSWORD, "csrf_token": client.cookies["_csrf_token"]}
+    answer = client.post("/login/again", data=form)
+    assert answer.status_code == 303, answer.text
+    client.headers["X-CSRFToken"] = client.cookies["_csrf_token"]
 
 
 def signed_in(url: str, name: str) -> httpx.Client:

@@ -11,14 +11,22 @@ from controlplane.access.accounts import (
     seed_people,
     set_password,
 )
-from controlplane.access.rights import ROLES, Actor, allowed, require
+from controlplane.access.members import admit, refuse
+from controlplane.access.oidc import Begun, Oidc
+from controlplane.access.rights import ROLES, Actor, Proof, allowed, require
 from controlplane.access.sessions import Session, open_session, resume_session, revoke_all, revoke_session
+from controlplane.access.step_up import StepUp
 from controlplane.access.tokens import check_token, ensure_cli_token, issue_token, revoke_token
 
 __all__ = [
     "ROLES",
     "Actor",
+    "Begun",
+    "Oidc",
+    "Proof",
     "Session",
+    "StepUp",
+    "admit",
     "allowed",
     "authenticate",
     "check_token",
@@ -31,6 +39,7 @@ __all__ = [
     "find_actor",
     "issue_token",
     "open_session",
+    "refuse",
     "require",
     "resume_session",
     "revoke_all",

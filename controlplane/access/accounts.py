@@ -117,7 +117,7 @@ def disabled(conn: Connection) -> frozenset[str]:
 
 
 def _actor(row: dict[str, Any]) -> Actor:
-    return Actor(row["name"], frozenset(row["roles"]), row["team"])
+    return Actor(row["name"], frozenset(row["roles"]), row["team"], row["issuer"])
 
 
 def authenticate(store: Store, clock: Clock, name: str, password: str) -> Actor | None:
@@ -127,8 +127,10 @@ def authenticate(store: Store, clock: Clock, name: str, password: str) -> Actor 
     """
     with store.read() as conn:
         row = _row(conn, name) if _plausible(name) else None
-    right = _verify(row["password_hash"] if row else _nobodys_hash(), password)
-    if row is None or row["disabled"] or (row["locked_until"] is not None and row["locked_until"] > clock.now()):
+    right = _verify((row and row["password_hash"]) or _nobodys_hash(), password)
+    if row is None or not row["password_hash"] or row["disabled"]:
+        return None
+    if row["locked_until"] is not None and row["locked_until"] > clock.now():
         return None
     if right:
         return _succeeded(store, clock, row, password)
@@ -169,8 +171,12 @@ def _failed(store: Store, clock: Clock, name: str) -> None:
 
 
 def set_password(store: Store, clock: Clock, name: str, password: str, *, actor: str) -> None:
-    """Give an account another password and unlock it; its sessions stay (see revoke_all). Raises NotFoundError."""
+    """Give an account another password and unlock it; its sessions stay (see revoke_all). Raises NotFoundError, ConflictError."""
     hashed = _hash(password)
+    with store.read() as conn:
+        row = _row(conn, name)
+    if row is not None and row["issuer"]:
+        raise ConflictError(f"'{name}' signs in at {row['issuer']} and has no password here; change it there")
     _change(store, clock, name, "account.set_password", actor, password_hash=hashed, failed_logins=0, locked_until=None)
 
 

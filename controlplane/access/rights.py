@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from controlplane.errors import ForbiddenError
 
@@ -27,12 +28,26 @@ KNOWN = frozenset().union(*ROLES.values())
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """When and how somebody proved who it is. `auth_time` is None when the provider did not say; `acr` and `amr` are its words."""
+
+    auth_time: datetime | None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody who asks for something, as known at this request."""
+    """Somebody who asks for something, as known at this request.
+
+    `issuer`: whose people it is one of, None for a local account. `proof`: of its session; a program with a token has none.
+    """
 
     name: str
     roles: frozenset[str]
     team: str | None = None
+    issuer: str | None = field(default=None, compare=False)
+    proof: Proof | None = field(default=None, compare=False)
 
     @property
     def rights(self) -> frozenset[str]:

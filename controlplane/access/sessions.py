@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import delete, insert, or_, select, update
 
 from controlplane.access.accounts import find_actor
-from controlplane.access.rights import Actor
+from controlplane.access.rights import Actor, Proof
 from controlplane.clock import Clock
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -36,18 +36,22 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def open_session(store: Store, clock: Clock, actor: Actor) -> Session:
-    """Begin a session for somebody who proved who it is; sweep out what has expired."""
+def open_session(store: Store, clock: Clock, actor: Actor, proof: Proof | None = None) -> Session:
+    """Begin a session for somebody who proved who it is, by a password just now unless `proof` says otherwise.
+
+    Sweeps out what has expired.
+    """
     token, csrf_token, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), clock.now()
+    proof = proof or Proof(now, amr=("pwd",))
     row = {
         "token_hash": hashed(token), "account": actor.name, "csrf_token": csrf_token, "created_at": now,
-        "last_seen_at": now,
+        "last_seen_at": now, "auth_time": proof.auth_time, "acr": proof.acr, "amr": list(proof.amr),
     }  # fmt: skip
     expired = or_(SESSION.c.created_at < now - ABSOLUTE, SESSION.c.last_seen_at < now - IDLE)
     with store.write() as conn:
         conn.execute(delete(SESSION).where(expired))
         conn.execute(insert(SESSION).values(**row))
-    return Session(token, csrf_token, actor)
+    return Session(token, csrf_token, replace(actor, proof=proof))
 
 
 def resume_session(store: Store, clock: Clock, token: str) -> Session | None:
@@ -65,7 +69,8 @@ def resume_session(store: Store, clock: Clock, token: str) -> Session | None:
     if now - row.last_seen_at >= TOUCH:
         with store.write() as conn:
             conn.execute(update(SESSION).where(SESSION.c.token_hash == row.token_hash).values(last_seen_at=now))
-    return Session(token, row.csrf_token, actor)
+    proof = Proof(row.auth_time, row.acr, tuple(row.amr or ()))
+    return Session(token, row.csrf_token, replace(actor, proof=proof))
 
 
 def revoke_session(store: Store, clock: Clock, token: str) -> None:

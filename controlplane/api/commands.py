@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from controlplane import audit
-from controlplane.access import Actor, require
+from controlplane.access import Actor, StepUp, require
 from controlplane.api.operating import Operating, reasoned
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
@@ -23,7 +23,7 @@ class Commands:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
-        self.changes = Changes(plane.registry)
+        self.changes = Changes(plane.registry, step_up=StepUp.of(plane.settings))
         self.operating = Operating(plane)
 
     def correct(self, case_id: str, edit: Edit, actor: Actor, *, dry_run: bool = False) -> Corrected:

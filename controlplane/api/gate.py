@@ -16,7 +16,12 @@ SESSION_COOKIE = "trueup_session"
 CSRF_COOKIE = "_csrf_token"
 """Not hidden from scripts: Dash and our own pages send it back in the header, which another site cannot."""
 CSRF_HEADER = "X-CSRFToken"
-OPEN = frozenset({"open.healthz", "open.readyz", "login.page", "login.sign_in", "login.static", "hooks.take"})
+OPEN = frozenset(
+    {
+        "open.healthz", "open.readyz", "login.page", "login.sign_in", "login.static", "login.provider", "login.callback",
+        "login.leave", "hooks.take",
+    }
+)  # fmt: skip
 """Endpoints that answer anybody. Webhooks prove themselves by their signature."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -66,9 +71,14 @@ def _sign_in_first() -> AnyResponse:
 
 def set_session(answer: Response, session: Session) -> None:
     """Give the browser its session, for this site only and out of reach of scripts."""
-    secure = request.is_secure
+    secure = is_secure()
     answer.set_cookie(SESSION_COOKIE, session.token, httponly=True, samesite="Lax", secure=secure, path="/")
     answer.set_cookie(CSRF_COOKIE, session.csrf_token, samesite="Lax", secure=secure, path="/")
+
+
+def is_secure() -> bool:
+    """Whether the browser reaches us by TLS, ours or that of a proxy in front of us."""
+    return request.is_secure or plane().settings.home_page.startswith("https:")
 
 
 def clear_session(answer: Response) -> None:

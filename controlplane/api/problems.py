@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +21,7 @@ from controlplane.errors import (
     NotFoundError,
     OverloadedError,
     PolicyError,
+    StepUpError,
     TrueupError,
 )
 
@@ -38,13 +39,17 @@ STATUS: tuple[tuple[type[TrueupError], int], ...] = (
     (TrueupError, 500),
 )
 """The first class that fits decides."""
+AGAIN = "/login/again"
+"""Where somebody who is signed in proves anew who it is."""
 RETRY_AFTER = "5"
 """Seconds that a caller is asked to wait when the database does not answer."""
 
 
-def problem(status: int, detail: str, kind: str = "about:blank", **headers: str) -> Response:
-    """Return a problem document; `detail` names the thing, the rule and the remedy."""
-    document = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+def problem(
+    status: int, detail: str, kind: str = "about:blank", more: Mapping[str, Any] | None = None, **headers: str
+) -> Response:
+    """Return a problem document; `detail` names the thing, the rule and the remedy, `more` are members of this type's own."""
+    document = {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **(more or {})}
     answer = Response(json.dumps(document), status=status, mimetype="application/problem+json")
     for name, value in headers.items():
         answer.headers[name.replace("_", "-")] = value
@@ -71,9 +76,17 @@ def install(app: Flask) -> None:
 
 
 def _refused(error: TrueupError) -> Response:
+    if isinstance(error, StepUpError):
+        return _again(error)
     kind = f"urn:trueup:{type(error).__name__.removesuffix('Error').lower()}"
     wait = {"Retry_After": f"{error.retry_after:.0f}"} if isinstance(error, OverloadedError) else {}
-    return problem(status_of(error), str(error), kind, **wait)
+    return problem(status_of(error), str(error), kind, None, **wait)
+
+
+def _again(error: StepUpError) -> Response:
+    """Say where one proves anew who one is; `?next=` behind the address is where to go after that."""
+    more = {"step_up": AGAIN, "max_age": error.max_age, "acr_values": list(error.acr)}
+    return problem(403, str(error), "urn:trueup:stepup", more)
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:

@@ -11,13 +11,14 @@ from types import MappingProxyType
 from controlplane import plugins
 from controlplane.access import disabled
 from controlplane.connectors import Connections
-from controlplane.connectors.connections import context_of, resolve_secret
+from controlplane.connectors.connections import context_of
 from controlplane.connectors.contract import UnsupportedError
 from controlplane.doctor.answers import Answer, NotLookedError, ok, softened, warning, wrong
 from controlplane.doctor.subject import Subject
 from controlplane.errors import BlockedAddressError, ConnectorError, SettingsError, ThrottledError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from controlplane.settings import resolve_secret
 from rules.addresses import place_of
 from rules.policy.kinds import System
 from rules.policy.lint import lint

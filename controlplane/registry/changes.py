@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from controlplane import audit
-from controlplane.access import Actor, allowed, find_actor, require
+from controlplane.access import Actor, StepUp, allowed, find_actor, require
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, TrueupError
 from controlplane.registry import requests as rows
@@ -42,13 +42,22 @@ PLANE = "plane"
 
 
 class Changes:
-    """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint."""
+    """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint.
 
-    def __init__(self, registry: Registry, manifests: Callable[[], Manifests | None] = declared_connectors) -> None:
+    `step_up`: how fresh the proof has to be of who votes; None where nobody votes but by a caller that asks for it itself.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        manifests: Callable[[], Manifests | None] = declared_connectors,
+        step_up: StepUp | None = None,
+    ) -> None:
         self.registry = registry
         self.store = registry.store
         self.clock: Clock = registry.clock
         self._manifests = manifests
+        self._step_up = step_up
 
     # --- towards a decision ---
 
@@ -166,7 +175,7 @@ class Changes:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
         An approval rests on the newest simulation. Raises ForbiddenError for its author, its last editor and its scheduler,
-        ConflictError when the simulation is stale.
+        StepUpError where who votes has to prove anew who it is, ConflictError when the simulation is stale.
         """
         if decision not in {"approve", "reject"}:
             require(actor, "policy.approve")
@@ -175,6 +184,8 @@ class Changes:
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
             self._may(request, deed, actor)
+            if self._step_up is not None:
+                self._step_up.require(actor, self.clock.now())
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")

@@ -89,13 +89,16 @@ account = Table(
     metadata,
     Column("name", Name, primary_key=True),
     Column("display_name", Name, nullable=False),
-    Column("password_hash", Text, nullable=False),
+    Column("password_hash", Text, nullable=False, doc="empty: signs in at the provider, and has no password here"),
     Column("roles", Json, nullable=False, doc="list of viewer, operator, editor, approver, admin, auditor"),
     Column("team", Name),
     Column("created_at", Instant, nullable=False),
     Column("disabled", Boolean, nullable=False, default=False),
     Column("failed_logins", Integer, nullable=False, default=0),
     Column("locked_until", Instant),
+    Column("issuer", String(500), doc="of OpenID Connect; with `subject` it says who it is, whatever the name"),
+    Column("subject", String(255)),
+    Index("ix_account_issuer_subject", "issuer", "subject", unique=True),
 )
 login_session = Table(
     "login_session",
@@ -106,6 +109,9 @@ login_session = Table(
     Column("created_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("auth_time", Instant, doc="when its owner proved who it is; empty: the provider did not say"),
+    Column("acr", String(255), doc="how well, in the provider's words"),
+    Column("amr", Json, doc="by what means: list of pwd, otp, mfa …"),
 )
 service_token = Table(
     "service_token",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import dash_mantine_components as dmc
 import yaml
@@ -14,7 +15,8 @@ from dash.development.base_component import Component
 
 from controlplane.access import Actor, allowed
 from controlplane.api.answers import actor, commands
-from controlplane.errors import BadInputError, ConflictError, PolicyError
+from controlplane.api.problems import AGAIN
+from controlplane.errors import BadInputError, ConflictError, PolicyError, StepUpError
 from controlplane.registry.changes import Changes
 from controlplane.views.policies import catalogue, change_request, change_requests, policy
 from controlplane.views.states import Light
@@ -332,8 +334,19 @@ def _decisions(app: Dash, plane: Plane) -> None:
         if not any(clicks) or not ctx.triggered_id:
             return no_update
         deed = str(ctx.triggered_id).removeprefix("request-")
-        answer = acted(lambda: _decide(deed, request_id, comment or ""))
+        try:
+            answer = acted(lambda: _decide(deed, request_id, comment or ""), beside=(StepUpError,))
+        except StepUpError as error:
+            answer = _prove_anew(error, request_id)
         return _request_panel(plane, request_id, answer)
+
+
+def _prove_anew(error: StepUpError, request_id: str) -> Component:
+    """Say what is wrong with the proof of who asks, and lead to where it is renewed and back to this request."""
+    back = f"/policies?{urlencode({'request': request_id})}"
+    link = html.A("Prove that it is you", href=f"{AGAIN}?{urlencode({'next': back})}", className="tu-link")
+    found: Component = dmc.Alert([f"{error}. ", link], title="Not yet", color="orange", variant="light")
+    return found
 
 
 def _propose(base: list[Any], text: str, title: str, reason: str) -> Any:

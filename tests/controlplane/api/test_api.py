@@ -21,7 +21,7 @@ from tests.dashboards.seed import Seed
 from tests.web import PASSWORD, a_plane, served, signed_in
 
 SECRET = "whsec_for_tests"
-OPEN = {"/healthz", "/readyz", "/login"}
+OPEN = {"/healthz", "/readyz", "/login", "/login/oidc", "/login/oidc/callback", "/login/oidc/leave"}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from controlplane.clock import ManualClock
 from controlplane.jobs.schedules import schedules
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
-from tests.web import PEOPLE, a_plane, served, signed_in
+from tests.web import PEOPLE, a_plane, proved_anew, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REQUESTS = "/api/v1/change-requests"
@@ -95,6 +95,10 @@ def test_the_whole_loop(plane: Plane, people: dict[str, httpx.Client]) -> None:
     back = done(ada.post(f"{RETRY}/rollback", json={"revision": 1, "reason": "peak is over"}))
     returning = f"{REQUESTS}/{back['id']}"
     done(ada.post(f"{returning}/submit"))
+    again = ben.post(f"{returning}/vote", json={"decision": "approve"})
+    assert (again.status_code, again.json()["type"]) == (403, "urn:trueup:stepup"), "two hours after signing in"
+    for person in (ben, wim):
+        proved_anew(person)
     approved = done(ben.post(f"{returning}/vote", json={"decision": "approve"}))
     if approved["state"] == "in_review":
         approved = done(wim.post(f"{returning}/vote", json={"decision": "approve"}))
