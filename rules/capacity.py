@@ -199,7 +199,11 @@ def _advice(steps: Sequence[Step], good: Step | None, bound: Bound) -> tuple[str
         return ("no rate was offered to its end",)
     if good is None:
         return ("even the lowest rate was too much; offer lower ones",)
-    return ("the knee was not reached; offer higher rates to find it",) if bound == "nothing" else ()
+    return (
+        ("the knee was not reached: what follows is only what was seen to be taken; offer higher rates to find it",)
+        if bound == "nothing"
+        else ()
+    )
 
 
 def verdict(step: Step, unloaded: float, limits: Limits) -> tuple[Bound, str]:

@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "broker": engine.broker,
     "workers": engine.workers,
     "policies": policies.policies,
+    "alerts": policies.alerts,
     "connectors": policies.connectors,
     "secrets": policies.secrets,
     "endpoints": policies.endpoints,

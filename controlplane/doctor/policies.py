@@ -25,6 +25,8 @@ from rules.policy.lint import lint
 from rules.policy.reading import Entry, nearest
 
 AT_ONCE = 8
+WAITING = ("failed_messages", "deliveries_given_up")
+"""Indicators of what waits for a person."""
 PROBED = ("http", "https")
 """Schemes of what is connected to where its connector has no ping."""
 
@@ -46,6 +48,18 @@ def policies(subject: Subject) -> Iterator[Answer]:
     for problem in problems:
         about = f"{problem.kind}/{problem.name}"
         yield wrong("policies", f"{problem.path}: {problem.rule}", f"{problem.remedy} (by a change request)", about)
+
+
+def alerts(subject: Subject) -> Iterator[Answer]:
+    """See that somebody is told of records that wait for a person."""
+    told = {rule.spec.indicator for rule in subject.snapshot.alert_rules.values()}
+    if told.isdisjoint(WAITING):
+        remedy = f"add an AlertRule on {WAITING[0]}, with a Team that answers (by a change request)"
+        yield warning(
+            "alerts", "no AlertRule reads how many records wait for a person, so nobody is told of them", remedy
+        )
+        return
+    yield ok("alerts", f"{len(subject.snapshot.alert_rules)} alert rules; somebody is told of records that wait")
 
 
 def connectors(subject: Subject) -> Iterator[Answer]:

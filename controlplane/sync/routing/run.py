@@ -116,9 +116,7 @@ class Processing:
             except _ContradictedError as error:  # each time it is others: those that were found are not routed again
                 found |= error.found
 
-    def _batch(
-        self, *, careful: bool, most: int | None = None, contradicting: Mapping[str, str]
-    ) -> int:
+    def _batch(self, *, careful: bool, most: int | None = None, contradicting: Mapping[str, str]) -> int:
         most = most or self._limit
         with self._store.write() as connection:
             lock_books(connection, in_index_order=True)

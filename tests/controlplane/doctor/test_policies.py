@@ -47,6 +47,16 @@ def test_policies_in_order_are_well(look: Look, store: Store) -> None:
     assert the(answers, "endpoints") == ("ok", "not asked (--offline) -> ")
 
 
+def test_a_registry_in_which_nobody_is_told_of_what_waits_is_a_warning(look: Look, store: Store) -> None:
+    assert the(look(), "alerts")[0] == "ok"
+    with store.write() as connection:
+        mine = t.policy_revision.c.kind == "AlertRule"
+        connection.execute(t.policy_revision.delete().where(mine))
+    level, told = the(look(), "alerts")
+    assert level == "warning"
+    assert "add an AlertRule on failed_messages" in told
+
+
 def test_a_connector_that_is_not_installed_is_named_and_the_others_are_asked(
     look: Look, store: Store, clock: ManualClock
 ) -> None:
