@@ -26,9 +26,9 @@ PEOPLE = {
 
 
 @contextmanager
-def a_plane(home: Path, clock: Clock | None = None) -> Iterator[Plane]:
+def a_plane(home: Path, clock: Clock | None = None, database_url: str = "") -> Iterator[Plane]:
     """A plane on an empty home with the sandbox's policies; nothing runs by itself."""
-    plane = build_plane(Settings(home=home, database_url="", engine="embedded", admin_password=""), clock)
+    plane = build_plane(Settings(home=home, database_url=database_url, engine="embedded", admin_password=""), clock)
     try:
         for name, (role, team) in PEOPLE.items():
             create_account(plane.store, plane.clock, name, PASSWORD, [role], actor="test", team=team)
