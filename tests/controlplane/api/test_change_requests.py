@@ -12,11 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from controlplane.access import disable_account
+from controlplane.client import PlaneClient
 from controlplane.clock import ManualClock
+from controlplane.errors import ConflictError
 from controlplane.jobs.schedules import schedules
 from controlplane.serve import tell_staffing
 from controlplane.wiring import Plane
-from tests.web import PEOPLE, a_plane, served, signed_in
+from tests.web import PEOPLE, a_plane, found_by_the_console, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REQUESTS = "/api/v1/change-requests"
@@ -145,6 +147,21 @@ def test_nobody_overwrites_or_approves_what_he_has_not_seen(api: Api) -> None:
     assert seen == submitted.headers["ETag"]
     assert api["ben"].post(f"{request}/vote", json=vote, headers={"If-Match": seen}).json()["state"] == "approved"
     assert api["ada"].put(request, json=mine, headers={"If-Match": "*"}).json()["state"] == "draft"
+
+
+def test_the_command_line_acts_on_what_it_has_read_only(
+    plane: Plane, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = draft(api, cap="4m")
+    found_by_the_console(plane, str(api["ada"].base_url), monkeypatch, "ada")
+    console, name = PlaneClient(), request.removeprefix("/api/v1/")
+    console.get(name)
+    assert edit(api, request, {"document": document(api, cap="2m")}).status_code == 200
+    with pytest.raises(ConflictError, match="is not what you have read"):
+        console.post(f"{name}/submit")
+    console.get(name)
+    assert console.post(f"{name}/submit")["state"] == "in_review"
+    assert console.post(f"{name}/withdraw")["state"] == "withdrawn", "what it did itself it has seen"
 
 
 def test_a_policy_has_an_etag_by_revision(api: Api) -> None:
