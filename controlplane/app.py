@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from flask import Flask
 
 from controlplane import plugins
-from controlplane.api import answers, gate, headers, problems
+from controlplane.api import answers, gate, headers, problems, routes
 from controlplane.api.audit import audit
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
@@ -15,6 +15,7 @@ from controlplane.api.ledger import ledger
 from controlplane.api.login import login
 from controlplane.api.messages import messages
 from controlplane.api.open import watch
+from controlplane.api.openapi import openapi
 from controlplane.api.operators import operators
 from controlplane.api.quarantine import quarantine
 from controlplane.api.rooms import rooms
@@ -28,11 +29,13 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     """Return the application of a plane; dashboards come from the entry points unless given."""
     app = Flask("controlplane")
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
+    app.url_map.merge_slashes = False  # a name with slashes is a name, and not the way to another
     answers.install(app, plane)
     problems.install(app)
     gate.install(app)
     headers.install(app)
-    for blueprint in (watch, login, hooks, messages, quarantine, rooms, deeds, operators, ledger, audit):
+    routes.install(app)
+    for blueprint in (watch, login, hooks, messages, quarantine, rooms, deeds, operators, ledger, audit, openapi):
         app.register_blueprint(blueprint)
     for mount in mounts if mounts is not None else _installed():
         mount(app, plane)

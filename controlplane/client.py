@@ -24,8 +24,8 @@ TIMEOUT = 120.0
 """Wall seconds that the plane may take to answer: a change is simulated on weeks of history before it is in review."""
 TOKEN_FILE = "cli-token"  # noqa: S105 - the name of a file
 REFUSALS: dict[int, type[TrueupError]] = {
-    400: BadInputError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError, 413: BadInputError,
-    415: BadInputError, 422: BadInputError,
+    400: BadInputError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError, 412: ConflictError,
+    413: BadInputError, 415: BadInputError, 422: BadInputError, 428: BadInputError,
 }  # fmt: skip
 """Status -> the error that the plane raised, in its own words."""
 
@@ -66,10 +66,22 @@ class PlaneClient:
                 self._session.post("/logout")
             self._session.close()
             self._session = None
+        self._seen: dict[str, str] = {}
+        """Resource -> ETag of what was read of it, or made: what is done to it then is done to that."""
 
     def get(self, resource: str, query: Mapping[str, Any] | None = None) -> Any:
         """Return what `GET /api/v1/<resource>` answers; what is None in `query` is left out."""
         return self._ask("GET", resource, query=query)
+
+    def pages(self, resource: str, rows: str, query: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a list that is given in parts, of all of them."""
+        cursor = None
+        while True:
+            page = self.get(resource, {**(query or {}), "cursor": cursor})
+            yield from page[rows]
+            cursor = page["next"]
+            if cursor is None:
+                return
 
     def post(self, resource: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return what `POST /api/v1/<resource>` answers to a JSON body."""
@@ -97,26 +109,30 @@ class PlaneClient:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
+        headers: dict[str, str] = {}
+        if method != "GET" and (seen := self._seen.get("/".join(resource.split("/")[:2]))):
+            headers["If-Match"] = seen
         url = f"{self.settings.url}/api/v1/{resource}"
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         # httpx takes an empty mapping for "no query at all", and drops what the address holds
         given: dict[str, Any] = {"params": asked} if asked else {}
         try:
-            answer = self._send(method, url, json=body, **given)
+            answer = self._send(method, url, headers, json=body, **given)
         except httpx.HTTPError as error:
             why = type(error).__name__
             raise UnavailableError(f"no plane answers at {self.settings.url} ({why}); {self._remedy()}") from None
         if answer.is_success:
+            self._remember(answer)
             return self._json(answer)
         raise self._refusal(answer)
 
-    def _send(self, method: str, url: str, **given: Any) -> httpx.Response:
+    def _send(self, method: str, url: str, headers: Mapping[str, str], **given: Any) -> httpx.Response:
         if self._person is None:
-            headers = {"Authorization": f"Bearer {self._token()}"}
-            return httpx.request(method, url, headers=headers, timeout=TIMEOUT, trust_env=False, **given)
+            ours = {"Authorization": f"Bearer {self._token()}", **headers}
+            return httpx.request(method, url, headers=ours, timeout=TIMEOUT, trust_env=False, **given)
         if self._session is None:
             self._session = self._signed_in(self._person)
-        return self._session.request(method, url, **given)
+        return self._session.request(method, url, headers=dict(headers), **given)
 
     def _signed_in(self, person: Person) -> httpx.Client:
         client = httpx.Client(base_url=self.settings.url, timeout=TIMEOUT, trust_env=False)
@@ -129,6 +145,12 @@ class PlaneClient:
             )
         client.headers["X-CSRFToken"] = client.cookies["_csrf_token"]
         return client
+
+    def _remember(self, answer: httpx.Response) -> None:
+        """Keep the ETag of a thing under its own address, whichever way it was answered."""
+        address = answer.headers.get("Location", answer.url.path)
+        if "ETag" in answer.headers:
+            self._seen[address.partition("/api/v1/")[2]] = answer.headers["ETag"]
 
     def _token(self) -> str:
         path = self.settings.home / TOKEN_FILE

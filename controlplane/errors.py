@@ -5,10 +5,12 @@
     ├── PolicyError          the author must correct a policy document; nothing was changed
     ├── NotFoundError        the caller named something that is not there
     ├── ConflictError        the caller's base has moved; read again and decide
+    │   └── StaleError         what the caller has seen is not what is there; read again, nothing was done
     ├── ForbiddenError       the caller lacks the right; ask somebody who has it
     │   ├── SignInError        whoever came by OpenID Connect is not let in
     │   └── StepUpError        the caller has the right, and must first prove anew who it is
     ├── BadInputError        the caller must correct the record; nothing was stored
+    │   └── MalformedError     a request breaks the API's contract, which openapi.json tells
     ├── OverloadedError      the caller must send again after `retry_after` seconds; nothing was stored
     └── ConnectorError       talking to a system went wrong
         ├── UnavailableError   try later; nothing took effect
@@ -48,6 +50,10 @@ class ConflictError(TrueupError):
     """The thing has changed since the caller read it, or is not in a state that allows this."""
 
 
+class StaleError(ConflictError):
+    """The caller names a version of the thing that it has no more."""
+
+
 class ForbiddenError(TrueupError):
     """The actor may not do this."""
 
@@ -70,6 +76,10 @@ class BadInputError(TrueupError):
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+class MalformedError(BadInputError):
+    """A request is not what the contract of the API says; nothing was done."""
 
 
 class OverloadedError(TrueupError):

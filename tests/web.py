@@ -28,9 +28,10 @@ PEOPLE = {
 
 
 @contextmanager
-def a_plane(home: Path, clock: Clock | None = None, **given: Any) -> Iterator[Plane]:
+def a_plane(home: Path, clock: Clock | None = None, database_url: str = "", **given: Any) -> Iterator[Plane]:
     """A plane on an empty home with the sandbox's policies, and with the settings given; nothing runs by itself."""
-    plane = build_plane(Settings(home=home, database_url="", engine="embedded", admin_password="", **given), clock)
+    settings = Settings(home=home, database_url=database_url, engine="embedded", admin_password="", **given)
+    plane = build_plane(settings, clock)
     try:
         for name, (role, team) in PEOPLE.items():
             create_account(plane.store, plane.clock, name, PASSWORD, [role], actor="test", team=team)

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, g
 from flask.json.provider import DefaultJSONProvider
 
 from controlplane.access import Actor
 from controlplane.api.commands import Commands
-from controlplane.errors import BadInputError
 from controlplane.health.metrics import Page
 from controlplane.wiring import Plane
 from rules.policy.kinds import format_duration
@@ -77,19 +76,3 @@ def actor() -> Actor:
     """Return who asks. The gate has let nobody through without."""
     found: Actor = g.actor
     return found
-
-
-def body(*required: str) -> dict[str, Any]:
-    """Return the request's JSON object. Raises BadInputError naming what is missing."""
-    found = request.get_json(silent=True)
-    if not isinstance(found, dict):
-        raise BadInputError("the body is not a JSON object; send one with Content-Type: application/json")
-    missing = [name for name in required if name not in found]
-    if missing:
-        raise BadInputError(f"the body lacks '{missing[0]}'; it takes: {', '.join(required)}")
-    return found
-
-
-def flag(name: str) -> bool:
-    """Return whether a query parameter is set to something that means yes."""
-    return request.args.get(name, "").lower() in {"1", "true", "yes"}

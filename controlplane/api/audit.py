@@ -3,64 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
+from pydantic import Field
 from sqlalchemy import select
 
-from controlplane.access import require
-from controlplane.api.answers import actor, plane
+from controlplane.api.answers import plane
+from controlplane.api.contract import contract
+from controlplane.api.fields import Text
+from controlplane.api.pages import Paged
+from controlplane.api.schemas import ANY, NEXT, TEXT, row
 from controlplane.audit import evidence
-from controlplane.errors import BadInputError
 from controlplane.store import tables as t
+from controlplane.views.paging import Order, part
 
 audit = Blueprint("audit", __name__, url_prefix="/api/v1/audit")
-MOST = 1000
+ACTIONS = Order("actions", (t.action.c.seq,))
+CHECKPOINTS = Order("checkpoints", (t.audit_checkpoint.c.seq,))
+NDJSON = "application/x-ndjson"
 
 
-@audit.before_request
-def _right() -> None:
-    require(actor(), "audit.view")
+class ActionsQuery(Paged):
+    """Which actions."""
+
+    actor: Text | None = Field(default=None, description="only by this account")
+    action: Text | None = Field(default=None, description="only of this kind, for instance change_request.approve")
+    subject: Text | None = Field(default=None, description="only on this, for instance policy/Flow/orders")
 
 
 @audit.get("/actions")
-def actions() -> Response:
-    """Actions, the newest first: `before` (a number of the chain), `limit` up to 1000, `actor`, `action`, `subject`."""
-    limit = min(max(1, request.args.get("limit", 100, type=int)), MOST)
-    a = t.action.c
-    query = select(t.action).order_by(a.seq.desc()).limit(limit + 1)
-    if "before" in request.args:
-        query = query.where(a.seq < _number("before"))
-    for name in ("actor", "action", "subject"):
-        if name in request.args:
-            query = query.where(a[name] == request.args[name])
+@contract({"actions": [row(t.action)], "next": NEXT}, right="audit.view", query=ActionsQuery)
+def actions(query: ActionsQuery) -> Response:
+    """Actions, the newest first."""
+    narrow = query.model_dump(include={"actor", "action", "subject"}, exclude_none=True)
+    wanted = select(t.action).where(*(t.action.c[name] == value for name, value in narrow.items()))
     with plane().store.read() as conn:
-        found: list[dict[str, Any]] = [dict(row) for row in conn.execute(query).mappings()]
-    more = len(found) > limit
-    return jsonify(actions=found[:limit], next=found[limit - 1]["seq"] if more else None)
-
-
-def _number(name: str) -> int:
-    try:
-        return int(request.args[name])
-    except ValueError:
-        raise BadInputError(f"{name}={request.args[name]!r} is no number of an action; give one, such as 120") from None
+        found = part(conn, wanted, ACTIONS, query.stretch, dict)
+    return jsonify(actions=found.rows, next=found.next)
 
 
 @audit.get("/checkpoints")
-def checkpoints() -> Response:
-    """Checkpoints, the newest first, with the places that have them; `limit` up to 1000."""
-    limit = min(max(1, request.args.get("limit", 100, type=int)), MOST)
+@contract(
+    {"places": [TEXT], "checkpoints": [row(t.audit_checkpoint, only=("seq", "at"), written_to=[TEXT])], "next": NEXT},
+    right="audit.view", query=Paged,
+)  # fmt: skip
+def checkpoints(query: Paged) -> Response:
+    """Checkpoints, the newest first, with the places that have them."""
     c = t.audit_checkpoint.c
     with plane().store.read() as conn:
-        rows = conn.execute(select(c.seq, c.at, c.written_to).order_by(c.seq.desc()).limit(limit)).mappings().all()
-    return jsonify(
-        places=plane().anchors.places,
-        checkpoints=[{**row, "written_to": row["written_to"].split()} for row in rows],
-    )
+        wanted = select(c.seq, c.at, c.written_to)
+        found = part(
+            conn, wanted, CHECKPOINTS, query.stretch, lambda row: row | {"written_to": row["written_to"].split()}
+        )
+    return jsonify(places=plane().anchors.places, checkpoints=found.rows, next=found.next)
 
 
 @audit.get("/export")
+@contract(ANY, right="audit.view", media=NDJSON)
 def export() -> Response:
     """The whole log with its checkpoints as NDJSON, which `trueup audit verify` checks without a plane."""
     made, clock = plane().store, plane().clock
@@ -69,4 +68,4 @@ def export() -> Response:
         with made.read() as conn:
             yield from evidence.export(conn, clock)
 
-    return Response(lines(), mimetype="application/x-ndjson")
+    return Response(lines(), mimetype=NDJSON)

@@ -2,31 +2,121 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
+from pydantic import Field, WithJsonSchema
 
-from controlplane.api.answers import actor, body, commands, flag, plane
-from controlplane.errors import BadInputError
-from controlplane.registry.requests import ChangeRequest
+from controlplane.api.answers import actor, commands, plane
+from controlplane.api.contract import Link, contract, seen
+from controlplane.api.fields import LARGEST, Body, Flag, Instant, Kind, Note, Noted, Reason, Whole
+from controlplane.api.pages import Paged
+from controlplane.api.schemas import ANY, NEXT, POLICY, TEXT, WHOLE, YES, Maybe, row
+from controlplane.registry.changes import Changes
+from controlplane.registry.requests import ChangeRequest, etag_of
+from controlplane.registry.risk import Risk, Staffing
+from controlplane.registry.simulation import Standing
+from controlplane.store import tables as t
 from controlplane.views import policies
 from rules.changes import LONGEST_BREAK, UNDECIDED
+from rules.policy.difference import Field as Difference
+from rules.policy.kinds import PolicyName
 
 deeds = Blueprint("deeds", __name__, url_prefix="/api/v1")
 LONGEST = LONGEST_BREAK.total_seconds() / 3600
 """Hours."""
+Document = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "title": POLICY})]
+REQUEST = row(t.change_request)
+ITS_ID = {"request_id": "/id"}
+NEXT_DEEDS = tuple(
+    Link(f"deeds.{name}", ITS_ID)
+    for name in (
+        "get_request", "edit_request", "submit_request", "simulate_request", "vote_on_request", "apply_request",
+        "withdraw_request",
+    )
+)  # fmt: skip
+
+
+class RequestsQuery(Paged):
+    """Which change requests."""
+
+    all: Flag = Field(default=False, description="also those that are decided")
+
+
+class Proposal(Body):
+    """A document in place of what is in force."""
+
+    kind: Kind
+    name: PolicyName
+    document: Document
+    title: Reason = Field(description="what changes, in a line")
+    reason: Note = Field(default="", description="the approvers read it")
+
+
+class Edition(Body):
+    """Another document for a request."""
+
+    document: Document
+    rebase: bool = Field(default=False, description="put it on what is in force now, after a conflict")
+
+
+class Return(Body):
+    """What to go back to."""
+
+    revision: Whole = Field(ge=1, le=LARGEST, description="an older one")
+    reason: Note = ""
+
+
+class Ballot(Body):
+    """What somebody decides."""
+
+    decision: Literal["approve", "reject"]
+    comment: Note = ""
+
+
+class At(Body):
+    """When."""
+
+    at: Instant
+
+
+class Break(Body):
+    """For how long, and why."""
+
+    hours: float = Field(gt=0, le=LONGEST)
+    reason: Reason
+
+
+class Comment(Body):
+    """What is to be said."""
+
+    comment: Reason
 
 
 @deeds.get("/change-requests")
-def list_requests() -> Response:
+@contract(
+    {"change_requests": [REQUEST | {"approvals": WHOLE, "review_owed": YES}], "next": NEXT, "installation": Staffing},
+    query=RequestsQuery,
+    links=(Link("deeds.get_request", {"request_id": "/change_requests/0/id"}),),
+)
+def list_requests(query: RequestsQuery) -> Response:
     """Requests to change a policy that are not decided yet, or owed a review; `all=1` adds the others. And who is there to decide."""
     with plane().store.read() as conn:
-        found = policies.change_requests(conn, flag("all"))
-    return jsonify(change_requests=found, installation=commands().changes.staffing())
+        found = policies.change_requests(conn, query.all, query.stretch)
+    return jsonify(change_requests=found.rows, next=found.next, installation=commands().changes.staffing())
 
 
 @deeds.get("/change-requests/<request_id>")
+@contract(
+    REQUEST
+    | {
+        "review_owed": YES, "votes": [row(t.change_vote)], "in_force": ANY, "installation": Staffing, "simulation": Standing,
+        "risk": Maybe(Risk), "fields": Maybe([Difference]),
+    },
+    etag=True,
+    links=NEXT_DEEDS,
+)  # fmt: skip
 def get_request(request_id: str) -> Response:
     """One request with its votes and what is in force; while it is undecided, its risk, and base, theirs and mine by field."""
     changes = commands().changes
@@ -36,121 +126,112 @@ def get_request(request_id: str) -> Response:
     if found["state"] in UNDECIDED:
         more |= {"risk": changes.risk(request_id), "fields": changes.against(request_id)}
     more["simulation"] = changes.simulation(request_id)
-    return jsonify({**found, **more})
+    answer = jsonify({**found, **more})
+    answer.set_etag(etag_of(found["hash"], found["state"], found["base_revision"]))
+    return answer
 
 
 @deeds.post("/change-requests")
-def open_request() -> tuple[Response, int]:
+@contract(ChangeRequest, status=201, right="policy.propose", body=Proposal, etag=True, once=True, links=NEXT_DEEDS)
+def open_request(asked: Proposal) -> tuple[Response, int]:
     """Propose a document in place of what is in force: kind, name, document, title, reason."""
-    asked = body("kind", "name", "document", "title")
-    made = commands().changes.open(
-        str(asked["kind"]), str(asked["name"]), asked["document"], str(asked["title"]),
-        str(asked.get("reason", "")), actor(),
-    )  # fmt: skip
+    made = commands().changes.open(asked.kind, asked.name, asked.document, asked.title, asked.reason, actor())
     return _request(made), 201
 
 
 @deeds.put("/change-requests/<request_id>")
-def edit_request(request_id: str) -> Response:
+@contract(ChangeRequest, right="policy.propose", body=Edition, refuses=(409,), if_match="needed")
+def edit_request(request_id: str, asked: Edition) -> Response:
     """Replace the document, which voids every approval; `rebase` puts it on what is in force now, after a conflict."""
-    asked = body("document")
-    rebase = asked.get("rebase", False)
-    if not isinstance(rebase, bool):
-        raise BadInputError(f"rebase: {rebase!r} is neither true nor false; write one of them", "rebase")
-    return _request(commands().changes.edit(request_id, asked["document"], actor(), rebase=rebase))
+    return _request(_seen().edit(request_id, asked.document, actor(), rebase=asked.rebase))
 
 
 @deeds.post("/policies/<kind>/<name>/rollback")
-def roll_back(kind: str, name: str) -> tuple[Response, int]:
+@contract(ChangeRequest, status=201, right="policy.propose", body=Return, etag=True, once=True, links=NEXT_DEEDS)
+def roll_back(kind: str, name: str, asked: Return) -> tuple[Response, int]:
     """Start a change request that goes back to an older revision: revision, reason."""
-    asked = body("revision")
-    if type(asked["revision"]) is not int:
-        raise BadInputError(f"revision: {asked['revision']!r} is no number; give that of an older one", "revision")
-    made = commands().changes.roll_back(kind, name, asked["revision"], str(asked.get("reason", "")), actor())
+    made = commands().changes.roll_back(kind, name, asked.revision, asked.reason, actor())
     return _request(made), 201
 
 
 @deeds.post("/change-requests/<request_id>/submit")
+@contract(ChangeRequest, right="policy.propose", refuses=(409,), if_match="heeded", once=True)
 def submit_request(request_id: str) -> Response:
     """Ask for review; it is simulated unless it is so already, and the whole registry is checked with the document in it."""
-    return _request(commands().changes.submit(request_id, actor()))
+    return _request(_seen().submit(request_id, actor()))
 
 
 @deeds.post("/change-requests/<request_id>/simulate")
+@contract(Standing, right=("policy.propose", "policy.approve"), refuses=(409,), if_match="heeded", once=True)
 def simulate_request(request_id: str) -> Response:
     """Replay the plane's history under the document and under what is in force; the result is kept with the request."""
-    return jsonify(commands().changes.simulate(request_id, actor()))
+    return jsonify(_seen().simulate(request_id, actor()))
 
 
 @deeds.post("/change-requests/<request_id>/vote")
-def vote_on_request(request_id: str) -> Response:
+@contract(ChangeRequest, right="policy.approve", body=Ballot, refuses=(409,), if_match="heeded", once=True)
+def vote_on_request(request_id: str, asked: Ballot) -> Response:
     """Approve or reject: decision, comment. Never by who wrote it."""
-    asked = body("decision")
-    decision, comment = str(asked["decision"]), str(asked.get("comment", ""))
-    return _request(commands().changes.vote(request_id, actor(), decision, comment))
+    return _request(_seen().vote(request_id, actor(), asked.decision, asked.comment))
 
 
 @deeds.post("/change-requests/<request_id>/apply")
+@contract(ChangeRequest, right="policy.apply", refuses=(409,), if_match="heeded", once=True)
 def apply_request(request_id: str) -> Response:
     """Put an approved request in force."""
-    return _request(commands().changes.apply(request_id, actor()))
+    return _request(_seen().apply(request_id, actor()))
 
 
 @deeds.post("/change-requests/<request_id>/schedule")
-def schedule_request(request_id: str) -> Response:
+@contract(ChangeRequest, right="policy.apply", body=At, refuses=(409,), if_match="heeded", once=True)
+def schedule_request(request_id: str, asked: At) -> Response:
     """Let the plane put an approved request in force by itself: at, an ISO instant with its zone."""
-    return _request(commands().changes.schedule(request_id, _instant(body("at")["at"]), actor()))
+    return _request(_seen().schedule(request_id, asked.at, actor()))
 
 
 @deeds.post("/change-requests/<request_id>/break-glass")
-def break_glass(request_id: str) -> Response:
+@contract(ChangeRequest, right="policy.break_glass", body=Break, refuses=(409,), if_match="heeded", once=True)
+def break_glass(request_id: str, asked: Break) -> Response:
     """Put a draft in force without approval: hours (24 at most), reason. It ends by itself, and a review is owed."""
-    asked = body("hours", "reason")
-    hours, reason = asked["hours"], str(asked["reason"])
-    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= LONGEST:
-        raise BadInputError(f"hours: {hours!r} is none of 0 to {LONGEST:.0f}; say for how long it is needed", "hours")
-    return _request(commands().changes.break_glass(request_id, timedelta(hours=hours), reason, actor()))
+    return _request(_seen().break_glass(request_id, timedelta(hours=asked.hours), asked.reason, actor()))
 
 
 @deeds.post("/change-requests/<request_id>/review")
-def review_request(request_id: str) -> Response:
+@contract(ChangeRequest, right="policy.approve", body=Comment, refuses=(409,), if_match="heeded", once=True)
+def review_request(request_id: str, asked: Comment) -> Response:
     """Say afterwards what is to be said of a break-glass: comment."""
-    return _request(commands().changes.review(request_id, actor(), str(body("comment")["comment"])))
+    return _request(_seen().review(request_id, actor(), asked.comment))
 
 
 @deeds.post("/change-requests/<request_id>/withdraw")
-def withdraw_request(request_id: str) -> Response:
+@contract(ChangeRequest, right="policy.propose", body=Noted, refuses=(409,), if_match="heeded", once=True)
+def withdraw_request(request_id: str, asked: Noted) -> Response:
     """Give a request up."""
-    return _request(commands().changes.withdraw(request_id, actor(), _reason()))
+    return _request(_seen().withdraw(request_id, actor(), asked.reason))
+
+
+def _seen() -> Changes:
+    """Return the change requests, acting only on what the caller has seen."""
+    return commands().changes.only_if(seen())
 
 
 def _request(made: ChangeRequest) -> Response:
-    return jsonify(made)
+    answer = jsonify(made)
+    answer.set_etag(made.etag)
+    answer.headers["Location"] = f"/api/v1/change-requests/{made.id}"
+    return answer
 
 
 @deeds.post("/comparisons/<name>/runs")
+@contract({"run": TEXT, "state": TEXT}, status=202, right="comparison.run", once=True)
 def run_comparison(name: str) -> tuple[Response, int]:
     """Ask for a run now; it is done by the ticker, see GET /api/v1/comparisons."""
     return jsonify(run=commands().compare(name, actor()), state="requested"), 202
 
 
 @deeds.post("/incidents/<incident_id>/acknowledge")
+@contract({"id": TEXT, "state": TEXT}, right="incident.acknowledge", refuses=(409,), once=True)
 def acknowledge_incident(incident_id: str) -> Response:
     """Say that somebody looks after it."""
     commands().acknowledge(incident_id, actor())
     return jsonify(id=incident_id, state="acknowledged")
-
-
-def _instant(given: Any) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(given))
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise BadInputError(f"at: '{given}' is no instant; write for instance 2026-12-01T06:00:00+00:00", "at")
-
-
-def _reason() -> str:
-    found = request.get_json(silent=True)
-    return str(found.get("reason", "")) if isinstance(found, dict) else ""

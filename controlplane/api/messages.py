@@ -6,25 +6,46 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from controlplane.access import require
-from controlplane.api.answers import actor, plane
+from controlplane.api.answers import plane
+from controlplane.api.contract import contract
 from controlplane.api.problems import problem
+from controlplane.api.schemas import TEXT, WHOLE, YES, Either, Null
+from controlplane.connectors.envelope import LONGEST, NEEDED
 from controlplane.sync.ledger import Receipt
 from controlplane.telemetry.tracing import HEADER, caller
 
 messages = Blueprint("messages", __name__, url_prefix="/api/v1")
 SINGLE = ("application/json", "application/cloudevents+json")
 BATCH = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+MANY = {"accepted": WHOLE, "duplicates": WHOLE, "refused": [{"line": WHOLE, "reason": TEXT}], "ids": [TEXT]}
+ONE = {"accepted": YES, "new": YES, "id": Null(TEXT)}
+_NAMED = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+EVENT = {
+    "type": "object",
+    "description": "a CloudEvents 1.0 event; docs/messages.md says which types there are, and what their data are",
+    "properties": {
+        "specversion": {"const": "1.0"}, **dict.fromkeys(("id", "source", "type", "subject"), _NAMED),
+        "time": {"type": "string", "format": "date-time"}, "schemaversion": {"type": ["integer", "null"]},
+        "causationid": {"type": ["string", "null"], "minLength": 1, "maxLength": 36}, "traceparent": {"type": ["string", "null"]},
+        "datacontenttype": {}, "dataschema": {}, "tracestate": {}, "data": {"type": "object"},
+    },
+    "required": sorted(NEEDED), "additionalProperties": False,
+}  # fmt: skip
+LINES = {"type": "string", "description": "one event a line"}
 
 
 @messages.post("/messages")
+@contract(
+    {202: Either((ONE, MANY)), 207: MANY, 422: MANY},
+    right="messages.accept",
+    takes=dict.fromkeys(SINGLE, EVENT) | dict.fromkeys(BATCH, LINES),
+)
 def accept() -> tuple[Response, int] | Response:
     """Take one event (JSON) or a batch, one event a line (NDJSON). Answered after the commit.
 
     202: every line is accepted, now or before. 207: some lines were refused, each with its reason; the others are
     accepted. 422: none could be taken. 503 with Retry-After: nothing was taken, send the same again later.
     """
-    require(actor(), "messages.accept")
     if request.mimetype not in (*SINGLE, *BATCH):
         return problem(
             415, f"the content type '{request.mimetype or 'none'}' is not taken; send application/json for one event, "

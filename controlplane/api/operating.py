@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from controlplane.access import Actor, require
 from controlplane.errors import BadInputError, NotFoundError
 from controlplane.sync.engines.reprocess import Request
 from controlplane.wiring import Plane
-
-OPTIONAL_TEXT = ("subject", "target")
 
 
 class Operating:
@@ -66,32 +63,20 @@ class Operating:
 
     # --- replay ---
 
-    def replay(self, asked: Mapping[str, Any], actor: Actor) -> str:
+    def replay(self, asked: Request, actor: Actor) -> str:
         """Send messages again from the ledger; return the replay's id. Raises NotFoundError, BadInputError, ConflictError."""
         require(actor, "sync.replay")
-        return self.sync.reprocessing.start(self._request(asked), actor.name)
+        return self.sync.reprocessing.start(asked, actor.name)
 
-    def preview(self, asked: Mapping[str, Any], actor: Actor) -> Mapping[str, Any]:
+    def preview(self, asked: Request, actor: Actor) -> Mapping[str, Any]:
         """Return what a replay would change, changing nothing. Raises NotFoundError, BadInputError."""
         require(actor, "sync.replay")
-        return self.sync.reprocessing.preview(self._request(asked))
+        return self.sync.reprocessing.preview(asked)
 
     def cancel_replay(self, replay_id: str, reason: str, actor: Actor) -> None:
         """Let a replay add nothing more. Raises NotFoundError, ConflictError."""
         require(actor, "sync.replay")
         self.sync.reprocessing.cancel(replay_id, actor.name, reason.strip())
-
-    def _request(self, asked: Mapping[str, Any]) -> Request:
-        now = self.plane.clock.now()
-        return Request(
-            flow=_text(asked, "flow"),
-            since=_instant(asked, "since"),
-            until=_instant(asked, "until") if asked.get("until") is not None else now,
-            reason=reasoned(asked.get("reason", ""), "a replay"),
-            rate=_number(asked, "rate"),
-            force=_switch(asked, "force"),
-            **{name: _text(asked, name) for name in OPTIONAL_TEXT if asked.get(name) is not None},
-        )
 
     # --- what there is ---
 
@@ -114,39 +99,3 @@ def reasoned(reason: Any, what: str) -> str:
     if not text:
         raise BadInputError(f"{what} needs a reason that others will read in the action log; give `reason`")
     return text
-
-
-def _text(asked: Mapping[str, Any], name: str) -> str:
-    value = asked.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or "\0" in value:
-        raise BadInputError(f"`{name}` is text of 1 to 200 characters, and not {value!r}")
-    return value
-
-
-def _instant(asked: Mapping[str, Any], name: str) -> datetime:
-    value = asked.get(name)
-    try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise BadInputError(
-            f"`{name}` is an instant with its zone, for instance 2026-03-02T09:00:00Z, and not {value!r}"
-        )
-    return found
-
-
-def _number(asked: Mapping[str, Any], name: str) -> float | None:
-    value = asked.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.001 <= value <= 10_000:
-        raise BadInputError(f"`{name}` is a number of deliveries a second from 0.001 to 10000, and not {value!r}")
-    return float(value)
-
-
-def _switch(asked: Mapping[str, Any], name: str) -> bool:
-    value = asked.get(name, False)
-    if not isinstance(value, bool):
-        raise BadInputError(f"`{name}` is true or false, and not {value!r}")
-    return value

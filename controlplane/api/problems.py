@@ -21,6 +21,7 @@ from controlplane.errors import (
     NotFoundError,
     OverloadedError,
     PolicyError,
+    StaleError,
     StepUpError,
     TrueupError,
 )
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 STATUS: tuple[tuple[type[TrueupError], int], ...] = (
     (NotFoundError, 404),
+    (StaleError, 412),
     (ConflictError, 409),
     (ForbiddenError, 403),
     (SignatureError, 401),
@@ -97,7 +99,11 @@ def _http(error: HTTPException) -> Response:
     answer = error.get_response()
     if (error.code or 500) < 400:
         return Response(answer.get_data(), status=error.code, headers=answer.headers)
-    return problem(error.code or 500, error.description or "")
+    made = problem(error.code or 500, error.description or "")
+    for name in ("Allow", "Retry-After"):
+        if name in answer.headers:
+            made.headers[name] = answer.headers[name]
+    return made
 
 
 def _database(error: Exception) -> Response:

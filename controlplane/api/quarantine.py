@@ -8,35 +8,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
-from controlplane.api.answers import actor, body, commands, flag, plane
-from controlplane.errors import BadInputError
-from controlplane.sync.engines.workbench import Edit
-from controlplane.sync.quarantine import Corrected, Selection
-from controlplane.sync.quarantine.selection import GROUP
+from controlplane.api.answers import actor, commands, plane
+from controlplane.api.contract import Link, contract
+from controlplane.api.fields import Because
+from controlplane.api.schemas import ANY, INSTANT, NEXT, OBJECT, TEXT, WHOLE, YES, Maybe, Null, row
+from controlplane.api.selections import Agreement, Amendment, Amendments, CasesQuery, Drop, Look, Release
+from controlplane.store import tables as t
+from controlplane.sync.quarantine import Corrected
 from controlplane.views import quarantine as view
+from rules.correction import Change
 
 quarantine = Blueprint("quarantine", __name__, url_prefix="/api/v1/quarantine")
-EDIT = frozenset({"record", "set", "remove", "accept", "note", "select", "dry_run"})
+CORRECTED = {"id": TEXT, "state": TEXT, "needs_approval": YES, "approval": [TEXT], "changes": [Change]}
+REFUSED = {"refused": [{"id": TEXT, "reason": TEXT}], "next": Null(TEXT)}
+BRIEF = ("id", "state", "stage", "reason_code", "reason", "opened_at", "closed_at", "closed_by")
+ASKED = (404, 409, 502)
+"""What a look at a case, and at its target, may come to."""
 
 
 @quarantine.get("")
-def list_cases() -> Response:
-    """What waits for a person; narrowed by flow, system, code, fault, owner, stage; `group=cause` counts, `all=1` adds what is closed."""
-    narrow = {name: request.args[name] for name in GROUP if name in request.args}
-    grouped = request.args.get("group")
-    if grouped not in (None, "cause"):
-        raise BadInputError(f"cases are grouped by cause, and not by '{grouped}'; ask with group=cause")
+@contract(
+    {"cases": Maybe([view.Held]), "next": Maybe(NEXT), "groups": Maybe([view.Group])},
+    query=CasesQuery,
+    links=(
+        Link("quarantine.get_case", {"case_id": "/cases/0/id"}),
+        Link("quarantine.drop_case", {"case_id": "/cases/0/id"}),
+    ),
+)
+def list_cases(query: CasesQuery) -> Response:
+    """What waits for a person, the oldest first; `all=1` adds what is closed, and then the newest comes first.
+
+    `group=cause` counts them by cause instead, whole: causes are few, however many records have them.
+    """
     with plane().store.read() as conn:
-        if grouped:
-            return jsonify(groups=view.groups(conn, narrow))
-        after, limit = request.args.get("after", ""), request.args.get("limit", view.LIMIT, type=int)
-        limit = min(max(limit, 1), view.LIMIT)
-        return jsonify(cases=view.held(conn, everything=flag("all"), limit=limit, narrow=narrow, after=after))
+        if query.group:
+            return jsonify(groups=view.groups(conn, query.narrow))
+        found = view.held(conn, everything=query.all, narrow=query.narrow, stretch=query.stretch)
+    return jsonify(cases=found.rows, next=found.next)
 
 
 @quarantine.get("/<case_id>")
+@contract(row(t.quarantine, history=[row(t.quarantine_event)], cases=[row(t.quarantine, only=BRIEF)]))
 def get_case(case_id: str) -> Response:
     """One case with its record, whole, its history, and the other cases that the record was in."""
     with plane().store.read() as conn:
@@ -44,38 +58,43 @@ def get_case(case_id: str) -> Response:
 
 
 @quarantine.post("/<case_id>/correct")
-def correct_case(case_id: str) -> Response:
+@contract(
+    CORRECTED | {"before": ANY, "after": ANY, "dry_run": YES}, right="quarantine.correct", body=Amendment,
+    refuses=(409,), once=True,
+)  # fmt: skip
+def correct_case(case_id: str, asked: Amendment) -> Response:
     """Keep a correction: record, or set (path: value) and remove (paths), or accept (why it may pass as it is). `dry_run` keeps nothing."""
-    asked = body()
-    dry = bool(asked.get("dry_run"))
-    return jsonify(_told(commands().correct(case_id, _edit(asked), actor(), dry_run=dry)) | {"dry_run": dry})
+    made = commands().correct(case_id, asked.edit, actor(), dry_run=asked.dry_run)
+    return jsonify(_told(made) | {"dry_run": asked.dry_run})
 
 
 @quarantine.post("/<case_id>/approve")
-def approve_case(case_id: str) -> Response:
+@contract({"id": TEXT, "approved_by": TEXT}, right="quarantine.approve", body=Agreement, refuses=(409,), once=True)
+def approve_case(case_id: str, asked: Agreement) -> Response:
     """Agree to somebody else's correction: correction_id (the one that was looked at), note."""
-    asked = request.get_json(silent=True) or {}
-    correction = asked.get("correction_id")
-    commands().approve(case_id, actor(), None if correction is None else str(correction), str(asked.get("note", "")))
+    commands().approve(case_id, actor(), asked.correction_id, asked.note)
     return jsonify(id=case_id, approved_by=actor().name)
 
 
 @quarantine.get("/<case_id>/preview")
+@contract(OBJECT, right="quarantine.replay", refuses=ASKED)
 def preview_case(case_id: str) -> Response:
     """What a replay would do, and what the target shows now; nothing is changed."""
     return jsonify(commands().preview(case_id, actor()))
 
 
 @quarantine.post("/<case_id>/replay")
+@contract({"id": TEXT, "state": TEXT}, right="quarantine.replay", refuses=ASKED, once=True)
 def replay_case(case_id: str) -> Response:
     """Send the record on its way again, corrected or as it was. A state that a newer one has overtaken is dropped instead."""
     return jsonify({"id": case_id, **commands().replay(case_id, actor())})
 
 
 @quarantine.post("/<case_id>/drop")
-def drop_case(case_id: str) -> Response:
+@contract({"id": TEXT, "state": TEXT}, right="quarantine.drop", body=Because, refuses=(409,), once=True)
+def drop_case(case_id: str, asked: Because) -> Response:
     """Decide that the record is not owed any more: reason."""
-    commands().drop(case_id, str(body("reason")["reason"]), actor())
+    commands().drop(case_id, asked.reason, actor())
     return jsonify(id=case_id, state="dropped")
 
 
@@ -83,58 +102,37 @@ def drop_case(case_id: str) -> Response:
 
 
 @quarantine.post("/correct")
-def correct_cases() -> Response:
+@contract(
+    REFUSED | {"corrected": Maybe([CORRECTED]), "dry_run": YES}, right="quarantine.correct", body=Amendments, once=True
+)
+def correct_cases(asked: Amendments) -> Response:
     """Correct the selected records the same way: select, set, remove, accept, note; `dry_run` shows before and after only."""
-    asked = body("select")
-    dry = bool(asked.get("dry_run"))
-    made = commands().correct_many(_selection(asked), _edit(asked), actor(), dry_run=dry)
-    return jsonify(made | {"dry_run": dry})
+    made = commands().correct_many(asked.selection, asked.edit, actor(), dry_run=asked.dry_run)
+    return jsonify(made | {"dry_run": asked.dry_run})
 
 
 @quarantine.post("/preview")
-def preview_cases() -> Response:
+@contract(REFUSED | {"previews": Maybe([OBJECT])}, right="quarantine.replay", body=Look)
+def preview_cases(asked: Look) -> Response:
     """What a replay of each selected record would do, twenty at once: select."""
-    return jsonify(commands().preview_many(_selection(body("select")), actor()))
+    return jsonify(commands().preview_many(asked.selection, actor()))
 
 
 @quarantine.post("/replay")
-def replay_cases() -> tuple[Response, int]:
+@contract(
+    REFUSED | {"scheduled": WHOLE, "first": Null(INSTANT), "last": Null(INSTANT)}, status=202, right="quarantine.replay",
+    body=Release, once=True,
+)  # fmt: skip
+def replay_cases(asked: Release) -> tuple[Response, int]:
     """Let the selected records go one after another: select, rate (a second; by default the System's)."""
-    asked = body("select")
-    rate = asked.get("rate")
-    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float)):
-        raise BadInputError("`rate` is a number: how many records a second")
-    return jsonify(commands().replay_many(_selection(asked), rate, actor())), 202
+    return jsonify(commands().replay_many(asked.selection, asked.rate, actor())), 202
 
 
 @quarantine.post("/drop")
-def drop_cases() -> Response:
+@contract(REFUSED | {"dropped": Maybe([TEXT])}, right="quarantine.drop", body=Drop, once=True)
+def drop_cases(asked: Drop) -> Response:
     """Decide of the selected records that they are not owed any more: select, reason."""
-    asked = body("select", "reason")
-    return jsonify(commands().drop_many(_selection(asked), str(asked["reason"]), actor()))
-
-
-def _selection(asked: dict[str, Any]) -> Selection:
-    if not isinstance(asked["select"], dict):
-        raise BadInputError('`select` is an object: {"ids": […]} or {"group": {…}}')
-    return Selection.of(asked["select"])
-
-
-def _edit(asked: dict[str, Any]) -> Edit:
-    strange = sorted(set(asked) - EDIT)
-    if strange:
-        raise BadInputError(f"a correction takes no '{strange[0]}'; it takes: {', '.join(sorted(EDIT))}")
-    put, remove, accept = asked.get("set"), asked.get("remove", []), asked.get("accept", "")
-    ways = [asked.get("record") is not None, bool(put or remove), bool(accept)]
-    if sum(ways) != 1:
-        raise BadInputError(
-            "a correction is either a whole `record`, or values to `set` and `remove`, or `accept`; give one"
-        )
-    if put is not None and not isinstance(put, dict):
-        raise BadInputError("`set` is an object: path: value")
-    if not isinstance(remove, list) or not all(isinstance(path, str) for path in remove):
-        raise BadInputError("`remove` is a list of paths")
-    return Edit(asked.get("record"), put, tuple(remove), str(accept).strip(), str(asked.get("note", "")).strip())
+    return jsonify(commands().drop_many(asked.selection, asked.reason, actor()))
 
 
 def _told(made: Corrected) -> dict[str, Any]:

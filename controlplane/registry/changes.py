@@ -8,7 +8,7 @@ in force by break-glass only: for a day at most, with a reason, and owed a revie
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, update
 from controlplane import audit
 from controlplane.access import Actor, StepUp, allowed, find_actor, require
 from controlplane.clock import Clock
-from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, TrueupError
+from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, StaleError, TrueupError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions, simulation
 from controlplane.registry.fitness import brought_in
@@ -45,6 +45,7 @@ class Changes:
     """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint.
 
     `step_up`: how fresh the proof has to be of who votes; None where nobody votes but by a caller that asks for it itself.
+    `seen`: versions (`ChangeRequest.etag`) of which a request must have one still; None: it does not matter.
     """
 
     def __init__(
@@ -52,12 +53,16 @@ class Changes:
         registry: Registry,
         manifests: Callable[[], Manifests | None] = declared_connectors,
         step_up: StepUp | None = None,
+        seen: Collection[str] | None = None,
     ) -> None:
         self.registry = registry
         self.store = registry.store
         self.clock: Clock = registry.clock
-        self._manifests = manifests
-        self._step_up = step_up
+        self._manifests, self._step_up, self._seen = manifests, step_up, seen
+
+    def only_if(self, seen: Collection[str] | None) -> Changes:
+        """Return the same, but acting only on a request that still is as the caller has seen it. Raises StaleError then."""
+        return Changes(self.registry, self._manifests, self._step_up, seen)
 
     # --- towards a decision ---
 
@@ -105,6 +110,7 @@ class Changes:
         require(actor, WHO[deed].right)
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
+            self._refuse_stale(request)
             if request.state == State.CONFLICT and not rebase:
                 raise ConflictError(
                     f"{request}: its base has moved; look at what is in force now, and edit with rebase"
@@ -153,6 +159,7 @@ class Changes:
             require(actor, WHO[Deed.EDIT].right)
         with self.store.read() as conn:
             request, snapshot = rows.get(conn, request_id), self.registry.snapshot_in(conn)
+            self._refuse_stale(request)
             if request.state not in UNDECIDED:
                 raise ConflictError(f"{request} is {request.state}; what is decided is not simulated any more")
             found = simulation.run(conn, snapshot, request, self.clock.now())
@@ -436,11 +443,19 @@ class Changes:
     def _may(self, request: ChangeRequest, deed: Deed, actor: Actor) -> None:
         """Raises ForbiddenError without the right or in the wrong relation, ConflictError in the wrong state."""
         require(actor, WHO[deed].right)
+        self._refuse_stale(request)
         if after(request.state, deed) is None:
             wanted = " or ".join(open_to(deed))
             raise ConflictError(f"{request} is {request.state}, and only what is {wanted} allows this; read it again")
         if not stands_right(deed, actor.name, actor.roles, request.hands):
             raise ForbiddenError(_not_yours(request, deed, actor))
+
+    def _refuse_stale(self, request: ChangeRequest) -> None:
+        if self._seen is not None and request.etag not in self._seen:
+            raise StaleError(
+                f"{request} is not what you have read: it was edited, or is {request.state} by now; read it again, look at it, and "
+                "send its new ETag as If-Match"
+            )
 
     def _move(self, conn: Connection, request: ChangeRequest, deed: Deed, **changes: Any) -> None:
         state = after(request.state, deed)

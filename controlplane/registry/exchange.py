@@ -74,7 +74,7 @@ def propose(online: PlaneClient, changes: Sequence[Change], reason: str) -> Iter
     One that proposes just this, and is not decided yet, is not opened again.
     """
     wanted = [change for change in changes if change.step in ("new", "changed")]
-    waiting = online.get("change-requests")["change_requests"] if wanted else []
+    waiting = list(online.pages("change-requests", "change_requests")) if wanted else []
     for change in wanted:
         same = _proposed(online, waiting, change)
         if same is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, desc, select
 from controlplane.access import Actor, allowed, find_actor
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from rules.canonical import digest
 from rules.changes import WHO, Deed, Hands, State
 
 TABLE = t.change_request
@@ -80,12 +81,27 @@ class ChangeRequest:
         return Hands(self.author, self.last_editor, self.scheduled_by)
 
     @property
+    def etag(self) -> str:
+        """What stands for the request as it can be edited."""
+        return etag_of(self.hash, self.state, self.base_revision)
+
+    @property
     def review_owed(self) -> bool:
         """Whether it was put in force without approval and nobody has looked at it since."""
         return self.break_glass and self.reviewed_at is None
 
     def __str__(self) -> str:
         return f"change request {self.id} ({self.kind}/{self.name})"
+
+
+def etag_of(document_hash: str, state: str, base_revision: int | None) -> str:
+    """Return what stands for a request as it can be edited: its document, its state, and what it is made on."""
+    return digest([document_hash, state, base_revision])[:32]
+
+
+def etag_of_revision(row: Mapping[str, Any]) -> str:
+    """Return what stands for a revision of a policy: it and its document; it is never edited."""
+    return digest([row["id"], row["hash"]])[:32]
 
 
 def get(conn: Connection, request_id: str) -> ChangeRequest:

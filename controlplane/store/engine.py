@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ HUNG = "30s"
 """After which PostgreSQL ends a transaction whose process does nothing: one that hangs must not hold its locks for ever.
 The address may set another, as `?options=-c idle_in_transaction_session_timeout=10s`."""
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', topic) FROM unnest(%s::text[]) AS topic"  # noqa: S608
+
+_beside: ContextVar[Callable[[Connection], None] | None] = ContextVar("beside", default=None)
 
 
 class Store:
@@ -77,6 +80,7 @@ class Store:
         if not self.is_sqlite:
             with self.engine.connect() as connection, direct.transaction(connection) as begun:
                 topics, facts = _empty_notes(connection)
+                _note_beside(connection)
                 yield connection
                 if topics and self._listener:
                     told = [f"{self.signals.origin} {topic}" for topic in sorted(topics)]
@@ -86,6 +90,7 @@ class Store:
             with self._turn, self._sole_writer() as connection:
                 topics, facts = _empty_notes(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _note_beside(connection)
                 yield connection
                 connection.commit()
                 if self._checkpoints:
@@ -95,6 +100,15 @@ class Store:
         self._wake()
         if facts:
             self.facts.tell(facts)
+
+    @contextmanager
+    def beside(self, note: Callable[[Connection], None]) -> Iterator[None]:
+        """Let every transaction that this thread writes within the block begin with the note: both are committed, or neither."""
+        token = _beside.set(note)
+        try:
+            yield
+        finally:
+            _beside.reset(token)
 
     @contextmanager
     def _sole_writer(self) -> Iterator[Connection]:
@@ -190,6 +204,12 @@ def _empty_notes(connection: Connection) -> tuple[set[str], list[object]]:
     facts: list[object] = []
     connection.info.update(topics=topics, facts=facts)
     return topics, facts
+
+
+def _note_beside(connection: Connection) -> None:
+    note = _beside.get()
+    if note is not None:
+        note(connection)
 
 
 def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -125,6 +125,25 @@ service_token = Table(
     Column("revoked_at", Instant),
 )
 
+# --- api: what was answered under an idempotency key ---------------------------------------------------------------
+request_key = Table(
+    "request_key",
+    metadata,
+    Column("id", String(64), primary_key=True, doc="SHA-256 of actor, method, path and key"),
+    Column("actor", Name, nullable=False),
+    Column("route", Text, nullable=False, doc="method and path"),
+    Column("key", Name, nullable=False),
+    Column("body", String(64), nullable=False, doc="SHA-256: the same key with another body is refused"),
+    Column(
+        "claim", Id, nullable=False, doc="the request that works on it; one that was overtaken may not commit any more"
+    ),
+    Column("state", String(10), nullable=False, doc="claimed, effective (something is committed) or answered"),
+    Column("at", Instant, nullable=False, index=True),
+    Column("status", Integer),
+    Column("headers", Json),
+    Column("answer", LargeBinary),
+)
+
 # --- registry: what was promised ----------------------------------------------------------------------------------
 policy_revision = Table(
     "policy_revision",

@@ -53,16 +53,16 @@ def retrying(
     system: System = None,
     flow: Flow = None,
     limit: Annotated[int, typer.Option(help="Deliveries at once.")] = 50,
-    after: Annotated[str | None, typer.Option(help="Go on behind this delivery.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the list before ended.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what is retrying or held up, and why."""
-    page = _plane().get("retrying", {"system": system, "flow": flow, "limit": limit, "after": after})
+    page = _plane().get("retrying", {"system": system, "flow": flow, "limit": limit, "cursor": cursor})
     if as_json:
         return _print_json(page)
     _print_table([_waiting(one) for one in page["deliveries"]], "nothing waits")
     if page["next"]:
-        typer.echo(f"more: --after {page['next']}", err=True)
+        typer.echo(f"more: --cursor {page['next']}", err=True)
     return None
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, select, text
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
 OPEN = ("suspected", "open", "healing")
-LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,16 @@ class FindingPage:
 
 
 FIELDS = [getattr(t.finding.c, name) for name in Finding.__dataclass_fields__]
+ORDER = Order("findings", (t.finding.c.first_seen_at, t.finding.c.id))
+RUNS = Order("comparison runs", (t.comparison_run.c.id,))
 
 
-def findings(conn: Connection, everything: bool = False, limit: int = LIMIT) -> list[Finding]:
+def findings(conn: Connection, everything: bool = False, stretch: Stretch = FIRST) -> Part[Finding]:
     """Return the findings that are not closed (or all), the newest first. One query."""
-    f = t.finding.c
-    query = select(*FIELDS).order_by(f.first_seen_at.desc()).limit(limit)
+    query = select(*FIELDS)
     if not everything:
-        query = query.where(f.state.in_(OPEN))
-    return [Finding(**row._mapping) for row in conn.execute(query)]
+        query = query.where(t.finding.c.state.in_(OPEN))
+    return part(conn, query, ORDER, stretch, lambda row: Finding(**row))
 
 
 def finding(conn: Connection, finding_id: str) -> FindingPage:
@@ -94,10 +95,9 @@ def _one(conn: Connection, query: Any) -> Mapping[str, Any] | None:
     return dict(row) if row else None
 
 
-def runs(conn: Connection, comparison: str | None = None, limit: int = 50) -> list[Mapping[str, Any]]:
+def runs(conn: Connection, comparison: str | None = None, stretch: Stretch = Stretch(50)) -> Part[Mapping[str, Any]]:
     """Return the newest runs of comparisons. One query."""
-    r = t.comparison_run.c
-    query = select(t.comparison_run).order_by(r.id.desc()).limit(limit)
+    query = select(t.comparison_run)
     if comparison is not None:
-        query = query.where(r.comparison == comparison)
-    return [dict(row) for row in conn.execute(query).mappings()]
+        query = query.where(t.comparison_run.c.comparison == comparison)
+    return part(conn, query, RUNS, stretch, dict)

@@ -56,7 +56,7 @@ def flow(
         latency=latency(conn, over, name),
         owed=owed(conn, name),
         recent=recent(conn, policy.spec.source, policy.spec.message_types, name),
-        held=held(conn, flow=name),
+        held=held(conn, flow=name).rows,
     )
 
 

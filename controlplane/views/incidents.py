@@ -11,8 +11,7 @@ from sqlalchemy import Connection, or_, select
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
-
-LIMIT = 200
+from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +50,16 @@ class Event:
 
 
 FIELDS = [getattr(t.incident.c, name) for name in Incident.__dataclass_fields__]
+ORDER = Order("incidents", (t.incident.c.opened_at, t.incident.c.id))
 
 
-def incidents(conn: Connection, since: datetime | None = None, limit: int = LIMIT) -> list[Incident]:
+def incidents(conn: Connection, since: datetime | None = None, stretch: Stretch = FIRST) -> Part[Incident]:
     """Return what is open and, with `since`, what was resolved after it; the newest first. One query."""
     i = t.incident.c
     wanted = i.state != "resolved"
     if since is not None:
         wanted = or_(wanted, i.resolved_at >= since)
-    found = conn.execute(select(*FIELDS).where(wanted).order_by(i.opened_at.desc()).limit(limit))
-    return [Incident(**row._mapping) for row in found]
+    return part(conn, select(*FIELDS).where(wanted), ORDER, stretch, lambda row: Incident(**row))
 
 
 def incident(conn: Connection, incident_id: str) -> tuple[Incident, list[Event]]:

@@ -97,7 +97,7 @@ def overview(conn: Connection, promises: Snapshot, now: datetime, window: timede
     over = known_axis(conn, now, window)
     lines, delivered = trends(conn, over), latency(conn, over)
     flows = matrix.rows(promises, matrix.evidence(conn, promises, now), now)
-    told, judged = incidents(conn, since=over.since), levels(conn, promises, now)
+    told, judged = incidents(conn, since=over.since).rows, levels(conn, promises, now)
     runs = latest_runs(conn)
     tiles = [
         _overall(flows, told, judged, now),

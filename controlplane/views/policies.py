@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from controlplane.errors import NotFoundError
 from controlplane.registry import revisions
 from controlplane.store import tables as t
+from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 from rules.changes import UNDECIDED
 
 LIMIT = 100
+ORDER = Order("change requests", (t.change_request.c.id,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def policy(conn: Connection, kind: str, name: str, revision: int | None = None) 
     return PolicyPage(chosen, past, [dict(row) for row in conn.execute(mine).mappings()])
 
 
-def change_requests(conn: Connection, everything: bool = False) -> list[Mapping[str, Any]]:
+def change_requests(conn: Connection, everything: bool = False, stretch: Stretch = FIRST) -> Part[Mapping[str, Any]]:
     """Return the requests that are not decided yet, or owed a review (or all), the newest first, with counts of votes. One query."""
     c, v = t.change_request.c, t.change_vote.c
     votes = (
@@ -56,13 +58,13 @@ def change_requests(conn: Connection, everything: bool = False) -> list[Mapping[
         .where(v.change_request_id == c.id, v.hash == c.hash, v.decision == "approve", v.voided_at.is_(None))
         .scalar_subquery()
     )
-    query = select(t.change_request, votes.label("approvals")).order_by(c.id.desc()).limit(LIMIT)
+    query = select(t.change_request, votes.label("approvals"))
     if not everything:
         query = query.where(or_(c.state.in_(UNDECIDED), c.break_glass & c.reviewed_at.is_(None)))
-    return [dict(row) | {"review_owed": _owed(row)} for row in conn.execute(query).mappings()]
+    return part(conn, query, ORDER, stretch, lambda row: row | {"review_owed": _owed(row)})
 
 
-def _owed(row: RowMapping) -> bool:
+def _owed(row: Mapping[str, Any]) -> bool:
     return bool(row["break_glass"]) and row["reviewed_at"] is None
 
 
@@ -75,4 +77,4 @@ def change_request(conn: Connection, request_id: str) -> Mapping[str, Any]:
     votes = conn.execute(select(t.change_vote).where(v.change_request_id == request_id).order_by(v.id)).mappings()
     before = revisions.current(conn, row["kind"], row["name"])
     in_force = before["document"] if before else None
-    return {**row, "review_owed": _owed(row), "votes": [dict(vote) for vote in votes], "in_force": in_force}
+    return {**row, "review_owed": _owed(dict(row)), "votes": [dict(vote) for vote in votes], "in_force": in_force}

@@ -16,8 +16,11 @@ from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
 from controlplane.sync.quarantine import OPEN, chain
 from controlplane.sync.quarantine.selection import GROUP
+from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
-LIMIT = 200
+OLDEST, NEWEST = (
+    Order(f"cases, {first} first", (t.quarantine.c.id,), first == "newest") for first in ("oldest", "newest")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +84,20 @@ def held(
     conn: Connection,
     flow: str | None = None,
     everything: bool = False,
-    limit: int = LIMIT,
     narrow: Mapping[str, str] | None = None,
-    after: str = "",
-) -> list[Held]:
-    """Return the cases that are open (the oldest first) or all (the newest first), after a case if one is named. One query.
+    stretch: Stretch = FIRST,
+) -> Part[Held]:
+    """Return the cases that are open (the oldest first) or all (the newest first). One query.
 
     `narrow`: names of `Selection`'s groups and their values.
     """
     q = t.quarantine.c
-    query = select(*FIELDS, q.record).order_by(q.id.desc() if everything else q.id).limit(limit)
+    query = select(*FIELDS, q.record)
     if not everything:
         query = query.where(q.state.in_(OPEN))
-    if after:
-        query = query.where(q.id < after if everything else q.id > after)
     wanted = {**(narrow or {}), **({"flow": flow} if flow is not None else {})}
     query = query.where(*(q[GROUP[name]] == value for name, value in wanted.items()))
-    return [_held(dict(row._mapping)) for row in conn.execute(query)]
+    return part(conn, query, NEWEST if everything else OLDEST, stretch, _held)
 
 
 def groups(conn: Connection, narrow: Mapping[str, str] | None = None) -> list[Group]:

@@ -12,14 +12,14 @@ from controlplane.errors import NotFoundError
 from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from controlplane.sync.engines.reprocess import held_by
+from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
-LIMIT = 100
+ORDER = Order("replays", (t.replay.c.id,))
 
 
-def replays(conn: Connection, limit: int = LIMIT) -> list[Mapping[str, Any]]:
+def replays(conn: Connection, stretch: Stretch = FIRST) -> Part[Mapping[str, Any]]:
     """Return the newest replays, newest first. One query."""
-    rows = conn.execute(select(t.replay).order_by(t.replay.c.id.desc()).limit(limit))
-    return [dict(row) for row in rows.mappings()]
+    return part(conn, select(t.replay), ORDER, stretch, dict)
 
 
 def replay(conn: Connection, promises: Snapshot, replay_id: str, now: datetime) -> Mapping[str, Any]:

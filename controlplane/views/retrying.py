@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, or_, select, tuple_
 
-from controlplane.errors import NotFoundError
 from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from controlplane.store.types import MICROSECOND, Instant
 from controlplane.sync.delivery.systems import bucket_of
 from controlplane.sync.routing.pauses import paused_for
+from controlplane.views.paging import Order, Stretch, part
 from rules import pacing
 from rules.outcomes import DeliveryState
 from rules.policy.kinds import Breaker
 from rules.waiting import Reason, Standing, Waiting, why
 
-LIMIT = 50
-MOST = 500
+ORDER = Order("what waits", (t.delivery.c.target, t.delivery.c.order_key, t.delivery.c.id), newest_first=False)
 COUNTED = 100_000
 """Deliveries that are counted at most: after an outage a million may wait, and the page is asked for again and again."""
 STOPPED = frozenset({Reason.PAUSED_FLOW, Reason.PAUSED_SYSTEM, Reason.BEHIND})
@@ -74,7 +74,7 @@ class Page:
     """False where more than COUNTED wait, and the counts are of the first of them."""
     deliveries: list[Retrying]
     next: str | None
-    """Give it as `after` for the next page."""
+    """Give it as `cursor` for the next page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +98,17 @@ class _House:
 
 def retrying(
     conn: Connection, promises: Snapshot, now: datetime, *, system: str | None = None, flow: str | None = None,
-    after: str | None = None, limit: int = LIMIT,
+    stretch: Stretch = Stretch(50),
 ) -> Page:  # fmt: skip
-    """Return what waits: tried before, or held up by something. Six queries at most.
-
-    Raises NotFoundError for a delivery `after` that is not there.
-    """
+    """Return what waits: tried before, or held up by something. Five queries at most. Raises BadInputError for a strange cursor."""
     house = _house(conn, promises, now)
     wanted = and_(t.is_open, *_about(system, flow), _waits(house))
     counts, complete = _counts(conn, house, wanted)
-    rows = conn.execute(_page(conn, house, wanted, after, min(max(limit, 1), MOST) + 1)).all()
-    shown, more = rows[: min(max(limit, 1), MOST)], len(rows) > min(max(limit, 1), MOST)
-    ahead = _ahead(conn, [(row.target, row.order_key) for row in shown if not row.head])
-    deliveries = [_retrying(house, row, ahead) for row in shown]
-    return Page(now, counts, complete, deliveries, shown[-1].id if more else None)
+    query = select(t.delivery, _longer(house).label("longer")).where(wanted)
+    shown = part(conn, query, ORDER, stretch, lambda row: SimpleNamespace(**row))
+    ahead = _ahead(conn, [(row.target, row.order_key) for row in shown.rows if not row.head])
+    deliveries = [_retrying(house, row, ahead) for row in shown.rows]
+    return Page(now, counts, complete, deliveries, shown.next)
 
 
 def _house(conn: Connection, promises: Snapshot, now: datetime) -> _House:
@@ -176,20 +173,9 @@ def _counts(conn: Connection, house: _House, wanted: ColumnElement[bool]) -> tup
     return counts, sum(found.values()) <= COUNTED
 
 
-def _reason(house: _House, row: Row[Any], tried: bool, longer: bool) -> Reason:
+def _reason(house: _House, row: Any, tried: bool, longer: bool) -> Reason:
     waiting = Waiting(DeliveryState(row.state), bool(row.head), tried, row.outcome, longer)
     return why(waiting, house.standing(row.target), house.flow_paused(row.flow), house.now)
-
-
-def _page(conn: Connection, house: _House, wanted: ColumnElement[bool], after: str | None, limit: int) -> Any:
-    d = t.delivery.c
-    query = select(t.delivery, _longer(house).label("longer")).where(wanted)
-    if after is not None:
-        found = conn.execute(select(d.target, d.order_key, d.id).where(d.id == after)).one_or_none()
-        if found is None:
-            raise NotFoundError(f"no delivery '{after}'; give `after` as the page before said in `next`")
-        query = query.where(tuple_(d.target, d.order_key, d.id) > tuple_(*map(literal, found)))
-    return query.order_by(d.target, d.order_key, d.id).limit(limit)
 
 
 def _ahead(conn: Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -201,7 +187,7 @@ def _ahead(conn: Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str
     return {(row[0], row[1]): row[2] for row in conn.execute(lines.group_by(d.target, d.order_key))}
 
 
-def _retrying(house: _House, row: Row[Any], ahead: Mapping[tuple[str, str], str]) -> Retrying:
+def _retrying(house: _House, row: Any, ahead: Mapping[tuple[str, str], str]) -> Retrying:
     standing = house.standing(row.target)
     reason = _reason(house, row, row.attempts > 0, bool(row.longer))
     moved = max(0, house.paused_for(row.target, row.flow) - row.pause_base)
@@ -213,7 +199,7 @@ def _retrying(house: _House, row: Row[Any], ahead: Mapping[tuple[str, str], str]
     )  # fmt: skip
 
 
-def _why(house: _House, row: Row[Any], reason: Reason, ahead: Mapping[tuple[str, str], str]) -> str:
+def _why(house: _House, row: Any, reason: Reason, ahead: Mapping[tuple[str, str], str]) -> str:
     if reason is Reason.BEHIND:
         return f"behind {ahead.get((row.target, row.order_key), 'one that has just ended')} of {row.order_key}"
     if reason in (Reason.BREAKER, Reason.THROTTLED):

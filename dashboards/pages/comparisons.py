@@ -93,7 +93,7 @@ def register(app: Dash, plane: Plane) -> None:
     @refresh(app, "comparisons", [Output("comparisons-runs", "rowData")])
     def update() -> list[Any]:
         with plane.store.read() as conn:
-            return [[_run(one) for one in runs(conn)]]
+            return [[_run(one) for one in runs(conn).rows]]
 
     @app.callback(
         Output("comparison-answer", "children"),

@@ -50,7 +50,7 @@ def register(app: Dash, plane: Plane) -> None:
     def update(everything: bool | None) -> list[Any]:
         now = plane.clock.now()
         with plane.store.read() as conn:
-            found = findings(conn, bool(everything))
+            found = findings(conn, bool(everything)).rows
         unproven = sum(one.state == "suspected" for one in found)
         said = f"{len(found)} shown, {unproven} of them not confirmed by a second reading yet."
         return [[{**finding_row(one), "age": ago(one.first_seen_at, now)} for one in found], said]

@@ -96,7 +96,7 @@ def register(app: Dash, plane: Plane) -> None:
     def update() -> list[Any]:
         now = plane.clock.now()
         with plane.store.read() as conn:
-            return [[incident_row(one, now) for one in incidents(conn, now - KEPT)]]
+            return [[incident_row(one, now) for one in incidents(conn, now - KEPT).rows]]
 
     @app.callback(
         Output("incidents-one", "children"), Input("incidents-grid", "cellClicked"), prevent_initial_call=True

@@ -18,6 +18,7 @@ from controlplane.api.answers import actor, commands
 from controlplane.api.problems import AGAIN
 from controlplane.errors import BadInputError, ConflictError, PolicyError, StepUpError
 from controlplane.registry.changes import Changes
+from controlplane.registry.requests import etag_of
 from controlplane.views.policies import catalogue, change_request, change_requests, policy
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
@@ -146,6 +147,7 @@ def _request_panel(plane: Plane, request_id: str, answer: Node = None) -> list[C
             one["title"], about, code(difference(one["in_force"], one["document"])), *_simulation(one),
             html.Div([dmc.TextInput(id="request-comment", placeholder="Comment", size="sm", w=260, **aria(label="Comment")),
                       *_deeds(one)], className="tu-row", style={"margin": "12px 0"}),
+            dcc.Store(id="request-seen", data=etag_of(one["hash"], one["state"], one["base_revision"])),
             quiet(_whose_turn(one)), html.Div(answer, id="request-answer", **aria(live="polite")),
             aside=chip(OF_REQUEST[one["state"]], one["state"].replace("_", " ")),
         )
@@ -265,7 +267,7 @@ def register(app: Dash, plane: Plane) -> None:
     def update(everything: bool | None, seen: int | None) -> list[Any]:
         now, version = plane.clock.now(), plane.registry.snapshot().version
         with plane.store.read() as conn:
-            rows = [_request_row(one, now) for one in change_requests(conn, bool(everything))]
+            rows = [_request_row(one, now) for one in change_requests(conn, bool(everything)).rows]
         return [rows, no_update if version == seen else _entries(plane), version]
 
     _choices(app, plane)
@@ -327,15 +329,16 @@ def _decisions(app: Dash, plane: Plane) -> None:
         *(Input(f"request-{deed}", "n_clicks") for deed in DEEDS),
         Held("request-id", "data"),
         Held("request-comment", "value"),
+        Held("request-seen", "data"),
         prevent_initial_call=True,
     )
     def decide(*args: Any) -> Any:
-        clicks, (request_id, comment) = args[: len(DEEDS)], args[len(DEEDS) :]
+        clicks, (request_id, comment, seen) = args[: len(DEEDS)], args[len(DEEDS) :]
         if not any(clicks) or not ctx.triggered_id:
             return no_update
         deed = str(ctx.triggered_id).removeprefix("request-")
         try:
-            answer = acted(lambda: _decide(deed, request_id, comment or ""), beside=(StepUpError,))
+            answer = acted(lambda: _decide(deed, request_id, comment or "", seen), beside=(StepUpError,))
         except StepUpError as error:
             answer = _prove_anew(error, request_id)
         return _request_panel(plane, request_id, answer)
@@ -379,8 +382,9 @@ def _submit(changes: Changes, request_id: str, who: Actor) -> None:
         raise
 
 
-def _decide(deed: str, request_id: str, comment: str) -> str:
-    changes, who = commands().changes, actor()
+def _decide(deed: str, request_id: str, comment: str, seen: str) -> str:
+    """Do a deed to the request as the page showed it. Raises StaleError when it is another by now."""
+    changes, who = commands().changes.only_if([seen]), actor()
     if deed == "submit":
         changes.submit(request_id, who)
         return "In review: somebody else has to approve it."

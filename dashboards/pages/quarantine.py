@@ -142,7 +142,7 @@ def register(app: Dash, plane: Plane) -> None:
     def update(everything: bool | None) -> list[Any]:
         now = plane.clock.now()
         with plane.store.read() as conn:
-            return [[_row(one, now) for one in held(conn, everything=bool(everything))]]
+            return [[_row(one, now) for one in held(conn, everything=bool(everything)).rows]]
 
     @app.callback(
         Output("quarantine-case", "children"),

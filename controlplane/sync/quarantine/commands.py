@@ -113,9 +113,10 @@ def correct(
     as_json: AsJson = False,
 ) -> None:
     """Correct records the same way; the originals are kept, and nothing is sent before the replay."""
-    asked = {
-        "set": dict(map(_value, put or [])), "remove": remove or [], "accept": accept, "note": note, "dry_run": dry_run,
+    said = {
+        "set": dict(map(_value, put or [])), "remove": remove, "accept": accept, "note": note, "dry_run": dry_run,
     }  # fmt: skip
+    asked = {name: value for name, value in said.items() if value}
     group = _group(system, flow, code, fault, owner)
     found = _all("correct", ids, group, asked)
     if as_json:
@@ -217,13 +218,8 @@ def _group(
 
 
 def _pages(narrow: Mapping[str, str], closed: bool) -> list[dict[str, Any]]:
-    plane, rows, after = _plane(), list[dict[str, Any]](), None
-    while True:
-        page = plane.get("quarantine", {**narrow, "all": 1 if closed else None, "after": after})["cases"]
-        rows += page
-        if not page:
-            return rows
-        after = page[-1]["id"]
+    asked = {**narrow, "all": 1 if closed else None, "limit": 1000}
+    return list(_plane().pages("quarantine", "cases", asked))
 
 
 def _all(deed: str, ids: Sequence[str] | None, group: Mapping[str, str], asked: Mapping[str, Any]) -> dict[str, Any]:

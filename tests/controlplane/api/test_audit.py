@@ -50,7 +50,7 @@ def test_actions_are_read_page_by_page_and_narrowed(paula: httpx.Client) -> None
     first = paula.get(f"{AUDIT}/actions", params={"limit": 3}).json()
     numbers = [one["seq"] for one in first["actions"]]
     assert numbers == list(range(numbers[0], numbers[0] - 3, -1))
-    second = paula.get(f"{AUDIT}/actions", params={"limit": 3, "before": first["next"]}).json()
+    second = paula.get(f"{AUDIT}/actions", params={"limit": 3, "cursor": first["next"]}).json()
     assert second["actions"][0]["seq"] == numbers[-1] - 1
     everything = paula.get(f"{AUDIT}/actions", params={"limit": 1000}).json()
     assert (len(everything["actions"]), everything["next"]) == (numbers[0], None)
@@ -59,9 +59,10 @@ def test_actions_are_read_page_by_page_and_narrowed(paula: httpx.Client) -> None
     assert {"actor", "action", "subject", "reason", "before", "after", "at", "hash"} <= mine[0].keys()
 
 
-def test_a_number_that_is_none_is_refused_with_the_remedy(paula: httpx.Client) -> None:
-    answer = paula.get(f"{AUDIT}/actions", params={"before": "yesterday"})
-    assert (answer.status_code, "no number of an action" in answer.json()["detail"]) == (422, True)
+def test_a_cursor_of_another_list_is_refused_with_the_remedy(paula: httpx.Client) -> None:
+    other = paula.get("/api/v1/audit/actions", params={"limit": 1}).json()["next"]
+    answer = paula.get(f"{AUDIT}/checkpoints", params={"cursor": other})
+    assert (answer.status_code, "give `next` of the part before" in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("name", ["vic", "olga", "ada", "ben"])

@@ -12,11 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from controlplane.access import disable_account
+from controlplane.client import PlaneClient
 from controlplane.clock import ManualClock
+from controlplane.errors import ConflictError
 from controlplane.jobs.schedules import schedules
 from controlplane.serve import tell_staffing
 from controlplane.wiring import Plane
-from tests.web import PEOPLE, a_plane, served, signed_in
+from tests.web import PEOPLE, a_plane, found_by_the_console, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REQUESTS = "/api/v1/change-requests"
@@ -56,6 +58,11 @@ def draft(api: Api, **spec: Any) -> str:
     made = api["ada"].post(REQUESTS, json=asked)
     assert made.status_code == 201, made.text
     return f"{REQUESTS}/{made.json()['id']}"
+
+
+def edit(api: Api, request: str, asked: dict[str, Any]) -> httpx.Response:
+    """Edit a request as it is now."""
+    return api["ada"].put(request, json=asked, headers={"If-Match": api["ada"].get(request).headers["ETag"]})
 
 
 def approve(api: Api, request: str, *names: str) -> str:
@@ -112,10 +119,59 @@ def test_a_moved_base_is_a_conflict_shown_by_field_until_it_is_rebased(api: Api)
     [field] = shown["fields"]
     assert field == {"path": "spec.cap", "base": "5m", "theirs": "3m", "mine": "4m", "changed": "both"}
     mine = {"document": document(api, cap="2m")}
-    assert api["ada"].put(late, json=mine).status_code == 409
-    assert api["ada"].put(late, json={**mine, "rebase": "yes"}).status_code == 422
-    assert api["ada"].put(late, json={**mine, "rebase": True}).json()["base_revision"] == 2
+    assert edit(api, late, mine).status_code == 409
+    assert edit(api, late, {**mine, "rebase": "yes"}).status_code == 422
+    assert edit(api, late, {**mine, "rebase": True}).json()["base_revision"] == 2
     assert approve(api, late, "ben") == "approved"
+
+
+def test_nobody_overwrites_or_approves_what_he_has_not_seen(api: Api) -> None:
+    request = draft(api, cap="4m")
+    first = api["ada"].get(request).headers["ETag"]
+    mine = {"document": document(api, cap="2m")}
+    blind = api["ada"].put(request, json=mine)
+    assert (blind.status_code, "send its ETag as If-Match" in blind.json()["detail"]) == (428, True)
+    edited = api["ada"].put(request, json=mine, headers={"If-Match": first})
+    assert (edited.status_code, edited.headers["ETag"] != first) == (200, True)
+    for stale in (first, '"another"', "0", "W/" + edited.headers["ETag"]):
+        late = api["ada"].put(request, json={"document": document(api, cap="1m")}, headers={"If-Match": stale})
+        assert (late.status_code, late.json()["type"]) == (412, "urn:trueup:stale"), stale
+    assert api["ada"].get(request).json()["document"]["spec"]["cap"] == "2m"
+    submitted = api["ada"].post(f"{request}/submit", headers={"If-Match": edited.headers["ETag"]})
+    assert submitted.json()["state"] == "in_review"
+    vote = {"decision": "approve"}
+    assert (
+        api["ben"].post(f"{request}/vote", json=vote, headers={"If-Match": edited.headers["ETag"]}).status_code == 412
+    )
+    seen = api["ben"].get(request).headers["ETag"]
+    assert seen == submitted.headers["ETag"]
+    assert api["ben"].post(f"{request}/vote", json=vote, headers={"If-Match": seen}).json()["state"] == "approved"
+    assert api["ada"].put(request, json=mine, headers={"If-Match": "*"}).json()["state"] == "draft"
+
+
+def test_the_command_line_acts_on_what_it_has_read_only(
+    plane: Plane, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = draft(api, cap="4m")
+    found_by_the_console(plane, str(api["ada"].base_url), monkeypatch, "ada")
+    console, name = PlaneClient(), request.removeprefix("/api/v1/")
+    console.get(name)
+    assert edit(api, request, {"document": document(api, cap="2m")}).status_code == 200
+    with pytest.raises(ConflictError, match="is not what you have read"):
+        console.post(f"{name}/submit")
+    console.get(name)
+    assert console.post(f"{name}/submit")["state"] == "in_review"
+    assert console.post(f"{name}/withdraw")["state"] == "withdrawn", "what it did itself it has seen"
+
+
+def test_a_policy_has_an_etag_by_revision(api: Api) -> None:
+    address = "/api/v1/policies/RetryPolicy/default"
+    first = api["ada"].get(address).headers["ETag"]
+    request = draft(api, cap="4m")
+    approve(api, request, "ben")
+    api["ada"].post(f"{request}/apply")
+    assert api["ada"].get(address).headers["ETag"] != first
+    assert api["ada"].get(address, params={"revision": 1}).headers["ETag"] == first
 
 
 def test_a_rollback_is_asked_for_by_revision(api: Api) -> None:

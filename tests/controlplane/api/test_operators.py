@@ -86,10 +86,10 @@ def test_a_flow_is_paused_seen_as_the_reason_and_resumed(plane: Plane, olga: htt
 def test_what_waits_is_paged_over_http(plane: Plane, olga: httpx.Client) -> None:
     waiting(plane, "erp", 5, due=60)  # type: ignore[arg-type]
     first = olga.get("/api/v1/retrying", params={"system": "erp", "limit": 3}).json()
-    rest = olga.get("/api/v1/retrying", params={"system": "erp", "limit": 3, "after": first["next"]}).json()
+    rest = olga.get("/api/v1/retrying", params={"system": "erp", "limit": 3, "cursor": first["next"]}).json()
     assert (len(first["deliveries"]), len(rest["deliveries"]), rest["next"]) == (3, 2, None)
     assert first["deliveries"][0]["next_try"] == (plane.clock.now() + timedelta(seconds=60)).isoformat()
-    assert olga.get("/api/v1/retrying", params={"after": "nothing"}).status_code == 404
+    assert olga.get("/api/v1/retrying", params={"cursor": "nothing"}).status_code == 422
 
 
 def test_deliveries_flows_and_systems_are_run_now(plane: Plane, olga: httpx.Client) -> None:
@@ -110,7 +110,7 @@ def test_a_replay_is_shown_first_then_started_followed_and_cancelled(plane: Plan
         "looked_at": 3, "complete": True, "keys": [],
         "counts": {"erp": {"under_way": 3}, "wms": {"under_way": 3}},
     }  # fmt: skip
-    assert olga.get("/api/v1/replays").json() == {"replays": []}
+    assert olga.get("/api/v1/replays").json() == {"replays": [], "next": None}
     made = olga.post("/api/v1/replays", json={**asked, "rate": 5, "target": "erp"})
     assert made.status_code == 201
     replay = made.json()
@@ -129,18 +129,18 @@ def test_a_replay_is_shown_first_then_started_followed_and_cancelled(plane: Plan
 
 WRONG: tuple[tuple[dict[str, Any], int, str], ...] = (
     ({"flow": "nothing"}, 404, "no flow 'nothing'"),
-    ({"flow": 5}, 422, "`flow` is text"),
-    ({"since": "yesterday"}, 422, "`since` is an instant with its zone"),
-    ({"since": "2026-03-01T00:00:00"}, 422, "`since` is an instant with its zone"),
-    ({"until": 7}, 422, "`until` is an instant with its zone"),
+    ({"flow": 5}, 422, "`flow`: Input should be a valid string"),
+    ({"since": "yesterday"}, 422, "'yesterday' is no instant with its zone"),
+    ({"since": "2026-03-01T00:00:00"}, 422, "is no instant with its zone"),
+    ({"until": 7}, 422, "`until`: 7 is no instant with its zone"),
     ({"until": SINCE}, 422, "give `since` before `until`"),
-    ({"reason": "  "}, 422, "a replay needs a reason"),
-    ({"rate": "fast"}, 422, "`rate` is a number of deliveries a second"),
-    ({"rate": True}, 422, "`rate` is a number of deliveries a second"),
-    ({"rate": 0}, 422, "`rate` is a number of deliveries a second"),
-    ({"force": "yes"}, 422, "`force` is true or false"),
-    ({"dry_run": "yes"}, 422, "`dry_run` is true or false"),
-    ({"subject": ""}, 422, "`subject` is text"),
+    ({"reason": "  "}, 422, "`reason`: "),
+    ({"rate": "fast"}, 422, "`rate`: Input should be a valid number"),
+    ({"rate": True}, 422, "`rate`: Input should be a valid number"),
+    ({"rate": 0}, 422, "`rate`: Input should be greater than or equal to 0.001"),
+    ({"force": "yes"}, 422, "`force`: Input should be a valid boolean"),
+    ({"dry_run": "yes"}, 422, "`dry_run`: Input should be a valid boolean"),
+    ({"subject": ""}, 422, "`subject`: String should have at least 1 character"),
     ({"target": "pager"}, 422, "has no target 'pager'; it has: erp, wms"),
 )
 
@@ -216,7 +216,7 @@ def test_the_console_repeats_what_the_plane_refuses(console: Plane) -> None:
         run("pause", "--system", "nothing", "--reason", "x")
     with pytest.raises(ConflictError, match="the flow 'orders' is not paused"):
         run("resume", "--flow", "orders")
-    with pytest.raises(BadInputError, match="`since` is an instant with its zone"):
+    with pytest.raises(BadInputError, match="'yesterday' is no instant with its zone"):
         run("replay", "orders", "--since", "yesterday", "--reason", "x")
     (console.settings.home / "cli-token").unlink()
     access.ensure_cli_token(console.store, console.clock, console.settings.home / "cli-token", "vic")

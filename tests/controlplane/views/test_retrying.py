@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import event
 
 from controlplane.clock import ManualClock
-from controlplane.errors import NotFoundError
+from controlplane.errors import BadInputError
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.views.paging import Stretch
 from controlplane.views.retrying import Held, Page, Retrying, retrying
 from rules.waiting import Reason
 from tests.conftest import START
@@ -157,17 +158,17 @@ def test_it_is_narrowed_to_a_system_and_a_flow(house: House) -> None:
 def test_pages_follow_each_other_and_leave_nothing_out(house: House) -> None:
     ids = {*waiting(house, "erp", 23, due=60), *waiting(house, "wms", 10, due=60)}
     found: list[str] = []
-    after = None
+    cursor = None
     while True:
-        one = page(house, after=after, limit=7)
+        one = page(house, stretch=Stretch(7, cursor))
         found += [each.id for each in one.deliveries]
         assert len(one.deliveries) <= 7
-        if (after := one.next) is None:
+        if (cursor := one.next) is None:
             break
     assert len(found) == len(ids)
     assert set(found) == ids
-    with pytest.raises(NotFoundError, match="give `after` as the page before said"):
-        page(house, after="nothing")
+    with pytest.raises(BadInputError, match="give `next` of the part before"):
+        page(house, stretch=Stretch(7, "nothing"))
 
 
 def test_the_number_of_queries_does_not_grow_with_what_waits(house: House) -> None:
@@ -181,12 +182,13 @@ def test_the_number_of_queries_does_not_grow_with_what_waits(house: House) -> No
         with house.store.read() as connection:
             promises = house.registry.snapshot()
             found.clear()
-            retrying(connection, promises, house.clock.now(), after=first, limit=500)
+            retrying(connection, promises, house.clock.now(), stretch=Stretch(500, cursor))
         event.remove(house.store.engine, "before_cursor_execute", note)
         return len([query for query in found if query.lstrip().startswith(("SELECT", "WITH"))])
 
-    [first] = waiting(house, "erp", 1, due=60, order_key="a")
+    waiting(house, "erp", 1, due=60, order_key="a")
     waiting(house, "erp", 2, due=60, order_key="b")
+    cursor = page(house, stretch=Stretch(1)).next
     few = queries()
     for key in "cdefg":
         waiting(house, "erp", 20, due=60, order_key=key)

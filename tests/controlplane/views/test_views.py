@@ -186,15 +186,15 @@ def test_a_vote_before_an_edit_counts_for_nothing(plane: Plane) -> None:
     made = changes.open("RetryPolicy", "default", document, "longer", "", ada)
     changes.submit(made.id, ada)
     changes.vote(made.id, ben, "approve")
-    _, (before,) = counted(plane, policies.change_requests)
+    _, (before,) = counted(plane, lambda conn: policies.change_requests(conn).rows)
     changes.edit(made.id, document, ada)
-    _, (after,) = counted(plane, policies.change_requests)
+    _, (after,) = counted(plane, lambda conn: policies.change_requests(conn).rows)
     assert (before["approvals"], after["approvals"]) == (1, 0)
 
 
 def test_a_held_row_of_a_file_is_named_by_file_and_line(plane: Plane) -> None:
     Seed(plane).everything()
-    _, (one,) = counted(plane, quarantine.held)
+    _, (one,) = counted(plane, lambda conn: quarantine.held(conn).rows)
     assert one.about == "sales_ST1_77.csv, line 2"
     assert quarantine.about("#1001", {"lines": []}) == "#1001"
 
