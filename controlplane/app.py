@@ -17,6 +17,7 @@ from controlplane.api.messages import messages
 from controlplane.api.open import watch
 from controlplane.api.openapi import openapi
 from controlplane.api.operators import operators
+from controlplane.api.people import people
 from controlplane.api.quarantine import quarantine
 from controlplane.api.rooms import rooms
 from controlplane.wiring import Plane
@@ -35,7 +36,20 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     gate.install(app)
     headers.install(app)
     routes.install(app)
-    for blueprint in (watch, login, hooks, messages, quarantine, rooms, deeds, operators, ledger, audit, openapi):
+    for blueprint in (
+        watch,
+        login,
+        hooks,
+        messages,
+        quarantine,
+        rooms,
+        deeds,
+        operators,
+        ledger,
+        audit,
+        people,
+        openapi,
+    ):
         app.register_blueprint(blueprint)
     for mount in mounts if mounts is not None else _installed():
         mount(app, plane)

@@ -52,6 +52,8 @@ class PlaneClient:
         self._instead = f", or {instead}" if instead else ""
         self._person = person
         self._session: httpx.Client | None = None
+        self._seen: dict[str, str] = {}
+        """Resource -> ETag of what was read of it, or made: what is done to it then is done to that."""
 
     def __enter__(self) -> PlaneClient:
         return self
@@ -66,8 +68,6 @@ class PlaneClient:
                 self._session.post("/logout")
             self._session.close()
             self._session = None
-        self._seen: dict[str, str] = {}
-        """Resource -> ETag of what was read of it, or made: what is done to it then is done to that."""
 
     def get(self, resource: str, query: Mapping[str, Any] | None = None) -> Any:
         """Return what `GET /api/v1/<resource>` answers; what is None in `query` is left out."""

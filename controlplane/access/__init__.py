@@ -1,10 +1,13 @@
 """Who you are and what you may do. Law: what no role grants is denied; secrets are kept only as hashes; every sign-in leaves a trace."""
 
 from controlplane.access.accounts import (
+    accounts,
     authenticate,
+    change_roles,
     create_account,
     disable_account,
     disabled,
+    enable_account,
     ensure_admin,
     everybody,
     find_actor,
@@ -16,7 +19,7 @@ from controlplane.access.oidc import Begun, Oidc
 from controlplane.access.rights import ROLES, Actor, Proof, allowed, require
 from controlplane.access.sessions import Session, open_session, resume_session, revoke_all, revoke_session
 from controlplane.access.step_up import StepUp
-from controlplane.access.tokens import check_token, ensure_cli_token, issue_token, revoke_token
+from controlplane.access.tokens import check_token, ensure_cli_token, issue_token, revoke_token, tokens
 
 __all__ = [
     "ROLES",
@@ -26,13 +29,16 @@ __all__ = [
     "Proof",
     "Session",
     "StepUp",
+    "accounts",
     "admit",
     "allowed",
     "authenticate",
+    "change_roles",
     "check_token",
     "create_account",
     "disable_account",
     "disabled",
+    "enable_account",
     "ensure_admin",
     "ensure_cli_token",
     "everybody",
@@ -47,4 +53,5 @@ __all__ = [
     "revoke_token",
     "seed_people",
     "set_password",
+    "tokens",
 ]

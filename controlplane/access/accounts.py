@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 from controlplane import audit
 from controlplane.access.rights import ROLES, Actor
 from controlplane.clock import Clock
-from controlplane.errors import BadInputError, ConflictError, NotFoundError
+from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
 
@@ -181,8 +181,49 @@ def set_password(store: Store, clock: Clock, name: str, password: str, *, actor:
 
 
 def disable_account(store: Store, clock: Clock, name: str, *, actor: str) -> None:
-    """Let nobody in by this account any more, from the next request on. Raises NotFoundError."""
+    """Let nobody in by this account any more, from the next request on; nobody shuts himself out.
+
+    Raises NotFoundError, ForbiddenError.
+    """
+    if name == actor:
+        raise ForbiddenError(f"'{actor}' cannot disable his own account; ask another admin")
     _change(store, clock, name, "account.disable", actor, disabled=True)
+
+
+def enable_account(store: Store, clock: Clock, name: str, *, actor: str) -> None:
+    """Let somebody in again. Raises NotFoundError."""
+    _change(store, clock, name, "account.enable", actor, disabled=False, failed_logins=0, locked_until=None)
+
+
+def change_roles(store: Store, clock: Clock, name: str, roles: Iterable[str], team: str | None, *, actor: str) -> None:
+    """Give an account other roles, and a team or none, from the next request on; nobody changes his own.
+
+    Raises BadInputError for an unknown role, ForbiddenError, NotFoundError, ConflictError for whom a provider gives them.
+    """
+    chosen = sorted(set(roles))
+    _refuse_roles(chosen)
+    if name == actor:
+        raise ForbiddenError(f"'{actor}' cannot change his own roles; ask another admin")
+    with store.write() as conn:
+        row = _row(conn, name) if _plausible(name) else None
+        if row is None:
+            raise NotFoundError(f"there is no account '{name}'")
+        if row["issuer"]:
+            raise ConflictError(
+                f"the roles of '{name}' come from {row['issuer']} at each sign-in; change its groups there"
+            )
+        conn.execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(roles=chosen, team=team))
+        signals.note(conn, signals.ACCESS)
+        before, after = {key: row[key] for key in ("roles", "team")}, {"roles": chosen, "team": team}
+        audit.record(
+            conn, clock, actor=actor, action="account.roles", subject=f"account/{name}", before=before, after=after
+        )
+
+
+def accounts(conn: Connection) -> list[dict[str, Any]]:
+    """Return every account by name, without its password's hash."""
+    columns = [column for column in ACCOUNT.c if column.name != "password_hash"]
+    return [dict(row) for row in conn.execute(select(*columns).order_by(ACCOUNT.c.name)).mappings()]
 
 
 def _change(store: Store, clock: Clock, name: str, action: str, actor: str, **values: Any) -> None:

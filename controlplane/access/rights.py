@@ -41,6 +41,7 @@ class Actor:
     """Somebody who asks for something, as known at this request.
 
     `issuer`: whose people it is one of, None for a local account. `proof`: of its session; a program with a token has none.
+    `scopes`: the rights that a token is confined to; None: all.
     """
 
     name: str
@@ -48,11 +49,13 @@ class Actor:
     team: str | None = None
     issuer: str | None = field(default=None, compare=False)
     proof: Proof | None = field(default=None, compare=False)
+    scopes: frozenset[str] | None = field(default=None, compare=False)
 
     @property
     def rights(self) -> frozenset[str]:
-        """Everything that the roles grant; an unknown role grants nothing."""
-        return frozenset().union(*(ROLES.get(role, frozenset()) for role in self.roles))
+        """Everything that the roles grant, within the scopes; an unknown role grants nothing."""
+        granted = frozenset().union(*(ROLES.get(role, frozenset()) for role in self.roles))
+        return granted if self.scopes is None else granted & self.scopes
 
 
 def allowed(actor: Actor | None, right: str) -> bool:
@@ -65,5 +68,7 @@ def require(actor: Actor | None, right: str) -> None:
     if allowed(actor, right):
         return
     who = f"'{actor.name}' ({', '.join(sorted(actor.roles)) or 'no role'})" if actor else "nobody who is signed in"
+    if right in frozenset().union(*(ROLES.get(role, frozenset()) for role in actor.roles)) if actor else False:
+        raise ForbiddenError(f"the token of {who} is not for this: it takes the scope '{right}'; issue one that has it")
     having = ", ".join(role for role, rights in ROLES.items() if right in rights) or "no role"
     raise ForbiddenError(f"{who} may not do this: it takes the right '{right}' ({having}); ask somebody who has it")

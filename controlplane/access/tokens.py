@@ -6,19 +6,22 @@ import hmac
 import os
 import re
 import secrets
-from datetime import timedelta
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane import audit
 from controlplane.access.accounts import find_actor
 from controlplane.access.rights import Actor
-from controlplane.access.sessions import hashed
+from controlplane.access.sessions import TOUCH, hashed
 from controlplane.clock import Clock
-from controlplane.errors import NotFoundError
+from controlplane.errors import BadInputError, NotFoundError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
 
@@ -28,7 +31,10 @@ SHAPE = re.compile(r"^tru_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$")
 FRESH = 1.0
 """Seconds for which a token is not looked up again."""
 _HOLDER = (
-    select(TOKEN.c.token_hash, TOKEN.c.revoked_at, TOKEN.c.expires_at, *ACCOUNT.c["name", "roles", "team", "disabled"])
+    select(
+        *TOKEN.c["token_hash", "revoked_at", "expires_at", "scopes", "last_used_at"],
+        *ACCOUNT.c["name", "roles", "team", "disabled"],
+    )
     .join_from(TOKEN, ACCOUNT, ACCOUNT.c.name == TOKEN.c.account)
     .where(TOKEN.c.prefix == bindparam("prefix"))
 )
@@ -36,21 +42,45 @@ _HOLDER = (
 
 
 def issue_token(
-    store: Store, clock: Clock, account: str, purpose: str, *, actor: str, valid_for: timedelta | None = None
-) -> str:
-    """Make a token that acts as the account; return it, this once. Raises NotFoundError for an unknown account."""
+    store: Store, clock: Clock, account: str, purpose: str, *, actor: str, valid_for: timedelta | None = None,
+    scopes: Iterable[str] | None = None,
+) -> str:  # fmt: skip
+    """Make a token that acts as the account; return it, this once. `scopes`: the rights that it is confined to; None: all.
+
+    Raises NotFoundError for an unknown account, BadInputError for a scope that is none of its rights.
+    """
     prefix, secret, now = secrets.token_hex(6), secrets.token_urlsafe(32), clock.now()
     row = {
         "prefix": prefix, "token_hash": hashed(secret), "account": account, "purpose": purpose, "created_at": now,
         "expires_at": now + valid_for if valid_for else None,
+        "scopes": None if scopes is None else sorted({"view", *scopes}),
     }  # fmt: skip
     with store.write() as conn:
-        if find_actor(conn, account) is None:
+        holder = find_actor(conn, account)
+        if holder is None:
             raise NotFoundError(f"there is no account '{account}' that is in use; make one first")
+        _refuse_scopes(holder, scopes or ())
         conn.execute(insert(TOKEN).values(**row))
-        after = {"account": account, "purpose": purpose}
+        after = {"account": account, "purpose": purpose, "scopes": row["scopes"], "expires_at": row["expires_at"]}
         audit.record(conn, clock, actor=actor, action="token.issue", subject=f"token/{prefix}", after=after)
     return f"tru_{prefix}_{secret}"
+
+
+def _refuse_scopes(holder: Actor, scopes: Iterable[str]) -> None:
+    beyond = [scope for scope in scopes if scope not in holder.rights]
+    if beyond:
+        having = ", ".join(sorted(holder.rights))
+        raise BadInputError(f"'{holder.name}' has no right '{beyond[0]}' that a token could have; it has: {having}")
+
+
+def tokens(conn: Connection, account: str | None = None) -> list[dict[str, Any]]:
+    """Return every token, the newest first, without what would let somebody use it."""
+    columns = [column for column in TOKEN.c if column.name != "token_hash"]
+    query = select(*columns).order_by(TOKEN.c.created_at.desc(), TOKEN.c.prefix)
+    return [
+        dict(row)
+        for row in conn.execute(query if account is None else query.where(TOKEN.c.account == account)).mappings()
+    ]
 
 
 class _Holders:
@@ -96,7 +126,18 @@ def check_token(store: Store, clock: Clock, token: str) -> Actor | None:
         return None
     if row.revoked_at is not None or row.disabled or (row.expires_at is not None and row.expires_at <= clock.now()):
         return None
-    return Actor(row.name, frozenset(row.roles), row.team)
+    _used(store, clock, prefix, row.last_used_at)
+    return Actor(row.name, frozenset(row.roles), row.team, scopes=None if row.scopes is None else frozenset(row.scopes))
+
+
+def _used(store: Store, clock: Clock, prefix: str, before: datetime | None) -> None:
+    """Keep when a token was used, to the minute. A store that cannot be written keeps nobody out."""
+    now = clock.now()
+    if before is not None and now - before < TOUCH:
+        return
+    with suppress(SQLAlchemyError), store.write() as conn:
+        conn.execute(update(TOKEN).where(TOKEN.c.prefix == prefix).values(last_used_at=now))
+        signals.note(conn, signals.ACCESS)
 
 
 def revoke_token(store: Store, clock: Clock, prefix: str, *, actor: str) -> None:

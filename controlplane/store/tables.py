@@ -123,6 +123,8 @@ service_token = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
+    Column("scopes", Json, doc="list of rights that it is confined to; NULL: all that its account has"),
+    Column("last_used_at", Instant, doc="to the minute"),
 )
 
 # --- api: what was answered under an idempotency key ---------------------------------------------------------------
