@@ -10,7 +10,7 @@ from controlplane.access.accounts import (
     seed_people,
     set_password,
 )
-from controlplane.access.rights import ROLES, Actor, allowed, require
+from controlplane.access.rights import ROLES, Actor, allowed, require, roles_with
 from controlplane.access.sessions import Session, open_session, resume_session, revoke_all, revoke_session
 from controlplane.access.tokens import check_token, ensure_cli_token, issue_token, revoke_token
 
@@ -34,6 +34,7 @@ __all__ = [
     "revoke_all",
     "revoke_session",
     "revoke_token",
+    "roles_with",
     "seed_people",
     "set_password",
 ]

@@ -45,10 +45,15 @@ def allowed(actor: Actor | None, right: str) -> bool:
     return actor is not None and right in KNOWN and right in actor.rights
 
 
+def roles_with(right: str) -> tuple[str, ...]:
+    """Return the roles that grant a right."""
+    return tuple(role for role, rights in ROLES.items() if right in rights)
+
+
 def require(actor: Actor | None, right: str) -> None:
     """Raise ForbiddenError, naming the roles that have the right, unless the actor has it."""
     if allowed(actor, right):
         return
     who = f"'{actor.name}' ({', '.join(sorted(actor.roles)) or 'no role'})" if actor else "nobody who is signed in"
-    having = ", ".join(role for role, rights in ROLES.items() if right in rights) or "no role"
+    having = ", ".join(roles_with(right)) or "no role"
     raise ForbiddenError(f"{who} may not do this: it takes the right '{right}' ({having}); ask somebody who has it")

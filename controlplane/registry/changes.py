@@ -18,24 +18,23 @@ from controlplane import audit
 from controlplane.access import Actor, allowed, find_actor, require
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, TrueupError
+from controlplane.registry import checking, permits, revisions, simulation
 from controlplane.registry import requests as rows
-from controlplane.registry import revisions, simulation
-from controlplane.registry.manifests import declared_connectors, uninstalled
-from controlplane.registry.registry import Registry, Snapshot
+from controlplane.registry.checking import as_document, as_stored
+from controlplane.registry.manifests import declared_connectors
+from controlplane.registry.registry import Registry
 from controlplane.registry.requests import ChangeRequest, Vote
 from controlplane.registry.risk import Risk, Staffing, against, staffing, weighed
 from controlplane.registry.simulation import Standing
 from controlplane.store import tables as t
 from rules.canonical import digest
-from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, Relation, State, after, open_to, stands_right
+from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, State, after
 from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
 from rules.policy.kinds import Document
-from rules.policy.lint import lint
-from rules.policy.problems import NOWHERE
-from rules.policy.reading import Entry, read_document
-from rules.policy.text import RawDocument
+from rules.policy.problems import Problem
+from rules.policy.reading import Entry
 
 PLANE = "plane"
 """Who does in the action log what nobody asked for just then."""
@@ -53,17 +52,22 @@ class Changes:
     # --- towards a decision ---
 
     def open(
-        self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor, rolls_back: int | None = None
-    ) -> ChangeRequest:
-        """Start a draft on what is in force now. Raises PolicyError when the document is not one of its kind."""
+        self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor,
+        rolls_back: int | None = None, *, seen: int | None = None,
+    ) -> ChangeRequest:  # fmt: skip
+        """Start a draft on what is in force now. Raises PolicyError when the document is not one of its kind.
+
+        `seen` is the revision that its author looked at: ConflictError where another one is in force by now.
+        """
         require(actor, "policy.propose")
         if not title.strip():
             raise BadInputError("a change request has no title; say in a line what changes")
-        content = _content(kind, name, document)
+        content = as_stored(kind, name, document)
         now = self.clock.now()
         request_id = new_id(now)
         with self.store.write() as conn:
             base = revisions.current(conn, kind, name)
+            _refuse_overtaken(kind, name, base, seen)
             row = {
                 "id": request_id, "title": title.strip(), "reason": reason, "kind": kind, "name": name,
                 "base_revision": base["revision"] if base else None, "document": content, "hash": digest(content),
@@ -87,10 +91,21 @@ class Changes:
         title = f"Roll back to revision {revision}"
         return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision)
 
-    def edit(self, request_id: str, document: Any, actor: Actor, *, rebase: bool = False) -> ChangeRequest:
+    def edit(
+        self,
+        request_id: str,
+        document: Any,
+        actor: Actor,
+        *,
+        rebase: bool = False,
+        seen: str | None = None,
+        onto: int | None = None,
+    ) -> ChangeRequest:
         """Replace the document; the request is a draft again and every approval is void.
 
         `rebase` takes what is in force now as the new base: after a conflict it has to be said that this is meant.
+        `seen` is the hash of the document that was looked at, `onto` the revision in force that a rebase was made for:
+        ConflictError where it is another one by now.
         """
         deed = Deed.REBASE if rebase else Deed.EDIT
         require(actor, WHO[deed].right)
@@ -100,8 +115,9 @@ class Changes:
                 raise ConflictError(
                     f"{request}: its base has moved; look at what is in force now, and edit with rebase"
                 )
-            self._may(request, deed, actor)
-            content = _content(request.kind, request.name, document)
+            permits.check(request, deed, actor)
+            permits.refuse_unseen(request, seen)
+            content = as_stored(request.kind, request.name, document)
             same = digest(content) == request.hash
             changes: dict[str, Any] = {
                 "document": content, "hash": digest(content), "last_editor": actor.name, "scheduled_for": None,
@@ -109,6 +125,7 @@ class Changes:
             }  # fmt: skip
             if rebase:
                 base = revisions.current(conn, request.kind, request.name)
+                _refuse_overtaken(request.kind, request.name, base, onto)
                 changes["base_revision"] = base["revision"] if base else None
             self._move(conn, request, deed, **changes)
             self._void_votes(conn, request)
@@ -119,14 +136,14 @@ class Changes:
         """Ask for review, simulated. Raises PolicyError with every problem that the registry would have with the document in it."""
         with self.store.read() as conn:
             request = rows.get(conn, request_id)
-            self._may(request, Deed.SUBMIT, actor)
+            permits.check(request, Deed.SUBMIT, actor)
             self._refuse_unfit(conn, request)
             missing = self._standing(conn, request).missing
         if missing:
             self.simulate(request_id, actor)
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._may(request, Deed.SUBMIT, actor)
+            permits.check(request, Deed.SUBMIT, actor)
             self._refuse_unfit(conn, request)
             risk = weighed(conn, self.registry.snapshot_in(conn), request)
             self._move(conn, request, Deed.SUBMIT)
@@ -140,8 +157,7 @@ class Changes:
         Who may propose or approve may ask for it. Takes as long as there is history: a second or two, and up to a minute for
         millions of tries. Raises ConflictError when the request is edited meanwhile.
         """
-        if not allowed(actor, WHO[Deed.APPROVE].right):
-            require(actor, WHO[Deed.EDIT].right)
+        permits.take_part(actor)
         with self.store.read() as conn:
             request, snapshot = rows.get(conn, request_id), self.registry.snapshot_in(conn)
             if request.state not in UNDECIDED:
@@ -162,11 +178,13 @@ class Changes:
         with self.store.read() as conn:
             return self._standing(conn, rows.get(conn, request_id))
 
-    def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
+    def vote(
+        self, request_id: str, actor: Actor, decision: str, comment: str = "", *, seen: str | None = None
+    ) -> ChangeRequest:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
         An approval rests on the newest simulation. Raises ForbiddenError for its author, its last editor and its scheduler,
-        ConflictError when the simulation is stale.
+        ConflictError when the simulation is stale, or the document is not the one with the hash `seen` any more.
         """
         if decision not in {"approve", "reject"}:
             require(actor, "policy.approve")
@@ -174,7 +192,8 @@ class Changes:
         deed = Deed(decision)
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._may(request, deed, actor)
+            permits.check(request, deed, actor)
+            permits.refuse_unseen(request, seen)
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
@@ -189,10 +208,19 @@ class Changes:
         """Give a request up. Its author, its last editor and admins may."""
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._may(request, Deed.WITHDRAW, actor)
+            permits.check(request, Deed.WITHDRAW, actor)
             self._move(conn, request, Deed.WITHDRAW)
             self._audit(conn, actor.name, "withdraw", request_id, reason)
             return rows.get(conn, request_id)
+
+    def comment(self, request_id: str, actor: Actor, text: str) -> None:
+        """Say something about a request, in whatever state; it stands in the action log. Who may propose or approve may."""
+        permits.take_part(actor)
+        if not text.strip():
+            raise BadInputError("a comment says something; write it", "comment")
+        with self.store.write() as conn:
+            request = rows.get(conn, request_id)
+            self._audit(conn, actor.name, "comment", request_id, text.strip(), after={"hash": request.hash})
 
     # --- into force, and out of it ---
 
@@ -203,7 +231,7 @@ class Changes:
         """
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._may(request, Deed.SCHEDULE, actor)
+            permits.check(request, Deed.SCHEDULE, actor)
             if instant.tzinfo is None or instant <= self.clock.now():
                 raise BadInputError(f"{request}: {instant.isoformat()} is no instant to come; give one with its zone")
             self._move(conn, request, Deed.SCHEDULE, scheduled_for=instant, scheduled_by=actor.name)
@@ -226,7 +254,7 @@ class Changes:
         with self.store.write() as conn:
             revisions.take_turn(conn)
             request = rows.lock(conn, request_id)
-            self._may(request, Deed.APPLY, actor)
+            permits.check(request, Deed.APPLY, actor)
             if self._moved(conn, request):
                 self._clash(conn, request, actor.name)
             else:
@@ -245,7 +273,7 @@ class Changes:
         with self.store.write() as conn:
             revisions.take_turn(conn)
             request = rows.lock(conn, request_id)
-            self._may(request, Deed.BREAK_GLASS, actor)
+            permits.check(request, Deed.BREAK_GLASS, actor)
             _refuse_break(request, lasting, reason)
             owed = rows.owed_reviews(conn, request.kind, request.name)
             if owed:
@@ -262,7 +290,7 @@ class Changes:
         """Say what is to be said of a break-glass, afterwards; then nothing is owed any more. It changes nothing in force."""
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
-            self._may(request, Deed.REVIEW, actor)
+            permits.check(request, Deed.REVIEW, actor)
             if not request.review_owed:
                 raise ConflictError(f"{request}: no review is owed of it; it was approved, or reviewed already")
             if not comment.strip():
@@ -313,6 +341,18 @@ class Changes:
         with self.store.read() as conn:
             return rows.newest(conn, state, limit)
 
+    def lint(self, text: str, kind: str | None = None, name: str | None = None) -> Sequence[Problem]:
+        """Return everything that is wrong with a text as a policy, and with the whole registry once it stood in it.
+
+        Nothing is kept. A problem of the text has its line; one that another policy would have names that policy, without one.
+        Given a kind and a name, the text has to be that policy.
+        """
+        return checking.problems_in(self.registry.snapshot(), text, self._manifests(), (kind, name))
+
+    def refusals(self, request_id: str, actor: Actor) -> dict[str, str]:
+        """Return, for each deed that somebody may not do to a request as it stands, why."""
+        return permits.refusals(self.get(request_id), actor)
+
     def risk(self, request_id: str) -> Risk:
         """Return what a request risks, who has to approve it, and what is missing. Raises NotFoundError."""
         with self.store.read() as conn:
@@ -353,9 +393,9 @@ class Changes:
     def _take_back(self, conn: Connection, request: ChangeRequest) -> None:
         """End a break-glass by a revision with the document that stands behind it."""
         behind = revisions.get(conn, request.kind, request.name, request.base_revision)
-        document = _document(behind["document"])
+        document = as_document(behind["document"])
         try:
-            self._lint(self.registry.snapshot_in(conn), document)
+            self._check(conn, document)
         except (
             PolicyError
         ) as error:  # what depends on it by now would break: a person has to look, and finds it told here
@@ -377,7 +417,7 @@ class Changes:
                 f"{request}: there is missing: {missing}; who approved it is no approver any more, or has lost the "
                 "team; edit it and ask for approval anew"
             )
-        self._lint(snapshot, _document(request.document))
+        self._check(conn, as_document(request.document))
         self._write(conn, request, Deed.APPLY, actor, request.reason)
 
     def _write(self, conn: Connection, request: ChangeRequest, deed: Deed, actor: str, why: str, **values: Any) -> None:
@@ -385,7 +425,7 @@ class Changes:
         before = revisions.current(conn, request.kind, request.name)
         replaced = rows.in_force_by(conn, request.kind, request.name)
         origin = f"change_request/{request.id}"
-        document = _document(request.document)
+        document = as_document(request.document)
         (applied,) = revisions.write(
             conn, self.clock, [document], author=request.author, origin=origin, reason=request.title
         )
@@ -422,15 +462,6 @@ class Changes:
         mine = (t.change_vote.c.change_request_id == request.id) & t.change_vote.c.voided_at.is_(None)
         conn.execute(update(t.change_vote).where(mine).values(voided_at=self.clock.now()))
 
-    def _may(self, request: ChangeRequest, deed: Deed, actor: Actor) -> None:
-        """Raises ForbiddenError without the right or in the wrong relation, ConflictError in the wrong state."""
-        require(actor, WHO[deed].right)
-        if after(request.state, deed) is None:
-            wanted = " or ".join(open_to(deed))
-            raise ConflictError(f"{request} is {request.state}, and only what is {wanted} allows this; read it again")
-        if not stands_right(deed, actor.name, actor.roles, request.hands):
-            raise ForbiddenError(_not_yours(request, deed, actor))
-
     def _move(self, conn: Connection, request: ChangeRequest, deed: Deed, **changes: Any) -> None:
         state = after(request.state, deed)
         if state is None:
@@ -463,7 +494,13 @@ class Changes:
         base = revisions.current(conn, request.kind, request.name)
         if base is not None and base["hash"] == request.hash:
             raise BadInputError(f"{request} changes nothing; edit its document, or withdraw it")
-        self._lint(self.registry.snapshot_in(conn), _document(request.document))
+        self._check(conn, as_document(request.document))
+
+    def _check(self, conn: Connection, document: Document) -> None:
+        """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
+        problems = checking.problems_of(self.registry.snapshot_in(conn), Entry(document), self._manifests())
+        if problems:
+            raise PolicyError("\n".join(map(str, problems)))
 
     def _refuse_lapsed_scheduler(self, conn: Connection, request: ChangeRequest) -> None:
         scheduler = find_actor(conn, request.scheduled_by or "")
@@ -472,27 +509,18 @@ class Changes:
                 f"{request}: '{request.scheduled_by}', who scheduled it, may not do so any more; propose it anew"
             )
 
-    def _lint(self, snapshot: Snapshot, document: Document) -> None:
-        """Look at the whole registry as it would be. Raises PolicyError with a line per problem."""
-        whole = {**snapshot.documents, (document.kind, document.name): document}
-        entries = [Entry(each) for each in whole.values()]
-        problems = [*lint(entries, self._manifests()), *uninstalled(entries)]
-        if problems:
-            raise PolicyError("\n".join(map(str, problems)))
-
 
 def _moved_message(request: ChangeRequest) -> str:
     base = f"revision {request.base_revision}" if request.base_revision else "nothing"
     return f"{request} was made on {base}, and that is not what is in force now; edit it with rebase, or withdraw it"
 
 
-def _not_yours(request: ChangeRequest, deed: Deed, actor: Actor) -> str:
-    if WHO[deed].relation is Relation.OWN_OR_ADMIN:
-        return f"{request}: only '{request.author}' or an admin may withdraw it; ask them, or reject it"
-    did = request.hands.did(actor.name)
-    did = "broke the glass for" if request.break_glass and did == "scheduled" else did
-    what = "review it" if deed is Deed.REVIEW else "approve or reject it"
-    return f"{request}: '{actor.name}' {did} it and cannot {what}; ask another approver"
+def _refuse_overtaken(kind: str, name: str, base: dict[str, Any] | None, seen: int | None) -> None:
+    if seen is not None and (base is None or base["revision"] != seen):
+        now = f"revision {base['revision']} by '{base['author']}'" if base else "nothing"
+        raise ConflictError(
+            f"{kind}/{name}: {now} came into force since you opened revision {seen}; look at both, and propose on that"
+        )
 
 
 def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> None:
@@ -507,23 +535,3 @@ def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> No
         raise BadInputError(
             f"{request}: nothing stands behind a new document that break-glass could go back to; ask for approval"
         )
-
-
-def _content(kind: str, name: str, document: Any) -> dict[str, Any]:
-    """Return the document as it will be stored. Raises PolicyError with a line per problem."""
-    entry, problems = read_document(RawDocument(document, NOWHERE))
-    if entry is None:
-        raise PolicyError("\n".join(map(str, problems)))
-    found = entry.document
-    if (found.kind, found.name) != (kind, name):
-        raise PolicyError(
-            f"the document is {found.kind}/{found.name}, and the request is for {kind}/{name}; correct one"
-        )
-    return revisions.dump(found)
-
-
-def _document(content: dict[str, Any]) -> Document:
-    entry, problems = read_document(RawDocument(content, NOWHERE))
-    if entry is None:
-        raise PolicyError("\n".join(map(str, problems)))
-    return entry.document
