@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, desc, func, select
 
 from controlplane.store import tables as t
 from rules.policy.difference import changed_fields
 
+_C = t.action.c
 PREFIX = "change_request."
 ASIDE = frozenset({"comment", "simulate"})
 """Steps that leave a request as it is."""
@@ -42,18 +43,35 @@ class Step:
 
 def thread(conn: Connection, request_id: str) -> list[Step]:
     """Return the steps of a request, the oldest first. One query."""
-    mine = select(t.action).where(t.action.c.subject == f"change_request/{request_id}").order_by(t.action.c.seq)
+    mine = select(t.action).where(_C.subject == _subject(request_id)).order_by(_C.seq)
     return [_step(row) for row in conn.execute(mine).mappings()]
 
 
+def newest(conn: Connection, request_id: str) -> int:
+    """Return the number of the newest step of a request; 0 where there is none. Reads no document."""
+    return conn.execute(select(func.max(_C.seq)).where(_C.subject == _subject(request_id))).scalar() or 0
+
+
 def last(conn: Connection, request_id: str) -> Step | None:
-    """Return the last thing that was done to a request, beside looking at it and talking about it."""
-    return next((one for one in reversed(thread(conn, request_id)) if one.step not in ASIDE), None)
+    """Return the last thing that was done to a request, beside looking at it and talking about it. Reads no document."""
+    aside = [PREFIX + step for step in ASIDE]
+    mine = select(_C.seq, _C.at, _C.actor, _C.action).where(_C.subject == _subject(request_id), _C.action.not_in(aside))
+    row = conn.execute(mine.order_by(desc(_C.seq)).limit(1)).one_or_none()
+    return Step(row.seq, row.at, row.actor, *_named(row.action), "") if row else None
+
+
+def _subject(request_id: str) -> str:
+    return f"change_request/{request_id}"
+
+
+def _named(action: str) -> tuple[str, str]:
+    step = action.removeprefix(PREFIX)
+    return step, WORDS.get(step, step.replace("_", " "))
 
 
 def _step(row: Any) -> Step:
-    step = str(row["action"]).removeprefix(PREFIX)
-    return Step(row["seq"], row["at"], row["actor"], step, WORDS.get(step, step.replace("_", " ")), _said(step, row))
+    step, did = _named(row["action"])
+    return Step(row["seq"], row["at"], row["actor"], step, did, _said(step, row))
 
 
 def _said(step: str, row: Any) -> str:

@@ -77,12 +77,12 @@ def register(app: Dash, plane: Plane) -> None:
     ]  # fmt: skip
     asked: list[Input | Held] = [
         Input("requests-all", "checked"), Input("policies-by", "value"), Input("policies-wanted", "value"),
-        Input("policy-base", "data"), Input("request-seen", "data"), Held("policies-version", "data"),
+        Input("policy-base", "data"), Input("request-seen", "data"), Held("policies-version", "data"), Held("request-thread", "rowData"),
     ]  # fmt: skip
 
     @refresh(app, "policies", outputs, *asked)
     def update(
-        everything: bool | None, by: Any, wanted: str | None, base: Any, seen: Any, known: str | None
+        everything: bool | None, by: Any, wanted: str | None, base: Any, seen: Any, known: str | None, steps: Any
     ) -> list[Any]:
         version = signature((plane.registry.snapshot().version, by, wanted))
         with plane.store.read() as conn:
@@ -96,7 +96,7 @@ def register(app: Dash, plane: Plane) -> None:
             *_shown(overtaken),
             policy.others(plane, base),
             *_shown(changed),
-            thread.rows(plane, seen),
+            thread.rows(plane, seen, steps),
         ]
 
     for part in (policy, history, request, deeds):

@@ -16,7 +16,7 @@ from controlplane.api.answers import actor, commands
 from controlplane.errors import BadInputError, PolicyError
 from controlplane.registry import revisions
 from controlplane.registry.checking import read_one
-from controlplane.views.policies import policy
+from controlplane.views.policies import policy, under_way
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
 from dashboards.components import editor
@@ -25,7 +25,6 @@ from dashboards.components.parts import aria, card, chip, facts, quiet
 from dashboards.components.text import counted, day_time
 from dashboards.pages.policies import blueprint, difference, history
 from dashboards.pages.policies.requests import told
-from rules.changes import UNDECIDED
 from rules.policy.difference import Field, merged, three_way
 from rules.policy.writing import to_yaml
 
@@ -117,7 +116,7 @@ def others(plane: Plane, base: Base | None) -> str:
     if not base:
         return ""
     with plane.store.read() as conn:
-        found = [one for one in policy(conn, base[0], base[1]).requests if one["state"] in UNDECIDED]
+        found = under_way(conn, base[0], base[1])
     named = "; ".join(f"“{one['title']}” by {one['author']} ({told(one['state'])})" for one in found[:3])
     return f"Being changed already, by {counted(len(found), 'request')}: {named}." if found else ""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dash import no_update
 from dash.development.base_component import Component
 
-from controlplane.views.threads import Step, thread
+from controlplane.views.threads import Step, newest, thread
 from controlplane.wiring import Plane
 from dashboards.components.parts import WRAPPED, card, table
 from dashboards.components.text import day_time
@@ -23,11 +25,13 @@ def layout() -> Component:
     return card("Thread", table("request-thread", COLUMNS, empty="Nothing has been done yet."))
 
 
-def rows(plane: Plane, seen: list[Any] | None) -> list[dict[str, Any]]:
-    """Return the thread of the request that is shown."""
+def rows(plane: Plane, seen: list[Any] | None, shown: Sequence[Mapping[str, Any]] | None) -> Any:
+    """Return the thread of the request that is open, or leave it as it is shown where nothing came to it."""
     if not seen:
         return []
     with plane.store.read() as conn:
+        if shown and shown[-1]["id"] == str(newest(conn, seen[0])):
+            return no_update
         return [_row(step) for step in thread(conn, seen[0])]
 
 
