@@ -63,12 +63,17 @@ def allowed(actor: Actor | None, right: str) -> bool:
     return actor is not None and right in KNOWN and right in actor.rights
 
 
+def roles_with(right: str) -> tuple[str, ...]:
+    """Return the roles that grant a right."""
+    return tuple(role for role, rights in ROLES.items() if right in rights)
+
+
 def require(actor: Actor | None, right: str) -> None:
     """Raise ForbiddenError, naming the roles that have the right, unless the actor has it."""
     if allowed(actor, right):
         return
     who = f"'{actor.name}' ({', '.join(sorted(actor.roles)) or 'no role'})" if actor else "nobody who is signed in"
-    if right in frozenset().union(*(ROLES.get(role, frozenset()) for role in actor.roles)) if actor else False:
+    if actor is not None and any(role in actor.roles for role in roles_with(right)):
         raise ForbiddenError(f"the token of {who} is not for this: it takes the scope '{right}'; issue one that has it")
-    having = ", ".join(role for role, rights in ROLES.items() if right in rights) or "no role"
+    having = ", ".join(roles_with(right)) or "no role"
     raise ForbiddenError(f"{who} may not do this: it takes the right '{right}' ({having}); ask somebody who has it")

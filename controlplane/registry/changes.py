@@ -18,9 +18,9 @@ from controlplane import audit
 from controlplane.access import Actor, StepUp, allowed, find_actor, require
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, StaleError, TrueupError
+from controlplane.registry import checking, permits, revisions, simulation
 from controlplane.registry import requests as rows
-from controlplane.registry import revisions, simulation
-from controlplane.registry.fitness import brought_in
+from controlplane.registry.checking import as_document, as_stored
 from controlplane.registry.manifests import declared_connectors
 from controlplane.registry.registry import Registry
 from controlplane.registry.requests import ChangeRequest, Vote
@@ -28,14 +28,13 @@ from controlplane.registry.risk import Risk, Staffing, against, staffing, weighe
 from controlplane.registry.simulation import Standing
 from controlplane.store import tables as t
 from rules.canonical import digest
-from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, Relation, State, after, open_to, stands_right
+from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, State, after
 from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
 from rules.policy.kinds import Document
-from rules.policy.problems import NOWHERE
-from rules.policy.reading import read_document
-from rules.policy.text import RawDocument
+from rules.policy.problems import Problem
+from rules.policy.reading import Entry
 
 PLANE = "plane"
 """Who does in the action log what nobody asked for just then."""
@@ -67,17 +66,22 @@ class Changes:
     # --- towards a decision ---
 
     def open(
-        self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor, rolls_back: int | None = None
-    ) -> ChangeRequest:
-        """Start a draft on what is in force now. Raises PolicyError when the document is not one of its kind."""
+        self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor,
+        rolls_back: int | None = None, *, seen: int | None = None,
+    ) -> ChangeRequest:  # fmt: skip
+        """Start a draft on what is in force now. Raises PolicyError when the document is not one of its kind.
+
+        `seen` is the revision that its author looked at: ConflictError where another one is in force by now.
+        """
         require(actor, "policy.propose")
         if not title.strip():
             raise BadInputError("a change request has no title; say in a line what changes")
-        content = _content(kind, name, document)
+        content = as_stored(kind, name, document)
         now = self.clock.now()
         request_id = new_id(now)
         with self.store.write() as conn:
             base = revisions.current(conn, kind, name)
+            _refuse_overtaken(kind, name, base, seen)
             row = {
                 "id": request_id, "title": title.strip(), "reason": reason, "kind": kind, "name": name,
                 "base_revision": base["revision"] if base else None, "document": content, "hash": digest(content),
@@ -101,10 +105,21 @@ class Changes:
         title = f"Roll back to revision {revision}"
         return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision)
 
-    def edit(self, request_id: str, document: Any, actor: Actor, *, rebase: bool = False) -> ChangeRequest:
+    def edit(
+        self,
+        request_id: str,
+        document: Any,
+        actor: Actor,
+        *,
+        rebase: bool = False,
+        seen: str | None = None,
+        onto: int | None = None,
+    ) -> ChangeRequest:
         """Replace the document; the request is a draft again and every approval is void.
 
         `rebase` takes what is in force now as the new base: after a conflict it has to be said that this is meant.
+        `seen` is the hash of the document that was looked at, `onto` the revision in force that a rebase was made for:
+        ConflictError where it is another one by now.
         """
         deed = Deed.REBASE if rebase else Deed.EDIT
         require(actor, WHO[deed].right)
@@ -116,7 +131,8 @@ class Changes:
                     f"{request}: its base has moved; look at what is in force now, and edit with rebase"
                 )
             self._may(request, deed, actor)
-            content = _content(request.kind, request.name, document)
+            permits.refuse_unseen(request, seen)
+            content = as_stored(request.kind, request.name, document)
             same = digest(content) == request.hash
             changes: dict[str, Any] = {
                 "document": content, "hash": digest(content), "last_editor": actor.name, "scheduled_for": None,
@@ -124,6 +140,7 @@ class Changes:
             }  # fmt: skip
             if rebase:
                 base = revisions.current(conn, request.kind, request.name)
+                _refuse_overtaken(request.kind, request.name, base, onto)
                 changes["base_revision"] = base["revision"] if base else None
             self._move(conn, request, deed, **changes)
             self._void_votes(conn, request)
@@ -155,8 +172,7 @@ class Changes:
         Who may propose or approve may ask for it. Takes as long as there is history: a second or two, and up to a minute for
         millions of tries. Raises ConflictError when the request is edited meanwhile.
         """
-        if not allowed(actor, WHO[Deed.APPROVE].right):
-            require(actor, WHO[Deed.EDIT].right)
+        permits.take_part(actor)
         with self.store.read() as conn:
             request, snapshot = rows.get(conn, request_id), self.registry.snapshot_in(conn)
             self._refuse_stale(request)
@@ -178,11 +194,14 @@ class Changes:
         with self.store.read() as conn:
             return self._standing(conn, rows.get(conn, request_id))
 
-    def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
+    def vote(
+        self, request_id: str, actor: Actor, decision: str, comment: str = "", *, seen: str | None = None
+    ) -> ChangeRequest:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
         An approval rests on the newest simulation. Raises ForbiddenError for its author, its last editor and its scheduler,
-        StepUpError where who votes has to prove anew who it is, ConflictError when the simulation is stale.
+        StepUpError where who votes has to prove anew who it is, ConflictError when the simulation is stale, or the document is
+        not the one with the hash `seen` any more.
         """
         if decision not in {"approve", "reject"}:
             require(actor, "policy.approve")
@@ -193,6 +212,7 @@ class Changes:
             self._may(request, deed, actor)
             if self._step_up is not None:
                 self._step_up.require(actor, self.clock.now())
+            permits.refuse_unseen(request, seen)
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
@@ -211,6 +231,15 @@ class Changes:
             self._move(conn, request, Deed.WITHDRAW)
             self._audit(conn, actor.name, "withdraw", request_id, reason)
             return rows.get(conn, request_id)
+
+    def comment(self, request_id: str, actor: Actor, text: str) -> None:
+        """Say something about a request, in whatever state; it stands in the action log. Who may propose or approve may."""
+        permits.take_part(actor)
+        if not text.strip():
+            raise BadInputError("a comment says something; write it", "comment")
+        with self.store.write() as conn:
+            request = rows.get(conn, request_id)
+            self._audit(conn, actor.name, "comment", request_id, text.strip(), after={"hash": request.hash})
 
     # --- into force, and out of it ---
 
@@ -331,6 +360,20 @@ class Changes:
         with self.store.read() as conn:
             return rows.newest(conn, state, limit)
 
+    def lint(self, text: str, kind: str | None = None, name: str | None = None) -> Sequence[Problem]:
+        """Return everything that is wrong with a text as a policy, and with the whole registry once it stood in it.
+
+        Nothing is kept. A problem of the text has its line; one that another policy would have names that policy, without one.
+        Given a kind and a name, the text has to be that policy.
+        """
+        with self.store.read() as conn:
+            snapshot = self.registry.snapshot_in(conn)
+            return checking.problems_in(conn, snapshot, text, self._manifests(), (kind, name))
+
+    def refusals(self, request_id: str, actor: Actor) -> dict[str, str]:
+        """Return, for each deed that somebody may not do to a request as it stands, why."""
+        return permits.refusals(self.get(request_id), actor)
+
     def risk(self, request_id: str) -> Risk:
         """Return what a request risks, who has to approve it, and what is missing. Raises NotFoundError."""
         with self.store.read() as conn:
@@ -371,9 +414,9 @@ class Changes:
     def _take_back(self, conn: Connection, request: ChangeRequest) -> None:
         """End a break-glass by a revision with the document that stands behind it."""
         behind = revisions.get(conn, request.kind, request.name, request.base_revision)
-        document = _document(behind["document"])
+        document = as_document(behind["document"])
         try:
-            self._lint(conn, document)
+            self._check(conn, document)
         except (
             PolicyError
         ) as error:  # what depends on it by now would break: a person has to look, and finds it told here
@@ -395,7 +438,7 @@ class Changes:
                 f"{request}: there is missing: {missing}; who approved it is no approver any more, or has lost the "
                 "team; edit it and ask for approval anew"
             )
-        self._lint(conn, _document(request.document))
+        self._check(conn, as_document(request.document))
         self._write(conn, request, Deed.APPLY, actor, request.reason)
 
     def _write(self, conn: Connection, request: ChangeRequest, deed: Deed, actor: str, why: str, **values: Any) -> None:
@@ -403,7 +446,7 @@ class Changes:
         before = revisions.current(conn, request.kind, request.name)
         replaced = rows.in_force_by(conn, request.kind, request.name)
         origin = f"change_request/{request.id}"
-        document = _document(request.document)
+        document = as_document(request.document)
         (applied,) = revisions.write(
             conn, self.clock, [document], author=request.author, origin=origin, reason=request.title
         )
@@ -441,14 +484,10 @@ class Changes:
         conn.execute(update(t.change_vote).where(mine).values(voided_at=self.clock.now()))
 
     def _may(self, request: ChangeRequest, deed: Deed, actor: Actor) -> None:
-        """Raises ForbiddenError without the right or in the wrong relation, ConflictError in the wrong state."""
+        """Raises ForbiddenError without the right or in the wrong relation, StaleError, ConflictError in the wrong state."""
         require(actor, WHO[deed].right)
         self._refuse_stale(request)
-        if after(request.state, deed) is None:
-            wanted = " or ".join(open_to(deed))
-            raise ConflictError(f"{request} is {request.state}, and only what is {wanted} allows this; read it again")
-        if not stands_right(deed, actor.name, actor.roles, request.hands):
-            raise ForbiddenError(_not_yours(request, deed, actor))
+        permits.check(request, deed, actor)
 
     def _refuse_stale(self, request: ChangeRequest) -> None:
         if self._seen is not None and request.etag not in self._seen:
@@ -489,7 +528,13 @@ class Changes:
         base = revisions.current(conn, request.kind, request.name)
         if base is not None and base["hash"] == request.hash:
             raise BadInputError(f"{request} changes nothing; edit its document, or withdraw it")
-        self._lint(conn, _document(request.document))
+        self._check(conn, as_document(request.document))
+
+    def _check(self, conn: Connection, document: Document) -> None:
+        """Raises PolicyError with a line per problem that the document would bring into the registry."""
+        problems = checking.problems_of(conn, self.registry.snapshot_in(conn), Entry(document), self._manifests())
+        if problems:
+            raise PolicyError("\n".join(map(str, problems)))
 
     def _refuse_lapsed_scheduler(self, conn: Connection, request: ChangeRequest) -> None:
         scheduler = find_actor(conn, request.scheduled_by or "")
@@ -498,25 +543,18 @@ class Changes:
                 f"{request}: '{request.scheduled_by}', who scheduled it, may not do so any more; propose it anew"
             )
 
-    def _lint(self, conn: Connection, document: Document) -> None:
-        """Raises PolicyError with a line per problem that the document would bring into the registry."""
-        problems = brought_in(conn, self.registry.snapshot_in(conn), document, self._manifests())
-        if problems:
-            raise PolicyError("\n".join(map(str, problems)))
-
 
 def _moved_message(request: ChangeRequest) -> str:
     base = f"revision {request.base_revision}" if request.base_revision else "nothing"
     return f"{request} was made on {base}, and that is not what is in force now; edit it with rebase, or withdraw it"
 
 
-def _not_yours(request: ChangeRequest, deed: Deed, actor: Actor) -> str:
-    if WHO[deed].relation is Relation.OWN_OR_ADMIN:
-        return f"{request}: only '{request.author}' or an admin may withdraw it; ask them, or reject it"
-    did = request.hands.did(actor.name)
-    did = "broke the glass for" if request.break_glass and did == "scheduled" else did
-    what = "review it" if deed is Deed.REVIEW else "approve or reject it"
-    return f"{request}: '{actor.name}' {did} it and cannot {what}; ask another approver"
+def _refuse_overtaken(kind: str, name: str, base: dict[str, Any] | None, seen: int | None) -> None:
+    if seen is not None and (base is None or base["revision"] != seen):
+        now = f"revision {base['revision']} by '{base['author']}'" if base else "nothing"
+        raise ConflictError(
+            f"{kind}/{name}: {now} came into force since you opened revision {seen}; look at both, and propose on that"
+        )
 
 
 def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> None:
@@ -531,23 +569,3 @@ def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> No
         raise BadInputError(
             f"{request}: nothing stands behind a new document that break-glass could go back to; ask for approval"
         )
-
-
-def _content(kind: str, name: str, document: Any) -> dict[str, Any]:
-    """Return the document as it will be stored. Raises PolicyError with a line per problem."""
-    entry, problems = read_document(RawDocument(document, NOWHERE))
-    if entry is None:
-        raise PolicyError("\n".join(map(str, problems)))
-    found = entry.document
-    if (found.kind, found.name) != (kind, name):
-        raise PolicyError(
-            f"the document is {found.kind}/{found.name}, and the request is for {kind}/{name}; correct one"
-        )
-    return revisions.dump(found)
-
-
-def _document(content: dict[str, Any]) -> Document:
-    entry, problems = read_document(RawDocument(content, NOWHERE))
-    if entry is None:
-        raise PolicyError("\n".join(map(str, problems)))
-    return entry.document

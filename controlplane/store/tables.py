@@ -59,7 +59,7 @@ action = Table(
     Column("at", Instant, nullable=False),
     Column("actor", Name, nullable=False),
     Column("action", Name, nullable=False, doc="dotted verb, e.g. change_request.approve"),
-    Column("subject", Name, nullable=False, doc="kind/name or kind/id of what was acted on"),
+    Column("subject", Name, nullable=False, index=True, doc="kind/name or kind/id of what was acted on"),
     Column("reason", Text, nullable=False, default=""),
     Column("before", Json),
     Column("after", Json),

@@ -64,6 +64,13 @@ def change_requests(conn: Connection, everything: bool = False, stretch: Stretch
     return part(conn, query, ORDER, stretch, lambda row: row | {"review_owed": _owed(row)})
 
 
+def under_way(conn: Connection, kind: str, name: str) -> list[Mapping[str, Any]]:
+    """Return title, author and state of the requests to change a policy that are not decided, the newest first. One query."""
+    c = t.change_request.c
+    mine = select(c.title, c.author, c.state).where(c.kind == kind, c.name == name, c.state.in_(UNDECIDED))
+    return [dict(row) for row in conn.execute(mine.order_by(c.id.desc()).limit(LIMIT)).mappings()]
+
+
 def _owed(row: Mapping[str, Any]) -> bool:
     return bool(row["break_glass"]) and row["reviewed_at"] is None
 

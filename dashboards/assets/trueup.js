@@ -18,6 +18,22 @@ window.dash_clientside.trueup = {
     const row = (rows || []).find(function (one) { return one.id === cell.rowId; });
     return row && row.link ? row.link : stay;
   },
+  // The numbers of the lines of an editor, those with a problem marked.
+  lines: function (text, marks) {
+    const count = (text || "").split("\n").length;
+    const wrong = new Set(marks || []);
+    return Array.from({ length: count }, function (_, n) { return (wrong.has(n + 1) ? "✕ " : "") + (n + 1); }).join("\n");
+  },
+  // What stands in an editor once the typing rests: the plane is not asked at every key.
+  settled: function (text, readOnly) {
+    const stay = window.dash_clientside.no_update;
+    if (readOnly) return stay;
+    const mine = {};
+    window.dash_clientside.trueup.typed = mine;
+    return new Promise(function (resolve) {
+      setTimeout(function () { resolve(window.dash_clientside.trueup.typed === mine ? text : stay); }, 350);
+    });
+  },
   // What a click opened below the table goes into the address, without a visit to it.
   address: function (cell, rows) {
     const row = cell && (rows || []).find(function (one) { return one.id === cell.rowId; });
@@ -29,3 +45,9 @@ document.addEventListener("keydown", function (event) {
   const cell = event.key === "Enter" && event.target.closest && event.target.closest(".ag-cell");
   if (cell) cell.click();
 });
+// The numbers of an editor move with its lines.
+document.addEventListener("scroll", function (event) {
+  const area = event.target;
+  const frame = area.classList && area.classList.contains("tu-text") && area.closest(".tu-editor");
+  if (frame) frame.querySelector(".tu-lines").scrollTop = area.scrollTop;
+}, true);

@@ -123,9 +123,14 @@ def acted(function: Callable[[], Any], beside: tuple[type[TrueupError], ...] = (
     except beside:
         raise
     except TrueupError as error:
-        return _answer(str(error), "Refused", "orange")
+        return refused(error)
     except Exception as error:  # noqa: BLE001 - a button that does nothing and says nothing is worse
         return _answer(explain(error), "Failed", "red")
+
+
+def refused(error: TrueupError) -> Component:
+    """Return what answers somebody who asked for what cannot be done."""
+    return _answer(str(error), "Refused", "orange")
 
 
 def _answer(text: Any, title: str, color: str) -> Component:

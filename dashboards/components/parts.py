@@ -84,8 +84,9 @@ def table(
     rows: Sequence[Mapping[str, Any]] = (),
     empty: str = "Nothing here.",
     height: int | None = None,
+    **more: Any,
 ) -> Component:
-    """Return a grid; feed it through `rowData`. Rows need an `id`. Without a height it grows with its rows."""
+    """Return a grid; feed it through `rowData`. Rows need an `id`. Without a height it grows with its rows. `more` goes to the grid."""
     options: dict[str, Any] = {
         "localeText": {"noRowsToShow": empty},
         "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
@@ -96,6 +97,7 @@ def table(
         "animateRows": False,
         "suppressColumnVirtualisation": True,
         "enableCellTextSelection": True,
+        **more,
     }
     if height is None:
         options["domLayout"] = "autoHeight"

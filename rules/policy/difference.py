@@ -54,3 +54,17 @@ def three_way(base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Mapping[
         who: Side = "mine" if their == was else "theirs" if my == was else "same" if their == my else "both"
         found.append(Field(path, old.get(path), one.get(path), other.get(path), who))
     return found
+
+
+def merged(base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return their document with what I have changed of the base put into it; where both changed a field, it is mine."""
+    found = {}
+    for key in {**theirs, **mine}:
+        was, their, my = base.get(key, ABSENT), theirs.get(key, ABSENT), mine.get(key, ABSENT)
+        if isinstance(their, Mapping) and isinstance(my, Mapping):
+            value: Any = merged(was if isinstance(was, Mapping) else {}, their, my)
+        else:
+            value = their if my == was else my
+        if value is not ABSENT:
+            found[key] = value
+    return found

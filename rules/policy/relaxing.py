@@ -175,12 +175,13 @@ def data_owners(document: Document, documents: Mapping[tuple[str, str], Document
         return frozenset({document.spec.owner})
     if isinstance(document, k.Team):
         return frozenset({document.name})
-    found = {domains[name].spec.owner for name in _domains_of(document, documents) if name in domains}
+    found = {domains[name].spec.owner for name in domains_of(document, documents) if name in domains}
     own = getattr(getattr(document, "spec", None), "owner", None)
     return frozenset(found or ({own} if own else ()))
 
 
-def _domains_of(document: Document, documents: Mapping[tuple[str, str], Document]) -> Iterator[str]:
+def domains_of(document: Document, documents: Mapping[tuple[str, str], Document]) -> Iterator[str]:
+    """Yield the domains whose data a policy speaks of: the one it names, or those whose flows use it."""
     flows = [one for one in documents.values() if isinstance(one, k.Flow)]
     if isinstance(document, k.Flow | k.Comparison):
         yield document.spec.domain

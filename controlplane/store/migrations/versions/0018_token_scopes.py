@@ -6,7 +6,7 @@ from alembic import op
 from controlplane.store.types import Instant, Json
 
 revision = "0018"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

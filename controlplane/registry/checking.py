@@ -1,0 +1,103 @@
+"""Whether the registry would hold with a document in it: the one place that asks, for drafts, for what is applied and for the editor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controlplane.access import disabled
+from controlplane.errors import PolicyError
+from controlplane.registry import revisions
+from controlplane.registry.manifests import uninstalled
+from controlplane.registry.registry import Snapshot
+from rules.policy.abilities import Manifests
+from rules.policy.kinds import Document
+from rules.policy.lint import lint
+from rules.policy.problems import NOWHERE, Origin, Problem, problem
+from rules.policy.reading import Entry, read_document
+from rules.policy.text import RawDocument, read_text
+
+About = tuple[str | None, str | None]
+"""Kind and name that a text has to be of; None where any will do."""
+ANY: About = (None, None)
+
+
+def problems_of(conn: Connection, snapshot: Snapshot, entry: Entry, manifests: Manifests | None) -> list[Problem]:
+    """Return what would be wrong with the registry if the document were in it, the whole looked at; its own problems first.
+
+    What is wrong elsewhere already, by rules that are younger than the policies, does not lock the registry.
+    """
+    own = (entry.document.kind, entry.document.name)
+    known = {key: Entry(document) for key, document in snapshot.documents.items()}
+    gone = disabled(conn)
+    before = set(_whole(known, manifests, gone))
+    found = [
+        each
+        for each in _whole({**known, own: entry}, manifests, gone)
+        if (each.kind, each.name) == own or each not in before
+    ]
+    return sorted(found, key=lambda one: (one.line == 0, one))
+
+
+def _whole(
+    entries: Mapping[tuple[str, str], Entry], manifests: Manifests | None, gone: frozenset[str]
+) -> list[Problem]:
+    listed = list(entries.values())
+    return [*lint(listed, manifests, gone=gone), *uninstalled(listed)]
+
+
+def problems_in(
+    conn: Connection, snapshot: Snapshot, text: str, manifests: Manifests | None, about: About = ANY
+) -> list[Problem]:
+    """Return everything that is wrong with a text as one policy, each with its line; and with the registry, once it can be read."""
+    entry, problems = read_one(text)
+    if entry is None:
+        return sorted(problems)
+    return [*_another(entry, about), *problems_of(conn, snapshot, entry, manifests)]
+
+
+def read_one(text: str) -> tuple[Entry | None, list[Problem]]:
+    """Read the one policy of a text, with its lines; or return every reason why there is none."""
+    documents, problems = read_text(text, "")
+    if problems:
+        return None, problems
+    if len(documents) != 1:
+        rule = f"one policy is wanted here, and there are {len(documents) or 'none'}"
+        where = documents[1].origin if documents else Origin(marks={(): (1, 1)})
+        return None, [problem(where, "", "", (), rule, "write one document, without '---'")]
+    return read_document(documents[0])
+
+
+def _another(entry: Entry, about: About) -> list[Problem]:
+    """Return a problem where the text is another policy than it has to be."""
+    kind, name = entry.document.kind, entry.document.name
+    found = []
+    if about[0] not in (None, kind):
+        remedy = f"write kind: {about[0]}"
+        found.append(
+            problem(entry.origin, kind, name, ("kind",), f"this is the policy {'/'.join(map(str, about))}", remedy)
+        )
+    if about[1] not in (None, name):
+        rule, remedy = f"a policy keeps its name, '{about[1]}'", f"write name: {about[1]}"
+        found.append(problem(entry.origin, kind, name, ("metadata", "name"), rule, remedy))
+    return found
+
+
+def as_stored(kind: str, name: str, document: Any) -> dict[str, Any]:
+    """Return the document as it will be stored. Raises PolicyError with a line per problem."""
+    found = as_document(document)
+    if (found.kind, found.name) != (kind, name):
+        raise PolicyError(
+            f"the document is {found.kind}/{found.name}, and the request is for {kind}/{name}; correct one"
+        )
+    return revisions.dump(found)
+
+
+def as_document(content: Any) -> Document:
+    """Read a document's values. Raises PolicyError with a line per problem."""
+    entry, problems = read_document(RawDocument(content, NOWHERE))
+    if entry is None:
+        raise PolicyError("\n".join(map(str, problems)))
+    return entry.document

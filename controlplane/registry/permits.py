@@ -1,0 +1,103 @@
+"""What somebody may do to a change request as it stands, and why not. Who may do what when is `rules.changes`; here it is put in words."""
+
+from __future__ import annotations
+
+from controlplane.access import Actor, allowed, require, roles_with
+from controlplane.errors import ConflictError, ForbiddenError
+from controlplane.registry.requests import ChangeRequest
+from rules.changes import UNDECIDED, WHO, Deed, Relation, State, after, open_to, stands_right
+
+PROPOSE, APPROVE = WHO[Deed.EDIT].right, WHO[Deed.APPROVE].right
+PEOPLES = tuple(deed for deed in Deed if WHO[deed].relation is not Relation.PLANE)
+"""What people do, rather than the plane."""
+
+
+def check(request: ChangeRequest, deed: Deed, actor: Actor) -> None:
+    """Raises ForbiddenError without the right or in the wrong relation, ConflictError in the wrong state."""
+    require(actor, WHO[deed].right)
+    if after(request.state, deed) is None:
+        wanted = " or ".join(open_to(deed))
+        raise ConflictError(f"{request} is {request.state}, and only what is {wanted} allows this; read it again")
+    if not _stands_right(request, deed, actor):
+        raise ForbiddenError(_not_yours(request, deed, actor))
+
+
+def refuse_unseen(request: ChangeRequest, seen: str | None) -> None:
+    """Raises ConflictError where a document was looked at, and it is another one by now."""
+    if seen is not None and request.hash != seen:
+        raise ConflictError(
+            f"{request} was edited by '{request.last_editor}' since you looked at it; look at it as it is now"
+        )
+
+
+def take_part(actor: Actor) -> None:
+    """Raises ForbiddenError unless the actor may propose or approve: they simulate, and talk about requests."""
+    if not allowed(actor, APPROVE):
+        require(actor, PROPOSE)
+
+
+def refusals(request: ChangeRequest, actor: Actor) -> dict[str, str]:
+    """Return, for each deed that somebody may not do to a request, why, in a few words that follow on the deed's name."""
+    found = {str(deed): _why_not(request, deed, actor) for deed in PEOPLES}
+    outside = _lacking(actor, PROPOSE, APPROVE)
+    found["comment"] = outside
+    found["simulate"] = outside or ("" if request.state in UNDECIDED else f"it is {request.state}, and decided")
+    return {name: why for name, why in found.items() if why}
+
+
+def _why_not(request: ChangeRequest, deed: Deed, actor: Actor) -> str:
+    lacking = _lacking(actor, WHO[deed].right)
+    if lacking:
+        return lacking
+    beyond = _beyond(request, deed)
+    if beyond:
+        return beyond
+    if after(request.state, deed) is None:
+        wanted = " or ".join(map(_told, open_to(deed)))
+        return f"it is {_told(request.state)}, and has to be {wanted} for this"
+    if _stands_right(request, deed, actor):
+        return ""
+    if WHO[deed].relation is Relation.OWN_OR_ADMIN:
+        return f"only '{request.author}' or an admin may"
+    return f"you {_did(request, actor)} it, so another person has to, whatever your roles"
+
+
+def _beyond(request: ChangeRequest, deed: Deed) -> str:
+    """Return what stands against a deed beside right, state and relation."""
+    if deed is Deed.REVIEW and not request.review_owed:
+        return "no review is owed of it"
+    if deed is Deed.BREAK_GLASS and request.base_revision is None:
+        return "nothing stands behind a new document that it could go back to"
+    if request.state not in UNDECIDED:
+        return "" if deed is Deed.REVIEW else f"it is {_told(request.state)}, and decided"
+    if deed is Deed.EDIT and request.state is State.CONFLICT:
+        return "its base has moved, so it takes a rebase"
+    return ""
+
+
+def _told(state: State) -> str:
+    return str(state).replace("_", " ")
+
+
+def _lacking(actor: Actor, *rights: str) -> str:
+    """Return which role it takes where the actor has none of the rights, one of which will do."""
+    if any(allowed(actor, right) for right in rights):
+        return ""
+    needed = dict.fromkeys(role for right in rights for role in roles_with(right))
+    return f"it takes the role {' or '.join(needed)}, and yours is {', '.join(sorted(actor.roles)) or 'none'}"
+
+
+def _stands_right(request: ChangeRequest, deed: Deed, actor: Actor) -> bool:
+    return stands_right(deed, actor.name, actor.roles, request.hands)
+
+
+def _did(request: ChangeRequest, actor: Actor) -> str:
+    did = request.hands.did(actor.name)
+    return "broke the glass for" if request.break_glass and did == "scheduled" else did
+
+
+def _not_yours(request: ChangeRequest, deed: Deed, actor: Actor) -> str:
+    if WHO[deed].relation is Relation.OWN_OR_ADMIN:
+        return f"{request}: only '{request.author}' or an admin may withdraw it; ask them, or reject it"
+    what = "review it" if deed is Deed.REVIEW else "approve or reject it"
+    return f"{request}: '{actor.name}' {_did(request, actor)} it and cannot {what}; ask another approver"
