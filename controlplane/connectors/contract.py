@@ -211,6 +211,25 @@ class Level:
     read_to: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How something is set at the system, and how it has to be for what policy promises."""
+
+    name: str
+    """Unique among the settings of a system."""
+    promised: str
+    actual: str | None
+    """None: the system does not tell, which is never taken for well."""
+    remedy: str
+    """What to do when it is not as promised."""
+    note: str = ""
+    """Why it is not known."""
+    option: str = ""
+    """Key of the System's `options` that it is held against, where it is one."""
+    never_told: bool = False
+    """The system has no way to tell it, so that it stays unknown whatever anybody mends."""
+
+
 class Codes(Protocol):
     """The Mapping policies of one system."""
 
@@ -264,6 +283,13 @@ class Connector(ABC):
     def ping(self) -> None:
         """Make the cheapest request that proves that the system answers us. Raises ConnectorError."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' cannot be pinged")
+
+    def settings(self) -> list[Setting]:
+        """Read back how the system is set, as far as what policy promises leans on it. Changes nothing.
+
+        Raises ConnectorError when it cannot be read now, UnsupportedError when the system tells nothing of it.
+        """
+        raise UnsupportedError(f"the connector '{self.manifest.name}' cannot tell how its system is set")
 
     def receive(self, inbound: Inbound) -> Record:
         """Check a webhook's signature and name its topic and event key. Raises SignatureError. Does not interpret the body."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -92,10 +93,11 @@ def _where_to_set(reference: str, subject: Subject) -> str:
 def _sandbox_to_come(subject: Subject, answer: Answer) -> Answer:
     """What the sandbox retailer makes at its first start is not missing before that."""
     system = subject.snapshot.systems[answer.about]
-    return softened(answer) if _of_sandbox(system) and not subject.settings.secrets.exists() else answer
+    return softened(answer) if of_sandbox(system) and not subject.settings.secrets.exists() else answer
 
 
-def _of_sandbox(system: System) -> bool:
+def of_sandbox(system: System) -> bool:
+    """Whether the system is one of the sandbox retailer's."""
     return "${SANDBOX}" in system.spec.endpoint
 
 
@@ -104,10 +106,16 @@ def endpoints(subject: Subject) -> Iterator[Answer]:
     if subject.offline:
         yield ok("endpoints", "not asked (--offline)")
         return
+    with hurried(subject) as connections, ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(lambda name: _endpoint(subject, connections, name), sorted(subject.snapshot.systems))
+
+
+@contextmanager
+def hurried(subject: Subject) -> Iterator[Connections]:
+    """Give the connectors of the systems with time-outs of some seconds, and close them at the end."""
     connections = Connections(_Hurried(subject.snapshot, subject.seconds), subject.settings, subject.clock)
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            yield from pool.map(lambda name: _endpoint(subject, connections, name), sorted(subject.snapshot.systems))
+        yield connections
     finally:
         connections.close()
 
@@ -123,7 +131,7 @@ def _endpoint(subject: Subject, connections: Connections, name: str) -> Answer:
         )
     except ConnectorError as error:
         found = wrong("endpoints", str(error), "look at the vendor's status; at endpoint, secrets and network", name)
-        return softened(found) if _of_sandbox(subject.snapshot.systems[name]) and not subject.plane_runs else found
+        return softened(found) if of_sandbox(subject.snapshot.systems[name]) and not subject.plane_runs else found
     except TrueupError as error:
         return warning("endpoints", f"not asked: {error}", "mend that first; see connectors and secrets", name)
     except Exception as error:  # noqa: BLE001 - a defect of one plugin must not hide how the other systems stand
@@ -145,7 +153,7 @@ def _connected(subject: Subject, name: str) -> Answer:
         found = wrong(
             "endpoints", f"no connection to {address.hostname}:{port}: {error.strerror or error}", remedy, name
         )
-        return softened(found) if _of_sandbox(system) and not subject.plane_runs else found
+        return softened(found) if of_sandbox(system) and not subject.plane_runs else found
     return ok("endpoints", f"{address.hostname}:{port} takes connections; its connector has no ping", name)
 
 
