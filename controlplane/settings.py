@@ -27,6 +27,9 @@ REMEDIES = {
     "queue_prefix": "give 1 to 64 letters, digits, dots, dashes or underscores, for instance trueup",
     "shards": "give a whole number from 1 to 64",
     "audit_anchors": "give folders or addresses such as s3://bucket/trueup, parted by blanks",
+    "vault_addr": "give the address of Vault without a path, such as https://vault.example:8200",
+    "vault_token": "give where the token is, env:NAME or file:NAME, never the token itself",
+    "vault_namespace": "give the namespace as Vault writes it, for instance retail/integrations",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
@@ -64,6 +67,17 @@ class Settings(BaseSettings):
         default="", description="Places outside that checkpoints of the action log are written to, parted by blanks; "
         "default: the folder `anchors` in the home folder, which protects from nobody who owns the machine",
     )  # fmt: skip
+    vault_addr: str = Field(
+        default="", pattern=r"^(https?://[^\s/@]+/?)?$",
+        description="Address of HashiCorp Vault, for secrets that are given as vault:PATH#FIELD",
+    )  # fmt: skip
+    vault_token: str = Field(
+        default="", pattern=r"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+        description="Where Vault's token is: env:NAME or file:NAME",
+    )  # fmt: skip
+    vault_namespace: str = Field(
+        default="", pattern=r"^[^\s]*$", description="Namespace in Vault, where there are some"
+    )
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
 
@@ -165,5 +179,5 @@ def _explain(location: tuple[int | str, ...], message: str, given: object) -> st
     if not location:
         return message.removeprefix("Value error, ")
     name = str(location[0])
-    shown = "(hidden)" if "password" in name or "url" in name else repr(given)
+    shown = "(hidden)" if any(word in name for word in ("password", "url", "token", "addr")) else repr(given)
     return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from controlplane.clock import Clock
+from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError, RejectedError
 from controlplane.telemetry.tracing import Caller
 from rules.outcomes import Guarantee, Outcome
@@ -243,7 +244,7 @@ class Codes(Protocol):
 
 
 def uncounted() -> None:
-    """Count nothing."""
+    """Count nothing, tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +268,10 @@ class Context:
     """Called once for each request that is sent; a write may take several."""
     given: frozenset[str] = frozenset()
     """Names of the secrets that the policy gives."""
+    hidden: Redactor = field(default_factory=Redactor)
+    """Knows every value that the system's secrets have had; the shared client hides what it knows."""
+    refused: Callable[[], None] = uncounted
+    """Called when the system refuses the credentials: the secrets are looked up anew before the next request."""
 
 
 class Connector(ABC):

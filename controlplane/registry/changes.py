@@ -31,10 +31,11 @@ from rules.changes import LONGEST_BREAK, PATIENCE, UNDECIDED, WHO, Deed, Relatio
 from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
-from rules.policy.kinds import Document
+from rules.policy.kinds import Document, System
 from rules.policy.lint import lint
 from rules.policy.problems import NOWHERE
 from rules.policy.reading import Entry, read_document
+from rules.policy.sense import BY_REFERENCE, secrets_by_value
 from rules.policy.text import RawDocument
 
 PLANE = "plane"
@@ -515,6 +516,10 @@ def _content(kind: str, name: str, document: Any) -> dict[str, Any]:
     if entry is None:
         raise PolicyError("\n".join(map(str, problems)))
     found = entry.document
+    if isinstance(found, System) and (by_value := secrets_by_value(found.spec)):
+        # refused before anything is stored: what stands in a draft stands in the action log for good
+        where, (rule, remedy) = ", ".join(".".join(map(str, path)) for path in by_value), BY_REFERENCE
+        raise PolicyError(f"System/{found.name} {where}: {rule}; {remedy}. If it was one, change it where it is used")
     if (found.kind, found.name) != (kind, name):
         raise PolicyError(
             f"the document is {found.kind}/{found.name}, and the request is for {kind}/{name}; correct one"

@@ -83,7 +83,9 @@ class SystemSpec(Part):
     owner: PolicyName = Field(description="Team that is called when it misbehaves")
     role: Literal["erp", "wms", "shop", "till", "marketplace", "3pl", "carrier", "payment", "tax", "incident", "bi"]
     endpoint: str = Field(description="base address or folder; ${SANDBOX} and ${HOME} are filled in from the settings")
-    secrets: dict[str, str] = Field(default={}, description="name -> reference: env:NAME or file:NAME, never a value")
+    secrets: dict[str, str] = Field(
+        default={}, description="name -> reference: env:NAME, file:NAME or vault:MOUNT/PATH#FIELD, never a value"
+    )
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
     timeout: Duration = timedelta(seconds=10)
     concurrency: int = Field(default=4, ge=1, le=MOST_AT_ONCE, description="requests at once, of all workers together")
