@@ -40,6 +40,9 @@ REMEDIES = {
     "oidc_roles": 'give JSON such as {"platform-team": {"roles": ["editor"], "team": "integration-platform"}}',
     "oidc_acr": "give names that the provider documents, parted by blanks",
     "audit_anchors": "give folders or addresses such as s3://bucket/trueup, parted by blanks",
+    "vault_addr": "give the address of Vault without a path, such as https://vault.example:8200",
+    "vault_token": "give where the token is, env:NAME or file:NAME, never the token itself",
+    "vault_namespace": "give the namespace as Vault writes it, for instance retail/integrations",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
@@ -107,6 +110,17 @@ class Settings(BaseSettings):
         default="", description="Places outside that checkpoints of the action log are written to, parted by blanks; "
         "default: the folder `anchors` in the home folder, which protects from nobody who owns the machine",
     )  # fmt: skip
+    vault_addr: str = Field(
+        default="", pattern=r"^(https?://[^\s/@]+/?)?$",
+        description="Address of HashiCorp Vault, for secrets that are given as vault:PATH#FIELD",
+    )  # fmt: skip
+    vault_token: str = Field(
+        default="", pattern=r"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+        description="Where Vault's token is: env:NAME or file:NAME",
+    )  # fmt: skip
+    vault_namespace: str = Field(
+        default="", pattern=r"^[^\s]*$", description="Namespace in Vault, where there are some"
+    )
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
 
@@ -226,7 +240,7 @@ class Settings(BaseSettings):
         return self.home / "sandbox" / "secrets"
 
 
-def resolve_secret(what: str, reference: str, settings: Settings) -> str:
+def resolve_secret(what: str, reference: str, settings: Settings, forms: str = "env:NAME or file:NAME") -> str:
     """Return the value behind a reference. Raises SettingsError naming the reference, never a value."""
     source, _, name = reference.partition(":")
     if source == "env" and name:
@@ -234,8 +248,9 @@ def resolve_secret(what: str, reference: str, settings: Settings) -> str:
     elif source == "file" and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         value = _read(what, reference, settings)
     else:
+        # it is not shown: it may well be the secret itself
         raise SettingsError(
-            f"{what} is given as '{source}:…'; write env:NAME or file:NAME, a plain name without folders"
+            f"{what} is given by no reference that leads anywhere; write {forms}, a plain name without folders"
         )
     if not value:
         raise SettingsError(f"{what} ({reference}) is empty or not set; set it where the plane runs")
@@ -264,5 +279,5 @@ def _explain(location: tuple[int | str, ...], message: str, given: object) -> st
     if not location:
         return message.removeprefix("Value error, ")
     name = str(location[0])
-    shown = "(hidden)" if any(part in name for part in ("password", "secret", "url")) else repr(given)
+    shown = "(hidden)" if any(word in name for word in ("password", "secret", "url", "token", "addr")) else repr(given)
     return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"

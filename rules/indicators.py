@@ -37,4 +37,6 @@ INDICATORS: dict[str, Indicator] = {
     "drift_findings": Indicator("Confirmed findings that are not closed", "count"),
     "drift_recent": Indicator("Findings confirmed within the last ten minutes, healed ones too", "count"),
     "drift_age": Indicator("Time since the oldest finding that is not closed was confirmed; 0 without one", "seconds"),
+    "registry_drift": Indicator("Settings at the system that are not as policy promises; unknown while it was not read", "count"),
+    "registry_untold": Indicator("Settings that policy leans on and the system does not tell", "count"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from controlplane.api.contract import Link, contract
 from controlplane.api.fields import LARGEST, Flag, Kind, Query, Text
 from controlplane.api.pages import Paged
 from controlplane.api.routes import PREFIX
-from controlplane.api.schemas import ANY, NEXT, OBJECT, TEXT, Null, row
+from controlplane.api.schemas import ANY, INSTANT, NEXT, OBJECT, TEXT, Null, row
 from controlplane.registry.requests import etag_of_revision
 from controlplane.store import tables as t
 from controlplane.views import (
@@ -240,7 +240,7 @@ def get_incident(incident_id: str) -> Response:
         "systems": [
             {
                 "name": TEXT, "title": TEXT, "role": TEXT, "connector": TEXT, "owner": TEXT,
-                "state": Null(row(t.system_state)),
+                "state": Null(row(t.system_state)), "settings": {"at": Null(INSTANT), "rows": [OBJECT], "unread": Null(TEXT)},
             }
         ]
     }

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from controlplane.clock import Clock
 from controlplane.connectors.network import Door, Resolve, look_up
+from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError, RejectedError
 from controlplane.telemetry.tracing import Caller
 from rules.addresses import Pair
@@ -215,6 +216,25 @@ class Level:
     read_to: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How something is set at the system, and how it has to be for what policy promises."""
+
+    name: str
+    """Unique among the settings of a system."""
+    promised: str
+    actual: str | None
+    """None: the system does not tell, which is never taken for well."""
+    remedy: str
+    """What to do when it is not as promised."""
+    note: str = ""
+    """Why it is not known."""
+    option: str = ""
+    """Key of the System's `options` that it is held against, where it is one."""
+    never_told: bool = False
+    """The system has no way to tell it, so that it stays unknown whatever anybody mends."""
+
+
 class Codes(Protocol):
     """The Mapping policies of one system."""
 
@@ -228,7 +248,7 @@ class Codes(Protocol):
 
 
 def uncounted() -> None:
-    """Count nothing."""
+    """Count nothing, tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +283,11 @@ class Context:
         """The way to the network, for a connector that needs another client than the shared one."""
         return Door(self.system, self.internal, self.resolve)
 
+    hidden: Redactor = field(default_factory=Redactor)
+    """Knows every value that the system's secrets have had; the shared client hides what it knows."""
+    refused: Callable[[], None] = uncounted
+    """Called when the system refuses the credentials: the secrets are looked up anew before the next request."""
+
 
 class Connector(ABC):
     """A plugin that speaks one system's protocol. Override what the manifest declares."""
@@ -278,6 +303,13 @@ class Connector(ABC):
     def ping(self) -> None:
         """Make the cheapest request that proves that the system answers us. Raises ConnectorError."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' cannot be pinged")
+
+    def settings(self) -> list[Setting]:
+        """Read back how the system is set, as far as what policy promises leans on it. Changes nothing.
+
+        Raises ConnectorError when it cannot be read now, UnsupportedError when the system tells nothing of it.
+        """
+        raise UnsupportedError(f"the connector '{self.manifest.name}' cannot tell how its system is set")
 
     def receive(self, inbound: Inbound) -> Record:
         """Check a webhook's signature and name its topic and event key. Raises SignatureError. Does not interpret the body."""

@@ -47,10 +47,11 @@ class GraphqlClient:
         return data, answer
 
     def _error(self, errors: Any, extensions: Mapping[str, Any], wrote: bool) -> ConnectorError:
-        listed = [item if isinstance(item, dict) else {"message": str(item)} for item in errors]
+        told_errors = self._http.redactor.value(errors)
+        listed = [item if isinstance(item, dict) else {"message": str(item)} for item in told_errors]
         told = "; ".join(str(item.get("message", item)) for item in listed)
         found = self._read_errors(listed, extensions, wrote)
-        return found or RejectedError(f"{self._http.context.system} refused: {self._http.redactor.text(told)[:500]}")
+        return found or RejectedError(f"{self._http.context.system} refused: {told[:500]}")
 
 
 def relay(

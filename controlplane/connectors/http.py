@@ -109,7 +109,7 @@ class HttpClient:
     """The way to one system. Make one per connector; it may be used from several threads."""
 
     def __init__(self, context: Context, redactor: Redactor, *, headers: Mapping[str, str] | None = None) -> None:
-        self.context, self.redactor = context, redactor
+        self.context, self.redactor = context, redactor.beside(context.hidden)
         self._headers = {"user-agent": "trueup/1", **(headers or {})}
         self._wall = max(context.timeout * context.clock.pace, 0.001)
         self._places = threading.BoundedSemaphore(context.concurrency)
@@ -179,7 +179,7 @@ class HttpClient:
         try:
             response = self._client.send(request, auth=auth, stream=True)
             try:
-                content = self._read(response)
+                content = self.redactor.content(self._read(response))
             finally:
                 response.close()
         except BlockedAddressError as error:
@@ -227,6 +227,7 @@ class HttpClient:
             return ThrottledError(told, retry_after(answer.headers, self.context.clock.now()))
         if status == 401:
             # nothing is wrong with the document: it waits until the credentials are put right
+            self.context.refused()
             return UnavailableError(f"{told}; check the secrets of the System policy")
         if status < 500 and status != 408:
             return RejectedError(told)

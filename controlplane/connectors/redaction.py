@@ -1,23 +1,28 @@
 """Keeps secrets out of evidence, logs and error messages.
 
 A connector's secrets are learnt as they are resolved, so nobody has to remember to hide them; what is hidden is the
-value itself wherever it turns up, its percent-encoded and base64 forms, and headers and JSON fields that by their
-name carry credentials.
+value itself wherever it turns up, as it is written percent-encoded, in base64, JSON or HTML, and headers and JSON fields
+that by their name carry credentials. What a system echoes of a long one is hidden before anybody reads its answer.
 """
 
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "[redacted]"
 LIMIT = 4096
 """Bytes of evidence kept of one exchange."""
 SHORTEST = 4
 """A shorter secret is not searched for in text: it would black out half of every page."""
+LONG = 16
+"""A secret of so many characters stands in no honest answer of a system; it is hidden in the answer itself."""
 HEADERS = frozenset(
     {
         "authorization",
@@ -43,23 +48,45 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
+        self._long: tuple[bytes, ...] = ()
+        self._beside: Redactor | None = None
         for secret in secrets:
             self.learn(secret)
 
     def learn(self, secret: str) -> str:
         """Remember a secret and return it."""
-        if len(secret) >= SHORTEST:
-            encoded = base64.b64encode(secret.encode()).decode()
+        if len(secret) >= SHORTEST and secret not in self._forms:
             with self._lock:
-                forms = {*self._forms, secret, quote(secret, safe=""), encoded, encoded.rstrip("=")}
-                # the longest first, so that no tail of an encoded form is left standing
-                self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+                self._forms = _longest_first({*self._forms, *forms_of(secret)})
+                if len(secret) >= LONG:
+                    self._long = _longest_first({*self._long, *(form.encode() for form in forms_of(secret))})
         return secret
+
+    def beside(self, other: Redactor) -> Redactor:
+        """Hide what another one knows, too, from now on; return this one."""
+        self._beside = other
+        return self
+
+    def content(self, body: bytes) -> bytes:
+        """Return what a system answered with every long secret hidden, so that nothing which is read from it holds one."""
+        for form in self._long:
+            body = body.replace(form, HIDDEN.encode())
+        return self._beside.content(body) if self._beside else body
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every text in it hidden as `text` does."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {name: self.value(one) for name, one in value.items()}
+        return [self.value(one) for one in value] if isinstance(value, list | tuple) else value
 
     def text(self, text: str) -> str:
         """Return the text with every known secret and every credential field hidden."""
         for form in self._forms:
             text = text.replace(form, HIDDEN)
+        if self._beside:
+            return self._beside.text(text)
         return _FIELD.sub(rf'\1"{HIDDEN}"', text)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -71,3 +98,17 @@ class Redactor:
         """Return the body as text, redacted first and then cut to the limit, saying how much was left out."""
         text = self.text(body.decode("utf-8", errors="replace"))
         return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} characters more)"
+
+
+def forms_of(secret: str) -> Iterator[str]:
+    """Yield how a secret may be written: as it is, percent-encoded, in base64, in JSON, in HTML."""
+    raw, told = secret.encode(), json.dumps(secret)[1:-1]
+    yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret))
+    yield from (told, told.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
+    for encoded in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
+        yield from (encoded, encoded.rstrip("="), quote(encoded, safe=""))
+
+
+def _longest_first(forms: set[Any]) -> tuple[Any, ...]:
+    """So that no tail of an encoded form is left standing."""
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))

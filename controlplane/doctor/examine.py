@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from controlplane.doctor import database, engine, home, plane, policies
+from controlplane.doctor import database, engine, home, plane, policies, settings
 from controlplane.doctor.answers import Answer, NotLookedError, warning, wrong
 from controlplane.doctor.subject import Subject
 
@@ -32,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "connectors": policies.connectors,
     "secrets": policies.secrets,
     "endpoints": policies.endpoints,
+    "settings at systems": settings.settings,
     "progress": plane.progress,
     "systems": plane.systems,
 }

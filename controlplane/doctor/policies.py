@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -11,14 +12,13 @@ from types import MappingProxyType
 from controlplane import plugins
 from controlplane.access import disabled
 from controlplane.connectors import Connections
-from controlplane.connectors.connections import context_of
+from controlplane.connectors.connections import context_of, resolve_secret
 from controlplane.connectors.contract import UnsupportedError
 from controlplane.doctor.answers import Answer, NotLookedError, ok, softened, warning, wrong
 from controlplane.doctor.subject import Subject
 from controlplane.errors import BlockedAddressError, ConnectorError, SettingsError, ThrottledError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.registry.manifests import declared_connectors, unknown_comparisons
-from controlplane.settings import resolve_secret
 from rules.addresses import place_of
 from rules.policy.kinds import System
 from rules.policy.lint import lint
@@ -90,8 +90,11 @@ def secrets(subject: Subject) -> Iterator[Answer]:
     missing, found = [], 0
     for system in subject.snapshot.systems.values():
         for name, reference in system.spec.secrets.items():
+            if subject.offline and reference.startswith("vault:"):
+                continue
             try:
-                resolve_secret(f"the secret '{name}' of System '{system.name}'", reference, subject.settings)
+                what = f"the secret '{name}' of System '{system.name}'"
+                subject.redactor.learn(resolve_secret(what, reference, subject.settings, subject.vault))
                 found += 1
             except SettingsError as error:
                 missing.append(wrong("secrets", str(error), _where_to_set(reference, subject), system.name))
@@ -104,16 +107,19 @@ def _where_to_set(reference: str, subject: Subject) -> str:
     source, _, name = reference.partition(":")
     if source == "env":
         return f"set {name} where the plane and its workers run, and where you run this"
+    if source == "vault":
+        return "do what it says, and look again; the plane keeps what it has while Vault is away"
     return f"write it to {subject.settings.secrets / name}, mode 600"
 
 
 def _sandbox_to_come(subject: Subject, answer: Answer) -> Answer:
     """What the sandbox retailer makes at its first start is not missing before that."""
     system = subject.snapshot.systems[answer.about]
-    return softened(answer) if _of_sandbox(system) and not subject.settings.secrets.exists() else answer
+    return softened(answer) if of_sandbox(system) and not subject.settings.secrets.exists() else answer
 
 
-def _of_sandbox(system: System) -> bool:
+def of_sandbox(system: System) -> bool:
+    """Whether the system is one of the sandbox retailer's."""
     return "${SANDBOX}" in system.spec.endpoint
 
 
@@ -122,10 +128,16 @@ def endpoints(subject: Subject) -> Iterator[Answer]:
     if subject.offline:
         yield ok("endpoints", "not asked (--offline)")
         return
+    with hurried(subject) as connections, ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(lambda name: _endpoint(subject, connections, name), sorted(subject.snapshot.systems))
+
+
+@contextmanager
+def hurried(subject: Subject) -> Iterator[Connections]:
+    """Give the connectors of the systems with time-outs of some seconds, and close them at the end."""
     connections = Connections(_Hurried(subject.snapshot, subject.seconds), subject.settings, subject.clock)
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            yield from pool.map(lambda name: _endpoint(subject, connections, name), sorted(subject.snapshot.systems))
+        yield connections
     finally:
         connections.close()
 
@@ -142,7 +154,7 @@ def _endpoint(subject: Subject, connections: Connections, name: str) -> Answer:
         )
     except ConnectorError as error:
         found = wrong("endpoints", str(error), "look at the vendor's status; at endpoint, secrets and network", name)
-        return softened(found) if _of_sandbox(subject.snapshot.systems[name]) and not subject.plane_runs else found
+        return softened(found) if of_sandbox(subject.snapshot.systems[name]) and not subject.plane_runs else found
     except TrueupError as error:
         return warning("endpoints", f"not asked: {error}", "mend that first; see connectors and secrets", name)
     except Exception as error:  # noqa: BLE001 - a defect of one plugin must not hide how the other systems stand
@@ -169,7 +181,7 @@ def _connected(subject: Subject, name: str) -> Answer:
     except OSError as error:
         remedy = "look at the endpoint of the System policy, and at network and firewall"
         found = wrong("endpoints", f"no connection to {pair}: {error.strerror or error}", remedy, name)
-        return softened(found) if _of_sandbox(system) and not subject.plane_runs else found
+        return softened(found) if of_sandbox(system) and not subject.plane_runs else found
     return ok("endpoints", f"{pair} takes connections; its connector has no ping", name)
 
 

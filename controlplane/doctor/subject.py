@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.clock import Clock
 from controlplane.connectors.redaction import Redactor
+from controlplane.connectors.vault import Vault
 from controlplane.doctor.answers import NotLookedError
 from controlplane.registry import Registry, Snapshot
 from controlplane.settings import Settings
@@ -107,6 +108,11 @@ class Subject:
         from controlplane.doctor.broker import ask_workers
 
         return ask_workers(self.settings.broker_url, self.settings.queue_prefix, self.seconds)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Where `vault:` references lead."""
+        return Vault(self.settings.vault_addr, self.settings.vault_namespace, self.clock)
 
     @property
     def plane_url(self) -> str:

@@ -9,7 +9,7 @@ from controlplane import plugins
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.health import evaluation, incidents, observations
-from controlplane.health.observations import ProbeContext
+from controlplane.health.observations import ProbeContext, settings
 from controlplane.registry import Registry
 from controlplane.settings import Settings
 from controlplane.store import Store
@@ -39,6 +39,11 @@ def probe(plane: Plane, name: str) -> int:
     seen = plugins.load("probes", name)(context)
     with plane.store.write() as conn:
         return observations.record(conn, seen)
+
+
+def read_settings(plane: Plane) -> dict[str, Any]:
+    """Ask every system how it is set; what is returned is kept with the run, where probe and pages read it."""
+    return settings.kept(settings.read(plane.connections, plane.registry.snapshot()))
 
 
 def evaluate_all(plane: Plane) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from controlplane import plugins
 from controlplane.health import duties
+from controlplane.health.observations import settings
 from controlplane.jobs import comparisons, runs
 from controlplane.registry.changes import Changes
 from controlplane.wiring import Plane
@@ -25,6 +26,7 @@ CHANGE_EVERY = timedelta(seconds=5)
 ANCHOR_EVERY = timedelta(minutes=1)
 PRUNE_EVERY = timedelta(hours=1)
 RETAIN_EVERY = timedelta(hours=1)
+SETTINGS_EVERY = timedelta(minutes=15)
 RUNS_KEPT = timedelta(days=2)
 
 
@@ -55,6 +57,7 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
         name, every = comparison.name, comparison.spec.every
         yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True)
         yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
+    yield Schedule(settings.SCHEDULE, SETTINGS_EVERY, partial(duties.read_settings, plane), can_wait=True)
     yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover, can_wait=True)

@@ -1,4 +1,4 @@
-"""`trueup policy plan|apply|simulate|export|diff|history|rollback`: change policies of the running plane from files, by change request."""
+"""`trueup policy plan|apply|drift|simulate|export|diff|history|rollback`: files against the running plane, changes by change request."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from controlplane.registry.commands import AsJson, app, kind_named, print_json
 
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
+    from controlplane.registry.drift import Document, Live
     from controlplane.registry.exchange import Change
     from rules.policy.reading import Entry
 
@@ -32,6 +33,35 @@ def plan(paths: Files, as_json: AsJson = False) -> None:
         print_json([change.told() for change in changes])
         return
     _print_plan(changes)
+
+
+@app.command()
+def drift(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files, or folders read whole, that are the whole registry.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the registry against files and against how the systems are set; exit 1 when something differs.
+
+    What a system does not tell is unknown, is shown as that, and is never taken for well.
+    """
+    from controlplane.registry import drift as found
+
+    online, given = _plane(), paths or []
+    commits = {str(path): found.commit_of(path) for path in given}
+    documents = found.documents(online, _read(given)) if given else []
+    settings = found.live(online)
+    differs = bool(documents) or any(one.standing == "different" for one in settings)
+    if as_json:
+        print_json(found.told(commits, documents, settings))
+    else:
+        for path, commit in commits.items():
+            typer.echo(f"{path}: {commit or 'in no git work tree'}")
+        _print_documents(documents)
+        _print_settings(settings)
+    raise typer.Exit(1 if differs else 0)
 
 
 @app.command()
@@ -224,6 +254,28 @@ def _print_plan(changes: list[Change]) -> None:
         step: sum(change.step == step for change in changes) for step in ("new", "changed", "same", "not in the files")
     }
     typer.echo(", ".join(f"{count} {step}" for step, count in counts.items()))
+
+
+def _print_documents(documents: list[Document]) -> None:
+    for one in documents:
+        revision = f" (revision {one.revision})" if one.revision else ""
+        typer.echo(f"{one.step}: {one.kind}/{one.name}{revision}")
+        _print_fields(one.fields)
+
+
+def _print_settings(settings: list[Live]) -> None:
+    for one in settings:
+        if one.standing == "different":
+            typer.echo(
+                f"different: {one.system}: {one.name} ought to be {one.promised} and is {one.actual}; {one.remedy}"
+            )
+        elif one.standing == "unknown":
+            what = f"{one.system}: {one.name}" if one.name else one.system
+            typer.echo(f"unknown: {what}: {one.note or 'the system does not tell it'}")
+    counts = {
+        standing: sum(one.standing == standing for one in settings) for standing in ("same", "different", "unknown")
+    }
+    typer.echo("settings at systems: " + ", ".join(f"{count} {standing}" for standing, count in counts.items()))
 
 
 def _print_fields(fields: Any) -> None:

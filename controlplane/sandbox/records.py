@@ -46,6 +46,13 @@ class Event(BaseModel):
     data: dict[str, Any] = {}
 
 
+class Unsubscribed(BaseModel):
+    """A webhook that somebody took away at the vendor; all others are subscribed to."""
+
+    system: str
+    topic: str
+
+
 class Numbers(BaseModel):
     """Counters for ids and stream positions."""
 

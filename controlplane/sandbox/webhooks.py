@@ -17,7 +17,7 @@ from controlplane.sandbox.agenda import Counters
 from controlplane.sandbox.clock import Clock, iso_ms
 from controlplane.sandbox.faults import Faults
 from controlplane.sandbox.journal import Journal
-from controlplane.sandbox.records import Outgoing
+from controlplane.sandbox.records import Outgoing, Unsubscribed
 from controlplane.sandbox.store import Shelf
 from controlplane.sandbox.streams import stream
 
@@ -27,17 +27,28 @@ LAG = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class Habit:
-    """How a vendor delivers: where to, how long it waits, and the pauses (s) between attempts."""
+    """How a vendor delivers: where to, how long it waits, the pauses (s) between attempts, and what it tells of."""
 
     path: str
     timeout: float
     pauses: tuple[float, ...]
+    topics: tuple[str, ...]
 
 
 HABITS = {
     # 8 retries over 4 h; the vendor does not publish the single pauses
-    "shop": Habit("/hooks/shop", 5.0, (10, 60, 300, 900, 1800, 2700, 3600, 4800)),
-    "wms": Habit("/hooks/wms", 10.0, (10, 60, 300, 900, 3600)),
+    "shop": Habit(
+        "/hooks/shop",
+        5.0,
+        (10, 60, 300, 900, 1800, 2700, 3600, 4800),
+        ("orders/create", "orders/updated", "inventory_levels/update", "fulfillments/create"),
+    ),
+    "wms": Habit(
+        "/hooks/wms",
+        10.0,
+        (10, 60, 300, 900, 3600),
+        ("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
+    ),
 }
 
 
@@ -52,6 +63,7 @@ class Outbox:
     def __init__(
         self,
         shelf: Shelf[Outgoing],
+        unsubscribed: Shelf[Unsubscribed],
         *,
         plane: str,
         secrets: Callable[[str], str],
@@ -62,6 +74,7 @@ class Outbox:
         seed: int,
     ) -> None:
         self._shelf, self._plane, self._secrets = shelf, plane.rstrip("/"), secrets
+        self._unsubscribed = unsubscribed
         self._faults, self._journal, self._clock = faults, journal, clock
         self._counters, self._seed = counters, seed
         self._client = httpx.Client(trust_env=False)
@@ -71,8 +84,26 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._shelf)
 
+    def subscriptions(self, system: str) -> list[tuple[int, str, str]]:
+        """What a system tells of, and where: (number, topic, address)."""
+        habit = HABITS[system]
+        return [
+            (number, topic, self._plane + habit.path)
+            for number, topic in enumerate(habit.topics, 1)
+            if self._unsubscribed.get(f"{system}|{topic}") is None
+        ]
+
+    def unsubscribe(self, system: str, topic: str) -> None:
+        """Tell of it no more."""
+        self._unsubscribed.put(f"{system}|{topic}", Unsubscribed(system=system, topic=topic))
+
     def post(self, system: str, topic: str, body: dict[str, Any], keys: list[str], headers: dict[str, str]) -> None:
-        """Owe the plane a webhook; faults decide now what becomes of it. `headers` get signature and id added."""
+        """Owe the plane a webhook; faults decide now what becomes of it. `headers` get signature and id added.
+
+        What nobody subscribes to is not told.
+        """
+        if self._unsubscribed.get(f"{system}|{topic}") is not None:
+            return
         number = self._counters.next("webhook")
         raw = json.dumps(body, separators=(",", ":"))
         name = str(uuid.UUID(int=stream(self._seed, "webhook", number).getrandbits(128), version=4))

@@ -42,6 +42,7 @@ class World:
         )
         self.outbox = Outbox(
             self.store.shelf("outbox", records.Outgoing),
+            self.store.shelf("unsubscribed", records.Unsubscribed),
             plane=plane,
             secrets=self.secrets.read,
             faults=self.faults,

@@ -85,7 +85,9 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
         clock = ManualClock(scenario.start, PACE)
         told = stack.enter_context((home / "plane.log").open("a", buffering=1))
         stack.enter_context(logs.telling(told))
-        plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies))
+        plane = build_plane(
+            settings, clock, write_pack(home / "policies", scenario.policies, scenario.retailer.get("stores"))
+        )
         stack.callback(plane.close)
         _hasten(plane)
         ticker = Ticker(plane, PULSE)

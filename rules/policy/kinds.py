@@ -96,7 +96,9 @@ class SystemSpec(Part):
         max_length=20,
         description="exact HOST:PORT pairs that are not public and may be connected to all the same; ${SANDBOX}: the sandbox's own",
     )
-    secrets: dict[str, str] = Field(default={}, description="name -> reference: env:NAME or file:NAME, never a value")
+    secrets: dict[str, str] = Field(
+        default={}, description="name -> reference: env:NAME, file:NAME or vault:MOUNT/PATH#FIELD, never a value"
+    )
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
     timeout: Duration = timedelta(seconds=10)
     concurrency: int = Field(default=4, ge=1, le=MOST_AT_ONCE, description="requests at once, of all workers together")

@@ -22,20 +22,30 @@ from rules.units import pieces_in
 Flaw = tuple[Path, str, str]
 """Path, rule, remedy."""
 
-SECRET = re.compile(r"^(env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+_SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+SECRET = re.compile(rf"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*|vault:{_SEGMENT}(/{_SEGMENT})+#{_SEGMENT})$")
+PASSWORD = re.compile(r"://[^/@:\s]*:[^/@\s]+@")
+"""A password in an address."""
+BY_REFERENCE = (
+    "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD"
+)  # fmt: skip
 PLACEHOLDERS = frozenset({"SANDBOX", "HOME"})
 SAMPLES = 3
 """Slices that a short window must hold, so that one late sample does not decide."""
 
 
+def secrets_by_value(spec: k.SystemSpec) -> list[Path]:
+    """Return where a secret stands by value, as paths. The values are shown nowhere: they may well be the secrets."""
+    found: list[Path] = [("spec", "secrets", name) for name, given in spec.secrets.items() if not SECRET.match(given)]
+    return [*found, *([("spec", "endpoint")] if PASSWORD.search(spec.endpoint) else [])]
+
+
 def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
-    for name, reference in spec.secrets.items():
-        if not SECRET.match(reference):  # the value is not shown: it may well be the secret itself
-            yield (
-                ("spec", "secrets", name),
-                "a secret is given by reference, never by value",
-                "write env:NAME or file:NAME",
-            )
+    for path in secrets_by_value(spec):
+        if path[1] == "secrets" or spec.endpoint.startswith(
+            "http"
+        ):  # of other addresses the connector's own check speaks
+            yield path, *BY_REFERENCE
     for placeholder in re.findall(r"\$\{([^}]*)\}", spec.endpoint):
         if placeholder not in PLACEHOLDERS:
             rule = f"unknown placeholder ${{{placeholder}}}"

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select
 
 from controlplane.health.evaluation import Verdict
+from controlplane.health.observations import newest
 from controlplane.store import backlog
 from controlplane.store import tables as t
 from rules.outcomes import Result
@@ -17,6 +18,7 @@ from rules.outcomes import Result
 FAILURES = (Result.UNAVAILABLE, Result.UNKNOWN, Result.REJECTED)
 RECENT = timedelta(hours=1)
 ABOUT_DRIFT = frozenset({"drift_findings", "drift_recent", "drift_age", "mismatch_rate"})
+ABOUT_SETTINGS = "registry_drift"
 ABOUT_QUARANTINE = frozenset({"failed_messages", "deliveries_given_up"})
 JUST_NOW = timedelta(minutes=10)
 SHOWN = 3
@@ -26,11 +28,19 @@ def explain(conn: Connection, verdict: Verdict, now: datetime) -> str:
     """Return the cause of a verdict; ends with the condition that was met and the values it saw."""
     if verdict.indicator in ABOUT_DRIFT:
         parts = _drift(conn, verdict.labels.get("comparison"), now)
+    elif verdict.indicator == ABOUT_SETTINGS:
+        parts = _settings(conn, verdict.labels.get("system"), now)
     elif verdict.indicator in ABOUT_QUARANTINE:
         parts = _quarantined(conn, verdict.labels.get("flow"), verdict.labels.get("owner"))
     else:
         parts = _systems(conn, verdict.labels.get("target") or verdict.labels.get("system"), now)
     return ". ".join([*parts, verdict.reason])
+
+
+def _settings(conn: Connection, system: str | None, now: datetime) -> list[str]:
+    """Name what differs, as the probe noted it."""
+    seen = newest(conn, now - RECENT, ABOUT_SETTINGS)
+    return [f"at {system}, {one.note}" for one in seen if one.note and one.value and one.labels.get("system") == system]
 
 
 def failing_systems(conn: Connection) -> list[str]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from controlplane.sandbox.catalogue import Catalogue
+from controlplane.sandbox.catalogue import CURRENCY, Catalogue
 from controlplane.sandbox.erp.problems import ErpError
 from controlplane.sandbox.records import ErpRecord, Level
 
@@ -31,7 +31,8 @@ CREATE TABLE InventoryBalance (item INTEGER, location INTEGER, quantityonhand NU
   lastmodifieddate TEXT, PRIMARY KEY (item, location));
 CREATE TABLE item (id INTEGER PRIMARY KEY, itemid TEXT, averagecost TEXT, displayname TEXT, lastmodifieddate TEXT,
   isinactive TEXT DEFAULT 'F');
-CREATE TABLE location (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE location (id INTEGER PRIMARY KEY, name TEXT, isinactive TEXT DEFAULT 'F');
+CREATE TABLE currency (id INTEGER PRIMARY KEY, name TEXT, symbol TEXT, isbasecurrency TEXT);
 CREATE TABLE "transaction" (id INTEGER PRIMARY KEY, type TEXT, externalid TEXT, tranid TEXT, status TEXT, trandate TEXT,
   lastmodifieddate TEXT, custbody_business_ref TEXT);
 CREATE TABLE transactionline ("transaction" INTEGER, item INTEGER, location INTEGER, quantity NUMERIC);
@@ -86,7 +87,8 @@ class SuiteQl:
         goods = [(i.erp_id, i.sku, str(i.cost), i.title, opened.strftime(_STAMP)) for i in catalogue.items]
         self._db.executemany("INSERT INTO item VALUES (?,?,?,?,?,'F')", goods)
         places = [(catalogue.erp_location_id(name), name) for name in catalogue.locations]
-        self._db.executemany("INSERT INTO location VALUES (?,?)", places)
+        self._db.executemany("INSERT INTO location VALUES (?,?,'F')", places)
+        self._db.execute("INSERT INTO currency VALUES (1,?,?,'T')", (CURRENCY, CURRENCY))
         for level in levels:
             self.show_level(level)
         for record in records:

@@ -16,6 +16,7 @@ from controlplane.sandbox.shop.counter import Counter
 from controlplane.sandbox.shop.fulfilment import CreateFulfilment
 from controlplane.sandbox.shop.search import connection, matching
 from controlplane.sandbox.shop.stock import SetQuantities
+from controlplane.sandbox.shop.subscriptions import Subscriptions, versions
 from controlplane.sandbox.shop.views import Views, moment
 from controlplane.sandbox.world import World
 
@@ -28,9 +29,11 @@ class Roots:
 
     def __init__(self, counter: Counter) -> None:
         self.world, self.views = counter.world, Views(counter.world)
+        self._subscriptions = Subscriptions(counter.world)
         self._mutations = {
             "inventorySetQuantities": SetQuantities(counter, self.views),
             "fulfillmentCreate": CreateFulfilment(counter, self.views),
+            "webhookSubscriptionDelete": self._subscriptions.delete,
         }
 
     def schema(self) -> GraphQLSchema:
@@ -49,6 +52,8 @@ class Roots:
             "orders": self.orders,
             "fulfillmentOrder": lambda **given: self._fulfilment_order(given["id"]),
             "fulfillment": lambda **given: self._fulfilment(given["id"]),
+            "publicApiVersions": lambda **_: versions(),
+            "webhookSubscriptions": self._subscriptions.page,
         }
         if schema.query_type and schema.mutation_type:
             for name, resolve in found.items():

@@ -77,9 +77,13 @@ class Answers:
         schema = build_schema((Path(__file__).parent / "schema.graphql").read_text(encoding="utf-8"))
         query, mutation = schema.query_type, schema.mutation_type
         for name in query.fields if query else ():
-            self._attach(schema, query, name)
+            if name != "account":
+                self._attach(schema, query, name)
+        if query:
+            query.fields["account"].resolve = self._account
         if mutation:
             mutation.fields["order_create"].resolve = self._order_create
+            mutation.fields["webhook_delete"].resolve = self._webhook_delete
         return schema
 
     def _attach(self, schema: GraphQLSchema, query: GraphQLObjectType | None, name: str) -> None:
@@ -141,6 +145,20 @@ class Answers:
         """The stock history."""
         rows = (row for row in self.world.moves if sku in (None, row.sku))
         return [bodies.change(row) for row in rows if _between(row.created_at, date_from)]
+
+    def webhooks(self) -> Iterable[Found]:
+        """What is told to whom."""
+        found = self.world.outbox.subscriptions("wms")
+        return [{"id": f"WBK-{number}", "name": topic, "url": url, "enabled": True} for number, topic, url in found]
+
+    def _account(self, _: Any, info: GraphQLResolveInfo[Any]) -> Found:
+        return self._stamp(info) | {"data": {"id": "ACC-1", "warehouses": [{"id": WAREHOUSE, "identifier": WAREHOUSE}]}}
+
+    def _webhook_delete(self, _: Any, info: GraphQLResolveInfo[Any], data: Found) -> Found:
+        if data["name"] not in (topic for _, topic, _ in self.world.outbox.subscriptions("wms")):
+            raise GraphQLError(f"Not Found: no webhook {data['name']}", extensions={"code": 4})
+        self.world.outbox.unsubscribe("wms", data["name"])
+        return self._stamp(info)
 
     def _order_create(self, _: Any, info: GraphQLResolveInfo[Any], data: Found) -> Found:
         if not data["line_items"] or any(line["quantity"] < 1 for line in data["line_items"]):

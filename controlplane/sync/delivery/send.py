@@ -18,6 +18,7 @@ from rules.pacing import Allowance
 
 DEFECT = timedelta(seconds=60)
 """How long the effect of a write is awaited whose connector failed in a way nobody foresaw."""
+TOOK_EFFECT = frozenset({Result.DELIVERED, Result.ALREADY_DELIVERED})
 Kind = Literal["write", "read-back", "repeat"]
 
 
@@ -91,6 +92,7 @@ def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
         outcome = connector.read_back(request) if kind == "read-back" else connector.write(request)
     except Exception as error:  # noqa: BLE001 - a defect of a plugin is this record's problem, not its neighbours'
         outcome, late = _outcome(error, late)
+    outcome = _hiding(connector, outcome)
     return Sent(claimed, outcome, kind, started, clock.now(), late, seen_at, connector.allowance())
 
 
@@ -117,9 +119,17 @@ def _together(connector: Connector, clock: Clock, claimed: Sequence[Claimed]) ->
         outcomes = [outcome] * len(claimed)
     finished, allowance = clock.now(), connector.allowance()
     return [
-        Sent(item, outcome, "write", started, finished, late, None, allowance)
+        Sent(item, _hiding(connector, outcome), "write", started, finished, late, None, allowance)
         for item, outcome in zip(claimed, outcomes, strict=True)
     ]
+
+
+def _hiding(connector: Connector, outcome: Outcome) -> Outcome:
+    """What a failure tells may be the system's own words, and those may hold what it was sent."""
+    if outcome.result in TOOK_EFFECT:
+        return outcome
+    hidden = connector.context.hidden
+    return replace(outcome, detail=hidden.text(outcome.detail), evidence=hidden.value(outcome.evidence))
 
 
 def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:

@@ -41,6 +41,7 @@ from controlplane.telemetry.spans import deliver_id
 from controlplane.telemetry.tracing import OFF, Tracer, carrying
 from rules import retry
 from rules.delivery import VERIFY_PAUSE
+from rules.outcomes import Result
 from rules.policy.kinds import SystemSpec
 
 FLOWS_SEEN = timedelta(seconds=30)
@@ -139,12 +140,26 @@ class Delivering:
         return (None, blocked) if blocked else (connector, "")
 
     def send(self, target: str, request: Sequence[Claimed]) -> list[Sent]:
-        """Make one request; see `send.send`. It carries the trace of what it sends, of a batch that of the first."""
+        """Make one request; see `send.send`. It carries the trace of what it sends, of a batch that of the first.
+
+        What was not taken by a connector that has been made anew meanwhile, as it is when a refusal brought a new secret to
+        light, is sent once more with the new one before it counts.
+        """
+        connector = self.connector(target)
+        sent = self._sent(connector, request)
+        refused = {one.claimed.id for one in sent if one.outcome.result is Result.UNAVAILABLE}
+        renewed = self._reached(target)[0] if refused else None
+        if renewed is None or renewed is connector:
+            return sent
+        again = self._sent(renewed, [item for item in request if item.id in refused])
+        return [*(one for one in sent if one.claimed.id not in refused), *again]
+
+    def _sent(self, connector: Connector, request: Sequence[Claimed]) -> list[Sent]:
         if not self.tracer.on:
-            return send(self.connector(target), self.clock, request)
+            return send(connector, self.clock, request)
         first = request[0]
         with carrying(self.tracer.traceparent(first.trace_id, deliver_id(first))):
-            return send(self.connector(target), self.clock, request)
+            return send(connector, self.clock, request)
 
     def renew(self, held: Sequence[Claimed]) -> None:
         """Keep what is being sent ours."""

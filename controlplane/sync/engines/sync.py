@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
-from controlplane.connectors.contract import Draft, Inbound, Record
+from controlplane.connectors.contract import Draft, Inbound, Record, SignatureError
 from controlplane.errors import ConnectorError, NotFoundError, OverloadedError
 from controlplane.registry import Registry
 from controlplane.store import Store
@@ -76,7 +76,15 @@ class Sync:
         """Verify and commit a webhook; say whether it was new. Raises SignatureError, NotFoundError."""
         if system not in self.registry.snapshot().systems:
             raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
-        return intake.take_webhook(self.store, self.clock, self.connections.get(system), inbound)
+        connector = self.connections.get(system)
+        try:
+            return intake.take_webhook(self.store, self.clock, connector, inbound)
+        except SignatureError:
+            connector.context.refused()  # its secret may have changed since it was looked at
+            renewed = self.connections.get(system)
+            if renewed is connector:
+                raise
+            return intake.take_webhook(self.store, self.clock, renewed, inbound)
 
     def take_consumed(self, system: str, records: Sequence[Record]) -> int:
         """Commit what came off a queue; return how many records were new. Only then may the queue forget them.

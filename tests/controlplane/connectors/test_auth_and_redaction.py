@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
+import json
 import threading
 from datetime import datetime, timedelta
 from urllib.parse import quote
@@ -88,6 +90,20 @@ def test_a_secret_is_hidden_in_all_its_forms() -> None:
     forms = (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
     for form in forms:
         assert redactor.text(f"before {form} after") == f"before {HIDDEN} after"
+
+
+def test_a_secret_is_hidden_in_json_and_html_too() -> None:
+    secret = 'q"uote\\and<slash>/&ü'
+    redactor = Redactor([secret])
+    for form in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)):
+        assert redactor.text(f"before {form} after") == f"before {HIDDEN} after"
+
+
+def test_what_is_read_of_an_answer_has_long_secrets_hidden_and_short_words_left() -> None:
+    redactor = Redactor(["a-token-of-some-length", "admin"]).beside(Redactor(["another-long-secret-1"]))
+    body = b'{"a": "a-token-of-some-length", "b": "another-long-secret-1", "role": "admin"}'
+    assert json.loads(redactor.content(body)) == {"a": HIDDEN, "b": HIDDEN, "role": "admin"}
+    assert redactor.value({"a": ["admin", 1, None]}) == {"a": [HIDDEN, 1, None]}
 
 
 def test_credentials_are_hidden_by_name_although_nobody_told_of_them() -> None:

@@ -102,7 +102,7 @@ def test_secrets_come_from_the_environment_or_from_the_secrets_folder(
         ("env:NOT_SET_ANYWHERE", "env:NOT_SET_ANYWHERE.*empty or not set"),
         ("file:missing", "file:missing.*cannot be read"),
         ("file:../../etc/passwd", "plain name without folders"),
-        ("hunter2", "write env:NAME or file:NAME"),
+        ("hunter2", "write env:NAME, file:NAME or vault"),
     ],
 )
 def test_a_secret_that_cannot_be_resolved_is_named_without_its_value(

@@ -35,7 +35,7 @@ def test_the_doctor_looks_while_the_plane_writes_and_changes_nothing(look: Look,
         connection.execute(text("UPDATE registry_version SET reason = 'under way'"))
         answers = look()
         assert [the(answers, name)[0] for name in ("database", "schema", "durability")] == ["ok"] * 3
-        assert "version 1, 49 policies, 0 problems" in the(answers, "policies")[1]
+        assert "version 1, 50 policies, 0 problems" in the(answers, "policies")[1]
     before = (home / "plane.sqlite").read_bytes(), (home / "plane.sqlite-wal").read_bytes()
     look()
     assert ((home / "plane.sqlite").read_bytes(), (home / "plane.sqlite-wal").read_bytes()) == before

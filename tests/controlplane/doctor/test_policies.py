@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ from controlplane.store import tables as t
 from rules.policy.kinds import System
 from tests.addresses import pairs_of
 from tests.controlplane.connectors.bad_server import BadServer, Habit
-from tests.controlplane.doctor.conftest import Look, the
+from tests.controlplane.doctor.conftest import Look, of, the
 from tests.controlplane.doctor.servers import free_port
 from tests.controlplane.health.kit import sandbox_pack
+from tests.controlplane.sandbox.client import Client
+from tests.controlplane.sandbox.conftest import START, listener, start
+
+__all__ = ["listener", "start"]
 
 
 def put(store: Store, clock: ManualClock, name: str, **changes: object) -> None:
@@ -166,3 +171,25 @@ def test_systems_that_are_paused_blocked_or_failing_are_named(look: Look, store:
         "wms": ("warning", "gets nothing until 09:02:00 UTC: no reason noted"),
         "shop": ("warning", "failed 9 times in a row: no reason noted"),
     }
+
+
+def test_settings_that_nobody_could_read_are_a_warning_and_never_well(look: Look, store: Store) -> None:
+    answers = look(offline=False)
+    assert the(answers, "settings at systems", "shop")[0] == "warning"
+    assert "unknown: it could not be read" in the(answers, "settings at systems", "shop")[1]
+    assert of(answers, "settings at systems", "tills") == []
+    assert the(look(), "settings at systems") == ("ok", "not asked (--offline) -> ")
+
+
+def test_a_setting_at_a_system_that_is_not_as_promised_is_wrong(
+    look: Look, store: Store, start: Callable[..., Client], home: Path
+) -> None:
+    sandbox = start(home=home / "sandbox")
+    gone = 'mutation { webhook_delete(data: {name: "Shipment Update"}) { request_id } }'
+    assert "errors" not in sandbox.wms(gone)
+    put(store, ManualClock(START), "wms", endpoint=f"{sandbox.url}/wms")
+    [(status, told)] = of(look(offline=False), "settings at systems", "wms")
+    assert status == "wrong"
+    assert (
+        "webhook Shipment Update ought to be told to an address that ends in /hooks/wms and is told to nobody" in told
+    )

@@ -48,6 +48,24 @@ def test_a_change_by_one_person_and_approved_by_another_takes_effect_at_once(
     assert old["valid_to"] == new["valid_from"] == clock.now()
 
 
+@pytest.mark.parametrize("change", [{"secrets": {"access_token": "hunter2"}}, {"endpoint": "https://u:hunter2@host/"}])
+def test_a_secret_by_value_is_refused_before_anything_of_it_is_stored(
+    registry: Registry, changes: Changes, change: dict[str, object]
+) -> None:
+    with registry.store.read() as conn:
+        document = revisions.get(conn, "System", "shop")["document"]
+    wrong = {**document, "spec": {**document["spec"], **change}}
+    with pytest.raises(PolicyError, match="by reference, never by value") as caught:
+        changes.open("System", "shop", wrong, "New token", "it was rotated", ADA)
+    assert "hunter2" not in str(caught.value)
+    right = changes.open("System", "shop", document, "Nothing yet", "r", ADA)
+    with pytest.raises(PolicyError, match="by reference, never by value"):
+        changes.edit(right.id, wrong, ADA)
+    with registry.store.read() as conn:
+        kept = [*conn.execute(select(t.change_request)), *conn.execute(select(t.action))]
+    assert "hunter2" not in str(kept)
+
+
 def test_every_step_is_in_the_action_log(registry: Registry, changes: Changes) -> None:
     changes.apply(approved(changes).id, ADA)
     with registry.store.read() as conn:

@@ -200,6 +200,13 @@ CASES = {
         "6:15 spec.locations.0", "no Mapping of a location translates to 'XX'", "locations there are: ST1, WH1"),
     "entity of two domains": Case(document("Domain", DOMAIN + "  entities:\n    stock: {system_of_record: shop}\n"),
         "9:5 spec.entities.stock", "'stock' has a system of record in another domain already (Domain 'stock', base.yaml:17)", "one domain"),
+    "a path into Vault that leads out of it": Case(
+        document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: vault:secret/../sys#t\n"),
+        "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
+    "a path into Vault without a field": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: vault:secret/a\n"),
+        "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
+    "a password in an endpoint": Case(document("System", SYSTEM + "  endpoint: https://u:hunter2@host/\n"),
+        "8:3 spec.endpoint", "a secret is given by reference, never by value", "env:NAME"),
     "secret by value": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: hunter2\n"),
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "file:NAME"),
     "a loopback address": Case(document("System", SYSTEM + "  endpoint: http://127.0.0.1:8081/erp\n  internal: ['127.0.0.1:8082']\n"),
@@ -261,7 +268,14 @@ def test_a_problem_reads_as_place_thing_rule_and_remedy() -> None:
     assert str(found) == "new.yaml:5:3: RetryPolicy/new spec.bugdet: unknown key 'bugdet'; did you mean 'budget'?"
 
 
+def test_a_secret_may_lie_in_the_environment_in_a_file_or_in_vault() -> None:
+    for reference in ("env:T", "file:shop.token", "vault:secret/shop/api#token", "vault:team/kv/data/shop#api-token"):
+        text = document("System", SYSTEM + f"  endpoint: x\n  secrets:\n    token: {reference}\n")
+        assert not [found for found in problems_of(text) if "secrets" in found.path]
+
+
 def test_a_secret_given_by_value_is_not_shown() -> None:
+    assert "hunter2" not in "".join(map(str, problems_of(CASES["a password in an endpoint"].text)))
     assert "hunter2" not in "".join(map(str, problems_of(CASES["secret by value"].text)))
 
 

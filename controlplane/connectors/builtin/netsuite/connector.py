@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from controlplane.connectors import settings
 from controlplane.connectors.auth import OAuth1, OAuth1Keys
 from controlplane.connectors.builtin.netsuite import records, suiteql
 from controlplane.connectors.contract import (
@@ -19,6 +20,7 @@ from controlplane.connectors.contract import (
     Page,
     ReadSpec,
     Record,
+    Setting,
     Write,
     WriteSpec,
 )
@@ -73,6 +75,29 @@ class NetSuiteConnector(Connector):
     def ping(self) -> None:
         """Count the locations."""
         suiteql.page(self._http, "SELECT COUNT(*) AS n FROM location", self._auth)
+
+    def settings(self) -> list[Setting]:
+        """Read the locations and the base currency, which costs are told in. The API tells no time zone."""
+        rows, _, answer = suiteql.page(self._http, suiteql.LOCATIONS, self._auth)
+        try:
+            known = {str(row["id"]): row.get("inactive") != "T" for row in rows}
+        except (KeyError, TypeError):
+            answer.fail("answered a location without an id")
+        places = settings.locations(self.context, settings.among(known), "Setup > Company > Locations")
+        zone = "the API does not tell it: look at Setup > Company > Company Information"
+        utc = Setting("time zone", "UTC", None, "set it to UTC (GMT)", note=zone, never_told=True)
+        return [self._base_currency(), *places, utc]
+
+    def _base_currency(self) -> Setting:
+        remedy = "correct `options.currency`; the base currency of an account cannot be changed"
+        name, promised = "base currency", self._currency
+        try:
+            rows, _, _ = suiteql.page(self._http, suiteql.BASE_CURRENCY, self._auth)
+        except RejectedError as error:  # an account without the feature Multiple Currencies has no such table
+            return Setting(name, promised, None, remedy, note=str(error), option="currency")
+        actual = ", ".join(sorted(str(row.get("symbol", "")) for row in rows)) or None
+        note = "" if actual else "the account shows no base currency to our role"
+        return Setting(name, promised, actual, remedy, note=note, option="currency")
 
     # --- reading ---
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:

@@ -21,6 +21,9 @@ SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averag
   TO_CHAR(item.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
 FROM item"""
 
+LOCATIONS = "SELECT location.id AS id, location.isinactive AS inactive FROM location ORDER BY location.id"
+BASE_CURRENCY = "SELECT currency.symbol AS symbol FROM currency WHERE currency.isbasecurrency = 'T'"
+
 
 def text(value: str) -> str:
     """Return a SuiteQL string literal."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
+from controlplane.connectors import settings
 from controlplane.connectors.auth import signed_by
 from controlplane.connectors.builtin.shiphero import documents, drafts
 from controlplane.connectors.builtin.shiphero.api import make_api
@@ -20,6 +21,7 @@ from controlplane.connectors.contract import (
     Page,
     ReadSpec,
     Record,
+    Setting,
     SignatureError,
     Write,
     WriteSpec,
@@ -56,7 +58,7 @@ LISTINGS = {
 
 
 class ShipHeroConnector(Connector):
-    """A ShipHero warehouse. Options: locations (ours), mapped to warehouse ids by the location mapping."""
+    """A ShipHero warehouse. Options: locations (ours), mapped to warehouse ids by the location mapping; webhook_url."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="shiphero",
@@ -71,7 +73,7 @@ class ShipHeroConnector(Connector):
         receives=("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
         secrets=("refresh_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
-        options=("locations",),
+        options=("locations", "webhook_url"),
         verified_against="prose only, the sandbox",
     )
 
@@ -87,6 +89,26 @@ class ShipHeroConnector(Connector):
     def ping(self) -> None:
         """Ask for one product."""
         self._graphql.ask(documents.PING)
+
+    def settings(self) -> list[Setting]:
+        """Read which warehouses the account has, and which webhooks are told to whom."""
+        data, answer = self._graphql.ask(documents.WAREHOUSES)
+        try:
+            known = {str(one["id"]): True for one in data["account"]["data"]["warehouses"]}
+        except (KeyError, TypeError):
+            answer.fail("answered its account without warehouses")
+        places = settings.locations(self.context, settings.among(known), "the account's warehouses")
+        where = "(mutation webhook_create; its signature secret is a new one), or enable it again"
+        return [*places, *settings.webhooks(self.context, self.manifest.receives, self._told(), where)]
+
+    def _told(self) -> dict[str, list[str]]:
+        told: dict[str, list[str]] = {}
+        for nodes, _ in self._pages(Listing(documents.WEBHOOKS, "webhooks", "webhook", "name")):
+            for node in nodes:
+                # the vendor disables what does not answer for too long
+                if node.get("enabled") is not False:
+                    told.setdefault(str(node.get("name")), []).append(str(node.get("url")))
+        return told
 
     # --- being told ---
     def receive(self, inbound: Inbound) -> Record:

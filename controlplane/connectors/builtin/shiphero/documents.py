@@ -75,4 +75,18 @@ mutation OrderCreate($data: CreateOrderInput!) {
   }
 }"""
 
-ALL = (PING, INVENTORY, SHIPMENTS, PURCHASE_ORDERS, RETURNS, ORDERS, ORDER_CREATE)
+WAREHOUSES = "query Warehouses { account { request_id complexity data { warehouses { id identifier } } } }"
+
+WEBHOOKS = """
+query Webhooks($first: Int, $after: String) {
+  webhooks {
+    request_id
+    complexity
+    data(first: $first, after: $after) {
+      edges { node { name url enabled } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+ALL = (PING, WAREHOUSES, WEBHOOKS, INVENTORY, SHIPMENTS, PURCHASE_ORDERS, RETURNS, ORDERS, ORDER_CREATE)

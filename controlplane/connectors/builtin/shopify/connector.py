@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors.auth import signed_by
-from controlplane.connectors.builtin.shopify import documents
+from controlplane.connectors.builtin.shopify import documents, settings
 from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
 from controlplane.connectors.builtin.shopify.fulfilments import Fulfilments
 from controlplane.connectors.builtin.shopify.orders import order_draft
@@ -22,6 +22,7 @@ from controlplane.connectors.contract import (
     Page,
     ReadSpec,
     Record,
+    Setting,
     SignatureError,
     Write,
     WriteSpec,
@@ -39,7 +40,10 @@ PAGE = 25
 
 
 class ShopifyConnector(Connector):
-    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first)."""
+    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first).
+
+    Others say how the shop has to be set, and nothing else: currency, time_zone, webhook_url.
+    """
 
     manifest: ClassVar[Manifest] = Manifest(
         name="shopify",
@@ -52,7 +56,7 @@ class ShopifyConnector(Connector):
         receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
-        options=("api_version", "locations"),
+        options=("api_version", "locations", "currency", "time_zone", "webhook_url"),
         verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
     )
 
@@ -70,6 +74,10 @@ class ShopifyConnector(Connector):
     def ping(self) -> None:
         """Ask for the shop's name."""
         self._graphql.ask(documents.PING)
+
+    def settings(self) -> list[Setting]:
+        """Read how the shop is set: currency, time zone, version of the API, locations, webhook subscriptions."""
+        return settings.read(self.context, self._graphql, self.manifest.receives)
 
     def receive(self, inbound: Inbound) -> Record:
         """Check the HMAC of the raw body; the webhook id stays the same over the vendor's retries."""

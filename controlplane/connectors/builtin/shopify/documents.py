@@ -97,4 +97,29 @@ mutation Fulfil($fulfillment: FulfillmentInput!) {
   }
 }"""
 
-ALL = (PING, ITEM_BY_SKU, LEVEL, LEVELS, SET_AVAILABLE, ORDERS, ORDER_LINES, ORDER_TO_FULFIL, FULFIL)
+SHOP_SETTINGS = "query ShopSettings { shop { currencyCode ianaTimezone } publicApiVersions { handle supported } }"
+
+LOCATION_STANDING = "query LocationStanding($id: ID!) { location(id: $id) { id isActive } }"
+
+SUBSCRIPTIONS = """
+query Subscriptions($first: Int!, $after: String) {
+  webhookSubscriptions(first: $first, after: $after) {
+    nodes { topic uri }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+ALL = (
+    PING,
+    SHOP_SETTINGS,
+    LOCATION_STANDING,
+    SUBSCRIPTIONS,
+    ITEM_BY_SKU,
+    LEVEL,
+    LEVELS,
+    SET_AVAILABLE,
+    ORDERS,
+    ORDER_LINES,
+    ORDER_TO_FULFIL,
+    FULFIL,
+)

@@ -6,9 +6,20 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from controlplane.connectors import settings
 from controlplane.connectors.builtin.tryton.rpc import Rpc, encode
 from controlplane.connectors.builtin.tryton.stock import Position, Warehouses
-from controlplane.connectors.contract import Connector, Context, Draft, Level, Manifest, Page, ReadSpec, Record
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Level,
+    Manifest,
+    Page,
+    ReadSpec,
+    Record,
+    Setting,
+)
 from controlplane.connectors.records import content_key, read_json, verbatim
 from controlplane.errors import BadInputError
 from rules.model.messages import stock_key
@@ -43,6 +54,27 @@ class TrytonConnector(Connector):
     def ping(self) -> None:
         """Ask for our own preferences, which proves the session too."""
         self._rpc.call("model.res.user.get_preferences", True, {})
+
+    def settings(self) -> list[Setting]:
+        """Read the company's currency, and whether each location's code leads to one location."""
+        remedy = "correct `options.currency` or `options.company`; the currency of a company cannot be changed"
+        currency = Setting("company currency", self._currency, self._company_currency(), remedy, option="currency")
+        return [currency, *settings.locations(self.context, self._standing, "Inventory > Configuration > Locations")]
+
+    def _company_currency(self) -> str:
+        domain: list[Any] = [["id", "=", self._company]]
+        companies = [row for rows, _ in self._rpc.rows("company.company", domain, ["currency"], {}) for row in rows]
+        if not companies:
+            return f"there is no company {self._company}"
+        chosen: list[Any] = [["id", "=", companies[0]["currency"]], ["active", "in", [True, False]]]
+        found = [row for rows, _ in self._rpc.rows("currency.currency", chosen, ["code"], {}) for row in rows]
+        return str(found[0]["code"]) if found else "none"
+
+    def _standing(self, code: str) -> str | None:
+        found = self._stock.with_code(code)
+        if found is None:
+            return None
+        return {0: settings.GONE, 1: settings.HERE}.get(len(found), "there more than once")
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield the `stock` of the configured warehouses, or of the keys."""

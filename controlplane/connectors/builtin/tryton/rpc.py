@@ -51,6 +51,7 @@ class Session(httpx.Auth):
         try:
             user_id, token = answer.json()["result"][:2]
         except (KeyError, TypeError, ValueError):
+            self._http.context.refused()
             answer.fail("answered a login without a user id and a token")
         self._http.redactor.learn(str(token))
         secret = base64.b64encode(f"{self._user}:{user_id}:{token}".encode()).decode()

@@ -55,12 +55,17 @@ class Warehouses:
         sku = self._context.codes.ours("sku", row["code"])
         return Position(row["id"], sku, location, _whole(row["quantity"], sku), _whole(free, sku), answer)
 
+    def with_code(self, code: str) -> list[Any] | None:
+        """Return the ids of the locations in use that have a code, two at most; None for an answer that is no list."""
+        found, _ = self._rpc.call("model.stock.location.search", [["code", "=", code]], 0, 2, None, {})
+        return found if isinstance(found, list) else None
+
     def _id(self, location: str) -> int:
         code = self._context.codes.theirs("location", location)
-        found, _ = self._rpc.call("model.stock.location.search", [["code", "=", code]], 0, 2, None, {})
-        if not isinstance(found, list) or len(found) != 1:
+        found = self.with_code(code)
+        if found is None or len(found) != 1:
             raise RejectedError(
-                f"Tryton has {len(found) if isinstance(found, list) else 'no'} locations with the code {code}; "
+                f"Tryton has {'no' if found is None else len(found)} locations with the code {code}; "
                 f"give one location that code, or map {location} to another"
             )
         return int(found[0])
