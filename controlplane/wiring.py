@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from controlplane.access import Oidc
@@ -22,8 +22,10 @@ from controlplane.registry.packs import load_genesis
 from controlplane.settings import Settings
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
+from controlplane.store.locks import lock_targets
 from controlplane.store.migrate import migrate
 from controlplane.store.schema import standing
+from controlplane.store.types import MICROSECOND
 from controlplane.sync.engines import Sync
 from controlplane.telemetry import Telemetry
 from controlplane.telemetry.start import tracer_of
@@ -57,14 +59,31 @@ class Plane:
         return Anchors(self.store, self.clock, settings.home / "audit-key.pem", settings.anchor_places)
 
     def request_run(self, schedule: str) -> str:
-        """Ask the ticker to run a schedule now; return the run's id. Raises NotFoundError for an unknown comparison."""
+        """Ask the ticker to run a schedule now; return the run's id: of one that is asked for already, if it has not begun.
+
+        Raises NotFoundError for an unknown comparison.
+        """
         kind, _, name = schedule.partition(":")
         if kind == "compare" and name not in self.registry.snapshot().comparisons:
             known = ", ".join(self.registry.snapshot().comparisons) or "none"
             raise NotFoundError(f"no comparison '{name}' in the registry; there are: {known}")
-        now = self.clock.now()
-        row = {"id": new_id(now), "schedule": schedule, "scheduled_for": now, "started_at": now, "state": "requested"}
+        now, r = self.clock.now(), t.run.c
         with self.store.write() as connection:
+            lock_targets(connection, [f"run/{schedule}"], alone=True)
+            asked = select(r.id).where(r.schedule == schedule, t.among(r.state, "requested")).order_by(r.id).limit(1)
+            found = connection.execute(asked).scalar_one_or_none()
+            if found is not None:
+                return str(found)
+            latest = select(func.max(r.scheduled_for)).where(r.schedule == schedule, r.scheduled_for >= now)
+            last = connection.execute(latest).scalar_one()
+            at = now if last is None else last + MICROSECOND
+            row = {
+                "id": new_id(now),
+                "schedule": schedule,
+                "scheduled_for": at,
+                "started_at": now,
+                "state": "requested",
+            }
             connection.execute(insert(t.run).values(**row))
         return str(row["id"])
 

@@ -25,7 +25,10 @@ def lock_books(connection: Connection, *, in_index_order: bool = False) -> None:
 
 
 def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool) -> None:
-    """Keep routing (alone) and delivering (together) to a target apart: who adds to a key sees what ends on it."""
+    """Keep routing (alone) and delivering (together) to a target apart: who adds to a key sees what ends on it.
+
+    Whatever else takes turns by a name does so by this, too, under a name that no target has.
+    """
     if connection.dialect.name == "postgresql":
         shared = "" if alone else "_shared"
         for target in sorted(targets):

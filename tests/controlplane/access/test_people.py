@@ -103,7 +103,7 @@ def test_a_token_is_shown_once_confined_to_its_scopes_and_ends(plane: Plane, url
     [shown] = [one for one in json.loads(run("tokens", "--json")) if one["purpose"] == "till upload"]
     assert shown["scopes"] == ["messages.accept", "view"]
     assert shown["last_used_at"] is not None
-    assert token.strip().rpartition("_")[2] not in run("tokens", "--json")
+    assert token.strip().split("_", 2)[2] not in run("tokens", "--json")
     assert isinstance(plane.clock, ManualClock)
     plane.clock.advance(timedelta(days=31).total_seconds())
     assert client.get("/api/v1/me").status_code == 401

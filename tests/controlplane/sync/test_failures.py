@@ -157,7 +157,7 @@ def test_an_unmapped_code_is_quarantined_corrected_and_replayed(house: House) ->
     [case] = rows(house, t.quarantine)
     assert (case["stage"], case["reason_code"], case["state"]) == ("intake", "unmapped_sku", "waiting")
     body = case["record"]["body"]  # type: ignore[index]
-    body["data"]["sku"] = "0042"
+    body["data"]["sku"], body["subject"] = "0042", "0042@WH1"
     with house.store.write() as connection:
         quarantine.correct(connection, house.clock, str(case["id"]), {**case["record"], "body": body}, "olga")  # type: ignore[dict-item]
     assert house.sync.preview(str(case["id"]))["messages"]
