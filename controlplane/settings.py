@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -27,6 +29,7 @@ REMEDIES = {
     "queue_prefix": "give 1 to 64 letters, digits, dots, dashes or underscores, for instance trueup",
     "shards": "give a whole number from 1 to 64",
     "audit_anchors": "give folders or addresses such as s3://bucket/trueup, parted by blanks",
+    "seal_keys": "give env:NAME or file:NAME, the same for every process of the installation",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
@@ -63,6 +66,10 @@ class Settings(BaseSettings):
     audit_anchors: str = Field(
         default="", description="Places outside that checkpoints of the action log are written to, parted by blanks; "
         "default: the folder `anchors` in the home folder, which protects from nobody who owns the machine",
+    )  # fmt: skip
+    seal_keys: str = Field(
+        default="", pattern=r"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+        description="Where the keys of sealed records are, env:NAME or file:NAME; default: seal-keys.json in the home folder",
     )  # fmt: skip
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
@@ -165,5 +172,29 @@ def _explain(location: tuple[int | str, ...], message: str, given: object) -> st
     if not location:
         return message.removeprefix("Value error, ")
     name = str(location[0])
-    shown = "(hidden)" if "password" in name or "url" in name else repr(given)
+    shown = "(hidden)" if any(word in name for word in ("password", "url", "keys")) else repr(given)
     return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"
+
+
+def resolve_secret(what: str, reference: str, settings: Settings) -> str:
+    """Return the value behind a reference. Raises SettingsError naming the reference, never a value."""
+    source, _, name = reference.partition(":")
+    if source == "env" and name:
+        value = os.environ.get(name, "")
+    elif source == "file" and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        value = _read(what, reference, settings)
+    else:
+        raise SettingsError(
+            f"{what} is given as '{source}:…'; write env:NAME or file:NAME, a plain name without folders"
+        )
+    if not value:
+        raise SettingsError(f"{what} ({reference}) is empty or not set; set it where the plane runs")
+    return value
+
+
+def _read(what: str, reference: str, settings: Settings) -> str:
+    path = settings.secrets / reference.partition(":")[2]
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{what} ({reference}) cannot be read from {path}: {error.strerror}") from error

@@ -18,9 +18,11 @@ from controlplane.errors import (
     ConflictError,
     ConnectorError,
     ForbiddenError,
+    KeyMissingError,
     NotFoundError,
     OverloadedError,
     PolicyError,
+    SealError,
     TrueupError,
 )
 
@@ -34,6 +36,8 @@ STATUS: tuple[tuple[type[TrueupError], int], ...] = (
     (BadInputError, 422),
     (PolicyError, 422),
     (OverloadedError, 503),
+    (KeyMissingError, 503),
+    (SealError, 409),
     (ConnectorError, 502),
     (TrueupError, 500),
 )

@@ -38,7 +38,7 @@ def list_cases() -> Response:
 
 @quarantine.get("/<case_id>")
 def get_case(case_id: str) -> Response:
-    """One case with its record, whole, its history, and the other cases that the record was in."""
+    """One case with its record, what is personal hidden, its history, and the other cases that the record was in."""
     with plane().store.read() as conn:
         return jsonify(view.case(conn, case_id))
 
@@ -49,6 +49,12 @@ def correct_case(case_id: str) -> Response:
     asked = body()
     dry = bool(asked.get("dry_run"))
     return jsonify(_told(commands().correct(case_id, _edit(asked), actor(), dry_run=dry)) | {"dry_run": dry})
+
+
+@quarantine.post("/<case_id>/unseal")
+def unseal_case(case_id: str) -> Response:
+    """The record and its correction with what is personal in them: reason. That it was asked for is in the action log."""
+    return jsonify(commands().unseal(case_id, str(body("reason")["reason"]), actor()))
 
 
 @quarantine.post("/<case_id>/approve")

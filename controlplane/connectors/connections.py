@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from controlplane.connectors.codes import codes_for
 from controlplane.connectors.contract import Connector, Context, Manifest
 from controlplane.errors import NotFoundError, SettingsError
 from controlplane.registry import Snapshot
-from controlplane.settings import Settings
+from controlplane.settings import Settings, resolve_secret
 from rules.canonical import digest
 from rules.policy.kinds import System, SystemSpec
 
@@ -92,6 +91,7 @@ class Connections:
             concurrency=spec.concurrency,
             rate=spec.rate,
             given=frozenset(spec.secrets),
+            personal=snapshot.personal_of(name),
         )
         return connector(context)
 
@@ -133,27 +133,3 @@ def secrets_of(system: str, spec: SystemSpec, settings: Settings) -> Callable[[s
         return resolve_secret(f"the secret '{name}' of System '{system}'", reference, settings)
 
     return secret
-
-
-def resolve_secret(what: str, reference: str, settings: Settings) -> str:
-    """Return the value behind a reference. Raises SettingsError naming the reference, never a value."""
-    source, _, name = reference.partition(":")
-    if source == "env" and name:
-        value = os.environ.get(name, "")
-    elif source == "file" and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        value = _read(what, reference, settings)
-    else:
-        raise SettingsError(
-            f"{what} is given as '{source}:…'; write env:NAME or file:NAME, a plain name without folders"
-        )
-    if not value:
-        raise SettingsError(f"{what} ({reference}) is empty or not set; set it where the plane runs")
-    return value
-
-
-def _read(what: str, reference: str, settings: Settings) -> str:
-    path = settings.secrets / reference.partition(":")[2]
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{what} ({reference}) cannot be read from {path}: {error.strerror}") from error

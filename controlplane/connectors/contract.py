@@ -17,6 +17,7 @@ from controlplane.errors import BadInputError, RejectedError
 from controlplane.telemetry.tracing import Caller
 from rules.outcomes import Guarantee, Outcome
 from rules.pacing import Allowance
+from rules.personal import USUAL, Personal
 
 
 class UnsupportedError(RejectedError):
@@ -248,6 +249,8 @@ class Context:
     """Called once for each request that is sent; a write may take several."""
     given: frozenset[str] = frozenset()
     """Names of the secrets that the policy gives."""
+    personal: Personal = USUAL
+    """What policy says of the personal fields of the system's records."""
 
 
 class Connector(ABC):

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 from controlplane import plugins
 from controlplane.connectors import Connections
-from controlplane.connectors.connections import resolve_endpoint, resolve_secret
+from controlplane.connectors.connections import resolve_endpoint
 from controlplane.connectors.contract import UnsupportedError
 from controlplane.doctor.answers import Answer, NotLookedError, ok, softened, warning, wrong
 from controlplane.doctor.subject import Subject
 from controlplane.errors import ConnectorError, SettingsError, ThrottledError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from controlplane.settings import resolve_secret
 from rules.policy.kinds import System
 from rules.policy.lint import lint
 from rules.policy.reading import Entry, nearest

@@ -39,6 +39,12 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
         if placeholder not in PLACEHOLDERS:
             rule = f"unknown placeholder ${{{placeholder}}}"
             yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
+    for pattern in spec.personal:
+        try:
+            segments(pattern)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            yield ("spec", "personal", pattern), rule, remedy
 
 
 def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
