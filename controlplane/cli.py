@@ -23,6 +23,7 @@ SUMMARIES = {
     "quarantine": "Correct, replay and drop records that wait for a person.",
     "connector": "List connectors, take a snapshot of a system.",
     "audit": "Export the action log, and check that nobody has tampered with it.",
+    "keys": "List, rotate and destroy the keys of sealed personal data.",
     "ledger": "Archive old messages, list the parts of the archive, put them back.",
     "scenario": "Play a scenario and hold the plane against the truth.",
 }

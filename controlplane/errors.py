@@ -12,6 +12,8 @@
     ├── BadInputError        the caller must correct the record; nothing was stored
     │   └── MalformedError     a request breaks the API's contract, which openapi.json tells
     ├── OverloadedError      the caller must send again after `retry_after` seconds; nothing was stored
+    ├── SealError            what is sealed cannot be opened, by anybody: its key is destroyed, or it was tampered with
+    │   └── KeyMissingError    the operator must give this process the keys; nothing was changed, and it is tried again
     └── ConnectorError       talking to a system went wrong
         ├── UnavailableError   try later; nothing took effect
         │   └── BlockedAddressError  nothing was sent; the endpoint or `internal` of the System policy has to be corrected
@@ -88,6 +90,14 @@ class OverloadedError(TrueupError):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SealError(TrueupError):
+    """A sealed record cannot be opened, and trying again is useless; the message says why."""
+
+
+class KeyMissingError(SealError):
+    """This process does not have the key; what needs it is left as it is until it does."""
 
 
 class ConnectorError(TrueupError):

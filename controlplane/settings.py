@@ -43,6 +43,7 @@ REMEDIES = {
     "vault_addr": "give the address of Vault without a path, such as https://vault.example:8200",
     "vault_token": "give where the token is, env:NAME or file:NAME, never the token itself",
     "vault_namespace": "give the namespace as Vault writes it, for instance retail/integrations",
+    "seal_keys": "give env:NAME or file:NAME, the same for every process of the installation",
     "sandbox_port": "give a whole number from 1 to 65535",
     "sandbox_rate": "give a number above 0 and up to 1000; 1 is calm",
 }
@@ -121,6 +122,10 @@ class Settings(BaseSettings):
     vault_namespace: str = Field(
         default="", pattern=r"^[^\s]*$", description="Namespace in Vault, where there are some"
     )
+    seal_keys: str = Field(
+        default="", pattern=r"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
+        description="Where the keys of sealed records are, env:NAME or file:NAME; default: seal-keys.json in the home folder",
+    )  # fmt: skip
     sandbox_port: int = Field(default=0, ge=0, le=65535, description="Port of the sandbox; default: TRUEUP_PORT + 1")
     sandbox_rate: float = Field(default=1.0, gt=0, le=1000, description="How busy the sandbox retailer is; 1 is calm")
 
@@ -279,5 +284,6 @@ def _explain(location: tuple[int | str, ...], message: str, given: object) -> st
     if not location:
         return message.removeprefix("Value error, ")
     name = str(location[0])
-    shown = "(hidden)" if any(word in name for word in ("password", "secret", "url", "token", "addr")) else repr(given)
+    hidden = ("password", "secret", "url", "token", "addr", "keys")
+    shown = "(hidden)" if any(word in name for word in hidden) else repr(given)
     return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, literal, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from controlplane.access import Oidc
@@ -19,6 +19,7 @@ from controlplane.connectors import Connections
 from controlplane.errors import NotFoundError, SettingsError
 from controlplane.registry import Registry
 from controlplane.registry.packs import load_genesis
+from controlplane.sealing import Keys
 from controlplane.settings import Settings
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
@@ -128,15 +129,30 @@ def build_plane(settings: Settings, clock: Clock | None = None, pack: str | Path
     oidc = Oidc.configured(settings, clock)
     telemetry = Telemetry(clock, tracer_of(settings.traces))
     store = opened(settings)
+    _keep_keys(settings, store, clock)
     registry = Registry(store, clock)
     load_genesis(store, clock, registry, pack)
     return replace(_wired(settings, clock, store, registry, telemetry), oidc=oidc)
 
 
+def _keep_keys(settings: Settings, store: Store, clock: Clock) -> None:
+    """Make the keys of a new installation. Where something is sealed they are lost, or elsewhere, and others would hide that."""
+    keys = Keys(settings)
+    if settings.seal_keys or (keys.path is not None and keys.path.exists()):
+        return
+    with store.read() as connection:
+        columns = (t.intake.c.sealed, t.quarantine.c.record_sealed)
+        sealed = any(connection.execute(select(literal(1)).where(one.is_not(None)).limit(1)).first() for one in columns)
+    if sealed:
+        log.error("the keys of sealed records are missing; restore them from a backup", place=keys.where)
+    else:
+        keys.make(clock)
+
+
 def _wired(settings: Settings, clock: Clock, store: Store, registry: Registry, telemetry: Telemetry) -> Plane:
     store.facts.subscribe(telemetry.told)
     connections = Connections(registry, settings, clock)
-    sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer)
+    sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer, Keys(settings))
     sync.delivering.lease = timedelta(seconds=settings.lease)
     return Plane(settings, clock, store, registry, connections, sync, clock.now(), telemetry)
 

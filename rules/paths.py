@@ -32,11 +32,12 @@ def joined(parts: Sequence[str | int]) -> str:
 def named(path: str, patterns: Sequence[str]) -> bool:
     """Say whether a path is meant: by its last name, or, where the pattern has several parts, as a whole."""
     parts = [part.lower() for part in segments(path)]
-    last = next((part for part in reversed(parts) if not part.isdigit()), parts[-1])
-    for pattern in patterns:
-        wanted = [part.lower() for part in segments(pattern)]
-        if len(wanted) == 1 and fnmatchcase(last, wanted[0]):
-            return True
-        if len(wanted) == len(parts) > 1 and all(map(fnmatchcase, parts, wanted)):
-            return True
-    return False
+    return any(meant(parts, [part.lower() for part in segments(pattern)]) for pattern in patterns)
+
+
+def meant(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Say the same of a path and a pattern that are taken apart already, both in lower case."""
+    if len(pattern) == 1:
+        last = next((part for part in reversed(parts) if not part.isdigit()), parts[-1])
+        return fnmatchcase(last, pattern[0])
+    return len(pattern) == len(parts) and all(map(fnmatchcase, parts, pattern))

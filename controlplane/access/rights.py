@@ -19,11 +19,23 @@ ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({"view"}) | OPERATIONS,
     "editor": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass"}),
     "approver": frozenset({"view", "policy.approve", "policy.apply", "quarantine.approve"}),
-    "admin": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass", "admin.accounts", "audit.view"})
+    "admin": frozenset(
+        {
+            "view",
+            "policy.propose",
+            "policy.apply",
+            "policy.break_glass",
+            "admin.accounts",
+            "audit.view",
+            "quarantine.unseal",
+        }
+    )
     | OPERATIONS,
     "auditor": frozenset({"view", "audit.view"}),
+    "privacy": frozenset({"view", "quarantine.unseal"}),
 }
-"""Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver."""
+"""Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver.
+Nobody corrects, or audits, by seeing what is personal; whose task that is has the role `privacy`."""
 KNOWN = frozenset().union(*ROLES.values())
 
 

@@ -37,6 +37,12 @@ class Commands:
         require(actor, "quarantine.correct")
         return self.plane.sync.workbench.correct_many(selection, edit, actor.name, dry_run=dry_run)
 
+    def unseal(self, case_id: str, reason: str, actor: Actor) -> Mapping[str, Any]:
+        """Return a case's record with what is personal in it. A reason is needed. Raises NotFoundError, SealError."""
+        require(actor, "quarantine.unseal")
+        why = reasoned(reason, "unsealing a record")
+        return self.plane.sync.workbench.unseal(case_id, actor.name, why)
+
     def approve(self, case_id: str, actor: Actor, correction_id: str | None = None, note: str = "") -> None:
         """Agree to somebody else's correction. Raises NotFoundError, ConflictError, ForbiddenError."""
         require(actor, "quarantine.approve")

@@ -23,7 +23,7 @@ ACCOUNT = row(t.account, without=("password_hash",))
 TOKEN = row(t.service_token, without=("token_hash",))
 LONGEST = 3650
 """Days that a token may be good for."""
-Role = Literal["viewer", "operator", "editor", "approver", "admin", "auditor"]
+Role = Literal["viewer", "operator", "editor", "approver", "admin", "auditor", "privacy"]
 Roles = Annotated[list[Role], Field(max_length=len(ROLES), description="what they grant: docs/security.md")]
 Password = Annotated[str, Field(min_length=10, max_length=1024, pattern=KEPT)]
 Right = Annotated[str, Field(json_schema_extra={"enum": sorted(KNOWN)}, max_length=40, pattern=KEPT)]

@@ -17,12 +17,14 @@ from controlplane.api.schemas import ANY, INSTANT, NEXT, OBJECT, TEXT, WHOLE, YE
 from controlplane.api.selections import Agreement, Amendment, Amendments, CasesQuery, Drop, Look, Release
 from controlplane.store import tables as t
 from controlplane.sync.quarantine import Corrected
+from controlplane.sync.quarantine.sealed import ENVELOPES
 from controlplane.views import quarantine as view
 from rules.correction import Change
 
 quarantine = Blueprint("quarantine", __name__, url_prefix="/api/v1/quarantine")
 CORRECTED = {"id": TEXT, "state": TEXT, "needs_approval": YES, "approval": [TEXT], "changes": [Change]}
 REFUSED = {"refused": [{"id": TEXT, "reason": TEXT}], "next": Null(TEXT)}
+CASE = row(t.quarantine, without=ENVELOPES, sealed=YES)
 BRIEF = ("id", "state", "stage", "reason_code", "reason", "opened_at", "closed_at", "closed_by")
 ASKED = (404, 409, 502)
 """What a look at a case, and at its target, may come to."""
@@ -50,9 +52,9 @@ def list_cases(query: CasesQuery) -> Response:
 
 
 @quarantine.get("/<case_id>")
-@contract(row(t.quarantine, history=[row(t.quarantine_event)], cases=[row(t.quarantine, only=BRIEF)]))
+@contract(CASE | {"history": [row(t.quarantine_event)], "cases": [row(t.quarantine, only=BRIEF)]})
 def get_case(case_id: str) -> Response:
-    """One case with its record, whole, its history, and the other cases that the record was in."""
+    """One case with its record, what is personal hidden, its history, and the other cases that the record was in."""
     with plane().store.read() as conn:
         return jsonify(view.case(conn, case_id))
 
@@ -66,6 +68,13 @@ def correct_case(case_id: str, asked: Amendment) -> Response:
     """Keep a correction: record, or set (path: value) and remove (paths), or accept (why it may pass as it is). `dry_run` keeps nothing."""
     made = commands().correct(case_id, asked.edit, actor(), dry_run=asked.dry_run)
     return jsonify(_told(made) | {"dry_run": asked.dry_run})
+
+
+@quarantine.post("/<case_id>/unseal")
+@contract({"id": TEXT, "record": ANY, "corrected": ANY}, right="quarantine.unseal", body=Because, refuses=(409,))
+def unseal_case(case_id: str, asked: Because) -> Response:
+    """The record and its correction with what is personal in them: reason. That it was asked for is in the action log."""
+    return jsonify(commands().unseal(case_id, asked.reason, actor()))
 
 
 @quarantine.post("/<case_id>/approve")

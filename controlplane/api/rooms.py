@@ -12,9 +12,10 @@ from controlplane.api.contract import Link, contract
 from controlplane.api.fields import LARGEST, Flag, Kind, Query, Text
 from controlplane.api.pages import Paged
 from controlplane.api.routes import PREFIX
-from controlplane.api.schemas import ANY, INSTANT, NEXT, OBJECT, TEXT, Null, row
+from controlplane.api.schemas import ANY, INSTANT, NEXT, OBJECT, TEXT, YES, Null, row
 from controlplane.registry.requests import etag_of_revision
 from controlplane.store import tables as t
+from controlplane.sync.quarantine.sealed import ENVELOPES
 from controlplane.views import (
     findings,
     flows,
@@ -91,8 +92,10 @@ def get_flow(name: str) -> Response:
 @rooms.get("/messages/<message_id>")
 @contract(
     {
-        "message": row(t.message), "intake": Null(row(t.intake)), "cause": Null(row(t.message)), "derived": [row(t.message)],
-        "deliveries": [row(t.delivery)], "attempts": [row(t.attempt)], "held": [row(t.quarantine)], "steps": [messages.Step],
+        "message": row(t.message), "intake": Null(row(t.intake, without=("sealed",), sealed=YES)),
+        "cause": Null(row(t.message)), "derived": [row(t.message)],
+        "deliveries": [row(t.delivery)], "attempts": [row(t.attempt)],
+        "held": [row(t.quarantine, without=ENVELOPES, sealed=YES)], "steps": [messages.Step],
     }
 )  # fmt: skip
 def get_message(message_id: str) -> Response:

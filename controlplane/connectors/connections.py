@@ -192,6 +192,7 @@ def context_of(snapshot: Snapshot, name: str, settings: Settings, clock: Clock, 
         given=frozenset(spec.secrets),
         internal=internal,
         resolve=resolve,
+        personal=snapshot.personal_of(name),
         blocked=f"System '{name}': nothing is sent: {refused}" if refused else "",
     )
 

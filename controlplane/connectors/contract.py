@@ -20,6 +20,7 @@ from controlplane.telemetry.tracing import Caller
 from rules.addresses import Pair
 from rules.outcomes import Guarantee, Outcome
 from rules.pacing import Allowance
+from rules.personal import USUAL, Personal
 
 
 class UnsupportedError(RejectedError):
@@ -287,6 +288,8 @@ class Context:
     """Knows every value that the system's secrets have had; the shared client hides what it knows."""
     refused: Callable[[], None] = uncounted
     """Called when the system refuses the credentials: the secrets are looked up anew before the next request."""
+    personal: Personal = USUAL
+    """What policy says of the personal fields of the system's records."""
 
 
 class Connector(ABC):

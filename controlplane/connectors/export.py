@@ -11,6 +11,7 @@ from typing import Any
 
 from controlplane.connectors.contract import Level
 from controlplane.errors import BadInputError
+from rules.cells import cell
 
 COLUMNS = tuple(field.name for field in fields(Level))
 """sku, location, on_hand, available, source_at, read_from, read_to; instants as ISO 8601 text in CSV."""
@@ -45,7 +46,7 @@ def _write_csv(pages: Iterable[list[Level]], path: Path) -> int:
 
 
 def _text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, datetime) else cell(value)
 
 
 def _write_parquet(pages: Iterable[list[Level]], path: Path) -> int:

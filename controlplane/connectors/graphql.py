@@ -9,6 +9,7 @@ import httpx
 
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.errors import ConnectorError, RejectedError
+from rules.personal import without_addresses
 
 ErrorReader = Callable[[list[dict[str, Any]], Mapping[str, Any], bool], ConnectorError | None]
 """(errors, extensions of the answer, whether it was a write) -> the vendor's own meaning of them, or None."""
@@ -51,7 +52,7 @@ class GraphqlClient:
         listed = [item if isinstance(item, dict) else {"message": str(item)} for item in told_errors]
         told = "; ".join(str(item.get("message", item)) for item in listed)
         found = self._read_errors(listed, extensions, wrote)
-        return found or RejectedError(f"{self._http.context.system} refused: {told[:500]}")
+        return found or RejectedError(f"{self._http.context.system} refused: {without_addresses(told)[:500]}")
 
 
 def relay(

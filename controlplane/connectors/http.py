@@ -238,19 +238,22 @@ class HttpClient:
     def _told(self, answer: Answer) -> str:
         if "html" in answer.headers.get("content-type", ""):
             return "an HTML page"
-        return self.redactor.body(answer.content, 500) or "no body"
+        return self.redactor.body(answer.content, 500, self.context.personal) or "no body"
 
     def _evidence(self, request: httpx.Request, response: httpx.Response | None, content: bytes) -> dict[str, Any]:
         asked = {
             "method": request.method,
             "url": self.redactor.text(str(request.url)),
-            "body": self.redactor.body(request.content, 1500),
+            "body": self.redactor.body(request.content, 1500, self.context.personal),
         }
         if response is None:
             return {"request": asked, "response": None}
         return {
             "request": asked,
-            "response": {"status": response.status_code, "body": self.redactor.body(content, 1500)},
+            "response": {
+                "status": response.status_code,
+                "body": self.redactor.body(content, 1500, self.context.personal),
+            },
         }
 
 

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from rules.personal import USUAL, Personal, masking, shown, without_addresses
+
 HIDDEN = "[redacted]"
 LIMIT = 4096
 """Bytes of evidence kept of one exchange."""
@@ -40,6 +42,21 @@ _FIELD = re.compile(
     r'("(?:access_token|refresh_token|client_secret|password|passwd|secret|token|api_key)"\s*:\s*)"(?:[^"\\]|\\.)*"',
     re.I,
 )
+
+
+LARGE = 2**16
+"""Bytes of a body from which on it is too long to be looked through at every exchange, for the little of it that is kept."""
+
+
+def _masked(body: bytes, personal: Personal) -> str:
+    if len(body) > LARGE:
+        return f"({len(body)} bytes, of which nothing is kept)"
+    text = body.decode("utf-8", errors="replace")
+    try:
+        found = shown(json.loads(text), personal, masking)
+    except (ValueError, RecursionError):
+        return without_addresses(text)
+    return json.dumps(found.value, ensure_ascii=False) if found.hidden else without_addresses(text)
 
 
 class Redactor:
@@ -94,9 +111,12 @@ class Redactor:
         lowered = {name.lower(): value for name, value in headers.items()}
         return {name: HIDDEN if name in HEADERS else self.text(value) for name, value in lowered.items()}
 
-    def body(self, body: bytes, limit: int = LIMIT // 2) -> str:
-        """Return the body as text, redacted first and then cut to the limit, saying how much was left out."""
-        text = self.text(body.decode("utf-8", errors="replace"))
+    def body(self, body: bytes, limit: int = LIMIT // 2, personal: Personal = USUAL) -> str:
+        """Return the body as text, redacted first and then cut to the limit, saying how much was left out.
+
+        What is personal is masked: by the name of its field in JSON, in other text where it is an e-mail address.
+        """
+        text = self.text(_masked(body, personal))
         return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} characters more)"
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rules import cells
+
 if TYPE_CHECKING:
     from controlplane.doctor.answers import Answer
     from controlplane.settings import Settings
@@ -80,8 +82,7 @@ def _print_table(answers: Sequence[Answer]) -> None:
         _draw_table(shown)
     else:
         for answer in shown:  # in a pipe a row is one line, and columns are parted by tabs
-            cells = (answer.status, _name(answer), answer.detail, answer.remedy)
-            typer.echo("\t".join(" ".join(cell.split()) for cell in cells))
+            typer.echo(cells.line([answer.status, _name(answer), answer.detail, answer.remedy]))
     counts = {status: sum(answer.status == status for answer in shown) for status in ("wrong", "warning", "ok")}
     named = (f"{counts['wrong']} wrong", f"{counts['warning']} warnings", f"{counts['ok']} ok")
     typer.echo(", ".join(named), err=not sys.stdout.isatty())

@@ -18,6 +18,7 @@ CHECKS: dict[str, Check] = {
     "permissions": home.permissions,
     "file system": home.file_system,
     "anchors": home.anchors,
+    "keys": home.keys,
     "plane": plane.plane,
     "database": database.database,
     "schema": database.schema,

@@ -14,7 +14,8 @@ from sqlalchemy.engine import make_url
 
 from controlplane.doctor.answers import Answer, ok, warning, wrong
 from controlplane.doctor.subject import Subject
-from controlplane.errors import UnavailableError
+from controlplane.errors import KeyMissingError, UnavailableError
+from controlplane.sealing import Keys
 from controlplane.settings import Settings
 from controlplane.store.place import Place
 
@@ -22,7 +23,7 @@ LOW, TOO_LOW = 2**30, 100 * 2**20
 """Bytes of free space below which it is a warning, and below which it is wrong."""
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "fuse.glusterfs", "ceph"})
 """File systems over which SQLite's locks and shared memory cannot be trusted."""
-PRIVATE = ("cli-token", "people.txt", "audit-key.pem")
+PRIVATE = ("cli-token", "people.txt", "audit-key.pem", "seal-keys.json")
 
 
 def settings(subject: Subject) -> Iterator[Answer]:
@@ -50,6 +51,33 @@ def anchors(subject: Subject) -> Iterator[Answer]:
             yield wrong("anchors", str(error), "mend the place; what it lacks is written to it later")
         else:
             yield ok("anchors", f"checkpoints of the action log go to {uri}")
+
+
+def keys(subject: Subject) -> Iterator[Answer]:
+    """See that the keys of sealed records are here, and shared where several processes need them."""
+    found = Keys(subject.settings)
+    if not subject.settings.home.exists():
+        return
+    try:
+        ring = found.ring()
+    except KeyMissingError as error:
+        if found.path is not None and not found.path.exists() and not subject.settings.seal_keys:
+            yield warning(
+                "keys",
+                str(error),
+                "start the plane once, or restore the file from a backup: nothing else opens what is sealed",
+            )
+        else:
+            yield wrong("keys", str(error), "restore them from a backup: nothing else opens what is sealed")
+        return
+    yield ok("keys", f"{len(ring.keys)} keys for sealed records in {found.where}; {ring.keys[-1].id} seals")
+    if not subject.settings.is_sqlite and not subject.settings.seal_keys:
+        told = (
+            f"the keys of sealed records lie in {found.where}, which another machine of the installation does not see"
+        )
+        yield warning(
+            "keys", told, "with more than one plane or worker, give all the same keys by TRUEUP_SEAL_KEYS", "shared"
+        )
 
 
 def home(subject: Subject) -> Iterator[Answer]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rules import cells
+
 if TYPE_CHECKING:
     from controlplane.drill.run import Drilled, Plan
     from controlplane.drill.target import Target
@@ -154,7 +156,7 @@ def _show(target: Target, drilled: Drilled, files: list[str], as_json: bool) -> 
 def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     if not sys.stdout.isatty():  # in a pipe a row is a line, and columns are parted by tabs
         for row in (columns, *rows):
-            typer.echo("\t".join(row))
+            typer.echo(cells.line(list(row)))
         return
     from rich.console import Console
     from rich.table import Table

@@ -15,6 +15,7 @@ import typer
 
 from controlplane.client import PlaneClient
 from controlplane.settings import Settings
+from rules import cells
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -225,7 +226,7 @@ def _table(rows: Sequence[dict[str, Any]], names: Sequence[str], as_json: bool) 
     else:
         typer.echo("\t".join(names))
         for row in shown:
-            typer.echo("\t".join(row[name] for name in names))
+            typer.echo(cells.line([row[name] for name in names]))
 
 
 def _cell(value: Any) -> str:

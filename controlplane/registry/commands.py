@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rules import cells
+
 if TYPE_CHECKING:
     from rules.policy.problems import Problem
     from rules.policy.reading import Entry
@@ -182,7 +184,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     typer.echo("\t".join(COLUMNS[name] for name in columns))
     for row in rows:
         # a title may hold anything, and a row is one line
-        typer.echo("\t".join(" ".join(_cell(name, row.get(name)).split()) for name in columns))
+        typer.echo(cells.line([_cell(name, row.get(name)) for name in columns]))
 
 
 def _draw_table(columns: list[str], rows: list[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from controlplane.errors import NotFoundError
 from controlplane.registry import revisions
 from controlplane.store import Store, direct
 from controlplane.store import tables as t
+from rules.personal import USUAL, Personal
 from rules.policy import kinds as k
 from rules.policy.blueprint import Record, records
 from rules.policy.places import Places, places
@@ -102,6 +103,17 @@ class Snapshot:
     def alert_rules(self) -> Mapping[str, k.AlertRule]:
         """AlertRule documents by name."""
         return self._of(k.AlertRule)
+
+    def personal_of(self, system: str) -> Personal:
+        """Return what policy says of the personal fields of a system's records; of one that is not known, what is shipped."""
+        if system not in self._personal:
+            found = self.systems.get(system)
+            self._personal[system] = Personal(found.spec.personal) if found and found.spec.personal else USUAL
+        return self._personal[system]
+
+    @cached_property
+    def _personal(self) -> dict[str, Personal]:
+        return {}
 
     def revision(self, kind: str, name: str) -> str:
         """Return the id of the revision in force. Raises NotFoundError."""

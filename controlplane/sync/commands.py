@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import typer
 
+from rules import cells
+
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
 
@@ -229,7 +231,7 @@ def _print_table(rows: Iterable[Mapping[str, Any]], none: str) -> None:
     else:  # a pipe: a row a line, parted by tabs
         typer.echo("\t".join(found[0]))
         for row in found:
-            typer.echo("\t".join(row.values()))
+            typer.echo(cells.line(list(row.values())))
 
 
 def _draw_table(rows: list[dict[str, str]]) -> None:

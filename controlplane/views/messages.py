@@ -11,6 +11,7 @@ from sqlalchemy import Connection, or_, select
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from controlplane.sync.quarantine import sealed
 from controlplane.views.personal import masked, readable
 
 LIMIT = 100
@@ -60,7 +61,8 @@ def message_life(conn: Connection, message_id: str) -> MessageLife:
     deliveries = _all(conn, select(t.delivery).where(d.message_id == message_id).order_by(d.id))
     ids = [one["id"] for one in deliveries]
     attempts = _all(conn, select(t.attempt).where(a.delivery_id.in_(ids)).order_by(a.started_at, a.id))
-    held = _all(conn, select(t.quarantine).where(or_(q.message_id == message_id, q.delivery_id.in_(ids))))
+    cases = _all(conn, select(t.quarantine).where(or_(q.message_id == message_id, q.delivery_id.in_(ids))))
+    held: list[Mapping[str, Any]] = [sealed.shown(one) for one in cases]
     came = _intake(conn, row["intake_id"])
     derived = [one for one in relatives if one["causation_id"] == message_id]
     cause = next((one for one in relatives if one["id"] == row["causation_id"]), None)
@@ -74,7 +76,10 @@ def _all(conn: Connection, query: Any) -> list[Mapping[str, Any]]:
 
 def _intake(conn: Connection, intake_id: str | None) -> Mapping[str, Any] | None:
     row = conn.execute(select(t.intake).where(t.intake.c.id == intake_id)).mappings().one_or_none()
-    return None if row is None else {**row, "headers": masked(row["headers"]), "body": readable(row["body"])}
+    if row is None:
+        return None
+    shown = {"headers": masked(row["headers"]), "body": readable(row["body"]), "sealed": row["sealed"] is not None}
+    return {**row, **shown}
 
 
 def _steps(

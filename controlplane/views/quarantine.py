@@ -14,7 +14,7 @@ from sqlalchemy import case as case_of
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
-from controlplane.sync.quarantine import OPEN, chain
+from controlplane.sync.quarantine import OPEN, chain, sealed
 from controlplane.sync.quarantine.selection import GROUP
 from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
@@ -142,7 +142,7 @@ def about(subject: str, record: Any) -> str:
 
 
 def case(conn: Connection, case_id: str) -> Mapping[str, Any]:
-    """Return a case with its record and correction, whole: who corrects it must see it. With what was done about it
+    """Return a case with its record and correction, what is personal hidden (`sealed`: something is). With what was done about it
     (`history`), and all `cases` that the record was in, the first one first. Raises NotFoundError.
     """
     q, e = t.quarantine.c, t.quarantine_event.c
@@ -153,4 +153,4 @@ def case(conn: Connection, case_id: str) -> Mapping[str, Any]:
     steps = conn.execute(select(t.quarantine_event).where(e.case_id == case_id).order_by(e.id)).mappings().all()
     brief = (q.id, q.state, q.stage, q.reason_code, q.reason, q.opened_at, q.closed_at, q.closed_by)
     others = conn.execute(select(*brief).where(q.id.in_(cases)).order_by(q.id)).mappings().all()
-    return {**row, "history": [dict(step) for step in steps], "cases": [dict(one) for one in others]}
+    return {**sealed.shown(row), "history": [dict(step) for step in steps], "cases": [dict(one) for one in others]}

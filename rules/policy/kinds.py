@@ -46,6 +46,8 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer
 PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Severity = Literal["page", "ticket"]
+Showing = Literal["mask", "hash", "show"]
+"""How a personal field is shown: not at all, as a keyed hash by which equal ones are told, or as it is."""
 Entity = Annotated[str, Field(min_length=1, max_length=80)]
 
 
@@ -100,6 +102,10 @@ class SystemSpec(Part):
         default={}, description="name -> reference: env:NAME, file:NAME or vault:MOUNT/PATH#FIELD, never a value"
     )
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
+    personal: dict[str, Showing] = Field(
+        default={},
+        description="field of its records (a name, or a path) -> mask, hash or show; the usual names are known",
+    )
     timeout: Duration = timedelta(seconds=10)
     concurrency: int = Field(default=4, ge=1, le=MOST_AT_ONCE, description="requests at once, of all workers together")
     rate: float | None = Field(default=None, gt=0, description="requests a second, at most, of all workers together")

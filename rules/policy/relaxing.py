@@ -68,6 +68,15 @@ def to_ticket(_: Any, after: Any) -> bool:
     return bool(after != "page")
 
 
+OPENNESS: Mapping[str | None, int] = {"mask": 0, None: 0, "hash": 1, "show": 2}
+"""How much is seen of a personal field; one of which nothing was said may be one of those that are masked anyhow."""
+
+
+def hides_less(before: Any, after: Any) -> bool:
+    """More of a personal field is shown, or one that was hidden is not named any more."""
+    return before in ("mask", "hash") if after is None else OPENNESS[after] > OPENNESS[before]
+
+
 def nothing(*_: Any) -> bool:
     """Words for people: nothing is promised by them."""
     return False
@@ -77,7 +86,12 @@ WORDS: Mapping[str, Rule] = {
     "metadata.title": nothing, "metadata.description": nothing, "metadata.labels.*": nothing,
 }  # fmt: skip
 RULES: Mapping[str, Mapping[str, Rule]] = {
-    "System": {"spec.timeout": more, "spec.internal": further},
+    "System": {
+        "spec.timeout": more,
+        "spec.internal": further,
+        "spec.personal": nothing,
+        "spec.personal.*": hides_less,
+    },
     "Domain": {
         "spec.latency": more,
         "spec.retention.raw": less,

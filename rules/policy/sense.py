@@ -51,6 +51,12 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
             rule = f"unknown placeholder ${{{placeholder}}}"
             yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
     yield from _blocked(spec)
+    for pattern in spec.personal:
+        try:
+            segments(pattern)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            yield ("spec", "personal", pattern), rule, remedy
 
 
 def _blocked(spec: k.SystemSpec) -> Iterator[Flaw]:

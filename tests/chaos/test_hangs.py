@@ -30,6 +30,7 @@ from tests.chaos.plane import PACK, Plane
 from tests.chaos.processes import free_port
 from tests.chaos.services import PostgreSQL, RabbitMQ
 from tests.conftest import START
+from tests.controlplane.sync.kit import PLAIN
 
 pytestmark = pytest.mark.chaos
 LEASE = 30
@@ -250,9 +251,9 @@ def test_a_message_that_is_committed_after_a_later_one_was_processed_is_not_lost
 def test_a_record_that_is_committed_after_a_later_one_was_translated_is_not_lost(together: Workers) -> None:
     early, late = receipt(1, 1), receipt(2, 2)
     with together.store.write() as slow:
-        assert take(slow, together.clock, "feed", "webhook", [Record(early.type, early.id, early.body)]) == 1
+        assert take(slow, together.clock, "feed", "webhook", [Record(early.type, early.id, early.body)], PLAIN) == 1
         with together.store.write() as quick:
-            assert take(quick, together.clock, "feed", "webhook", [Record(late.type, late.id, late.body)]) == 1
+            assert take(quick, together.clock, "feed", "webhook", [Record(late.type, late.id, late.body)], PLAIN) == 1
         together.go_on()
         assert [one.ref for one in together.depot.journal.effects("keyed")] == [late.subject]
     together.go_on()

@@ -22,7 +22,7 @@ from tests.conftest import START
 from tests.controlplane.registry.common import ADA
 from tests.web import PASSWORD, a_plane, served, signed_in
 
-ROLES = ("viewer", "operator", "editor", "approver", "admin", "auditor")
+ROLES = ("viewer", "operator", "editor", "approver", "admin", "auditor", "privacy")
 ALL, NOBODY = frozenset(ROLES), frozenset[str]()
 OPERATE, PROPOSE = frozenset({"operator", "admin"}), frozenset({"editor", "admin"})
 APPROVE, APPLY = frozenset({"approver"}), frozenset({"editor", "approver", "admin"})
@@ -37,6 +37,7 @@ API: dict[str, frozenset[str]] = {
     "quarantine.preview_case": OPERATE, "quarantine.preview_cases": OPERATE,
     "quarantine.replay_case": OPERATE, "quarantine.replay_cases": OPERATE,
     "quarantine.drop_case": OPERATE, "quarantine.drop_cases": OPERATE,
+    "quarantine.unseal_case": frozenset({"admin", "privacy"}),
     "rooms.index": ALL, "rooms.me": ALL, "rooms.get_overview": ALL, "rooms.get_flows": ALL, "rooms.get_flow": ALL,
     "rooms.get_message": ALL, "rooms.get_findings": ALL, "rooms.get_finding": ALL, "rooms.get_comparisons": ALL,
     "rooms.get_policies": ALL, "rooms.get_policy": ALL, "rooms.get_governed": ALL, "rooms.get_incidents": ALL,

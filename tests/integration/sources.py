@@ -27,6 +27,7 @@ from controlplane.sync.engines import Sync
 from controlplane.sync.engines.embedded import Steps
 from rules.policy.kinds import System
 from tests.addresses import pairs_of
+from tests.controlplane.sync.kit import Ringed
 
 SYSTEM = "bus"
 
@@ -131,7 +132,7 @@ class Taking:
         if SYSTEM not in self.registry.snapshot().systems:
             self.govern(**spec)
         self.connections = Connections(self.registry, Settings(home=home), self.clock)
-        self.sync = Sync(store, self.clock, self.registry, self.connections, limit)
+        self.sync = Sync(store, self.clock, self.registry, self.connections, limit, keys=Ringed())
 
     def govern(self, **spec: Any) -> None:
         """Put the System into force, or change it."""

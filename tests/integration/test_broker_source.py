@@ -20,6 +20,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.engines.consuming import Consumers
+from tests.controlplane.sync.kit import PLAIN
 from tests.integration.brokers import RABBITMQ, REDIS, there
 from tests.integration.sources import SourceQueue, Taking, body, event
 from tests.waiting import until
@@ -162,7 +163,7 @@ def test_what_the_api_would_refuse_waits_for_a_person_who_corrects_and_replays_i
         assert reason in case["reason"]
         record = case["record"] | {"body": event(1)}
         with taking.store.write() as connection:
-            if quarantine.correct(connection, taking.clock, case["id"], record, "olga").needs_approval:
+            if quarantine.correct(connection, taking.clock, case["id"], record, "olga", PLAIN).needs_approval:
                 quarantine.approve(connection, taking.clock, case["id"], "ben")
         made = taking.sync.replay(case["id"], "olga")
         assert made["already_known"] == 0

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Level
+from controlplane.sealing import Shield
 from controlplane.store import Store
 from controlplane.sync.intake import take
 from controlplane.sync.ledger.readings import readings
@@ -26,8 +27,10 @@ class Healing:
     """What a comparison may ask for; each goes the way of live traffic."""
 
     def __init__(
-        self, store: Store, clock: Clock, connections: Connections, work: Callable[[Connection], Work]
-    ) -> None:
+        self, store: Store, clock: Clock, connections: Connections, work: Callable[[Connection], Work],
+        shield: Callable[[str], Shield],
+    ) -> None:  # fmt: skip
+        self.shield = shield
         self.store = store
         self.clock = clock
         self.connections = connections
@@ -36,8 +39,9 @@ class Healing:
     def reread_source(self, system: str, entity: str, keys: Sequence[Key]) -> int:
         """Read the keys (sku, location) at the source and take the levels in; return how many were new. Raises ConnectorError."""
         levels = [level for page in self.connections.get(system).snapshot(entity, keys) for level in page]
+        shield = self.shield(system)
         with self.store.write() as connection:
-            return take(connection, self.clock, system, "read-back", readings(levels))
+            return take(connection, self.clock, system, "read-back", readings(levels), shield)
 
     def rewrite_target(self, system: str, level: Level, cause: str) -> list[str]:
         """Take what a channel really shows for known and offer it what it ought to show; return the messages."""

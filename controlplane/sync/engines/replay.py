@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, Write
 from controlplane.errors import BadInputError, ConflictError
 from controlplane.registry import Registry
+from controlplane.sealing import Shield
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
 from controlplane.store.heads import promote
@@ -49,16 +50,22 @@ class Replay:
         registry: Registry,
         connections: Connections,
         work: Callable[[Connection], Work],
+        shield: Callable[[str], Shield],
     ) -> None:
         self.store = store
         self.clock = clock
         self.registry = registry
         self.connections = connections
         self.work = work
+        self.shield = shield
 
     def _case(self, case_id: str) -> RowMapping:
         with self.store.read() as connection:
             return quarantine.opened(quarantine.get(connection, case_id))
+
+    def _record(self, case: RowMapping) -> Any:
+        """Return the record as it stands, whole. Raises SealError, KeyMissingError."""
+        return record_of(quarantine.sealed.whole(case, self.shield(case["system"])))
 
     def preview(self, case_id: str) -> dict[str, Any]:
         """Return what a replay would do, changing nothing. Raises like `replay`, but for the approval that it may wait for.
@@ -90,7 +97,7 @@ class Replay:
         with self.store.read() as connection:
             row = connection.execute(select(t.delivery).where(t.delivery.c.id == case["delivery_id"])).one()
             newer, wait = self._newer_delivery(connection, row), self.waits(connection, row.target)
-        payload = record_of(case)
+        payload = self._record(case)
         if wait is None:
             seen = at_target(self.connections.get(row.target), row, case["record"], payload)
         else:
@@ -121,12 +128,14 @@ class Replay:
 
     def drafts(self, case: RowMapping, record: Any = None) -> list[Draft]:
         """Return the messages that a case's record (or another in its place) makes. Raises BadInputError, ConnectorError."""
-        record = record_of(case) if record is None else record
+        record = self._record(case) if record is None else record
         if case["stage"] == "intake":
             if not isinstance(record, dict) or {"topic", "body"} - record.keys():
                 raise BadInputError("a corrected intake record needs `topic` and `body`, as the original has them")
             body, snapshot = unreadable(record["body"]), self.registry.snapshot()
-            return preview(self.connections, snapshot, case["system"], record["topic"], body)
+            return preview(
+                self.connections, snapshot, self.shield(case["system"]), case["system"], record["topic"], body
+            )
         with self.store.read() as connection:
             old = connection.execute(select(t.message).where(t.message.c.id == case["message_id"])).one()
         draft = Draft(
@@ -198,7 +207,7 @@ class Replay:
         with self.store.read() as connection:
             row = connection.execute(select(t.delivery).where(t.delivery.c.id == case["delivery_id"])).one()
             newer = self._newer_delivery(connection, row)
-        payload, key = record_of(case), row.sent_key or row.idempotency_key
+        payload, key = self._record(case), row.sent_key or row.idempotency_key
         if case["corrected"] is not None and newer is None:
             self._prove_absent(row)
             key = bounded(f"{row.idempotency_key}:r{row.fence}")
@@ -250,7 +259,7 @@ class Replay:
             )
 
 
-def record_of(case: RowMapping) -> Any:
+def record_of(case: Mapping[str, Any] | RowMapping) -> Any:
     """Return the record as it stands: corrected, or as it was refused."""
     return case["record"] if case["corrected"] is None else case["corrected"]
 

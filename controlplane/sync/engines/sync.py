@@ -18,6 +18,7 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, Inbound, Record, SignatureError
 from controlplane.errors import ConnectorError, NotFoundError, OverloadedError
 from controlplane.registry import Registry
+from controlplane.sealing import Keyring, NoKeys, Shield
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.newest import go_on_behind_newest
@@ -50,25 +51,32 @@ class Sync:
         connections: Connections,
         accept_limit: int = 0,
         tracer: Tracer = OFF,
+        keys: Keyring | None = None,
     ) -> None:
+        """`keys`: those of the installation; without them nothing personal is taken in."""
         go_on_behind_newest(store, clock)
         self.store = store
         self.clock = clock
         self.registry = registry
         self.connections = connections
+        self.keys: Keyring = keys or NoKeys()
         self.delivering = delivery.Delivering(store, clock, registry, connections, tracer)
-        self.acceptor = ledger.Acceptor(store, clock, registry, accept_limit)
-        self.healing = Healing(store, clock, connections, self.work)
+        self.acceptor = ledger.Acceptor(store, clock, registry, self.keys, accept_limit)
+        self.healing = Healing(store, clock, connections, self.work, self.shield)
         self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
-        self._replay = Replay(store, clock, registry, connections, self.work)
+        self._replay = Replay(store, clock, registry, connections, self.work, self.shield)
         self.stopping = threading.Event()
         """Set when the process ends: what takes long stops after the batch that it is at."""
         self._processing = routing.Processing(store, self.work)
-        self.workbench = Workbench(store, clock, registry, self._replay)
+        self.workbench = Workbench(store, clock, registry, self._replay, self.shield)
 
     def work(self, connection: Connection) -> Work:
         """Return what processes need inside the given transaction."""
         return Work(connection, self.registry.snapshot_in(connection), self.clock)
+
+    def shield(self, system: str) -> Shield:
+        """Return what hides, and opens, the personal fields of a system's records."""
+        return Shield(self.registry.snapshot().personal_of(system), self.keys)
 
     # --- the steps ---
 
@@ -76,15 +84,15 @@ class Sync:
         """Verify and commit a webhook; say whether it was new. Raises SignatureError, NotFoundError."""
         if system not in self.registry.snapshot().systems:
             raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
-        connector = self.connections.get(system)
+        connector, shield = self.connections.get(system), self.shield(system)
         try:
-            return intake.take_webhook(self.store, self.clock, connector, inbound)
+            return intake.take_webhook(self.store, self.clock, connector, inbound, shield)
         except SignatureError:
             connector.context.refused()  # its secret may have changed since it was looked at
             renewed = self.connections.get(system)
             if renewed is connector:
                 raise
-            return intake.take_webhook(self.store, self.clock, renewed, inbound)
+            return intake.take_webhook(self.store, self.clock, renewed, inbound, shield)
 
     def take_consumed(self, system: str, records: Sequence[Record]) -> int:
         """Commit what came off a queue; return how many records were new. Only then may the queue forget them.
@@ -92,9 +100,10 @@ class Sync:
         Raises OverloadedError when the store takes nothing now.
         """
         self.acceptor.room(len(records))
+        shield = self.shield(system)
         try:
             with self.store.write() as connection:
-                return intake.take(connection, self.clock, system, "broker", records)
+                return intake.take(connection, self.clock, system, "broker", records, shield)
         except OperationalError as error:
             raise OverloadedError(f"the store cannot take records now ({error.orig})", ledger.RETRY_AFTER) from error
 
@@ -104,7 +113,8 @@ class Sync:
         if flow.spec.read is None:
             raise NotFoundError(f"flow '{flow_name}' names nothing to read; give it `read` to poll its source")
         try:
-            taken = intake.poll(self.store, self.clock, self.connections.get(flow.spec.source), flow.spec.read)
+            source = self.connections.get(flow.spec.source)
+            taken = intake.poll(self.store, self.clock, source, flow.spec.read, self.shield(flow.spec.source))
         except ConnectorError as error:
             with self.store.write() as connection:
                 systems.failed(connection, self.clock, flow.spec.source, str(error))
@@ -115,7 +125,9 @@ class Sync:
 
     def translate(self, *, look_first: bool = True) -> int:
         """Turn new intake into messages; return how many records were dealt with. It always looks first."""
-        return ledger.translate_some(self.store, self.clock, self.connections, self.registry.snapshot(), BATCH)
+        return ledger.translate_some(
+            self.store, self.clock, self.connections, self.registry.snapshot(), self.keys, BATCH
+        )
 
     def process(self, *, look_first: bool = True) -> int:
         """Take accepted messages through the processes and route them; return how many."""

@@ -11,9 +11,11 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.engine import RowMapping
 
+from controlplane import audit
 from controlplane.clock import Clock
-from controlplane.errors import BadInputError, ConnectorError, NotFoundError, TrueupError
+from controlplane.errors import BadInputError, ConnectorError, KeyMissingError, NotFoundError, TrueupError
 from controlplane.registry import Registry
+from controlplane.sealing import Shield
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
@@ -24,6 +26,7 @@ from controlplane.sync.quarantine import Corrected, CorrectionRules, Selection
 from controlplane.sync.quarantine.selection import MOST
 from rules.correction import edited
 from rules.model.messages import Data, subject_of, worth_of
+from rules.personal import stands_for
 
 log = structlog.get_logger()
 RATE = 5.0
@@ -46,12 +49,17 @@ class Edit:
     accept: str = ""
     note: str = ""
 
-    def of(self, case: RowMapping) -> Any:
-        """Return the record as it ought to be. Raises BadInputError."""
+    def of(self, case: Mapping[str, Any], seen: RowMapping, shield: Shield) -> Any:
+        """Return the record as it ought to be, of a case as it is and as a person sees it. Raises BadInputError."""
         present = record_of(case)
         if self.record is not None:
-            found = self.record
+            found = shield.given_back(self.record, record_of(seen), present)
         else:
+            for path, value in (self.put or {}).items():
+                if stands_for(value):
+                    raise BadInputError(
+                        f"{path}: '{value}' stands for a value that is not shown; write a new value, or leave it"
+                    )
             try:
                 found = edited(present, self.put or {}, self.remove)
             except ValueError as error:
@@ -67,10 +75,14 @@ class Workbench:
     """The cases of one plane. Rights are checked by who calls; what policy says of corrections is checked here."""
 
     def __init__(
-        self, store: Store, clock: Clock, registry: Registry, replay: Replay, rules: CorrectionRules | None = None
-    ) -> None:
-        """`rules`: who may change what, and when it takes a second person; by default what the blueprints say."""
+        self, store: Store, clock: Clock, registry: Registry, replay: Replay, shield: Callable[[str], Shield],
+        rules: CorrectionRules | None = None,
+    ) -> None:  # fmt: skip
+        """`shield`: what hides and opens the personal fields of a system's records. `rules`: who may change what, and when it
+        takes a second person; by default what the blueprints say.
+        """
         self.store, self.clock, self.registry, self.one, self.rules = store, clock, registry, replay, rules
+        self.shield = shield
 
     # --- correct ---
 
@@ -78,17 +90,18 @@ class Workbench:
         """Correct one record. Raises NotFoundError, ConflictError, BadInputError, ForbiddenError."""
         case, record, asked = self._asked(case_id, edit)
         self._examined(case, record, actor, asked)
+        shield = self.shield(case["system"])
         with self.store.write() as connection:
             return quarantine.correct(
-                connection, self.clock, case_id, record, actor, note=edit.note, base=case, **asked
+                connection, self.clock, case_id, record, actor, shield, note=edit.note, base=case, **asked
             )
 
     def examine(self, case_id: str, edit: Edit, actor: str) -> Corrected:
         """Say what a correction would be, changing nothing. Raises like `correct`."""
         case, record, asked = self._asked(case_id, edit)
-        return self._examined(case, record, actor, asked)
+        return self._examined(case, record, actor, asked).told(self.shield(case["system"]))
 
-    def _examined(self, case: RowMapping, record: Any, actor: str, asked: dict[str, Any]) -> Corrected:
+    def _examined(self, case: Mapping[str, Any], record: Any, actor: str, asked: dict[str, Any]) -> Corrected:
         made = quarantine.examine(case, record, actor, **asked)
         data = self._read(case, record) if case["stage"] == "delivery" else None
         if data is not None and subject_of(data) != self._subject(case):
@@ -98,14 +111,16 @@ class Workbench:
             )
         return made
 
-    def _asked(self, case_id: str, edit: Edit) -> tuple[RowMapping, Any, dict[str, Any]]:
+    def _asked(self, case_id: str, edit: Edit) -> tuple[Mapping[str, Any], Any, dict[str, Any]]:
         with self.store.read() as connection:
-            case = quarantine.opened(quarantine.get(connection, case_id))
+            seen = quarantine.opened(quarantine.get(connection, case_id))
+        shield = self.shield(seen["system"])
+        case = quarantine.sealed.whole(seen, shield)
         if edit.accept and case["reason_code"] != INACTIVE:
             raise BadInputError(
                 f"only what waits as {INACTIVE} can pass as it is, and this is {case['reason_code']}; correct it, or drop it"
             )
-        record = edit.of(case)
+        record = edit.of(case, seen, shield)
         data = self._read(case, record)
         worth = worth_of(data) if data is not None else None
         policy = self.registry.snapshot().correction_of(case["flow"])
@@ -113,7 +128,7 @@ class Workbench:
             "policy": policy, "rules": self.rules, "worth": worth[0] if worth else None, "accept": edit.accept,
         }  # fmt: skip
 
-    def _read(self, case: RowMapping, record: Any) -> Data | None:
+    def _read(self, case: Mapping[str, Any], record: Any) -> Data | None:
         """Return the record as typed data, where it is canonical already. Raises BadInputError when it breaks the schema."""
         if case["message_id"] is None:
             return None
@@ -121,7 +136,7 @@ class Workbench:
             kind = connection.execute(select(t.message.c.type).where(t.message.c.id == case["message_id"])).scalar_one()
         return read(kind, record)
 
-    def _subject(self, case: RowMapping) -> str:
+    def _subject(self, case: Mapping[str, Any]) -> str:
         data = self._read(case, case["record"])
         return subject_of(data) if data is not None else str(case["subject"])
 
@@ -131,6 +146,21 @@ class Workbench:
             raise BadInputError("several records are not replaced by one; say which values to `set`, or to `remove`")
         act = self.examine if dry_run else self.correct
         return self._each(selection, lambda case_id: {"corrected": _told(act(case_id, edit, actor))})
+
+    def unseal(self, case_id: str, actor: str, reason: str) -> dict[str, Any]:
+        """Return a case's record and correction as they are. That they were shown, to whom and why, is in the action log first.
+
+        Raises NotFoundError, SealError, KeyMissingError.
+        """
+        with self.store.read() as connection:
+            case = quarantine.get(connection, case_id)
+        found = quarantine.sealed.whole(case, self.shield(case["system"]))
+        with self.store.write() as connection:
+            audit.record(
+                connection, self.clock, actor=actor, action="quarantine.unseal", subject=f"quarantine/{case_id}",
+                reason=reason,
+            )  # fmt: skip
+        return {name: found[name] for name in ("id", "record", "corrected")}
 
     def approve(self, case_id: str, actor: str, correction_id: str | None = None, note: str = "") -> None:
         """Agree to somebody else's correction. Raises NotFoundError, ConflictError, ForbiddenError."""
@@ -231,8 +261,8 @@ class Workbench:
     def _release(self, case_id: str, actor: str) -> None:
         try:
             self.one.replay(case_id, actor)
-        except ConnectorError as error:
-            log.info("a replay waits for a system", case=case_id, error=str(error))
+        except (ConnectorError, KeyMissingError) as error:
+            log.info("a replay waits for a system, or a key", case=case_id, error=str(error))
             self._postpone([case_id], self.clock.now() + AGAIN)
         except TrueupError as error:
             self._refuse(case_id, str(error))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector
+from controlplane.sealing import Shield
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.types import EPOCH
@@ -16,7 +17,7 @@ from controlplane.store.upsert import upsert
 from controlplane.sync.intake.receive import take
 
 
-def poll(store: Store, clock: Clock, connector: Connector, entity: str, channel: str = "poll") -> int:
+def poll(store: Store, clock: Clock, connector: Connector, entity: str, shield: Shield, channel: str = "poll") -> int:
     """Read what changed since the stored cursor; return how many records were new.
 
     Raises ConnectorError; what was committed before stays, and the next poll goes on from there. `read_at` of the
@@ -30,7 +31,7 @@ def poll(store: Store, clock: Clock, connector: Connector, entity: str, channel:
     for page in connector.poll(entity, cursor):
         cursor = page.cursor
         with store.write() as connection:
-            taken += take(connection, clock, system, channel, page.records, connector.manifest.repeats_within)
+            taken += take(connection, clock, system, channel, page.records, shield, connector.manifest.repeats_within)
             _keep(connection, system, entity, cursor, read_at)
     with store.write() as connection:
         _keep(connection, system, entity, cursor or {}, began)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Inbound, Record
+from controlplane.sealing import Shield
 from controlplane.store import Store, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.text import kept
@@ -27,18 +28,21 @@ def take(
     system: str,
     channel: str,
     records: Sequence[Record],
+    shield: Shield,
     repeats_within: float | None = None,
     told: Caller | None = None,
 ) -> int:
-    """Keep the records that were not known yet; return how many. The caller's commit is the acknowledgement.
+    """Keep the records that were not known yet, what is personal in them sealed; return how many. The caller's commit is the
+    acknowledgement.
 
     A record without an event key is an event of its own, unless its vendor repeats without an id (`repeats_within`
     seconds): then the same content within that time is the same event. `told`: the trace that the records belong to.
+    Raises KeyMissingError when there is something to seal and no key.
     """
     now = clock.now()
     taken = 0
     for start in range(0, len(records), CHUNK):
-        rows = [_row(now, system, channel, record, told) for record in records[start : start + CHUNK]]
+        rows = [_row(now, system, channel, record, shield, told) for record in records[start : start + CHUNK]]
         if repeats_within is not None:
             rows = [row for row in rows if _is_new(connection, row, timedelta(seconds=repeats_within))]
         new = set(insert_new(connection, t.intake, rows))
@@ -51,14 +55,22 @@ def take(
     return taken
 
 
-def _row(now: datetime, system: str, channel: str, record: Record, told: Caller | None) -> dict[str, Any]:
+def _row(
+    now: datetime, system: str, channel: str, record: Record, shield: Shield, told: Caller | None
+) -> dict[str, Any]:
     identity = new_id(now)
+    body, sealed = shield.body(label(identity), record.body)
     return {
         "id": identity, "system": system, "channel": channel, "topic": bounded(kept(record.topic)),
         "event_key": bounded(kept(record.event_key)) or f"{_content(record)}:{identity}", "headers": dict(record.headers),
-        "body": record.body, "received_at": now, "state": "new",
+        "body": body, "sealed": sealed, "received_at": now, "state": "new",
         "trace_id": told.trace_id if told else identity.replace("-", ""),
     }  # fmt: skip
+
+
+def label(intake_id: str) -> str:
+    """Return what the envelope of a row is bound to."""
+    return f"intake/{intake_id}"
 
 
 def _content(record: Record) -> str:
@@ -82,9 +94,9 @@ def _is_new(connection: Connection, row: dict[str, Any], within: timedelta) -> b
     return connection.execute(select(i.id).where(*same).limit(1)).first() is None
 
 
-def take_webhook(store: Store, clock: Clock, connector: Connector, inbound: Inbound) -> bool:
-    """Verify a webhook and commit it; say whether it was new. Raises SignatureError before anything is stored."""
+def take_webhook(store: Store, clock: Clock, connector: Connector, inbound: Inbound, shield: Shield) -> bool:
+    """Verify a webhook and commit it; say whether it was new. Raises SignatureError, KeyMissingError before anything is stored."""
     record = connector.receive(inbound)
     within, told = connector.manifest.repeats_within, caller(inbound.headers.get(HEADER))
     with store.write() as connection:
-        return take(connection, clock, connector.context.system, "webhook", [record], within, told) == 1
+        return take(connection, clock, connector.context.system, "webhook", [record], shield, within, told) == 1

@@ -19,9 +19,11 @@ from controlplane.clock import Clock
 from controlplane.connectors.envelope import open_envelope
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.registry import Registry, Snapshot
+from controlplane.sealing import Keyring, Shield
 from controlplane.store import Store, direct, facts, signals
 from controlplane.store import tables as t
 from controlplane.store.types import EPOCH, MICROSECOND, micros
+from controlplane.sync.intake import label
 from controlplane.sync.intake.group import GroupCommit
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.sync.ledger.messages import read, refuse_ahead, refuse_other_subject, refuse_unknown
@@ -29,6 +31,7 @@ from controlplane.telemetry.facts import Accepted, Origin, Shared
 from controlplane.telemetry.tracing import Caller
 from rules.ids import fingerprint, new_ids
 from rules.model.messages import as_json, version_of
+from rules.personal import Personal
 
 LARGEST_GROUP = 256
 """Requests that share a commit, at most."""
@@ -75,10 +78,11 @@ class Acceptor:
     """The way in for canonical messages. Safe to use from several threads, which share commits."""
 
     def __init__(
-        self, store: Store, clock: Clock, registry: Registry, limit: int = 0, largest_group: int = LARGEST_GROUP
-    ) -> None:
+        self, store: Store, clock: Clock, registry: Registry, keys: Keyring, limit: int = 0,
+        largest_group: int = LARGEST_GROUP,
+    ) -> None:  # fmt: skip
         """`limit`: most messages that may wait to be processed before new ones are refused; 0: as many as the disk holds."""
-        self._store, self._clock, self._registry, self._limit = store, clock, registry, limit
+        self._store, self._clock, self._registry, self._limit, self._keys = store, clock, registry, limit, keys
         self.group: GroupCommit[_Request, frozenset[str]] = GroupCommit(self._commit, largest_group)
         self._looked = 0
 
@@ -147,9 +151,16 @@ class Acceptor:
             })  # fmt: skip
         source = messages[0]["source"] if messages else ""
         topic = "messages/batch" if batch else "messages/single"
-        intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", "{}", body, stamp,
+        body, sealed = (
+            self._hidden(body, intake_id, snapshot.personal_of(source)) if refused and messages else (body, None)
+        )
+        intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", "{}", body, sealed, stamp,
                   intake_id.replace("-", ""), "translated", stamp)  # fmt: skip
         return _Request(intake, messages, Origin(channel), places, origins), refused
+
+    def _hidden(self, body: bytes, intake_id: str, personal: Personal) -> tuple[bytes, bytes | None]:
+        """Seal what a batch holds of a person. A message has no field for that, so only a line that was refused may."""
+        return Shield(personal, self._keys).batch(label(intake_id), body)
 
     def room(self, coming: int = 1) -> None:
         """Refuse what comes when the disk is nearly full or more waits than was set. Raises OverloadedError."""
@@ -212,6 +223,7 @@ INTAKE = (
     "event_key",
     "headers",
     "body",
+    "sealed",
     "received_at",
     "trace_id",
     "state",

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, UnmappedError
-from controlplane.errors import BadInputError, ConnectorError, NotFoundError, TrueupError
+from controlplane.errors import BadInputError, ConnectorError, KeyMissingError, NotFoundError, SealError, TrueupError
 from controlplane.registry import Snapshot
+from controlplane.sealing import Keyring, Shield
+from controlplane.sealing.keys import knows
+from controlplane.sealing.ring import HEAD
+from controlplane.sealing.shield import NOT_READ, parsed
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
 from controlplane.store.text import dumps, kept
 from controlplane.sync import quarantine
+from controlplane.sync.intake import label
 from controlplane.sync.ledger.messages import append_rows, checked, refuse_unknown, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
@@ -31,43 +37,84 @@ Found = tuple[Row[Any], list[Draft] | Exception, datetime]
 """A record, what it says or why that cannot be told, and when its reading began."""
 
 
-def translate_some(store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, limit: int = 100) -> int:
+class DefectError(BadInputError):
+    """A connector failed at a record in a way that its contract does not know."""
+
+
+def translate_some(
+    store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, keys: Keyring, limit: int = 100
+) -> int:
     """Translate the oldest records that are new, and commit what came of them together; return how many left that state.
 
-    A record whose translation needs a system that does not answer stays new and is tried again later.
+    A record whose translation needs a system that does not answer, or a key that this process does not have, stays new and is
+    tried again later.
     """
-    new = t.among(t.intake.c.state, "new")
-    with store.read() as connection:
-        rows = connection.execute(select(t.intake).where(new).order_by(t.intake.c.id).limit(limit)).all()
     found: list[Found] = []
     silent: set[str] = set()
-    for row in rows:
+    for row in _new(store, keys, limit):
         if row.system in silent:
             continue
-        began = clock.now()
+        began, shield = clock.now(), Shield(snapshot.personal_of(row.system), keys)
         try:
-            found.append((row, preview(connections, snapshot, row.system, row.topic, row.body), began))
+            body = shield.whole(label(row.id), row.body, row.sealed)
+            found.append((row, preview(connections, snapshot, shield, row.system, row.topic, body), began))
         except ConnectorError:
             silent.add(row.system)
-        except (BadInputError, NotFoundError) as error:
+        except KeyMissingError as error:
+            _tell(row, error)
+        except (BadInputError, NotFoundError, SealError) as error:
             found.append((row, error, began))
-        except Exception as error:
-            log.exception("a connector failed at translating a record", intake=row.id, system=row.system)
-            found.append((row, error, began))
-    return _commit(store, clock, snapshot, found) if found else 0
+    return _commit(store, clock, snapshot, keys, found) if found else 0
 
 
-def preview(connections: Connections, snapshot: Snapshot, system: str, topic: str, body: bytes) -> list[Draft]:
-    """Translate without keeping anything. Raises BadInputError (with UnmappedError) and ConnectorError."""
-    drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
-    for draft in drafts:
-        if draft.source:
-            refuse_unknown(snapshot, draft.source, draft.type)
-        checked(draft)
+_told: set[bytes] = set()
+"""Keys of which this process has said that it lacks them: it looks again at every turn, and says it once."""
+
+
+def _tell(row: Row[Any], error: KeyMissingError) -> None:
+    if row.sealed[:HEAD] not in _told:
+        _told.add(row.sealed[:HEAD])
+        log.error("sealed records are left alone until the key is here", system=row.system, error=str(error))
+
+
+def _new(store: Store, keys: Keyring, limit: int) -> Sequence[Row[Any]]:
+    """Return the oldest records that are new; those whose key is not here do not stand in the way of others."""
+    i = t.intake.c
+    query = select(t.intake).where(t.among(i.state, "new")).order_by(i.id).limit(limit)
+    with store.read() as connection:
+        rows = connection.execute(query).all()
+        sealed = {row.sealed[:HEAD] for row in rows if row.sealed is not None}
+        missing = [head for head in sealed if not knows(keys, head)]
+        if missing and len(rows) == limit:
+            opens = or_(i.sealed.is_(None), func.substr(i.sealed, 1, HEAD).not_in(missing))
+            rows = connection.execute(query.where(opens)).all()
+    return rows
+
+
+def preview(
+    connections: Connections, snapshot: Snapshot, shield: Shield, system: str, topic: str, body: bytes
+) -> list[Draft]:
+    """Translate without keeping anything. Raises BadInputError (with UnmappedError, and DefectError) and ConnectorError; what
+    they say holds nothing of the record that is personal.
+    """
+    try:
+        drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
+        for draft in drafts:
+            if draft.source:
+                refuse_unknown(snapshot, draft.source, draft.type)
+            checked(draft)
+    except TrueupError as error:
+        shield.scrub(error, body)
+        raise
+    except Exception as error:  # noqa: BLE001 - a defect of a plugin is this record's problem, not its neighbours'
+        told = shield.text(repr(error), body)
+        where = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
+        log.error("a connector failed at translating a record", system=system, topic=topic, error=told, where=where)
+        raise DefectError(f"the connector failed at this record: {told}") from None
     return drafts
 
 
-def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Found]) -> int:
+def _commit(store: Store, clock: Clock, snapshot: Snapshot, keys: Keyring, found: Sequence[Found]) -> int:
     with store.write() as connection:
         ours = _take(connection, clock, found)
         rows: list[dict[str, Any]] = []
@@ -76,7 +123,7 @@ def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Foun
             if row.id not in ours:
                 continue
             if isinstance(drafts, Exception):
-                _hold(connection, clock, snapshot, row, drafts)
+                _hold(connection, clock, snapshot, keys, row, drafts)
                 continue
             made = [_row(clock, snapshot, row, draft) for draft in drafts]
             rows += made
@@ -111,46 +158,63 @@ def _take(connection: Connection, clock: Clock, found: Sequence[Found]) -> set[s
     return ours
 
 
-def _hold(connection: Connection, clock: Clock, snapshot: Snapshot, row: Row[Any], error: Exception) -> None:
+def _hold(
+    connection: Connection, clock: Clock, snapshot: Snapshot, keys: Keyring, row: Row[Any], error: Exception
+) -> None:
+    shield = Shield(snapshot.personal_of(row.system), keys)
     flow = next((f for f in snapshot.flows.values() if f.spec.source == row.system and f.spec.read), None) or next(
         (f for f in snapshot.flows.values() if f.spec.source == row.system), None
     )
-    unmapped = isinstance(error, UnmappedError)
     case = quarantine.Case(
         stage="intake",
         system=row.system,
         flow=flow.name if flow else "",
         owner=flow.spec.owner if flow else snapshot.systems[row.system].spec.owner,
         reason_code=_code(error),
-        reason=str(error) if isinstance(error, TrueupError) else f"the connector failed at this record: {error!r}",
-        remedy="correct the code in the record, or extend the mapping and replay"
-        if unmapped
-        else "correct the record and replay",
+        reason=str(error),
+        remedy=_remedy(error),
         subject=row.event_key,
-        record={"topic": row.topic, "body": readable(row.body)},
+        record={"topic": row.topic, "body": readable(_opened(shield, row))},
         intake_id=row.id,
         fault=getattr(error, "field", ""),
     )
-    quarantine.hold(connection, clock, case)
+    quarantine.hold(connection, clock, case, None if isinstance(error, SealError) else shield)
     noted = update(t.intake).where(t.intake.c.id == row.id)
     connection.execute(noted.values(note=kept(str(error))))
+
+
+def _opened(shield: Shield, row: Row[Any]) -> bytes:
+    """Return the record as it came; of one that nobody can open any more, what people could see of it."""
+    try:
+        return shield.whole(label(row.id), row.body, row.sealed)
+    except SealError:
+        return bytes(row.body)
 
 
 def _code(error: Exception) -> str:
     if isinstance(error, UnmappedError):
         return f"unmapped_{error.entity}"
-    return "schema" if isinstance(error, TrueupError) else "defect"
+    if isinstance(error, SealError):
+        return "sealed"
+    return "defect" if isinstance(error, DefectError) else "schema"
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, UnmappedError):
+        return "correct the code in the record, or extend the mapping and replay"
+    if isinstance(error, SealError):
+        return "have the source send the record anew, or drop it"
+    return "correct the record and replay"
 
 
 def readable(body: bytes) -> Any:
     """Return a body as a JSON value where it is one, else as text: what a person can read and correct."""
-    text = body.decode("utf-8", errors="replace")
+    value = parsed(body, exact=True)
     try:
-        value = json.loads(text)
-        dumps(value)  # deeper than we can write it: it stays text
+        dumps(None if value is NOT_READ else value)  # deeper than we can write it: it stays text
     except (ValueError, RecursionError):
-        return text
-    return value
+        value = NOT_READ
+    return body.decode("utf-8", errors="replace") if value is NOT_READ else value
 
 
 def unreadable(value: Any) -> bytes:

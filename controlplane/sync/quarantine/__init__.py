@@ -1,5 +1,6 @@
 """Where a record that needs a person waits, whole. Law: nothing leaves but by a person's correction or decision; age closes nothing."""
 
+from controlplane.sync.quarantine import sealed
 from controlplane.sync.quarantine.cases import (
     OPEN,
     Case,
@@ -49,6 +50,7 @@ __all__ = [
     "overtaken",
     "postpone",
     "schedule",
+    "sealed",
     "supersede",
     "unschedule",
 ]

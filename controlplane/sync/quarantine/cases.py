@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,11 +14,13 @@ from sqlalchemy.engine import RowMapping
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
+from controlplane.sealing import Shield
 from controlplane.store import facts, signals
 from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.text import kept
+from controlplane.sync.quarantine import sealed
 from controlplane.sync.quarantine.history import editors, event, events, previous_case
 from controlplane.sync.quarantine.rules import CorrectionRules, PolicyRules
 from controlplane.telemetry.facts import Superseded
@@ -29,7 +31,7 @@ from rules.policy.kinds import Correction
 OPEN = ("waiting", "corrected")
 SUPERSEDED = "superseded by a newer state"
 UNCORRECTED: dict[str, Any] = {
-    "state": "waiting", "corrected": None, "correction_id": None, "needs_approval": False, "approved_by": None,
+    "state": "waiting", "corrected": None, "corrected_sealed": None, "correction_id": None, "needs_approval": False, "approved_by": None,
     "accepted": None, "replay_at": None, "replay_by": None,
 }  # fmt: skip
 
@@ -69,14 +71,24 @@ class Corrected:
     before: Any
     after: Any
 
+    def told(self, shield: Shield) -> Corrected:
+        """Return it as people, histories and the action log may see it."""
+        changes = shield.traced_changes(self.changes, self.before, self.after)
+        return replace(self, changes=changes, before=shield.traced(self.before), after=shield.traced(self.after))
 
-def hold(connection: Connection, clock: Clock, case: Case) -> str:
-    """Put a record into quarantine, whole, linked to the case that it was in before; return the case's id."""
+
+def hold(connection: Connection, clock: Clock, case: Case, shield: Shield | None = None) -> str:
+    """Put a record into quarantine, whole, linked to the case that it was in before; return the case's id.
+
+    `shield`: of a record as a system told it; data of a canonical message have no field for what is personal.
+    """
     now = clock.now()
     case_id = new_id(now)
     row = {name: getattr(case, name) for name in Case.__dataclass_fields__}
     row |= {name: kept(row[name]) for name in ("reason", "remedy")} | {"subject": bounded(kept(case.subject))}
     row["fault"] = kept(case.fault)[:200]
+    if shield is not None:
+        row["record"], row["record_sealed"] = shield.record(sealed.label(case_id), case.record)
     if case.delivery_id and case.money is None:
         d = t.delivery.c
         row["money"], row["currency"] = connection.execute(
@@ -114,7 +126,7 @@ def opened(case: RowMapping) -> RowMapping:
 
 
 def examine(
-    case: RowMapping,
+    case: Mapping[str, Any],
     record: Any,
     actor: str,
     *,
@@ -123,7 +135,9 @@ def examine(
     worth: Decimal | None = None,
     accept: str = "",
 ) -> Corrected:
-    """Say what a correction would be, changing nothing. Raises BadInputError, ForbiddenError; see `correct`."""
+    """Say what a correction would be of a case as `sealed.opened` has it, changing nothing. Raises BadInputError,
+    ForbiddenError; see `correct`.
+    """
     try:
         after = gathered(record, case["record"])
     except ValueError as error:
@@ -151,25 +165,28 @@ def correct(
     case_id: str,
     record: Any,
     actor: str,
+    shield: Shield,
     *,
     policy: Correction | None = None,
     rules: CorrectionRules | None = None,
     worth: Decimal | None = None,
     accept: str = "",
     note: str = "",
-    base: RowMapping | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Corrected:
-    """Keep a person's correction beside the original; nothing is sent before the replay.
+    """Keep a person's correction beside the original; nothing is sent before the replay. Return it as people may see it.
 
     `policy` is that of the record's domain, `worth` what the corrected record is worth, `accept` why it may pass as it
     is, `base` the case as it was when the correction was made of it. A record that says again what it said at first is not
     corrected any more.
     Raises NotFoundError, ConflictError, BadInputError, and ForbiddenError naming fields that may not be changed.
     """
-    case = opened(get(connection, case_id, lock=True))
+    case = sealed.whole(opened(get(connection, case_id, lock=True)), shield)
     if base is not None and base["correction_id"] != case["correction_id"]:
         raise ConflictError(f"quarantine case '{case_id}' was corrected meanwhile; look at it again, then correct it")
-    made = examine(case, record, actor, policy=policy, rules=rules, worth=worth, accept=accept)
+    found = examine(case, record, actor, policy=policy, rules=rules, worth=worth, accept=accept)
+    made = found.told(shield)
+    accept, note = (shield.text(words, found.before, found.after) for words in (accept, note))
     why = f"a second person has to agree: {'; '.join(made.approval)}" if made.needs_approval else ""
     step = event(
         connection, clock.now(), case_id, actor, "accepted" if accept else "corrected",
@@ -178,9 +195,10 @@ def correct(
     values = dict(UNCORRECTED)
     if made.state == "corrected":
         values |= {
-            "state": made.state, "corrected": made.after, "correction_id": step,
+            "state": made.state, "correction_id": step,
             "needs_approval": made.needs_approval, "accepted": accept or None,
         }  # fmt: skip
+        values["corrected"], values["corrected_sealed"] = shield.record(sealed.label(case_id, step), found.after)
     connection.execute(update(t.quarantine).where(t.quarantine.c.id == case_id).values(**values))
     audit.record(
         connection, clock, actor=actor, action="quarantine.accept" if accept else "quarantine.correct",

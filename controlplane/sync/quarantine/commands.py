@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rules import cells
+
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
 
@@ -58,9 +60,18 @@ def list_cases(
 
 
 @app.command()
-def show(case: Annotated[str, typer.Argument(help="Case.")], as_json: AsJson = False) -> None:
+def show(
+    case: Annotated[str, typer.Argument(help="Case.")],
+    unseal: Annotated[
+        bool, typer.Option("--unseal", help="With what is personal; it is noted who asked, and why.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why it has to be seen; others will read it.")] = "",
+    as_json: AsJson = False,
+) -> None:
     """Show one case: why it waits, its record, its correction, and all that was done about it."""
     one = _plane().get(f"quarantine/{case}")
+    if unseal:
+        one |= _plane().post(f"quarantine/{case}/unseal", {"reason": reason})
     if as_json:
         _print_json(one)
         return
@@ -342,7 +353,7 @@ def _print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], 
         return
     typer.echo("\t".join(columns.values()))
     for row in rows:  # a reason may hold anything, and a row is one line
-        typer.echo("\t".join(" ".join(_cell(name, row).split()) for name in columns))
+        typer.echo(cells.line([_cell(name, row) for name in columns]))
 
 
 def _draw_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:

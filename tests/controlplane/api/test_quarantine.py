@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from controlplane.access import create_account
 from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import tables as t
 from controlplane.sync.quarantine.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import a_plane, found_by_the_console, signed_in
+from tests.web import PASSWORD, a_plane, found_by_the_console, signed_in
 
 HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
 GROUP = {"group": {"system": "tills", "code": "unmapped_sku", "fault": "999999"}}
@@ -294,3 +295,70 @@ def test_more_than_one_request_acts_on_are_all_acted_on(shell: str, plane: Plane
     code, output = run("replay", "--fault", "777777", "--rate", "1000")
     assert (code, output.startswith("510 scheduled")) == (0, True)
     assert len(json.loads(run("list", "--cases", "--fault", "777777", "--json")[1])) == 510
+
+
+# --- what is personal ---
+
+EMAIL, NAME = "anna.lindqvist@example.org", "Lindqvistova"
+
+
+@pytest.fixture
+def sealed(plane: Plane, tmp_path: Path) -> str:
+    """A case whose till knew its customer."""
+    rows = [
+        f"{HEADER};customer_email;customer_name",
+        f"ST1;P1;1;555555;1;9,90;2026-03-02T08:00:00Z;{EMAIL};Anna {NAME}",
+    ]
+    (tmp_path / "sandbox" / "tills" / "sales_ST1_9.csv").write_text("\n".join(rows) + "\n")
+    plane.sync.poll("till-sales")
+    plane.sync.translate()
+    q = t.quarantine.c
+    with plane.store.read() as conn:
+        return str(conn.execute(select(q.id).where(q.fault == "555555")).scalar_one())
+
+
+def test_only_who_has_the_right_sees_what_is_personal_and_it_is_in_the_action_log(
+    plane: Plane, url: str, sealed: str, olga: httpx.Client
+) -> None:
+    create_account(plane.store, plane.clock, "pia", PASSWORD, ["privacy"], actor="test")
+    create_account(plane.store, plane.clock, "aud", PASSWORD, ["auditor"], actor="test")
+    for name in ("olga", "ben", "vic", "aud"):
+        with closing(signed_in(url, name)) as client:
+            assert client.post(f"{QUARANTINE}/{sealed}/unseal", json={"reason": "to see it"}).status_code == 403
+    with closing(signed_in(url, "pia")) as pia:
+        assert pia.post(f"{QUARANTINE}/{sealed}/unseal", json={"reason": " "}).status_code == 422
+        assert pia.post(f"{QUARANTINE}/{sealed}/correct", json={"set": {"body.row.plu": "900001"}}).status_code == 403
+        one = pia.post(f"{QUARANTINE}/{sealed}/unseal", json={"reason": "the customer asks"}).json()
+    assert EMAIL in one["record"]["body"]["row"]
+    with plane.store.read() as conn:
+        [log] = conn.execute(select(t.action).where(t.action.c.action == "quarantine.unseal")).all()
+    assert (log.actor, log.subject, log.reason) == ("pia", f"quarantine/{sealed}", "the customer asks")
+
+
+def test_no_answer_of_the_api_and_no_export_holds_what_is_personal(
+    plane: Plane, url: str, sealed: str, olga: httpx.Client
+) -> None:
+    create_account(plane.store, plane.clock, "aud", PASSWORD, ["auditor"], actor="test")
+    where = f"{QUARANTINE}/{sealed}"
+    answers = [
+        olga.get(QUARANTINE), olga.get(QUARANTINE, params={"group": "cause"}), olga.get(where),
+        olga.post(f"{where}/correct", json={"set": {"body.row.plu": "900001", "body.row.customer_name": f"Eva {NAME}"}}),
+        olga.get(where), olga.get(f"{where}/preview"), olga.post(f"{where}/replay"), olga.get(where),
+    ]  # fmt: skip
+    plane.sync.drain()
+    with plane.store.read() as conn:
+        ids = conn.execute(select(t.message.c.id)).scalars().all()
+    assert ids
+    answers += [olga.get(f"/api/v1/messages/{one}") for one in ids]
+    with closing(signed_in(url, "aud")) as aud:
+        answers.append(aud.get("/api/v1/audit/export"))
+    assert [one.status_code for one in answers] == [200] * len(answers)
+    assert [one.url for one in answers if EMAIL in one.text or NAME in one.text] == []
+    assert olga.get(where).json()["sealed"] is True
+
+
+def test_the_command_line_unseals_with_a_reason(shell: str, sealed: str) -> None:
+    assert EMAIL not in run("show", sealed)[1]
+    assert EMAIL in run("show", sealed, "--unseal", "--reason", "the customer asks")[1]
+    with pytest.raises(BadInputError, match="reason"):
+        run("show", sealed, "--unseal")

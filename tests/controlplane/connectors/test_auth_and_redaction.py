@@ -16,6 +16,7 @@ import httpx
 from controlplane.clock import ManualClock
 from controlplane.connectors.auth import RefreshedBearer, base_string, signed_by
 from controlplane.connectors.redaction import HIDDEN, Redactor
+from rules.personal import MASK, Personal
 from tests.controlplane.connectors.conftest import START
 
 
@@ -115,3 +116,16 @@ def test_credentials_are_hidden_by_name_although_nobody_told_of_them() -> None:
 def test_a_body_is_redacted_before_it_is_cut() -> None:
     redactor = Redactor(["0123456789"])
     assert "01234" not in redactor.body(b"x" * 15 + b"0123456789", limit=20)
+
+
+def test_evidence_holds_nothing_of_a_person_whatever_a_system_answers() -> None:
+    redactor = Redactor()
+    assert redactor.body(b'{"email": "anna@example.org", "id": 7}') == f'{{"email": "{MASK}", "id": 7}}'
+    assert redactor.body(b"no customer anna@example.org") == f"no customer {MASK}"
+    own = Personal({"loyalty_card": "hash"})
+    assert redactor.body(b'{"loyalty_card": "LC-1"}', personal=own) == f'{{"loyalty_card": "{MASK}"}}'
+    assert redactor.body(b'{"sku": "A@WH1"}') == '{"sku": "A@WH1"}', "as it came"
+
+
+def test_of_a_body_that_is_too_long_to_be_looked_through_nothing_is_kept() -> None:
+    assert Redactor().body(b'{"x": "' + b"a" * 70_000) == "(70007 bytes, of which nothing is kept)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,10 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
     nothing: list[list[Level]] = []
     with pytest.raises(BadInputError, match=r"\.csv nor in \.parquet"):
         export_levels(nothing, tmp_path / "x.xlsx")
+
+
+def test_a_csv_file_holds_no_formula_and_a_negative_number_is_one(tmp_path: Path) -> None:
+    at = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    export_levels([[Level("=1+1", "@WH", -3, 2, at, at, at)]], tmp_path / "x.csv")
+    [row] = list(csv.reader((tmp_path / "x.csv").read_text().splitlines()[1:]))
+    assert row[:4] == ["'=1+1", "'@WH", "-3", "2"]

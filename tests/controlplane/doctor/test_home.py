@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.clock import ManualClock
 from controlplane.doctor.home import kind_of, reachable
+from controlplane.sealing import Keys
+from controlplane.settings import load_settings
 from controlplane.store import Store
 from tests.controlplane.doctor.conftest import Look, of, the
 
@@ -91,3 +94,19 @@ def test_each_place_outside_is_reached_or_named(look: Look, home: Path, tmp_path
     answers = of(look(audit_anchors=f"{tmp_path / 'there'} nosuch://bucket"), "anchors")
     assert [status for status, _ in answers] == ["ok", "wrong"]
     assert "nosuch://bucket cannot be used" in answers[1][1]
+
+
+def test_keys_of_sealed_records_that_are_missing_or_broken_are_named(
+    look: Look, home: Path, clock: ManualClock
+) -> None:
+    status, told = the(look(), "keys")
+    assert (status, "seal-keys.json" in told, "restore the file from a backup" in told) == ("warning", True, True)
+    assert the(look(seal_keys="env:NOT_SET"), "keys")[0] == "wrong"
+    (home / "seal-keys.json").write_text("{}")
+    assert the(look(), "keys")[0] == "wrong"
+    (home / "seal-keys.json").unlink()
+    Keys(load_settings(home=home)).make(clock)
+    status, told = the(look(), "keys")
+    assert (status, "1 keys for sealed records" in told) == ("ok", True)
+    (home / "seal-keys.json").chmod(0o644)
+    assert the(look(), "permissions")[0] == "warning"

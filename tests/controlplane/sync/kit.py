@@ -7,7 +7,7 @@ import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from controlplane.connectors.contract import (
 from controlplane.errors import BadInputError, UnavailableError
 from controlplane.registry import Registry
 from controlplane.registry.packs import load_genesis
+from controlplane.sealing import Ring, Shield
 from controlplane.store import Store
 from controlplane.sync.engines import Sync
 from rules.outcomes import Guarantee, Outcome, Result
+from rules.personal import USUAL
 
 DOCUMENTS = (
     "sales_order",
@@ -156,12 +158,27 @@ class Vendor(Connector):
 
 
 @dataclass
+class Ringed:
+    """Keys in memory."""
+
+    held: Ring = field(default_factory=lambda: Ring.new(datetime(2026, 3, 2, 9, 0, tzinfo=UTC)))
+
+    def ring(self) -> Ring:
+        return self.held
+
+
+PLAIN = Shield(USUAL, Ringed())
+"""For records of which a test asks nothing personal."""
+
+
+@dataclass
 class House:
     """Vendors, a registry with the sandbox pack, and the sync that joins them."""
 
     store: Store
     clock: ManualClock
     pack: str | Path = "sandbox"
+    keys: Ringed = field(default_factory=lambda: Ringed(), kw_only=True)
 
     def __post_init__(self) -> None:
         self.registry = Registry(self.store, self.clock)
@@ -180,7 +197,7 @@ class House:
 
     def restarted(self) -> Sync:
         """Return a new process's sync over the same store."""
-        return Sync(self.store, self.clock, self.registry, self)  # type: ignore[arg-type]
+        return Sync(self.store, self.clock, self.registry, self, keys=self.keys)  # type: ignore[arg-type]
 
     def get(self, system: str, at: object = None) -> Vendor:
         """Be the connections."""

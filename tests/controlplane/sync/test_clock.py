@@ -17,7 +17,7 @@ from rules.outcomes import Outcome, Result
 from rules.pacing import Allowance
 from tests.clocks import PutClock
 from tests.conftest import START
-from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.kit import PLAIN, House
 from tests.controlplane.sync.test_loop import SKU, states
 
 HOUR = 3600
@@ -230,7 +230,7 @@ def test_the_same_content_counts_as_an_event_of_its_own_after_the_clock_was_put_
     for seconds in (0, 10, -HOUR):
         clock.put(seconds)
         with house.store.write() as connection:
-            taken.append(take(connection, clock, "wms", "webhook", [record], 60))
+            taken.append(take(connection, clock, "wms", "webhook", [record], PLAIN, 60))
     assert taken == [1, 0, 1]
 
 

@@ -17,7 +17,7 @@ from controlplane.store.types import micros
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import send, statements
 from rules.outcomes import Outcome, Result
-from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.kit import PLAIN, House
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
 
@@ -111,7 +111,7 @@ def test_a_corrected_payload_is_sent_under_a_new_key_only_when_the_old_one_had_n
     lines = [{**line, "sku": "0001-WHT-L"} for line in case["record"]["lines"]]  # type: ignore[index]
     corrected = {**case["record"], "lines": lines}  # type: ignore[dict-item]
     with house.store.write() as connection:
-        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
+        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga", PLAIN)
     answer = house.sync.replay(str(case["id"]), "olga")
     assert str(answer["idempotency_key"]).count(":r") == 1
     house.run()
@@ -139,7 +139,7 @@ def test_a_document_that_was_sent_corrected_is_not_owed_again_when_it_is_told_of
     [case] = rows(house, t.quarantine)
     corrected = {**case["record"], "lines": [{**case["record"]["lines"][0], "quantity": 2}]}  # type: ignore[dict-item, index]
     with house.store.write() as connection:
-        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
+        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga", PLAIN)
     house.sync.replay(str(case["id"]), "olga")
     house.run()
     told("again")
@@ -159,7 +159,7 @@ def test_an_unmapped_code_is_quarantined_corrected_and_replayed(house: House) ->
     body = case["record"]["body"]  # type: ignore[index]
     body["data"]["sku"], body["subject"] = "0042", "0042@WH1"
     with house.store.write() as connection:
-        quarantine.correct(connection, house.clock, str(case["id"]), {**case["record"], "body": body}, "olga")  # type: ignore[dict-item]
+        quarantine.correct(connection, house.clock, str(case["id"]), {**case["record"], "body": body}, "olga", PLAIN)  # type: ignore[dict-item]
     assert house.sync.preview(str(case["id"]))["messages"]
     house.sync.replay(str(case["id"]), "olga")
     house.run()

@@ -23,7 +23,7 @@ from rules.ids import new_id
 from rules.outcomes import Guarantee
 from tests.conftest import START
 from tests.controlplane.sync.backlog import Still, orders
-from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.kit import PLAIN, House, Vendor
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
@@ -267,7 +267,7 @@ def test_a_corrected_document_is_neither_doubled_nor_sent_uncorrected(house: Hou
     [case] = [each for each in rows(house, t.quarantine) if each["stage"] == "delivery"]
     with house.store.write() as connection:
         corrected = {**case["record"], "currency": "USD"}  # type: ignore[dict-item]
-        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga")
+        quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga", PLAIN)
         quarantine.approve(connection, house.clock, str(case["id"]), "ben")
     assert replayed(house, target="erp")["counts"] == {"erp": {"needs_person": 1}}
     house.sync.replay(str(case["id"]), "olga")

@@ -28,7 +28,7 @@ from controlplane.telemetry import Meters, Telemetry
 from controlplane.telemetry.meters import SHORT, Bounded, Histogram
 from controlplane.telemetry.serving import serve_meters
 from rules.outcomes import Guarantee
-from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.kit import PLAIN, House
 
 SKU = "0007-BLK-M"
 Labels = dict[str, str]
@@ -138,7 +138,7 @@ def test_a_record_that_a_person_sends_on_is_accepted_by_replay(house: House, tel
     item = {"sku": SKU, "title": SKU, "unit_cost": "1.00", "unit_price": None, "currency": "EUR"}
     body = {"type": "product.described", "subject": SKU, "data": item}
     with house.store.write() as connection:
-        quarantine.correct(connection, house.clock, case, {"topic": "product.described", "body": body}, "olga")
+        quarantine.correct(connection, house.clock, case, {"topic": "product.described", "body": body}, "olga", PLAIN)
         quarantine.approve(connection, house.clock, case, "ben")
     house.sync.replay(case, "olga")
     assert total(telemetry, "trueup_messages_accepted_total", channel="replay", source="erp") == 1

@@ -149,13 +149,11 @@ def split(header: str, row: str) -> Mapping[str, str]:
     if missing:
         raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}", missing[0])
     if len(values) != len(names):
-        raise BadInputError(
-            f"the row has {len(values)} fields and the header {len(names)}: {row[:200]}; correct the row", "row"
-        )
+        raise BadInputError(f"the row has {len(values)} fields and the header {len(names)}; correct the row", "row")
     found = dict(zip(names, values, strict=True))
     empty = [name for name in COLUMNS if not found[name]]
     if empty:
-        told = f"the row has nothing in {', '.join(empty)}: {row[:200]}; fill it in, or drop the row"
+        told = f"the row has nothing in {', '.join(empty)}; fill it in, or drop the row"
         raise BadInputError(told, empty[0])
     return found
 

@@ -28,7 +28,7 @@ from tests.controlplane.sync.archive.kit import (
     rows_of,
     uris,
 )
-from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.kit import PLAIN, House
 from tests.controlplane.sync.test_loop import SKU
 
 
@@ -107,7 +107,7 @@ def test_a_message_that_waits_for_a_person_stays_and_its_time_begins_when_that_e
         with young.store.write() as connection:
             record = connection.execute(select(t.quarantine.c.record).where(t.quarantine.c.id == case)).scalar_one()
             lines = [{**line, "sku": "0001-WHT-L"} for line in record["lines"]]
-            quarantine.correct(connection, young.clock, case, {**record, "lines": lines}, "olga")
+            quarantine.correct(connection, young.clock, case, {**record, "lines": lines}, "olga", PLAIN)
     pass_by(young)
     found = about(young, "#1001")
     assert (len(found["message"]), len(found["quarantine"])) == (1, 1)

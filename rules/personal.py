@@ -1,0 +1,253 @@
+"""Which fields of a record tell of a person, and the record without them: masked, or hashed so that equal ones can be matched. Pure.
+
+A field is named by a pattern, as in a correction: by name wherever it stands (`email`, `*phone*`), or by its path from the top of
+the record's body (`customer.note`, `lines[*].recipient`). Everything beneath a named field is meant too. A System's own patterns go
+before those that are shipped; of each, a path before a name, and a name before one with `*`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
+
+from rules import rows
+from rules.correction import gathered, spread
+from rules.paths import meant, segments
+from rules.policy.kinds import Showing
+
+MASK = "•••"
+"""Stands for a value that is not shown."""
+SHIPPED: Mapping[str, Showing] = MappingProxyType({
+    "email": "hash", "e_mail": "hash", "e-mail": "hash", "*_email": "hash", "*email_address": "hash", "*emailaddress": "hash",
+    "phone": "hash", "phone_number": "hash", "phonenumber": "hash", "*_phone": "hash", "telephone": "hash", "mobile": "hash",
+    "first_name": "mask", "firstname": "mask", "last_name": "mask", "lastname": "mask", "full_name": "mask", "fullname": "mask",
+    "middle_name": "mask", "surname": "mask", "given_name": "mask", "family_name": "mask", "customer_name": "mask",
+    "recipient*": "mask", "addressee": "mask", "contact": "mask", "contact_name": "mask", "consignee": "mask",
+    "customer": "mask", "buyer": "mask", "shopper": "mask", "address*": "mask", "*address": "mask", "*_addresses": "mask",
+    "street*": "mask", "house_number": "mask", "city": "mask", "zip": "mask", "zip_code": "mask", "zipcode": "mask",
+    "postal_code": "mask", "postalcode": "mask", "postcode": "mask", "latitude": "mask", "longitude": "mask",
+    "note": "mask", "notes": "mask", "*_note": "mask", "note_attributes": "mask", "gift_message": "mask", "customer_comment": "mask",
+    "ip": "mask", "*_ip": "mask", "client_details": "mask", "user_agent": "mask", "birth*": "mask", "date_of_birth": "mask",
+    "iban": "mask", "card_number": "mask", "tax_id": "mask", "vat_number": "mask",
+})  # fmt: skip
+"""The usual names, so that a System policy that says nothing is safe. `show` takes one out."""
+ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+"""An e-mail address in running text."""
+_TOKEN = re.compile(r"[^\s;,|\"'<>=(){}\[\]]+")
+Hide = Callable[[Showing, Any], str]
+"""Returns what stands for a value that is to be masked, or hashed."""
+
+
+_HASH = re.compile(r"hmac:[0-9a-f]{8}:[0-9a-f]{16}")
+
+
+def stands_for(value: Any) -> bool:
+    """Say whether a value is none, but stands for one that is not shown."""
+    return isinstance(value, str) and (MASK in value or _HASH.search(value) is not None)
+
+
+def masking(_: Showing, __: Any) -> str:
+    """Hide everything alike."""
+    return MASK
+
+
+class _Layer:
+    """Patterns of one origin, sorted by how much they say."""
+
+    def __init__(self, patterns: Mapping[str, Showing]) -> None:
+        self.paths: list[tuple[list[str], Showing]] = []
+        self._names: dict[str, Showing] = {}
+        self._wild: list[tuple[str, Showing]] = []
+        for pattern, showing in patterns.items():
+            parts = [part.lower() for part in segments(pattern)]
+            if len(parts) > 1:
+                self.paths.append((parts, showing))
+            elif "*" in pattern or "?" in pattern:
+                self._wild.append((parts[0], showing))
+            else:
+                self._names[parts[0]] = showing
+
+    def named(self, name: str) -> Showing | None:
+        """Return what is said of a name, in lower case."""
+        if name in self._names:
+            return self._names[name]
+        return next((showing for pattern, showing in self._wild if fnmatchcase(name, pattern)), None)
+
+
+class Personal:
+    """What one System's policy, with what is shipped, says of a field. Immutable, but for what it has looked up."""
+
+    def __init__(self, own: Mapping[str, Showing] = MappingProxyType({})) -> None:
+        """`own`: `spec.personal` of the System. Raises ValueError for a pattern that is none."""
+        self._layers = [_Layer(own), _Layer(SHIPPED)]
+        self._by_path = any(layer.paths for layer in self._layers)
+        self._known: dict[str, Showing | None] = {}
+
+    def of(self, parts: tuple[str, ...]) -> Showing | None:
+        """Say how a field is shown, by its path; None where nothing is said of it."""
+        if self._by_path:
+            return self._by_all(tuple(part.lower() for part in parts))
+        name = parts[-1]
+        if name not in self._known:
+            if len(self._known) > LARGEST:
+                self._known.clear()
+            self._known[name] = self._by_all((name.lower(),))
+        return self._known[name]
+
+    def _by_all(self, parts: tuple[str, ...]) -> Showing | None:
+        for layer in self._layers:
+            found = next((showing for path, showing in layer.paths if meant(parts, path)), None)
+            found = found or layer.named(parts[-1])
+            if found:
+                return found
+        return None
+
+    def at(self, path: str) -> Showing | None:
+        """Say how a value of a record is shown, counting in what is said of the fields that it stands in.
+
+        `path` is that of a correction: `body.` in front of what is in the record's body.
+        """
+        parts = segments(path)
+        parts = parts[1:] if parts[0] == "body" and len(parts) > 1 else parts
+        found = None
+        for end in range(1, len(parts) + 1):
+            if not parts[end - 1].isdigit():
+                found = self.of(tuple(parts[:end])) or found
+        return None if found == "show" else found
+
+
+LARGEST = 10_000
+"""Names that are remembered."""
+USUAL = Personal()
+"""What is shipped, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value as people may see it."""
+
+    value: Any
+    hidden: tuple[str, ...]
+    """What was taken out of it, as text; empty when nothing of it is personal."""
+
+
+def shown(body: Any, personal: Personal, hide: Hide) -> Shown:
+    """Return a body (an object or a list) without what is personal in it; the row of a file is taken by its columns."""
+    hidden: list[str] = []
+    apart = spread({"body": body})["body"]
+    value = _walk(apart, (), None, personal, hide, hidden)
+    if not hidden:
+        return _row_apart(body, personal, hide)
+    value = _elsewhere(value, telling(hidden))
+    if apart is not body:
+        value = gathered({"body": value})["body"]
+    return Shown(value, tuple(hidden))
+
+
+def telling(hidden: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the values that tell of somebody wherever they stand: addresses, and what is as long as a telephone number."""
+    return tuple(value for value in hidden if ADDRESS.search(value) or sum(map(str.isdigit, value)) >= DIGITS)
+
+
+DIGITS = 7
+
+
+def _elsewhere(value: Any, known: tuple[str, ...]) -> Any:
+    """Mask the same values where they stand in fields of other names."""
+    if not known:
+        return value
+    if isinstance(value, dict):
+        return {name: _elsewhere(inner, known) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_elsewhere(item, known) for item in value]
+    return scrubbed(value, known) if isinstance(value, str) else value
+
+
+def _row_apart(body: Any, personal: Personal, hide: Hide) -> Shown:
+    """A row that does not fit its header is hidden whole where the header has a personal column: nobody knows which field is which."""
+    header, row = (body.get("header"), body.get("row")) if isinstance(body, dict) else (None, None)
+    if not isinstance(header, str) or not isinstance(row, str) or rows.fields(header, row) is not None:
+        return Shown(body, ())
+    if not any(personal.of(("row", name)) not in (None, "show") for name in rows.columns(header)):
+        return Shown(body, ())
+    return Shown({**body, "row": hide("mask", row)}, (row, *tokens(row)))
+
+
+def _walk(
+    value: Any, at: tuple[str, ...], showing: Showing | None, personal: Personal, hide: Hide, hidden: list[str]
+) -> Any:
+    if isinstance(value, dict):
+        found = {}
+        for name, inner in value.items():
+            here = (*at, name)
+            found[name] = _walk(inner, here, personal.of(here) or showing, personal, hide, hidden)
+        return found
+    if isinstance(value, list):
+        return [_walk(item, (*at, str(n)), showing, personal, hide, hidden) for n, item in enumerate(value)]
+    if showing in (None, "show") or value is None or value == "" or isinstance(value, bool):
+        return value
+    hidden.append(str(value))
+    return hide(showing, value)
+
+
+def tokens(text: str) -> list[str]:
+    """Return what a text that is hidden whole is made of: any of it may be quoted in an error."""
+    return [token for token in dict.fromkeys(_TOKEN.findall(text)) if len(token) >= WORD]
+
+
+WORD = 4
+"""Characters from which on a hidden value is looked for anywhere in a text; a shorter one only where it stands alone."""
+
+
+def scrubbed(text: str, hidden: Iterable[str]) -> str:
+    """Return a text without the hidden values; short numbers stay, for they tell of nobody."""
+    for value in sorted(set(hidden), key=len, reverse=True):
+        if len(value) >= WORD:
+            text = text.replace(value, MASK)
+        elif len(value) > 1 and not value.isdigit():
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", MASK, text)
+    return text
+
+
+def without_addresses(text: str) -> str:
+    """Return running text without e-mail addresses."""
+    return ADDRESS.sub(MASK, text) if "@" in text else text
+
+
+# --- what a person sends back ---
+
+
+def given_back(sent: Any, seen: Any, whole: Any) -> Any:
+    """Return what a person sent with what they could not see put back where it stood, or raise ValueError.
+
+    `seen` is the record as it was shown, `whole` as it is.
+    """
+    return _back(spread(sent), spread(seen), spread(whole), ())
+
+
+def _back(sent: Any, seen: Any, whole: Any, at: tuple[str, ...]) -> Any:
+    if isinstance(sent, dict):
+        return {
+            name: _back(inner, _part(seen, name), _part(whole, name), (*at, str(name))) for name, inner in sent.items()
+        }
+    if isinstance(sent, list):
+        return [_back(item, _part(seen, n), _part(whole, n), (*at, str(n))) for n, item in enumerate(sent)]
+    if sent == seen and sent != whole:
+        return whole
+    if stands_for(sent) and sent != whole:
+        raise ValueError(
+            f"{'.'.join(at)}: '{sent}' stands for a value that is not shown; leave the field where it was, or write a new value"
+        )
+    return sent
+
+
+def _part(value: Any, key: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    if isinstance(value, list) and isinstance(key, int) and key < len(value):
+        return value[key]
+    return None

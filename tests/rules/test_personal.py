@@ -1,0 +1,109 @@
+"""What of a record tells of a person, and the record without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rules.personal import MASK, USUAL, Personal, given_back, masking, scrubbed, shown, without_addresses
+from rules.policy.kinds import Showing
+
+ORDER: dict[str, Any] = {
+    "id": 7, "name": "#1001", "email": "anna@example.org", "note": None, "buyer_accepts_marketing": True,
+    "customer": {"id": 77665544, "email": "anna@example.org", "first_name": "Anna"},
+    "shipping_address": {"name": "Anna L", "city": "Ulm", "phone": "+49 1579 9887766"},
+    "line_items": [{"sku": "A-1", "quantity": 2, "price": "9.90"}],
+}  # fmt: skip
+
+
+def telling(showing: Showing, value: Any) -> str:
+    """Stand in for keys."""
+    return f"{showing}({value[::-1]})" if showing == "hash" else MASK
+
+
+def test_the_usual_fields_are_hidden_though_policy_says_nothing_and_business_fields_stay() -> None:
+    found = shown(ORDER, USUAL, telling).value
+    assert found["email"] == found["customer"]["email"] == "hash(gro.elpmaxe@anna)", "equal customers are told"
+    assert found["customer"]["first_name"] == found["shipping_address"]["name"] == MASK
+    assert found["shipping_address"]["phone"] == "hash(6677889 9751 94+)"
+    for name in ("id", "name", "note", "buyer_accepts_marketing", "line_items"):
+        assert found[name] == ORDER[name]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"sku": "A", "location": "WH1", "on_hand": 3},
+        {"ref": "#1", "lines": [{"line": 1, "native_id": "L1"}]},
+        {"email": "", "phone": None, "customer": {}},
+    ],
+)
+def test_a_record_without_personal_data_is_left_as_it_is(body: Any) -> None:
+    found = shown(body, USUAL, masking)
+    assert found.value is body or found.value == body
+    assert found.hidden == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "path", "showing"),
+    [
+        ({}, "body.lines[0].buyer_email", "hash"),
+        ({"loyalty_*": "hash"}, "body.loyalty_card", "hash"),
+        ({"lines[*].engraving": "mask"}, "body.lines[3].engraving", "mask"),
+        ({"lines[*].engraving": "mask"}, "body.engraving", None),
+        ({"email": "mask"}, "body.email", "mask"),
+        ({"email": "show"}, "body.email", None),
+        ({"customer.id": "show"}, "body.customer.id", None),
+        ({"customer.id": "show"}, "body.customer.first_name", "mask"),
+        ({"*": "show", "email": "mask"}, "body.email", "mask"),
+        ({}, "body.line_items[0].sku", None),
+        ({}, "body.shippingAddress.country", "mask"),
+    ],
+)
+def test_a_systems_own_patterns_go_before_what_is_shipped(
+    own: dict[str, Showing], path: str, showing: Showing | None
+) -> None:
+    assert Personal(own).at(path) == showing
+
+
+def test_an_address_is_masked_where_it_stands_again_under_another_name() -> None:
+    body = {"email": "anna@example.org", "city": "Ulm", "status_url": "https://x/?of=anna@example.org", "store": "Ulm"}
+    found = shown(body, USUAL, masking).value
+    assert (found["status_url"], found["store"]) == (f"https://x/?of={MASK}", "Ulm")
+
+
+def test_a_till_row_is_hidden_by_its_columns() -> None:
+    body = {"file": "f.csv", "line": 2, "header": "store;Email;plu", "row": "ST1;anna@example.org;900007"}
+    assert shown(body, USUAL, masking).value == {**body, "row": f"ST1;{MASK};900007"}
+
+
+def test_a_row_that_does_not_fit_a_header_with_a_personal_column_is_hidden_whole() -> None:
+    body = {"header": "store;email;plu", "row": "ST1;anna@example.org;900007;more"}
+    found = shown(body, USUAL, masking)
+    assert found.value["row"] == MASK
+    assert "anna@example.org" in found.hidden
+    plain = {"header": "store;plu", "row": "ST1;900007;more"}
+    assert shown(plain, USUAL, masking).value == plain
+
+
+def test_words_about_a_record_lose_its_personal_values_and_keep_short_numbers() -> None:
+    hidden = ("anna@example.org", "Ulm", "7")
+    text = "line 7: 'anna@example.org' of Ulm is no amount; Ulmer stays"
+    assert scrubbed(text, hidden) == f"line 7: '{MASK}' of {MASK} is no amount; Ulmer stays"
+
+
+def test_running_text_loses_addresses_and_keeps_stock_keys() -> None:
+    assert without_addresses("no customer anna@example.org for SKU-1@WH1") == f"no customer {MASK} for SKU-1@WH1"
+
+
+def test_what_a_person_could_not_see_stays_when_they_send_the_record_back() -> None:
+    seen = shown(ORDER, USUAL, masking).value
+    sent = {**seen, "line_items": [{**seen["line_items"][0], "sku": "A-2"}]}
+    assert given_back(sent, seen, ORDER) == {**ORDER, "line_items": [{**ORDER["line_items"][0], "sku": "A-2"}]}
+    assert given_back({**seen, "email": "new@example.org"}, seen, ORDER)["email"] == "new@example.org"
+
+
+def test_a_placeholder_where_nothing_was_hidden_is_refused() -> None:
+    with pytest.raises(ValueError, match="name: '•••' stands for a value that is not shown; leave the field"):
+        given_back({"name": MASK}, {"name": "#1001"}, {"name": "#1001"})
