@@ -296,10 +296,11 @@ class Connector(ABC):
     def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
         """Try several writes of one entity in one request, at most `WriteSpec.batch`; answer one outcome for each, in order.
 
-        Raises BatchRefusedError when the vendor refuses all for one and nothing took effect: halves of it are tried then.
-        Any other ConnectorError stands for every one of them.
+        Raises BatchRefusedError when the vendor refuses all for one, and BadInputError (with UnmappedError) before anything is
+        sent: nothing took effect, and halves of it are tried until the one is alone. Any other ConnectorError stands for every
+        one of them. What else it raises is a defect: each is read back, and sent alone from then on.
         """
-        return [self.write(request) for request in requests]
+        raise UnsupportedError(f"the connector '{self.manifest.name}' writes one at a time")
 
     def allowance(self) -> Allowance | None:
         """Return what the system last said is left of its limit, or None where it does not say."""
