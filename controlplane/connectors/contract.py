@@ -177,6 +177,10 @@ class Page:
     cursor: dict[str, Any]
 
 
+ITS_OWN = ""
+"""Key of a draft that is known only by the record that it was made of: "5, then 3, then 5 again" are three events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A canonical message as the connector understands it, before the ledger gives it an id."""
@@ -184,7 +188,10 @@ class Draft:
     type: str
     subject: str
     dedupe_key: str
-    """The same fact told by webhook and by poll has the same key: for a document its type and reference, for a state also the version."""
+    """The same fact told by webhook and by poll has the same key: for a document its type and reference, for a state also the version.
+
+    Empty (`ITS_OWN`): the system gives nothing to know a fact by, and each record is an event of its own.
+    """
     occurred_at: datetime
     data: dict[str, Any]
     source_version: str | None = None

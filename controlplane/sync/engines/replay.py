@@ -126,7 +126,7 @@ class Replay:
             if not isinstance(record, dict) or {"topic", "body"} - record.keys():
                 raise BadInputError("a corrected intake record needs `topic` and `body`, as the original has them")
             body, snapshot = unreadable(record["body"]), self.registry.snapshot()
-            return preview(self.connections, snapshot, case["system"], record["topic"], body)
+            return preview(self.connections, snapshot, case["system"], record["topic"], body, case["intake_id"])
         with self.store.read() as connection:
             old = connection.execute(select(t.message).where(t.message.c.id == case["message_id"])).one()
         draft = Draft(

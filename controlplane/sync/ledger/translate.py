@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, update
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, UnmappedError
-from controlplane.errors import BadInputError, ConnectorError, NotFoundError, TrueupError
+from controlplane.errors import BadInputError, ConnectorError, NotFoundError, RejectedError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.store import Store, facts
 from controlplane.store import tables as t
@@ -23,6 +24,7 @@ from controlplane.sync import quarantine
 from controlplane.sync.ledger.messages import append_rows, checked, refuse_unknown, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
+from controlplane.sync.ledger.untranslated import Silent, oldest
 from controlplane.telemetry.facts import PLANE, Origin, Translated
 from controlplane.telemetry.tracing import span_id
 
@@ -31,40 +33,62 @@ Found = tuple[Row[Any], list[Draft] | Exception, datetime]
 """A record, what it says or why that cannot be told, and when its reading began."""
 
 
-def translate_some(store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, limit: int = 100) -> int:
+def translate_some(
+    store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, silent: Silent, limit: int = 100
+) -> int:
     """Translate the oldest records that are new, and commit what came of them together; return how many left that state.
 
-    A record whose translation needs a system that does not answer stays new and is tried again later.
+    A record whose translation needs a system that does not answer stays new, as do all of that system, and is tried again
+    after a pause (`silent`).
     """
-    new = t.among(t.intake.c.state, "new")
-    with store.read() as connection:
-        rows = connection.execute(select(t.intake).where(new).order_by(t.intake.c.id).limit(limit)).all()
-    found: list[Found] = []
-    silent: set[str] = set()
+    fallen: set[str] = set()
+    while True:
+        with store.read() as connection:
+            rows = oldest(connection, silent.systems() | fallen, limit)
+        found = list(_understood(clock, connections, snapshot, silent, rows))
+        if found or not rows:
+            return _commit(store, clock, snapshot, found) if found else 0
+        fallen |= {row.system for row in rows}  # all that were read have fallen silent: those behind them are read
+
+
+def _understood(
+    clock: Clock, connections: Connections, snapshot: Snapshot, silent: Silent, rows: Sequence[Row[Any]]
+) -> Iterator[Found]:
+    """Translate records, but for those of systems that do not answer."""
     for row in rows:
-        if row.system in silent:
+        if row.system in silent.systems():
             continue
         began = clock.now()
         try:
-            found.append((row, preview(connections, snapshot, row.system, row.topic, row.body), began))
-        except ConnectorError:
-            silent.add(row.system)
-        except (BadInputError, NotFoundError) as error:
-            found.append((row, error, began))
+            said: list[Draft] | Exception = preview(connections, snapshot, row.system, row.topic, row.body, row.id)
+            silent.answered(row.system)
+        except (BadInputError, NotFoundError, RejectedError) as error:
+            said = error
+        except ConnectorError as error:
+            silent.failed(row.system, error)
+            continue
         except Exception as error:
             log.exception("a connector failed at translating a record", intake=row.id, system=row.system)
-            found.append((row, error, began))
-    return _commit(store, clock, snapshot, found) if found else 0
+            said = error
+        yield row, said, began
 
 
-def preview(connections: Connections, snapshot: Snapshot, system: str, topic: str, body: bytes) -> list[Draft]:
-    """Translate without keeping anything. Raises BadInputError (with UnmappedError) and ConnectorError."""
+def preview(
+    connections: Connections, snapshot: Snapshot, system: str, topic: str, body: bytes, intake_id: str
+) -> list[Draft]:
+    """Translate without keeping anything. Raises BadInputError (with UnmappedError) and ConnectorError.
+
+    A draft without a key is an event of its own: it is known by the record that it comes from, and its place in it.
+    """
     drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
     for draft in drafts:
         if draft.source:
             refuse_unknown(snapshot, draft.source, draft.type)
         checked(draft)
-    return drafts
+    return [
+        draft if draft.dedupe_key.strip() else replace(draft, dedupe_key=f"record:{intake_id}:{place}")
+        for place, draft in enumerate(drafts, 1)
+    ]
 
 
 def _commit(store: Store, clock: Clock, snapshot: Snapshot, found: Sequence[Found]) -> int:
