@@ -13,7 +13,10 @@ hooks = Blueprint("hooks", __name__)
 
 @hooks.post("/hooks/<system>")
 def take(system: str) -> Response:
-    """Take a webhook in. 200 only after the commit; 401 for a bad signature; 404 for a system that does not call us."""
+    """Take a webhook in. 200 only after the commit; 401 for a bad signature; 404 for a system that does not call us.
+
+    503 with Retry-After: there is no room, nothing was taken.
+    """
     inbound = Inbound({name.lower(): value for name, value in request.headers.items()}, request.get_data())
     try:
         new = plane().sync.take_webhook(system, inbound)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, json, jsonify, request
 
 from controlplane.api.answers import plane
 from controlplane.api.contract import contract
@@ -44,7 +44,8 @@ def accept() -> tuple[Response, int] | Response:
     """Take one event (JSON) or a batch, one event a line (NDJSON). Answered after the commit.
 
     202: every line is accepted, now or before. 207: some lines were refused, each with its reason; the others are
-    accepted. 422: none could be taken. 503 with Retry-After: nothing was taken, send the same again later.
+    accepted. 422: none could be taken, as a problem document that names each line. 503 with Retry-After: nothing was
+    taken, send the same again later.
     """
     if request.mimetype not in (*SINGLE, *BATCH):
         return problem(
@@ -54,10 +55,20 @@ def accept() -> tuple[Response, int] | Response:
     batch = request.mimetype in BATCH
     told = caller(request.headers.get(HEADER))
     receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told)
-    if batch:
-        return jsonify(_told(receipt)), _status(receipt)
-    [identity] = receipt.accepted.values() or [None]
-    return jsonify(accepted=True, new=identity is not None, id=identity), 202
+    if not batch:
+        [identity] = (receipt.accepted or receipt.known).values()
+        return jsonify(accepted=True, new=bool(receipt.accepted), id=identity or None), 202
+    if receipt.accepted or receipt.known:
+        return jsonify(_told(receipt)), 207 if receipt.refused else 202
+    return _none_taken(receipt)
+
+
+def _none_taken(receipt: Receipt) -> Response:
+    first = receipt.refused[0]
+    detail = f"none of {len(receipt.refused)} lines could be taken; line {first.line}: {first.reason}"
+    answer = problem(422, detail, "urn:trueup:badinput")
+    answer.set_data(json.dumps({**(answer.get_json() or {}), **_told(receipt)}))
+    return answer
 
 
 def _told(receipt: Receipt) -> dict[str, Any]:
@@ -67,9 +78,3 @@ def _told(receipt: Receipt) -> dict[str, Any]:
         "refused": [{"line": one.line, "reason": one.reason} for one in receipt.refused],
         "ids": list(receipt.accepted.values()),
     }
-
-
-def _status(receipt: Receipt) -> int:
-    if not receipt.refused:
-        return 202
-    return 207 if receipt.accepted or receipt.duplicates else 422

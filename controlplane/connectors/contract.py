@@ -183,6 +183,10 @@ class Page:
     cursor: dict[str, Any]
 
 
+ITS_OWN = ""
+"""Key of a draft that is known only by the record that it was made of: "5, then 3, then 5 again" are three events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A canonical message as the connector understands it, before the ledger gives it an id."""
@@ -190,7 +194,10 @@ class Draft:
     type: str
     subject: str
     dedupe_key: str
-    """The same fact told by webhook and by poll has the same key: for a document its type and reference, for a state also the version."""
+    """The same fact told by webhook and by poll has the same key: for a document its type and reference, for a state also the version.
+
+    Empty (`ITS_OWN`): the system gives nothing to know a fact by, and each record is an event of its own.
+    """
     occurred_at: datetime
     data: dict[str, Any]
     source_version: str | None = None
@@ -345,10 +352,11 @@ class Connector(ABC):
     def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
         """Try several writes of one entity in one request, at most `WriteSpec.batch`; answer one outcome for each, in order.
 
-        Raises BatchRefusedError when the vendor refuses all for one and nothing took effect: halves of it are tried then.
-        Any other ConnectorError stands for every one of them.
+        Raises BatchRefusedError when the vendor refuses all for one, and BadInputError (with UnmappedError) before anything is
+        sent: nothing took effect, and halves of it are tried until the one is alone. Any other ConnectorError stands for every
+        one of them. What else it raises is a defect: each is read back, and sent alone from then on.
         """
-        return [self.write(request) for request in requests]
+        raise UnsupportedError(f"the connector '{self.manifest.name}' writes one at a time")
 
     def allowance(self) -> Allowance | None:
         """Return what the system last said is left of its limit, or None where it does not say."""

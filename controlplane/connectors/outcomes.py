@@ -18,6 +18,8 @@ from controlplane.errors import (
 from rules.outcomes import Outcome, Result
 
 Self = TypeVar("Self")
+DEFECTIVE = "defect"
+"""Key of an outcome's evidence that says that the connector failed in a way nobody foresaw, which tells nothing of the system."""
 
 
 def outcome_of(error: ConnectorError | BadInputError) -> Outcome:

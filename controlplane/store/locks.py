@@ -34,3 +34,11 @@ def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool)
         for target in sorted(targets):
             query = f"SELECT pg_advisory_xact_lock{shared}(hashtextextended(%s, 0))"
             direct.later(connection, query, (f"trueup:{target}",))
+
+
+def lock_sources(connection: Connection, systems: Iterable[str]) -> None:
+    """Be the only transaction that takes in what these systems tell: who looks whether it is known sees what came before."""
+    if connection.dialect.name == "postgresql":
+        for system in sorted(systems):
+            query = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+            direct.later(connection, query, (f"trueup-source:{system}",))

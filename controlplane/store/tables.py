@@ -287,7 +287,7 @@ intake = Table(
     Column("translated_at", Instant),
     Column("note", Text),
     UniqueConstraint("system", "event_key"),
-    partial("ix_intake_new", "id", where="state IN ('new')"),
+    partial("ix_intake_new", "system", "id", where="state IN ('new')"),
     Index("ix_intake_system_received_at", "system", "received_at"),
 )
 

@@ -49,6 +49,9 @@ class Claimed:
     fence: int
     read_back: bool
     """The last outcome is unknown: find out before trying again."""
+    alone: bool
+    """To be sent in a request of its own: others of its entity are too, or it is read back, or was, and what it was sent with
+    may have failed because of it."""
     created: int
     deadline: int
     pause_base: int
@@ -69,31 +72,46 @@ class Claimed:
 
 
 def claim(
-    work: Work, target: str, flows: Sequence[str], owner: str, limit: int, lease: timedelta = LEASE
+    work: Work,
+    target: str,
+    flows: Sequence[str],
+    owner: str,
+    requests: int,
+    lease: timedelta = LEASE,
+    size: int = 1,
+    together: Sequence[str] = (),
 ) -> list[Claimed]:
-    """Claim up to `limit` due deliveries of a target, of each flow its share; the rest of the room goes to who has more."""
+    """Claim due deliveries of a target for so many requests, of each flow its share; the rest of the room goes to who has more.
+
+    `size`: how many a request carries at most, of the entities `together`. Of a flow those are claimed that go together, or
+    those that go alone, as the longest due is.
+    """
     connection, now = work.connection, work.clock.now()
-    until = now + lease
+    until, limit, used = now + lease, requests * size, 0
     found: list[tuple[Any, ...]] = []
     share = max(1, limit // max(1, len(flows)))
     for most in (share, limit):
         for flow in flows:
-            room = min(most, limit - len(found))
+            room = min(most, limit - used)
             if room > 0:
-                found += statements.claim(
-                    connection, target=target, flow=flow, now=micros(now), limit=room, owner=owner, until=micros(until)
-                )
-        if len(flows) == 1 or len(found) == limit:
+                rows = statements.claim(
+                    connection, target=target, flow=flow, now=micros(now), limit=room, owner=owner, until=micros(until),
+                    alone=-(-room // size) if size > 1 else None, together=together,
+                )  # fmt: skip
+                alone = size > 1 and bool(rows) and statements.goes_alone(rows[0], together)
+                used += len(rows) * (size if alone else 1)
+                found += rows
+        if len(flows) == 1 or used >= limit:
             break
-    return _completed(work, [_claimed(target, until, row) for row in found])
+    return _completed(work, [_claimed(target, until, row, together) for row in found])
 
 
-def _claimed(target: str, until: datetime, row: tuple[Any, ...]) -> Claimed:
+def _claimed(target: str, until: datetime, row: tuple[Any, ...], together: Sequence[str]) -> Claimed:
     identity, message_id, flow, entity, subject, order_key, key, attempt, fence = row[:9]
-    created, deadline, pause_base, revision, trace_id, payload, before = row[9:]
+    created, deadline, pause_base, revision, trace_id, payload, before, _ = row[9:]
     return Claimed(
         identity, message_id, flow, target, entity, subject, order_key, key, orjson.loads(payload), attempt, fence,
-        before == "unknown", created, deadline, pause_base, revision, trace_id, until,
+        before == "unknown", statements.goes_alone(row, together), created, deadline, pause_base, revision, trace_id, until,
     )  # fmt: skip
 
 

@@ -8,10 +8,24 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from controlplane.clock import Clock
-from controlplane.connectors.contract import BatchRefusedError, Connector, UnmappedError, Write, WriteSpec
+from controlplane.connectors.contract import (
+    BatchRefusedError,
+    Connector,
+    UnmappedError,
+    UnsupportedError,
+    Write,
+    WriteSpec,
+)
 from controlplane.connectors.http import ours_until
-from controlplane.connectors.outcomes import outcome_of
-from controlplane.errors import ConnectorError, RejectedError, ThrottledError, TrueupError, UnknownOutcomeError
+from controlplane.connectors.outcomes import DEFECTIVE, outcome_of
+from controlplane.errors import (
+    BadInputError,
+    ConnectorError,
+    RejectedError,
+    ThrottledError,
+    TrueupError,
+    UnknownOutcomeError,
+)
 from controlplane.sync.delivery.claim import Claimed
 from rules.outcomes import Guarantee, Outcome, Result
 from rules.pacing import Allowance
@@ -19,6 +33,8 @@ from rules.pacing import Allowance
 DEFECT = timedelta(seconds=60)
 """How long the effect of a write is awaited whose connector failed in a way nobody foresaw."""
 TOOK_EFFECT = frozenset({Result.DELIVERED, Result.ALREADY_DELIVERED})
+NOTHING_SENT = (BatchRefusedError, BadInputError, UnsupportedError)
+"""What says that nothing of a batch took effect, for the sake of one record of it or before any was sent."""
 Kind = Literal["write", "read-back", "repeat"]
 
 
@@ -48,11 +64,11 @@ def batch_of(connector: Connector, entity: str) -> int:
 
 
 def grouped(connector: Connector, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
-    """Return the requests that the claimed deliveries are sent with: what is read back goes alone."""
+    """Return the requests that the claimed deliveries are sent with; what is read back goes alone, and what was."""
     found: list[list[Claimed]] = []
     open_: dict[str, list[Claimed]] = {}
     for item in claimed:
-        size = 1 if item.read_back else batch_of(connector, item.entity)
+        size = 1 if item.alone else batch_of(connector, item.entity)
         group = open_.get(item.entity)
         if size == 1:
             found.append([item])
@@ -104,14 +120,14 @@ def _kind(claimed: Claimed, spec: WriteSpec | None) -> Kind:
 
 
 def _together(connector: Connector, clock: Clock, claimed: Sequence[Claimed]) -> list[Sent]:
-    """Send a batch; one that the vendor refuses as a whole is halved until the poison is alone."""
+    """Send a batch; one of which nothing took effect, for the sake of one record, is halved until the poison is alone."""
     started = clock.now()
     late = timedelta(seconds=connector.manifest.write_spec(claimed[0].entity).late_effect)
     try:
         outcomes = connector.write_many([request_of(item) for item in claimed])
         if len(outcomes) != len(claimed):
-            raise UnknownOutcomeError(f"the connector answered {len(outcomes)} of {len(claimed)} writes of a batch")
-    except BatchRefusedError:
+            raise ValueError(f"it answered {len(outcomes)} of {len(claimed)} writes of a batch")
+    except NOTHING_SENT:
         middle = len(claimed) // 2
         return [sent for half in (claimed[:middle], claimed[middle:]) for sent in send(connector, clock, half)]
     except Exception as error:  # noqa: BLE001 - as above
@@ -146,7 +162,8 @@ def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:
             return outcome_of(error), late
         case TrueupError():
             return Outcome(Result.REJECTED, str(error)), late
-    return Outcome(Result.UNKNOWN, f"defect in the connector: {error!r}"), max(late, DEFECT)
+    told = Outcome(Result.UNKNOWN, f"defect in the connector: {error!r}", evidence={DEFECTIVE: type(error).__name__})
+    return told, max(late, DEFECT)
 
 
 def request_of(claimed: Claimed) -> Write:

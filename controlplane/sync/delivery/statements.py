@@ -8,6 +8,7 @@ indexes say them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,6 +21,9 @@ COLUMNS = (
     "created_at", "deadline_at", "pause_base", "retry_revision", "trace_id",
 )  # fmt: skip
 READY = "head AND state IN ('pending', 'unknown')"
+IN_COMPANY = frozenset({None, "unavailable", "throttled", "rejected"})
+"""Last outcomes of what waits to be sent after which it may share a request: it was never tried, or an answer says why not.
+After any other it was read back, for nobody knew what became of it, and it goes alone."""
 
 
 def _read(of: str) -> str:
@@ -64,35 +68,73 @@ def standing(connection: Connection, target: str, flows: Sequence[str]) -> Stand
 
 # --- claim ---
 _DUE_SQLITE = f"""
-SELECT {_read("")}, payload, state FROM delivery
+SELECT {_read("")}, payload, state, outcome FROM delivery
 WHERE target = ? AND flow = ? AND {READY} AND due_at <= ? ORDER BY due_at LIMIT ?"""  # noqa: S608
 _TAKE_SQLITE = """
 UPDATE delivery SET state = 'sending', lease_owner = ?, lease_until = ?, fence = fence + 1, attempts = attempts + 1
 WHERE id = ?"""
 _CLAIM_POSTGRESQL = f"""
 WITH due AS MATERIALIZED (
-  SELECT id, state FROM delivery WHERE target = %(target)s AND flow = %(flow)s AND {READY} AND due_at <= %(now)s
-  ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED)
+  SELECT id, state, outcome, entity, due_at FROM delivery WHERE target = %(target)s AND flow = %(flow)s AND {READY} AND due_at <= %(now)s
+  ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED){{chosen}}
 UPDATE delivery d SET state = 'sending', lease_owner = %(owner)s, lease_until = %(until)s,
   fence = d.fence + 1, attempts = d.attempts + 1
-FROM due WHERE d.id = due.id
-RETURNING {_read("d.")}, d.payload::text, due.state"""  # noqa: S608
+FROM {{which}} WHERE d.id = due.id
+RETURNING {_read("d.")}, d.payload::text, due.state, due.outcome"""  # noqa: S608
+_ALONE = """(entity <> ALL(%(together)s) OR state = 'unknown'
+  OR coalesce(outcome, 'unavailable') NOT IN ('unavailable', 'throttled', 'rejected'))"""
+_ALIKE = f""", alike AS (
+  SELECT id, state, outcome FROM (
+    SELECT *, {_ALONE} AS alone, first_value({_ALONE}) OVER (ORDER BY due_at, id) AS first_alone,
+      row_number() OVER (PARTITION BY {_ALONE} ORDER BY due_at, id) AS place FROM due) AS placed
+  WHERE alone = first_alone AND (NOT alone OR place <= %(alone)s))"""  # noqa: S608
+_CLAIM_ALL = _CLAIM_POSTGRESQL.format(chosen="", which="due")
+_CLAIM_ALIKE = _CLAIM_POSTGRESQL.format(chosen=_ALIKE, which="alike AS due")
 
 
 def claim(
-    connection: Connection, *, target: str, flow: str, now: int, limit: int, owner: str, until: int
+    connection: Connection,
+    *,
+    target: str,
+    flow: str,
+    now: int,
+    limit: int,
+    owner: str,
+    until: int,
+    alone: int | None = None,
+    together: Sequence[str] = (),
 ) -> list[tuple[Any, ...]]:
     """Claim up to `limit` due deliveries of a flow, the longest due first; times in microseconds since 1970.
 
-    Return COLUMNS as they stand after the claim, the payload as JSON text, and the state before it.
+    `alone`: claim only what is sent as the longest due is: in company (of the entities `together`), or each alone, and of
+    those so many at most (`goes_alone`). Return COLUMNS as they stand after the claim, the payload as JSON text, and state
+    and outcome before it.
     """
     if connection.dialect.name == "postgresql":
         values = {"target": target, "flow": flow, "now": now, "limit": limit, "owner": owner, "until": until}
-        return sorted(direct.fetch(connection, _CLAIM_POSTGRESQL, values))  # by id: the order in which they came to be
+        query = _CLAIM_ALL if alone is None else _CLAIM_ALIKE
+        # by id: the order in which they came to be
+        return sorted(
+            direct.fetch(connection, query, values | {"alone": alone, "together": list(together)}), key=itemgetter(0)
+        )
     found = direct.fetch(connection, _DUE_SQLITE, (target, flow, now, limit))
+    if alone is not None:
+        found = _alike(found, alone, together)
     if found:
         direct.change_each(connection, _TAKE_SQLITE, [(owner, until, row[0]) for row in found])
     return [(*row[:7], row[7] + 1, row[8] + 1, *row[9:]) for row in found]
+
+
+def goes_alone(row: tuple[Any, ...], together: Sequence[str]) -> bool:
+    """Say whether a row of `claim` is sent in a request of its own. `together`: the entities of which one carries several."""
+    before, outcome = row[-2:]
+    return row[3] not in together or before == "unknown" or outcome not in IN_COMPANY
+
+
+def _alike(rows: list[tuple[Any, ...]], alone: int, together: Sequence[str]) -> list[tuple[Any, ...]]:
+    if rows and goes_alone(rows[0], together):
+        return [row for row in rows if goes_alone(row, together)][:alone]
+    return [row for row in rows if not goes_alone(row, together)]
 
 
 # --- finish ---

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, String, bindparam, func, select, type_coerce, update
 
 from controlplane.clock import Clock
+from controlplane.connectors.outcomes import DEFECTIVE
 from controlplane.store import tables as t
 from controlplane.store.direct import Prepared
 from controlplane.store.text import kept
@@ -77,8 +78,11 @@ def note(
     connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome],
     before: Row[Any] | None,
 ) -> None:  # fmt: skip
-    """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood."""
-    spoke = [outcome for outcome in outcomes if outcome.result not in SILENT]
+    """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood.
+
+    What a defect of the connector left unknown tells nothing of the system.
+    """
+    spoke = [one for one in outcomes if one.result not in SILENT and DEFECTIVE not in one.evidence]
     if not spoke:
         return
     tail: list[Outcome] = []

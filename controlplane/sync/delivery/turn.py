@@ -109,7 +109,7 @@ class Delivering:
                 return Turn([], wait=wait)
             wait = None
         connector, trouble = self._reached(target) if slots > 0 else (None, "")
-        claimed: list[Claimed] = []
+        requests: list[list[Claimed]] = []
         counted: set[str] = set()
         full = False
         began = self.clock.stopwatch()
@@ -124,10 +124,9 @@ class Delivering:
                 if sents and look_first:
                     wait = self._wait(connection, target)
                 if not sents or not look_first or wait == 0.0:
-                    claimed, wait, full = self._claim(connection, connector, target, slots, capped)
+                    requests, wait, full = self._claim(connection, connector, target, slots, capped)
             elif trouble:
                 systems.failed(connection, self.clock, target, trouble, self._spec(target))
-        requests = grouped(connector, claimed) if connector is not None and claimed else []
         return Turn(requests, len(counted), wait, full)
 
     def _reached(self, target: str) -> tuple[Connector | None, str]:
@@ -208,8 +207,8 @@ class Delivering:
 
     def _claim(
         self, connection: Connection, connector: Connector, target: str, slots: int, capped: bool
-    ) -> tuple[list[Claimed], float | None, bool]:
-        """Return what was claimed, the seconds after which more may be, and whether it filled the room there was."""
+    ) -> tuple[list[list[Claimed]], float | None, bool]:
+        """Return requests for what was claimed, the seconds after which more may be, and whether they filled the room there was."""
         now = self.clock.now()
         locked = systems.ask_locked(connection, target)
         sending = (
@@ -222,7 +221,8 @@ class Delivering:
             blocked = row.blocked_until is not None and not row.paused_at
             return [], (row.blocked_until - now).total_seconds() if blocked else None, False
         spec = self._spec(target)
-        size = max((batch_of(connector, entity) for entity in self._entities(work, target)), default=1)
+        sizes = {entity: batch_of(connector, entity) for entity in self._entities(work, target)}
+        size = max(sizes.values(), default=1)
         room = slots
         if capped:
             [running] = sending() if sending else [None]
@@ -235,13 +235,28 @@ class Delivering:
         flows = [flow for flow in self._known_flows(connection, work.snapshot, target) if flow not in paused]
         released = row.release_at is not None and release(connection, self.clock, target, flows)
         given, wait = self._granted(connection, target, spec, row, room, flows)
-        claimed = claim(work, target, flows, self._tag(size), given * size, self.lease) if given else []
-        if given > (used := -(-len(claimed) // size)):
-            systems.give_back(connection, target, given - used)
-        if claimed or released:
-            full = bool(released) or len(claimed) == given * size
-            return claimed, 0.0 if full else SOON, full
+        requests, full = self._requests(work, connector, target, flows, given, sizes) if given else ([], False)
+        if requests or released:
+            full = full or bool(released)
+            return requests, 0.0 if full else SOON, full
         return [], wait if wait is not None else self._wait(connection, target), False
+
+    def _requests(
+        self, work: Work, connector: Connector, target: str, flows: list[str], given: int, sizes: dict[str, int]
+    ) -> tuple[list[list[Claimed]], bool]:
+        """Claim for the requests that were given, and give back those that are not made; say whether there may be more."""
+        size, turn, owner = max(sizes.values(), default=1), next(self._claims), self.owner
+        if size > 1:
+            owner = f"{owner}#{turn}"  # of batches each request has a name of its own, so that requests can be counted
+            start = turn % max(1, len(flows))  # a flow may take all of the room: each is the first in its turn
+            flows = flows[start:] + flows[:start]
+        together = [entity for entity, most in sizes.items() if most > 1]
+        claimed = claim(work, target, flows, owner, given, self.lease, size, together)
+        requests = grouped(connector, claimed)
+        if given > len(requests):
+            systems.give_back(work.connection, target, given - len(requests))
+        alone = size > 1 and bool(claimed) and claimed[0].alone
+        return requests, len(claimed) == given * (1 if alone else size)
 
     def _granted(
         self, connection: Connection, target: str, spec: SystemSpec | None, row: Row[tuple[object, ...]], room: int,
@@ -264,10 +279,6 @@ class Delivering:
             for one in work.snapshot.flows[name].spec.targets
             if one.system == target
         }
-
-    def _tag(self, size: int) -> str:
-        """Who holds a claim; of batches each request has a name of its own, so that requests can be counted."""
-        return f"{self.owner}#{next(self._claims)}" if size > 1 else self.owner
 
     # --- across targets ---
 

@@ -134,8 +134,9 @@ class Replay:
                 raise BadInputError("a corrected intake record needs `topic` and `body`, as the original has them")
             body, snapshot = unreadable(record["body"]), self.registry.snapshot()
             return preview(
-                self.connections, snapshot, self.shield(case["system"]), case["system"], record["topic"], body
-            )
+                self.connections, snapshot, self.shield(case["system"]), case["system"], record["topic"], body,
+                case["intake_id"],
+            )  # fmt: skip
         with self.store.read() as connection:
             old = connection.execute(select(t.message).where(t.message.c.id == case["message_id"])).one()
         draft = Draft(

@@ -10,13 +10,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import OperationalError
 
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, Inbound, Record, SignatureError
-from controlplane.errors import ConnectorError, NotFoundError, OverloadedError
+from controlplane.errors import ConnectorError, NotFoundError
 from controlplane.registry import Registry
 from controlplane.sealing import Keyring, NoKeys, Shield
 from controlplane.store import Store
@@ -67,6 +66,7 @@ class Sync:
         self._replay = Replay(store, clock, registry, connections, self.work, self.shield)
         self.stopping = threading.Event()
         """Set when the process ends: what takes long stops after the batch that it is at."""
+        self._silent = ledger.Silent(clock)
         self._processing = routing.Processing(store, self.work)
         self.workbench = Workbench(store, clock, registry, self._replay, self.shield)
 
@@ -81,40 +81,38 @@ class Sync:
     # --- the steps ---
 
     def take_webhook(self, system: str, inbound: Inbound) -> bool:
-        """Verify and commit a webhook; say whether it was new. Raises SignatureError, NotFoundError."""
+        """Verify and commit a webhook; say whether it was new. Raises SignatureError, NotFoundError, OverloadedError."""
         if system not in self.registry.snapshot().systems:
             raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
         connector, shield = self.connections.get(system), self.shield(system)
         try:
-            return intake.take_webhook(self.store, self.clock, connector, inbound, shield)
+            arrival = intake.webhook(self.clock, connector, inbound, shield)
         except SignatureError:
             connector.context.refused()  # its secret may have changed since it was looked at
             renewed = self.connections.get(system)
             if renewed is connector:
                 raise
-            return intake.take_webhook(self.store, self.clock, renewed, inbound, shield)
+            arrival = intake.webhook(self.clock, renewed, inbound, shield)
+        return self.acceptor.take(arrival) == 1
 
     def take_consumed(self, system: str, records: Sequence[Record]) -> int:
         """Commit what came off a queue; return how many records were new. Only then may the queue forget them.
 
         Raises OverloadedError when the store takes nothing now.
         """
-        self.acceptor.room(len(records))
-        shield = self.shield(system)
-        try:
-            with self.store.write() as connection:
-                return intake.take(connection, self.clock, system, "broker", records, shield)
-        except OperationalError as error:
-            raise OverloadedError(f"the store cannot take records now ({error.orig})", ledger.RETRY_AFTER) from error
+        return self.acceptor.take(intake.arrived(self.clock, system, "broker", records, self.shield(system)))
 
     def poll(self, flow_name: str) -> int:
-        """Poll the source of a flow; return how many records were new. Raises ConnectorError after noting it."""
+        """Poll the source of a flow; return how many records were new. Raises ConnectorError after noting it.
+
+        Raises OverloadedError when there is no room: what is left is read by the next poll.
+        """
         flow = self.registry.snapshot().flows[flow_name]
         if flow.spec.read is None:
             raise NotFoundError(f"flow '{flow_name}' names nothing to read; give it `read` to poll its source")
         try:
-            source = self.connections.get(flow.spec.source)
-            taken = intake.poll(self.store, self.clock, source, flow.spec.read, self.shield(flow.spec.source))
+            connector, shield = self.connections.get(flow.spec.source), self.shield(flow.spec.source)
+            taken = intake.poll(self.store, self.clock, connector, flow.spec.read, shield, self.acceptor.room)
         except ConnectorError as error:
             with self.store.write() as connection:
                 systems.failed(connection, self.clock, flow.spec.source, str(error))
@@ -125,9 +123,8 @@ class Sync:
 
     def translate(self, *, look_first: bool = True) -> int:
         """Turn new intake into messages; return how many records were dealt with. It always looks first."""
-        return ledger.translate_some(
-            self.store, self.clock, self.connections, self.registry.snapshot(), self.keys, BATCH
-        )
+        snapshot = self.registry.snapshot()
+        return ledger.translate_some(self.store, self.clock, self.connections, snapshot, self.keys, self._silent, BATCH)
 
     def process(self, *, look_first: bool = True) -> int:
         """Take accepted messages through the processes and route them; return how many."""

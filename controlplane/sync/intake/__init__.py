@@ -4,6 +4,7 @@ Law: nothing is acknowledged, and no cursor moves, before the records are commit
 """
 
 from controlplane.sync.intake.poll import poll
-from controlplane.sync.intake.receive import label, take, take_webhook
+from controlplane.sync.intake.receive import Arrival, arrived, keep, label, take, webhook
+from controlplane.sync.intake.room import RETRY_AFTER, Room
 
-__all__ = ["label", "poll", "take", "take_webhook"]
+__all__ = ["RETRY_AFTER", "Arrival", "Room", "arrived", "keep", "label", "poll", "take", "webhook"]

@@ -14,14 +14,16 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.types import EPOCH
 from controlplane.store.upsert import upsert
-from controlplane.sync.intake.receive import take
+from controlplane.sync.intake.receive import arrived, keep
+from controlplane.sync.intake.room import Room
 
 
-def poll(store: Store, clock: Clock, connector: Connector, entity: str, shield: Shield, channel: str = "poll") -> int:
+def poll(store: Store, clock: Clock, connector: Connector, entity: str, shield: Shield, room: Room) -> int:
     """Read what changed since the stored cursor; return how many records were new.
 
-    Raises ConnectorError; what was committed before stays, and the next poll goes on from there. `read_at` of the
-    cursor moves only after a complete read, so that its age tells how stale our knowledge may be.
+    Raises ConnectorError, and OverloadedError when there is no room for a page; what was committed before stays, and the
+    next poll goes on from there. `read_at` of the cursor moves only after a complete read, so that its age tells how stale
+    our knowledge may be.
     """
     system = connector.context.system
     began = clock.now()
@@ -30,8 +32,12 @@ def poll(store: Store, clock: Clock, connector: Connector, entity: str, shield: 
     taken = 0
     for page in connector.poll(entity, cursor):
         cursor = page.cursor
+        arrival = arrived(clock, system, "poll", page.records, shield, connector.manifest.repeats_within)
+        if arrival.rows:
+            room.ask(len(arrival.rows), arrival.size)
         with store.write() as connection:
-            taken += take(connection, clock, system, channel, page.records, shield, connector.manifest.repeats_within)
+            [new] = keep(connection, [arrival])
+            taken += len(new)
             _keep(connection, system, entity, cursor, read_at)
     with store.write() as connection:
         _keep(connection, system, entity, cursor or {}, began)

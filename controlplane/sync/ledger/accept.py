@@ -2,29 +2,30 @@
 
 A request is one message or a batch of them, one a line (NDJSON). What is wrong with a line is told at once, and the other lines
 are taken; what is taken is acknowledged after its commit. A fact that is known already is answered as accepted, once.
+
+Records that connectors receive are taken in the same way: the same room, the same commits.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from controlplane.clock import Clock
 from controlplane.connectors.envelope import open_envelope
-from controlplane.errors import BadInputError, OverloadedError
+from controlplane.errors import BadInputError
 from controlplane.registry import Registry, Snapshot
 from controlplane.sealing import Keyring, Shield
 from controlplane.store import Store, direct, facts, signals
-from controlplane.store import tables as t
 from controlplane.store.types import EPOCH, MICROSECOND, micros
-from controlplane.sync.intake import label
+from controlplane.sync import intake
+from controlplane.sync.intake import Arrival, Room, label
 from controlplane.sync.intake.group import GroupCommit
+from controlplane.sync.ledger import seen
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.sync.ledger.messages import read, refuse_ahead, refuse_other_subject, refuse_unknown
 from controlplane.telemetry.facts import Accepted, Origin, Shared
@@ -35,11 +36,6 @@ from rules.personal import Personal
 
 LARGEST_GROUP = 256
 """Requests that share a commit, at most."""
-FREE_BYTES = 64 * 2**20
-"""Nothing is taken while the disk of the embedded store has less room than this."""
-LOOK_EVERY = 256
-"""Requests after which the room on the disk, and the backlog, are looked at again."""
-RETRY_AFTER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +52,14 @@ class Receipt:
 
     accepted: dict[int, str]
     """Line -> id of the message that was made of it."""
-    duplicates: list[int]
-    """Lines that told what was known already: accepted before, once."""
+    known: dict[int, str]
+    """Line that told what was known already -> id of the message that was accepted before, once."""
     refused: list[Refusal]
+
+    @property
+    def duplicates(self) -> list[int]:
+        """The lines that told what was known already."""
+        return list(self.known)
 
 
 @dataclass(slots=True)
@@ -75,38 +76,52 @@ class _Request:
 
 
 class Acceptor:
-    """The way in for canonical messages. Safe to use from several threads, which share commits."""
+    """The way in for canonical messages, and for records. Safe to use from several threads, which share commits."""
 
     def __init__(
         self, store: Store, clock: Clock, registry: Registry, keys: Keyring, limit: int = 0,
         largest_group: int = LARGEST_GROUP,
     ) -> None:  # fmt: skip
         """`limit`: most messages that may wait to be processed before new ones are refused; 0: as many as the disk holds."""
-        self._store, self._clock, self._registry, self._limit, self._keys = store, clock, registry, limit, keys
-        self.group: GroupCommit[_Request, frozenset[str]] = GroupCommit(self._commit, largest_group)
-        self._looked = 0
+        self._store, self._clock, self._registry, self._keys = store, clock, registry, keys
+        self.room = Room(store, limit)
+        self.group: GroupCommit[_Request | Arrival, frozenset[str]] = GroupCommit(self._commit, largest_group)
 
     def accept(self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None) -> Receipt:
         """Take one event, or with `batch` one event a line; return when it is committed.
 
         `told`: the trace that the request belongs to; an event that names another belongs to that one.
-        Raises OverloadedError (try later) before anything is taken. Without `batch` also BadInputError.
+        Raises OverloadedError (try later) before anything is taken, and BadInputError for a batch without an event or
+        with more than may wait. Without `batch` also BadInputError for the event.
         """
         snapshot = self._registry.known() if self._registry.known().version else self._registry.snapshot()
         request, refused = self._read(body, snapshot, told, batch=batch, channel=channel)
         if not request.messages:
-            return Receipt({}, [], refused)
-        self.room()
-        try:
-            new = self.group.hand_in(request)
-        except OperationalError as error:
-            self._looked = 0  # the next one looks for room first
-            raise OverloadedError(
-                f"the store cannot take messages now ({error.orig}); send them again later", RETRY_AFTER
-            ) from error
+            return Receipt({}, {}, refused)
+        self.room.refuse_too_many(len(request.messages))
+        new = self._handed_in(request, len(request.messages), len(body))
         accepted = {line: identity for identity, line in request.lines.items() if identity in new}
-        duplicates = [line for identity, line in request.lines.items() if identity not in new]
-        return Receipt(accepted, duplicates, refused)
+        return Receipt(accepted, self._known(request, new), refused)
+
+    def take(self, arrival: Arrival) -> int:
+        """Take records in; return how many were new, once it is committed. Raises OverloadedError before anything is taken."""
+        return len(self._handed_in(arrival, len(arrival.rows), arrival.size)) if arrival.rows else 0
+
+    def _handed_in(self, item: _Request | Arrival, count: int, size: int) -> frozenset[str]:
+        self.room.ask(count, size)
+        try:
+            return self.group.hand_in(item)
+        except OperationalError as error:
+            raise self.room.refused(error) from error
+
+    def _known(self, request: _Request, new: frozenset[str]) -> dict[int, str]:
+        """Return the line -> id of the message that was there before."""
+        told = {row["id"]: row["fingerprint"] for row in request.messages if row["id"] not in new}
+        if not told:
+            return {}
+        with self._store.read() as connection:
+            known = seen.ids_of(connection, list(told.values()))
+        return {request.lines[identity]: known.get(print_, "") for identity, print_ in told.items()}
 
     # --- reading ---
 
@@ -120,6 +135,8 @@ class Acceptor:
             if batch
             else [(1, body)]
         )
+        if not lines:
+            raise BadInputError("the batch holds no event; send one event a line, each a JSON object")
         intake_id, *ids = new_ids(now, 1 + len(lines))
         refused: list[Refusal] = []
         messages: list[dict[str, Any]] = []
@@ -162,44 +179,29 @@ class Acceptor:
         """Seal what a batch holds of a person. A message has no field for that, so only a line that was refused may."""
         return Shield(personal, self._keys).batch(label(intake_id), body)
 
-    def room(self, coming: int = 1) -> None:
-        """Refuse what comes when the disk is nearly full or more waits than was set. Raises OverloadedError."""
-        self._looked -= coming
-        if self._looked > 0:
-            return
-        if self._store.is_sqlite:
-            folder = Path(str(self._store.engine.url.database)).parent
-            free = shutil.disk_usage(folder).free
-            if free < FREE_BYTES:
-                raise OverloadedError(
-                    f"the disk of the store has only {free // 2**20} MB left; free some, then send again", RETRY_AFTER
-                )
-        if self._limit:
-            waiting = select(func.count()).select_from(t.message).where(t.among(t.message.c.state, "accepted"))
-            unread = select(func.count()).select_from(t.intake).where(t.among(t.intake.c.state, "new"))
-            with self._store.read() as connection:
-                count = int(connection.execute(waiting).scalar_one() + connection.execute(unread).scalar_one())
-            if count >= self._limit:
-                raise OverloadedError(
-                    f"{count} messages wait to be processed, and TRUEUP_ACCEPT_LIMIT={self._limit}; send again later",
-                    RETRY_AFTER,
-                )
-        self._looked = LOOK_EVERY if not self._limit else 1
-
     # --- writing ---
 
-    def _commit(self, requests: Sequence[_Request]) -> list[frozenset[str]]:
+    def _commit(self, group: Sequence[_Request | Arrival]) -> list[frozenset[str]]:
+        arrivals = [item for item in group if isinstance(item, Arrival)]
+        requests = [item for item in group if not isinstance(item, Arrival)]
         with self._store.write() as connection:
-            new = insert_messages(connection, [row for request in requests for row in request.messages])
-            kept = [request.intake for request in requests if any(row["id"] in new for row in request.messages)]
-            if kept:
-                insert_intake(connection, kept)
-            if new:
-                signals.note(connection, signals.MESSAGES)
-            facts.note(connection, Shared(len(requests)))
-            for origin, mine in _by_origin(requests).items():
-                facts.note(connection, _told(mine, origin, new))
-        return [frozenset(request.lines) & new for request in requests]
+            records = iter(intake.keep(connection, arrivals) if arrivals else ())
+            new = _put_in(connection, requests) if requests else frozenset()
+            facts.note(connection, Shared(len(group)))
+        return [next(records) if isinstance(item, Arrival) else frozenset(item.lines) & new for item in group]
+
+
+def _put_in(connection: Connection, requests: Sequence[_Request]) -> frozenset[str]:
+    """Write messages and what they came in with; return the ids of those that were new."""
+    new = insert_messages(connection, [row for request in requests for row in request.messages])
+    kept = [request.intake for request in requests if any(row["id"] in new for row in request.messages)]
+    if kept:
+        insert_intake(connection, kept)
+    if new:
+        signals.note(connection, signals.MESSAGES)
+    for origin, mine in _by_origin(requests).items():
+        facts.note(connection, _told(mine, origin, new))
+    return new
 
 
 def _by_origin(requests: Sequence[_Request]) -> dict[Origin, list[_Request]]:

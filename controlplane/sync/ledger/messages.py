@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -129,7 +129,12 @@ def append(
     intake_id: str | None = None,
     origin: Origin = PLANE,
 ) -> str | None:
-    """Append a message; return its id, or None when the same fact is known already. Raises BadInputError."""
+    """Append a message; return its id, or None when the same fact is known already. Raises BadInputError.
+
+    A draft without a key is an event of its own.
+    """
+    if not draft.dedupe_key.strip():
+        draft = replace(draft, dedupe_key=f"own:{new_id(clock.now())}")
     row = row_of(
         draft, clock.now(), source=source, registry_version=registry_version, trace_id=trace_id,
         causation_id=causation_id, intake_id=intake_id,

@@ -46,6 +46,17 @@ def asked(connection: Connection, fingerprints: Sequence[bytes]) -> Callable[[],
     return lambda: known
 
 
+def ids_of(connection: Connection, fingerprints: Sequence[bytes]) -> dict[bytes, str]:
+    """Return fingerprint -> id of the messages that are known, those included that retention has deleted."""
+    found: dict[bytes, str] = {}
+    for table in (t.message_seen, t.message):
+        for start in range(0, len(fingerprints), MOST):
+            some = table.c.fingerprint.in_(fingerprints[start : start + MOST])
+            rows = connection.execute(select(table.c.fingerprint, table.c.id).where(some))
+            found |= {bytes(row.fingerprint): row.id for row in rows}
+    return found
+
+
 def taken_out(connection: Connection, known: Mapping[bytes, str]) -> frozenset[str]:
     """Take documents (fingerprint -> id) out again that were inserted just now though they were known; return their ids."""
     ids = frozenset(known.values())

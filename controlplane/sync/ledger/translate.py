@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, func, or_, update
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Draft, UnmappedError
-from controlplane.errors import BadInputError, ConnectorError, KeyMissingError, NotFoundError, SealError, TrueupError
+from controlplane.errors import (
+    BadInputError,
+    ConnectorError,
+    KeyMissingError,
+    NotFoundError,
+    RejectedError,
+    SealError,
+    TrueupError,
+)
 from controlplane.registry import Snapshot
 from controlplane.sealing import Keyring, Shield
 from controlplane.sealing.keys import knows
@@ -29,6 +38,7 @@ from controlplane.sync.intake import label
 from controlplane.sync.ledger.messages import append_rows, checked, refuse_unknown, row_of
 from controlplane.sync.ledger.readings import TOPIC as READING
 from controlplane.sync.ledger.readings import translate_reading
+from controlplane.sync.ledger.untranslated import Silent, oldest
 from controlplane.telemetry.facts import PLANE, Origin, Translated
 from controlplane.telemetry.tracing import span_id
 
@@ -42,29 +52,45 @@ class DefectError(BadInputError):
 
 
 def translate_some(
-    store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, keys: Keyring, limit: int = 100
-) -> int:
+    store: Store, clock: Clock, connections: Connections, snapshot: Snapshot, keys: Keyring, silent: Silent,
+    limit: int = 100,
+) -> int:  # fmt: skip
     """Translate the oldest records that are new, and commit what came of them together; return how many left that state.
 
-    A record whose translation needs a system that does not answer, or a key that this process does not have, stays new and is
-    tried again later.
+    A record whose translation needs a system that does not answer stays new, as do all of that system, and is tried again
+    after a pause (`silent`). One that needs a key that this process does not have stays new, too.
     """
-    found: list[Found] = []
-    silent: set[str] = set()
-    for row in _new(store, keys, limit):
-        if row.system in silent:
+    fallen: set[str] = set()
+    while True:
+        rows = _oldest(store, keys, silent.systems() | fallen, limit)
+        found = list(_understood(clock, connections, snapshot, keys, silent, rows))
+        if found or not rows:
+            return _commit(store, clock, snapshot, keys, found) if found else 0
+        fallen |= {row.system for row in rows}  # all that were read have fallen silent: those behind them are read
+
+
+def _understood(
+    clock: Clock, connections: Connections, snapshot: Snapshot, keys: Keyring, silent: Silent, rows: Sequence[Row[Any]]
+) -> Iterator[Found]:
+    """Translate records, but for those of systems that do not answer, and those that cannot be opened here."""
+    for row in rows:
+        if row.system in silent.systems():
             continue
         began, shield = clock.now(), Shield(snapshot.personal_of(row.system), keys)
+        said: list[Draft] | Exception
         try:
             body = shield.whole(label(row.id), row.body, row.sealed)
-            found.append((row, preview(connections, snapshot, shield, row.system, row.topic, body), began))
-        except ConnectorError:
-            silent.add(row.system)
+            said = preview(connections, snapshot, shield, row.system, row.topic, body, row.id)
+            silent.answered(row.system)
         except KeyMissingError as error:
             _tell(row, error)
-        except (BadInputError, NotFoundError, SealError) as error:
-            found.append((row, error, began))
-    return _commit(store, clock, snapshot, keys, found) if found else 0
+            continue
+        except (BadInputError, NotFoundError, RejectedError, SealError) as error:
+            said = error
+        except ConnectorError as error:
+            silent.failed(row.system, error)
+            continue
+        yield row, said, began
 
 
 _told: set[bytes] = set()
@@ -77,25 +103,24 @@ def _tell(row: Row[Any], error: KeyMissingError) -> None:
         log.error("sealed records are left alone until the key is here", system=row.system, error=str(error))
 
 
-def _new(store: Store, keys: Keyring, limit: int) -> Sequence[Row[Any]]:
+def _oldest(store: Store, keys: Keyring, but: Collection[str], limit: int) -> Sequence[Row[Any]]:
     """Return the oldest records that are new; those whose key is not here do not stand in the way of others."""
-    i = t.intake.c
-    query = select(t.intake).where(t.among(i.state, "new")).order_by(i.id).limit(limit)
+    sealed = t.intake.c.sealed
     with store.read() as connection:
-        rows = connection.execute(query).all()
-        sealed = {row.sealed[:HEAD] for row in rows if row.sealed is not None}
-        missing = [head for head in sealed if not knows(keys, head)]
+        rows = oldest(connection, but, limit)
+        missing = [head for head in {row.sealed[:HEAD] for row in rows if row.sealed} if not knows(keys, head)]
         if missing and len(rows) == limit:
-            opens = or_(i.sealed.is_(None), func.substr(i.sealed, 1, HEAD).not_in(missing))
-            rows = connection.execute(query.where(opens)).all()
+            rows = oldest(connection, but, limit, or_(sealed.is_(None), func.substr(sealed, 1, HEAD).not_in(missing)))
     return rows
 
 
 def preview(
-    connections: Connections, snapshot: Snapshot, shield: Shield, system: str, topic: str, body: bytes
+    connections: Connections, snapshot: Snapshot, shield: Shield, system: str, topic: str, body: bytes, intake_id: str
 ) -> list[Draft]:
     """Translate without keeping anything. Raises BadInputError (with UnmappedError, and DefectError) and ConnectorError; what
     they say holds nothing of the record that is personal.
+
+    A draft without a key is an event of its own: it is known by the record that it comes from, and its place in it.
     """
     try:
         drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
@@ -111,7 +136,10 @@ def preview(
         where = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
         log.error("a connector failed at translating a record", system=system, topic=topic, error=told, where=where)
         raise DefectError(f"the connector failed at this record: {told}") from None
-    return drafts
+    return [
+        draft if draft.dedupe_key.strip() else replace(draft, dedupe_key=f"record:{intake_id}:{place}")
+        for place, draft in enumerate(drafts, 1)
+    ]
 
 
 def _commit(store: Store, clock: Clock, snapshot: Snapshot, keys: Keyring, found: Sequence[Found]) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -87,10 +90,11 @@ def test_an_event_is_acknowledged_with_the_id_of_the_message_that_was_committed(
 
 def test_a_repetition_is_answered_as_accepted_and_stored_once(plane: Plane, client: httpx.Client) -> None:
     body = json.dumps(event(2))
-    assert send(client, body).json()["new"] is True
+    first = send(client, body).json()
+    assert first["new"] is True
     before = counts(plane)
     again = send(client, body)
-    assert (again.status_code, again.json()) == (202, {"accepted": True, "new": False, "id": None})
+    assert (again.status_code, again.json()) == (202, {"accepted": True, "new": False, "id": first["id"]})
     assert counts(plane) == before
 
 
@@ -108,6 +112,25 @@ def test_a_batch_takes_its_good_lines_and_says_what_is_wrong_with_each_of_the_ot
             select(t.message.c.intake_line).where(t.message.c.id.in_(told["ids"])).order_by(t.message.c.id)
         )
         assert list(places.scalars()) == [1, 4]
+
+
+def test_a_batch_of_which_nothing_could_be_taken_is_a_problem_that_names_each_line(
+    plane: Plane, client: httpx.Client
+) -> None:
+    before = counts(plane)
+    answer = send(client, "{not json\n\n[1]", NDJSON)
+    told = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert "none of 2 lines" in told["detail"]
+    assert ([one["line"] for one in told["refused"]], told["accepted"], told["ids"]) == ([1, 3], 0, [])
+    assert counts(plane) == before
+
+
+@pytest.mark.parametrize("body", ["", "\n \n\n"], ids=["empty", "blank lines"])
+def test_a_batch_without_an_event_is_refused(client: httpx.Client, body: str) -> None:
+    answer = send(client, body, NDJSON)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert "send one event a line" in answer.json()["detail"]
 
 
 def test_a_trace_that_the_sender_began_goes_on(plane: Plane, client: httpx.Client) -> None:
@@ -195,6 +218,14 @@ def test_more_than_may_wait_is_refused_before_anything_is_taken(tmp_path: Path) 
             assert int(answer.headers["retry-after"]) > 0
             assert "TRUEUP_ACCEPT_LIMIT" in answer.json()["detail"]
             assert counts(plane)[1] == 2
+            hook = hooked(client, plane, 1)
+            assert (hook.status_code, "Retry-After" in hook.headers) == (503, True)
+            assert hook.headers["content-type"] == "application/problem+json"
+            assert "TRUEUP_ACCEPT_LIMIT" in hook.json()["detail"]
+            forged = client.post("/hooks/shop", content=b"{}", headers={"x-shopify-hmac-sha256": "x"})
+            assert forged.status_code == 401, "who is not known is not told how full it is"
+            lines = "\n".join(json.dumps(event(number)) for number in range(10, 15))
+            assert send(client, lines, NDJSON).status_code == 422, "it would never go in"
             plane.sync.process()
             assert send(client, json.dumps(event(3))).status_code == 202
 
@@ -218,8 +249,24 @@ def test_a_full_disk_answers_503_and_what_was_acknowledged_stays(tmp_path: Path)
             assert answer.status_code == 503, answer.text
             assert "Retry-After" in answer.headers
             assert counts(plane)[1] == taken
+            while (hook := hooked(client, plane, taken := taken + 1)).status_code == 200:  # smaller, so some go in
+                assert taken < 400
+            assert (hook.status_code, "Retry-After" in hook.headers) == (503, True)
+            assert "disk is full" in hook.json()["detail"]
             limit_pages(plane, 1_000_000)
+            assert hooked(client, plane, 999).status_code == 200
             assert send(client, json.dumps(event(999))).status_code == 202
+
+
+def hooked(client: httpx.Client, plane: Plane, number: int) -> httpx.Response:
+    """Deliver a signed webhook of the shop."""
+    plane.settings.secrets.mkdir(parents=True, exist_ok=True)
+    for name in ("shop_webhook_secret", "shop_access_token"):
+        (plane.settings.secrets / name).write_text("a secret")
+    body = json.dumps({"id": number, "note": "x" * 500}).encode()
+    signed = base64.b64encode(hmac.new(b"a secret", body, hashlib.sha256).digest()).decode()
+    head = {"X-Shopify-Hmac-Sha256": signed, "X-Shopify-Topic": "orders/create", "X-Shopify-Event-Id": str(number)}
+    return client.post("/hooks/shop", content=body, headers=head)
 
 
 def limit_pages(plane: Plane, pages: int) -> None:

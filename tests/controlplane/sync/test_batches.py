@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import func, select
 
 from controlplane.clock import ManualClock
-from controlplane.connectors.contract import BatchRefusedError, Draft, Manifest, Write, WriteSpec
-from controlplane.errors import UnavailableError
+from controlplane.connectors.contract import BatchRefusedError, Draft, Manifest, UnmappedError, Write, WriteSpec
+from controlplane.errors import BadInputError, UnavailableError
 from controlplane.store import Store
 from controlplane.store import tables as t
 from rules.outcomes import Guarantee, Outcome, Result
+from tests.controlplane.sync.backlog import waiting
 from tests.controlplane.sync.kit import House, Vendor
 
 BATCH = 500
@@ -26,6 +27,12 @@ class Bulk(Vendor):
     poison: frozenset[str] = frozenset()
     sizes: list[int] = field(default_factory=list)
     fail: list[Exception] = field(default_factory=list)
+    breaks: bool = False
+    """For the poison it does not say that it refuses: it fails in a way nobody foresaw."""
+    unready: BadInputError | None = None
+    """What is wrong with the poison before anything is sent."""
+    alone: list[str] = field(default_factory=list)
+    """What was written by itself."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +41,12 @@ class Bulk(Vendor):
 
     def write(self, request: Write) -> Outcome:
         self.sizes.append(1)
+        self.alone.append(request.business_ref)
         if request.business_ref in self.poison:
+            if self.breaks:
+                raise KeyError(request.business_ref)
+            if self.unready:
+                raise self.unready
             return Outcome(Result.REJECTED, "no such store")
         return super().write(request)
 
@@ -43,6 +55,10 @@ class Bulk(Vendor):
         if self.fail:
             raise self.fail.pop()
         if any(request.business_ref in self.poison for request in requests):
+            if self.breaks:
+                raise KeyError("no such store")
+            if self.unready:
+                raise self.unready
             raise BatchRefusedError("one of the records is wrong; nothing was taken")
         return [self._document(request) for request in requests]
 
@@ -85,6 +101,82 @@ def test_one_poison_record_in_a_batch_of_500_leaves_499_delivered(house: House) 
     assert states(house) == {"delivered": 499, "quarantined": 1}
     assert sorted(house.erp.effects.values()) == [1] * 499
     assert len(house.erp.sizes) < 30, "it is looked for by halves"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("told", [UnmappedError("store", "ST9", "erp"), BadInputError("no such store")], ids=type)
+def test_one_record_that_cannot_be_sent_leaves_its_batch_delivered(house: House, told: BadInputError) -> None:
+    house.erp.poison, house.erp.unready = frozenset({"R0313"}), told  # type: ignore[attr-defined]
+    sell(house, BATCH)
+    while house.sync.translate() or house.sync.process():
+        pass
+    house.run()
+    assert states(house) == {"delivered": 499, "quarantined": 1}
+    assert sorted(house.erp.effects.values()) == [1] * 499
+    with house.store.read() as connection:
+        code = connection.execute(select(t.quarantine.c.reason_code)).scalar_one()
+    assert code == ("unmapped_store" if isinstance(told, UnmappedError) else "rejected")
+
+
+def test_a_record_that_breaks_the_connector_keeps_nothing_but_itself(house: House) -> None:
+    bulk = house.erp
+    bulk.poison, bulk.breaks = frozenset({"R0013"}), True  # type: ignore[attr-defined]
+    sell(house, 60)
+    while house.sync.translate() or house.sync.process():
+        pass
+    house.run(minutes=5)
+    assert states(house)["delivered"] == 59
+    assert sorted(bulk.effects.values()) == [1] * 59
+    assert bulk.sizes[0] == 60, "after that each goes alone"  # type: ignore[attr-defined]
+    assert set(bulk.sizes[1:]) == {1}  # type: ignore[attr-defined]
+    assert set(bulk.alone) == {f"R{number:04}" for number in range(60)}  # type: ignore[attr-defined]
+
+
+def test_a_connector_that_fails_says_nothing_of_the_system(house: House) -> None:
+    house.erp.poison, house.erp.breaks = frozenset({"R0000"}), True  # type: ignore[attr-defined]
+    sell(house, 20)
+    house.run(minutes=30)
+    with house.store.read() as connection:
+        row = connection.execute(select(t.system_state).where(t.system_state.c.system == "erp")).one()
+    assert (row.consecutive_failures, row.blocked_until) == (0, None)
+    assert states(house)["delivered"] == 19
+
+
+def test_what_is_read_back_takes_a_request_each_and_no_more_than_are_allowed(house: House) -> None:
+    bulk = house.erp
+    bulk.poison, bulk.breaks = frozenset({"R0013"}), True  # type: ignore[attr-defined]
+    sell(house, 60)
+    while house.sync.translate() or house.sync.process():
+        pass
+    house.run()
+    house.clock.advance(61)
+    turns = [house.sync.delivering.turn("erp", [], 4) for _ in range(3)]
+    assert [[len(request) for request in turn.requests] for turn in turns] == [[1], [1], [1]]
+    for turn in turns:
+        house.sync.delivering.turn("erp", house.sync.delivering.send("erp", turn.requests[0]), 0)
+    bulk.poison = frozenset()  # type: ignore[attr-defined]
+    house.run(minutes=3)
+    assert states(house) == {"delivered": 60}
+
+
+def test_what_a_target_takes_one_at_a_time_beside_its_batches_takes_a_request_each(house: House) -> None:
+    waiting(house, "erp", 5, flow="orders")  # journal entries, of which no request carries several
+    turns = [house.sync.delivering.turn("erp", [], 4) for _ in range(2)]
+    assert [[len(request) for request in turn.requests] for turn in turns] == [[1], [1]]
+
+
+def test_a_connector_without_batches_that_declares_them_sends_one_at_a_time(house: House) -> None:
+    class Boastful(Vendor):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            specs = (WriteSpec("cash_sale", (), Guarantee.READABLE, 1.0, batch=BATCH),)
+            self.manifest = Manifest(self.name, self.name, writes=specs)  # type: ignore[misc]
+
+    house.erp = Boastful("erp", house.clock, Guarantee.READABLE)
+    house.erp.faults.extend(["", "unmapped"])
+    sell(house, 8)
+    house.run()
+    assert states(house) == {"delivered": 7, "quarantined": 1}
+    assert sorted(house.erp.effects.values()) == [1] * 7
 
 
 def test_a_batch_is_one_request_and_an_attempt_each(house: House) -> None:

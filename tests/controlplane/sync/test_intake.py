@@ -1,0 +1,312 @@
+"""What comes in: each event once, for as much as there is room, and no system's silence or crowd in the way of another's."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from controlplane.clock import ManualClock
+from controlplane.connectors.contract import ITS_OWN, Draft, Inbound, Page, Record, SignatureError
+from controlplane.errors import BadInputError, OverloadedError, RejectedError, ThrottledError, UnavailableError
+from controlplane.store import Store
+from controlplane.store import tables as t
+from controlplane.sync import quarantine
+from controlplane.sync.ledger import Acceptor
+from tests.controlplane.sync.kit import House, Vendor
+
+SKU = "0007-BLK-M"
+
+
+@dataclass
+class Plain(Vendor):
+    """A vendor that gives its events no id, and nothing else to know them by."""
+
+    silence: Exception | None = None
+    """What its records' translation meets when it has to ask the vendor."""
+    asked: int = 0
+
+    def receive(self, inbound: Inbound) -> Record:
+        if inbound.headers.get("signature") == "forged":
+            raise SignatureError("the signature is wrong")
+        return Record("stock", "", inbound.body)
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        self.asked += 1
+        if self.silence:
+            raise self.silence
+        return [replace(draft, dedupe_key=ITS_OWN) for draft in super().translate(topic, body)]
+
+
+@pytest.fixture
+def house(store: Store, clock: ManualClock) -> House:
+    """A retailer whose warehouse gives no ids."""
+    found = House(store, clock)
+    found.wms = Plain("wms", clock)
+    return found
+
+
+def told(house: House, subject: str, on_hand: int = 5, *, at: str = "2026-03-02T08:00:00+00:00") -> bytes:
+    data = {"sku": subject, "location": "WH1", "on_hand": on_hand, "allocated": 0, "available": on_hand,
+            "in_transit": 0, "source_at": at}  # fmt: skip
+    return json.dumps({"type": "stock.level", "subject": f"{subject}@WH1", "data": data}).encode()
+
+
+def hook(house: House, body: bytes) -> bool:
+    return house.sync.take_webhook("wms", Inbound({}, body))
+
+
+def states(house: House) -> dict[tuple[str, str], int]:
+    i = t.intake.c
+    with house.store.read() as connection:
+        rows = connection.execute(select(i.system, i.state, func.count()).group_by(i.system, i.state))
+        return {(system, state): count for system, state, count in rows}
+
+
+def messages(house: House) -> list[int]:
+    """The levels that the warehouse told, in their order."""
+    m = t.message.c
+    query = select(m.data).where(m.source == "wms").order_by(m.id)
+    with house.store.read() as connection:
+        return [data["on_hand"] for data in connection.execute(query).scalars()]
+
+
+# --- a system that does not answer while its records are translated ---
+
+
+def test_while_one_system_cannot_be_asked_the_records_of_the_others_go_on(house: House) -> None:
+    house.wms.silence = UnavailableError("it is closed")  # type: ignore[attr-defined]
+    for number in range(120):
+        hook(house, told(house, f"S{number}"))
+    house.order("#1001", SKU, 1)
+    house.run()
+    assert states(house) == {("wms", "new"): 120, ("shop", "translated"): 1}
+    house.wms.silence = None  # type: ignore[attr-defined]
+    house.run(minutes=2)
+    assert states(house) == {("wms", "translated"): 120, ("shop", "translated"): 1}
+
+
+def test_a_silent_system_is_asked_less_and_less_often_and_at_once_again_when_it_answers(house: House) -> None:
+    vendor: Any = house.wms
+    vendor.silence = UnavailableError("it is closed")
+    hook(house, told(house, SKU))
+    house.run(minutes=10, step=1)
+    assert 8 < vendor.asked < 20, "1, 2, 4 … 60 seconds apart"
+    vendor.silence, vendor.asked = None, 0
+    house.run(minutes=1)
+    hook(house, told(house, "0042"))
+    house.run()
+    assert vendor.asked == 2
+
+
+def test_a_system_that_says_how_long_to_wait_is_left_alone_for_that_long(house: House) -> None:
+    vendor: Any = house.wms
+    vendor.silence = ThrottledError("slow down", 300)
+    hook(house, told(house, SKU))
+    house.run(minutes=4)
+    assert vendor.asked == 1
+    vendor.silence = None
+    house.run(minutes=2)
+    assert states(house) == {("wms", "translated"): 1}
+
+
+def test_a_record_whose_question_the_system_refuses_for_good_waits_for_a_person_and_its_neighbours_go_on(
+    house: House,
+) -> None:
+    class Picky(Plain):
+        def translate(self, topic: str, body: bytes) -> list[Draft]:
+            if b"GONE" in body:
+                raise RejectedError("there is no such item")
+            return super().translate(topic, body)
+
+    house.wms = Picky("wms", house.clock)
+    hook(house, told(house, "GONE"))
+    hook(house, told(house, SKU))
+    house.run()
+    assert states(house) == {("wms", "quarantined"): 1, ("wms", "translated"): 1}
+
+
+# --- events that nothing but their record tells apart ---
+
+
+def test_five_then_three_then_five_again_are_three_events_of_a_vendor_without_ids(house: House) -> None:
+    for on_hand in (5, 3, 5):
+        hook(house, told(house, SKU, on_hand))
+        house.run()
+    hook(house, told(house, "0042", 7))
+    house.run()
+    assert messages(house) == [5, 3, 5, 7], "and what it tells of another subject is not swallowed"
+
+
+def test_several_drafts_of_one_record_without_keys_are_an_event_each_and_once_each(house: House) -> None:
+    class Many(Plain):
+        def translate(self, topic: str, body: bytes) -> list[Draft]:
+            return super().translate(topic, body) * 2
+
+    house.wms = Many("wms", house.clock)
+    hook(house, told(house, SKU, 4))
+    house.run()
+    assert messages(house) == [4, 4]
+
+
+def test_a_record_without_keys_that_is_corrected_and_replayed_twice_is_one_event(house: House) -> None:
+    hook(house, told(house, "UNKNOWN", 4))
+    house.run()
+    with house.store.read() as connection:
+        case = connection.execute(select(t.quarantine)).mappings().one()
+    body = json.loads(told(house, SKU, 4))
+    with house.store.write() as connection:
+        quarantine.correct(connection, house.clock, case["id"], {**case["record"], "body": body}, "olga")
+    house.sync.preview(case["id"])
+    assert len(house.sync.replay(case["id"], "olga")["messages"]) == 1  # type: ignore[arg-type]
+    [draft] = house.sync._replay.drafts(case, {**case["record"], "body": body})
+    assert draft.dedupe_key == f"record:{case['intake_id']}:1"
+
+
+# --- the same content again from a vendor that repeats without ids ---
+
+
+def repeating(house: House) -> None:
+    house.wms.manifest = replace(house.wms.manifest, repeats_within=60.0)  # type: ignore[misc]
+
+
+def test_what_comes_from_several_sides_at_once_is_one_event_where_the_vendor_repeats_itself(house: House) -> None:
+    repeating(house)
+    planes = [house.sync, *(house.restarted() for _ in range(7))]
+    for number in range(5):
+        body, together = told(house, f"R{number}"), threading.Barrier(len(planes))
+
+        def take(sync: Any, body: bytes = body, together: threading.Barrier = together) -> bool:
+            together.wait(10)
+            return bool(sync.take_webhook("wms", Inbound({}, body)))
+
+        with ThreadPoolExecutor(len(planes)) as pool:
+            assert list(pool.map(take, planes)).count(True) == 1
+    house.clock.advance(61)
+    assert hook(house, told(house, "R0")) is True, "after that time it is another event"
+
+
+def test_the_same_content_twice_in_one_page_is_one_event_where_the_vendor_repeats_itself(house: House) -> None:
+    records = tuple(Record("stock", "", told(house, name)) for name in ("A", "B", "A"))
+    house.wms.pages = [Page(records, {"n": 1})]
+    assert house.sync.poll(polled(house)) == 3, "each is an event of its own"
+    repeating(house)
+    house.clock.advance(61)
+    assert house.sync.poll(polled(house)) == 2
+
+
+def polled(house: House) -> str:
+    """A flow that reads the warehouse."""
+    flows = house.registry.snapshot().flows.values()
+    return next(flow.name for flow in flows if flow.spec.source == "wms" and flow.spec.read)
+
+
+# --- room ---
+
+
+def limited(house: House, limit: int) -> Acceptor:
+    house.sync.acceptor = Acceptor(house.store, house.clock, house.registry, limit)
+    return house.sync.acceptor
+
+
+def test_webhooks_find_no_room_where_messages_find_none(house: House) -> None:
+    limited(house, 3)
+    for number in range(3):
+        hook(house, told(house, f"S{number}"))
+    with pytest.raises(OverloadedError, match="TRUEUP_ACCEPT_LIMIT=3") as refused:
+        hook(house, told(house, "S3"))
+    assert refused.value.retry_after > 0
+    assert states(house) == {("wms", "new"): 3}
+    with pytest.raises(SignatureError):
+        house.sync.take_webhook("wms", Inbound({"signature": "forged"}, b"{}"))
+    house.run()
+    assert hook(house, told(house, "S3"))
+
+
+def test_a_poll_that_finds_no_room_stops_before_the_page_and_goes_on_from_there(house: House) -> None:
+    limited(house, 4)
+    pages = [Page(tuple(Record("stock", f"{n}", told(house, f"P{n}")) for n in range(start, start + 3)), {"n": start})
+             for start in (0, 3)]  # fmt: skip
+    house.wms.pages = pages
+    with pytest.raises(OverloadedError):
+        house.sync.poll(polled(house))
+    with house.store.read() as connection:
+        cursor = connection.execute(select(t.source_cursor.c.value)).scalar_one()
+    assert (cursor, states(house)) == ({"n": 0}, {("wms", "new"): 3})
+    house.run()
+    assert house.sync.poll(polled(house)) == 3
+    house.run()
+    assert states(house) == {("wms", "translated"): 6}
+
+
+def test_a_page_that_is_larger_than_what_may_wait_is_taken_when_nothing_waits(house: House) -> None:
+    limited(house, 2)
+    house.wms.pages = [Page(tuple(Record("stock", f"{n}", told(house, f"P{n}")) for n in range(5)), {})]
+    assert house.sync.poll(polled(house)) == 5
+
+
+def test_a_batch_counts_with_all_its_events(house: House) -> None:
+    acceptor = limited(house, 10)
+
+    def batch(numbers: Sequence[int]) -> bytes:
+        return b"\n".join(event(house, number) for number in numbers)
+
+    with pytest.raises(BadInputError, match="11 events at once"):
+        acceptor.accept(batch(range(11)), batch=True)
+    assert len(acceptor.accept(batch(range(6)), batch=True).accepted) == 6
+    with pytest.raises(OverloadedError, match="6 messages wait"):
+        acceptor.accept(batch(range(6, 11)), batch=True)
+    assert len(acceptor.accept(batch(range(6, 10)), batch=True).accepted) == 4
+    assert len(messages(house)) == 10
+
+
+def event(house: House, number: int) -> bytes:
+    found = json.loads(told(house, f"B{number}"))
+    at = (house.clock.now() - timedelta(hours=1)).isoformat()
+    return json.dumps({**found, "id": f"b{number}", "source": "wms", "time": at}).encode()
+
+
+def test_what_was_known_is_answered_with_the_message_that_is_known(house: House) -> None:
+    first = house.sync.acceptor.accept(event(house, 1), batch=False)
+    again = house.sync.acceptor.accept(b"\n".join([event(house, 2), event(house, 1), event(house, 2)]), batch=True)
+    assert again.known == {2: first.accepted[1], 3: again.accepted[1]}
+
+
+# --- shared commits ---
+
+
+def test_webhooks_and_messages_that_come_together_share_a_commit(sqlite_store: Store, clock: ManualClock) -> None:
+    house = House(sqlite_store, clock)
+    house.wms = Plain("wms", clock)
+    group = house.sync.acceptor.group
+    with ThreadPoolExecutor(16) as pool:
+        with house.store.write():  # nobody commits meanwhile, so that all but the first wait together
+            hooks = [pool.submit(hook, house, told(house, f"S{number}")) for number in range(8)]
+            posts = [pool.submit(house.sync.acceptor.accept, event(house, n), batch=False) for n in range(4)]
+            while group.waiting() < 11:
+                pass
+        assert all(one.result(10) for one in hooks)
+        assert all(one.result(10).accepted for one in posts)
+    assert (group.commits, group.requests) == (2, 12)
+    assert len(messages(house)) == 4
+    assert states(house)["wms", "new"] == 8
+
+
+def test_a_record_that_cannot_be_written_fails_alone(house: House) -> None:
+    class Odd(Plain):
+        def receive(self, inbound: Inbound) -> Record:
+            return Record("stock", "", inbound.body, {"odd": object()})  # type: ignore[dict-item]
+
+    good = hook(house, told(house, SKU))
+    house.wms = Odd("wms", house.clock)
+    with pytest.raises(TypeError):
+        hook(house, told(house, SKU))
+    assert good
+    assert house.sync.acceptor.group.requests == 1
