@@ -27,7 +27,7 @@ ADA = Actor("ada", frozenset({"editor"}))
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Site]:
     """A plane of this test's own whose clock is moved by hand; `eve` edits and approves, `root` is an admin."""
-    with a_plane(tmp_path, ManualClock(START)) as plane, served(plane, [mount]) as url:
+    with a_plane(tmp_path, ManualClock(START), step_up_age=86400) as plane, served(plane, [mount]) as url:
         for name, roles in (("eve", ("editor", "approver")), ("root", ("admin",))):
             create_account(plane.store, plane.clock, name, PASSWORD, roles, actor="test")
         yield Site(url, plane, {})

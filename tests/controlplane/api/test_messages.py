@@ -207,7 +207,7 @@ def test_a_viewer_may_not_send_messages(plane: Plane) -> None:
 
 def test_more_than_may_wait_is_refused_before_anything_is_taken(tmp_path: Path) -> None:
     with a_plane(tmp_path) as plane:
-        acceptor = type(plane.sync.acceptor)(plane.store, plane.clock, plane.registry, limit=2)
+        acceptor = type(plane.sync.acceptor)(plane.store, plane.clock, plane.registry, plane.sync.keys, limit=2)
         plane.sync.acceptor = acceptor
         token = issue_token(plane.store, plane.clock, "olga", "tests", actor="tests")
         with served(plane) as url:

@@ -14,6 +14,7 @@ from controlplane.connectors.vault import KEPT, RESTS, Vault, api_path
 from controlplane.errors import SettingsError
 from controlplane.registry import Snapshot
 from controlplane.settings import Settings, load_settings
+from tests.addresses import pairs_of
 from tests.controlplane.connectors.bad_server import BadServer, Habit
 from tests.controlplane.connectors.conftest import START
 from tests.controlplane.connectors.test_connections import Governed, system
@@ -176,7 +177,9 @@ class Notified(Governed):
     """One incident tool whose token is at the given reference."""
 
     def __init__(self, url: str, reference: str) -> None:
-        super().__init__(system(connector="webhook", endpoint=url, secrets={"token": reference}))
+        super().__init__(
+            system(connector="webhook", endpoint=url, secrets={"token": reference}, internal=pairs_of(url))
+        )
 
     def snapshot(self) -> Snapshot:
         return self._snapshot

@@ -187,7 +187,7 @@ def test_a_setting_at_a_system_that_is_not_as_promised_is_wrong(
     sandbox = start(home=home / "sandbox")
     gone = 'mutation { webhook_delete(data: {name: "Shipment Update"}) { request_id } }'
     assert "errors" not in sandbox.wms(gone)
-    put(store, ManualClock(START), "wms", endpoint=f"{sandbox.url}/wms")
+    put(store, ManualClock(START), "wms", endpoint=f"{sandbox.url}/wms", internal=pairs_of(sandbox.url))
     [(status, told)] = of(look(offline=False), "settings at systems", "wms")
     assert status == "wrong"
     assert (

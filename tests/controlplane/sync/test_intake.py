@@ -20,7 +20,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Acceptor
-from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.kit import PLAIN, House, Vendor
 
 SKU = "0007-BLK-M"
 
@@ -163,7 +163,7 @@ def test_a_record_without_keys_that_is_corrected_and_replayed_twice_is_one_event
         case = connection.execute(select(t.quarantine)).mappings().one()
     body = json.loads(told(house, SKU, 4))
     with house.store.write() as connection:
-        quarantine.correct(connection, house.clock, case["id"], {**case["record"], "body": body}, "olga")
+        quarantine.correct(connection, house.clock, case["id"], {**case["record"], "body": body}, "olga", PLAIN)
     house.sync.preview(case["id"])
     assert len(house.sync.replay(case["id"], "olga")["messages"]) == 1  # type: ignore[arg-type]
     [draft] = house.sync._replay.drafts(case, {**case["record"], "body": body})
@@ -212,7 +212,7 @@ def polled(house: House) -> str:
 
 
 def limited(house: House, limit: int) -> Acceptor:
-    house.sync.acceptor = Acceptor(house.store, house.clock, house.registry, limit)
+    house.sync.acceptor = Acceptor(house.store, house.clock, house.registry, house.keys, limit)
     return house.sync.acceptor
 
 

@@ -182,7 +182,7 @@ def answers(shop: Shop) -> str:
     """What the API and the pages make of all cases and all messages."""
     told: list[Any] = []
     with shop.store.read() as connection:
-        told += view.held(connection, everything=True) + view.groups(connection)
+        told += [*view.held(connection, everything=True).rows, *view.groups(connection)]
         told += [view.case(connection, one["id"]) for one in shop.rows(t.quarantine)]
         told += [message_life(connection, one["id"]) for one in shop.rows(t.message)]
     return repr(told)
