@@ -60,6 +60,13 @@ def approve_case(case_id: str) -> Response:
     return jsonify(id=case_id, approved_by=actor().name)
 
 
+@quarantine.post("/<case_id>/vouch")
+def vouch_for_case(case_id: str) -> Response:
+    """Say that what was sent of the record had no effect at its target, which cannot tell: reason (how one knows)."""
+    commands().vouch(case_id, str(body("reason")["reason"]), actor())
+    return jsonify(id=case_id, vouched_by=actor().name)
+
+
 @quarantine.get("/<case_id>/preview")
 def preview_case(case_id: str) -> Response:
     """What a replay would do, and what the target shows now; nothing is changed."""

@@ -563,7 +563,7 @@ quarantine_event = Table(
         "kind",
         String(12),
         nullable=False,
-        doc="opened, corrected, accepted, approved, scheduled, unscheduled, refused, replayed, superseded or dropped",
+        doc="opened, corrected, accepted, approved, vouched, scheduled, unscheduled, refused, replayed, superseded or dropped",
     ),
     Column("before", Json, doc="the record before a correction"),
     Column("after", Json, doc="and after it"),

@@ -30,7 +30,7 @@ from rules.replay import Became, Known
 log = structlog.get_logger()
 CORRECTED = "corrected"
 _OF_DOCUMENTS = """
-SELECT d.id, d.target, d.order_key, d.idempotency_key, d.state, d.fence
+SELECT d.id, d.target, d.order_key, d.idempotency_key, d.state, d.fence, d.due_at
 FROM {keys} delivery d ON d.idempotency_key = {key}"""
 _SQLITE = {"keys": "json_each(?) k CROSS JOIN", "key": "k.value"}
 _POSTGRESQL = {"keys": "jsonb_array_elements_text(%(keys)s::jsonb) k JOIN", "key": 'k.value COLLATE "C"'}
