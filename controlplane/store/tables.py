@@ -472,6 +472,16 @@ is_open = among(delivery.c.state, "pending", "sending", "unknown", "quarantined"
 is_ready = text("delivery.head AND delivery.state IN ('pending', 'unknown')")
 """Deliveries that may be claimed when they fall due, in the words of their index."""
 
+delivery_seen = Table(
+    "delivery_seen",
+    metadata,
+    Column(
+        "fingerprint", LargeBinary(16), primary_key=True, doc="of a document's key, whose delivery retention deleted"
+    ),
+    Column("id", Id, nullable=False, doc="what its delivery was called: told again it is not owed again"),
+    sqlite_with_rowid=False,
+)
+
 attempt = Table(
     "attempt",
     metadata,

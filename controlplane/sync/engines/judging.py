@@ -13,7 +13,7 @@ from sqlalchemy import Row, select
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
 from controlplane.store import tables as t
-from controlplane.sync.ledger import Message
+from controlplane.sync.ledger import Message, settled
 from controlplane.sync.ledger.scan import Place
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import offered_anew
@@ -128,10 +128,13 @@ class Judge:
     # --- documents ---
 
     def _documents(self, candidates: Sequence[_Candidate]) -> list[Verdict]:
-        known = self._deliveries([one.owed.row["idempotency_key"] for one in candidates])
+        keys = [one.owed.row["idempotency_key"] for one in candidates]
+        known = self._deliveries(keys)
         corrected = self._corrected(row.id for row in known.values() if row.state in replay.WAITS)
+        forgotten = settled.asked(self.work.connection, [key for key in keys if key not in known])()
         return _once([
-            self._document(one, known.get(one.owed.row["idempotency_key"]), corrected) for one in candidates
+            _verdict(one, Became.ALREADY_DELIVERED) if key in forgotten else self._document(one, known.get(key), corrected)
+            for key, one in zip(keys, candidates, strict=True)
         ])  # fmt: skip
 
     def _document(self, one: _Candidate, delivery: Row[Any] | None, corrected: frozenset[str]) -> Verdict:
