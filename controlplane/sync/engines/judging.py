@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import Row, select
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
 from controlplane.store import tables as t
+from controlplane.sync.engines.refused import became_of
 from controlplane.sync.ledger import Message, settled
 from controlplane.sync.ledger.scan import Place
 from controlplane.sync.processes.contract import Work
@@ -86,13 +88,35 @@ class Judge:
         self.paused = all_paused_for(work.connection, work.clock.now())
 
     def judge(self, places: Sequence[Place]) -> dict[str, list[Verdict]]:
-        """Return the verdicts on messages of the ledger, by message id; one that is not kept any more has none."""
+        """Return the verdicts on messages of the ledger, by message id; one that is not kept any more has none.
+
+        One that a rule refused is judged as the message that it was replayed as since.
+        """
         m = t.message.c
         query = select(t.message).where(m.id.in_([place.id for place in places])).order_by(m.accepted_at, m.id)
+        rows = self.work.connection.execute(query).all()
+        refused = [row.id for row in rows if row.state == "quarantined"]
+        since = became_of(self.work.connection, refused) if refused else {}
+        found: dict[str, list[Verdict]] = {}
+        stands_for: dict[str, list[str]] = defaultdict(list)
+        standing: dict[str, Row[Any]] = {}
+        for row in rows:
+            now = since.get(row.id, row)
+            if isinstance(now, Became):
+                found[row.id] = self._all(row, now)
+            else:
+                stands_for[now.id].append(row.id)
+                standing[now.id] = now
+        for message_id, verdicts in self._judged(standing.values()).items():
+            for number, asked in enumerate(stands_for[message_id]):
+                found[asked] = verdicts if number == 0 else [_told_once(verdict) for verdict in verdicts]
+        return found
+
+    def _judged(self, rows: Iterable[Row[Any]]) -> dict[str, list[Verdict]]:
         found: dict[str, list[Verdict]] = {}
         documents: list[_Candidate] = []
         states: list[_Candidate] = []
-        for row in self.work.connection.execute(query).all():
+        for row in rows:
             if row.state != "processed":
                 # what is not routed yet will be, by the targets of then; what was refused never was
                 found[row.id] = self._all(row, Became.UNDER_WAY if row.state == "accepted" else Became.NEEDS_PERSON)
@@ -218,5 +242,10 @@ def _once(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return found
 
 
+def _told_once(verdict: Verdict) -> Verdict:
+    """What another message of the same stretch stands for already."""
+    return _held(verdict) if verdict.became in replay.CHANGES else verdict
+
+
 def _held(verdict: Verdict) -> Verdict:
-    return replace(verdict, became=Became.UNDER_WAY, owed=None, delivery=None)
+    return replace(verdict, became=Became.UNDER_WAY, owed=None, delivery=None, draft=None, cause=None)
