@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 
 from controlplane.clock import ManualClock
-from controlplane.connectors.contract import WriteSpec
 from controlplane.errors import BadInputError, ConflictError
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -17,7 +16,7 @@ from controlplane.sync import quarantine
 from controlplane.sync.engines.reprocess import Request
 from controlplane.sync.quarantine import Selection
 from rules.outcomes import Guarantee
-from tests.controlplane.sync.kit import DOCUMENTS, House, Vendor
+from tests.controlplane.sync.kit import House, Vendor
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
 
@@ -40,8 +39,7 @@ def house(store: Store, clock: ManualClock) -> House:
 def late(vendor: Vendor, seconds: float = LATE, guarantee: Guarantee = Guarantee.READABLE) -> None:
     """Let the vendor declare for how long a write that was not answered may take effect still."""
     vendor.guarantee, vendor.late_effect = guarantee, seconds
-    specs = tuple(WriteSpec(entity, (), guarantee, seconds) for entity in DOCUMENTS)
-    vendor.manifest = type(vendor.manifest)(vendor.name, vendor.name, writes=specs)  # type: ignore[misc]
+    vendor.__post_init__()
 
 
 def blind(vendor: Vendor) -> None:
