@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rules import retry
-from rules.outcomes import DONE, DeliveryState, Outcome, Result
+from rules.outcomes import DONE, REPEATABLE, DeliveryState, Outcome, Result
 from rules.policy.kinds import RetryPolicySpec
 
 VERIFY_PAUSE = timedelta(seconds=15)
@@ -28,7 +28,10 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Where the delivery stands now; `due` with the states that are tried again."""
+    """Where the delivery stands now.
+
+    `due`: when it is tried again; in quarantine, when a write that may have taken effect can be read back at the earliest.
+    """
 
     state: DeliveryState
     due: datetime | None = None
@@ -42,12 +45,13 @@ def after(outcome: Outcome, tried: Try, policy: RetryPolicySpec, now: datetime) 
     if result is Result.STALE:
         return Next(DeliveryState.STALE)
     # a read-back that failed leaves the write as unknown as it was
-    again = DeliveryState.UNKNOWN if tried.read_back and result is not Result.ABSENT else DeliveryState.PENDING
+    again = DeliveryState.UNKNOWN if tried.read_back and result not in REPEATABLE else DeliveryState.PENDING
     if result is Result.UNKNOWN:
         again = DeliveryState.UNKNOWN
     due = now + _wait(outcome, tried, policy)
     if retry.gives_up(policy, tried.attempt, due, tried.deadline, result):
-        return Next(DeliveryState.QUARANTINED)
+        unanswered = result is Result.UNKNOWN and not tried.read_back
+        return Next(DeliveryState.QUARANTINED, now + tried.late_effect if unanswered else None)
     return Next(again, due)
 
 

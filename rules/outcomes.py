@@ -32,11 +32,15 @@ class Result(StrEnum):
     REJECTED = "rejected"
     UNKNOWN = "unknown"
     ABSENT = "absent"
-    """Only of a read-back: the same write may be tried again. It had no effect, or its key makes a second one harmless."""
+    """Only of a read-back: it was looked for, and is not there. It had no effect, and may be tried again."""
+    UNSEEN = "unseen"
+    """Only of a read-back: nothing can be looked up there. Its key makes the same write harmless, and that alone; nothing is proven."""
 
 
 DONE = frozenset({Result.DELIVERED, Result.ALREADY_DELIVERED})
 """Outcomes after which the target shows what it was sent."""
+REPEATABLE = frozenset({Result.ABSENT, Result.UNSEEN})
+"""Read-backs after which the same write, under the same key, is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

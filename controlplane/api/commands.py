@@ -48,6 +48,13 @@ class Commands:
         require(actor, "quarantine.approve")
         self.plane.sync.workbench.approve(case_id, actor.name, correction_id, note)
 
+    def vouch(self, case_id: str, reason: str, actor: Actor) -> None:
+        """Say that what was sent of a record had no effect at its target. A reason is needed: how one knows."""
+        require(actor, "quarantine.replay")
+        why = reasoned(reason, "vouching for a record")
+        with self.plane.store.write() as conn:
+            quarantine.vouch(conn, self.plane.clock, case_id, actor.name, why)
+
     def preview(self, case_id: str, actor: Actor) -> Mapping[str, Any]:
         """Return what a replay would make, changing nothing."""
         require(actor, "quarantine.replay")

@@ -85,6 +85,14 @@ def approve_case(case_id: str, asked: Agreement) -> Response:
     return jsonify(id=case_id, approved_by=actor().name)
 
 
+@quarantine.post("/<case_id>/vouch")
+@contract({"id": TEXT, "vouched_by": TEXT}, right="quarantine.replay", body=Because, refuses=(409,), once=True)
+def vouch_for_case(case_id: str, asked: Because) -> Response:
+    """Say that what was sent of the record had no effect at its target, which cannot tell: reason (how one knows)."""
+    commands().vouch(case_id, asked.reason, actor())
+    return jsonify(id=case_id, vouched_by=actor().name)
+
+
 @quarantine.get("/<case_id>/preview")
 @contract(OBJECT, right="quarantine.replay", refuses=ASKED)
 def preview_case(case_id: str) -> Response:

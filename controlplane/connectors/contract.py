@@ -363,5 +363,8 @@ class Connector(ABC):
         return None
 
     def read_back(self, request: Write) -> Outcome:
-        """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now."""
+        """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now.
+
+        ABSENT is a proof: it was looked for. Where nothing can be looked up, and the key makes the same write harmless: UNSEEN.
+        """
         raise UnsupportedError(f"the connector '{self.manifest.name}' cannot read back")

@@ -6,6 +6,8 @@ Connectors stand above this room, so it knows their manifests by shape only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from math import ceil
 from typing import Protocol
 
 from controlplane.plugins import load_all, registered
@@ -28,6 +30,11 @@ class DeclaredWrite(Protocol):
     @property
     def guarantee(self) -> Guarantee:
         """What the vendor does with the same write told twice."""
+        ...
+
+    @property
+    def late_effect(self) -> float:
+        """Seconds within which a write that was not answered may still take effect."""
         ...
 
 
@@ -103,6 +110,7 @@ def declared(manifest: Declaration) -> Declared:
     """Return a manifest as the lint takes it."""
     return Declared(
         writes=frozenset((spec.entity, spec.guarantee) for spec in manifest.writes),
+        late_effects={spec.entity: timedelta(seconds=ceil(spec.late_effect)) for spec in manifest.writes},
         reads=frozenset(spec.entity for spec in manifest.reads if spec.changes),
         snapshots=frozenset(spec.entity for spec in manifest.reads if spec.snapshot),
         secrets=frozenset(manifest.secrets),

@@ -502,6 +502,16 @@ is_open = among(delivery.c.state, "pending", "sending", "unknown", "quarantined"
 is_ready = text("delivery.head AND delivery.state IN ('pending', 'unknown')")
 """Deliveries that may be claimed when they fall due, in the words of their index."""
 
+delivery_seen = Table(
+    "delivery_seen",
+    metadata,
+    Column(
+        "fingerprint", LargeBinary(16), primary_key=True, doc="of a document's key, whose delivery retention deleted"
+    ),
+    Column("id", Id, nullable=False, doc="what its delivery was called: told again it is not owed again"),
+    sqlite_with_rowid=False,
+)
+
 attempt = Table(
     "attempt",
     metadata,
@@ -595,7 +605,7 @@ quarantine_event = Table(
         "kind",
         String(12),
         nullable=False,
-        doc="opened, corrected, accepted, approved, scheduled, unscheduled, refused, replayed, superseded or dropped",
+        doc="opened, corrected, accepted, approved, vouched, scheduled, unscheduled, refused, replayed, superseded or dropped",
     ),
     Column("before", Json, doc="the record before a correction, what is personal hashed"),
     Column("after", Json, doc="and after it"),

@@ -22,7 +22,7 @@ from dashboards.components.text import clock_time, day_time, pretty, seconds
 SHOWN = 24
 """Steps on the page; a life longer than that is told by its beginning and its end."""
 OF_OUTCOME = {
-    "delivered": Light.OK, "already_delivered": Light.OK, "absent": Light.INFO, "stale": Light.WARN,
+    "delivered": Light.OK, "already_delivered": Light.OK, "absent": Light.INFO, "unseen": Light.INFO, "stale": Light.WARN,
     "throttled": Light.WARN, "unavailable": Light.WARN, "unknown": Light.WARN, "rejected": Light.BREACH,
 }  # fmt: skip
 OF_KIND = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from rules.model.messages import STATE_LIKE
@@ -22,6 +23,8 @@ class Declared:
 
     writes: frozenset[tuple[str, Guarantee]] = frozenset()
     """Entity and what protects it from taking effect twice."""
+    late_effects: Mapping[str, timedelta] = field(default_factory=dict)
+    """Entity -> for how long a write of it that was not answered may take effect; what is not listed, for no time."""
     reads: frozenset[str] = frozenset()
     """Entities that can be polled."""
     snapshots: frozenset[str] = frozenset()
@@ -47,6 +50,7 @@ def beyond(document: k.Document, documents: Sequence[k.Document], manifests: Man
         yield from _system(document, documents, manifests)
     elif isinstance(document, k.Flow):
         yield from _flow(document.spec, _connectors(documents), manifests)
+        yield from _unverified(document.spec, documents, manifests)
     elif isinstance(document, k.Comparison):
         yield from _comparison(document.spec, _connectors(documents), manifests)
 
@@ -126,6 +130,25 @@ def _target(
     if Guarantee.NONE in guarantees and documents and not target.accept_risk:
         rule = f"{target.system}/{target.entity} does not protect {documents[0]} from taking effect twice"
         yield rule, "name the risk in 'accept_risk', or choose a target with a guarantee"
+
+
+def _unverified(spec: k.FlowSpec, documents: Sequence[k.Document], manifests: Manifests) -> Iterator[Flaw]:
+    """A write without an answer is read back when it cannot take effect any more: a budget that ends before gives it up in doubt."""
+    systems = {one.name: one.spec for one in documents if isinstance(one, k.System)}
+    budgets = {one.name: one.spec.budget for one in documents if isinstance(one, k.RetryPolicy)}
+    for position, target in enumerate(spec.targets):
+        name, system = target.retry or spec.retry, systems.get(target.system)
+        if system is None or system.connector not in manifests or name not in budgets:
+            continue
+        late = manifests[system.connector].late_effects.get(target.entity, timedelta(0))
+        if late and budgets[name] < system.timeout + late:
+            budget, least = k.format_duration(budgets[name]), k.format_duration(system.timeout + late)
+            rule = (
+                f"'{name}' gives up after {budget}, and a write to {target.system}/{target.entity} that was not answered within "
+                f"{k.format_duration(system.timeout)} may take effect for {k.format_duration(late)} more: it could never be read back"
+            )
+            path = ("spec", "targets", position, "retry") if target.retry else ("spec", "retry")
+            yield path, rule, f"give it a budget of {least} or more, or name another RetryPolicy for this target"
 
 
 def _comparison(spec: k.ComparisonSpec, connectors: Mapping[str, str], manifests: Manifests) -> Iterator[Flaw]:

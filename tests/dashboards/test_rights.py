@@ -37,6 +37,7 @@ API: dict[str, frozenset[str]] = {
     "quarantine.preview_case": OPERATE, "quarantine.preview_cases": OPERATE,
     "quarantine.replay_case": OPERATE, "quarantine.replay_cases": OPERATE,
     "quarantine.drop_case": OPERATE, "quarantine.drop_cases": OPERATE,
+    "quarantine.vouch_for_case": OPERATE,
     "quarantine.unseal_case": frozenset({"admin", "privacy"}),
     "rooms.index": ALL, "rooms.me": ALL, "rooms.get_overview": ALL, "rooms.get_flows": ALL, "rooms.get_flow": ALL,
     "rooms.get_message": ALL, "rooms.get_findings": ALL, "rooms.get_finding": ALL, "rooms.get_comparisons": ALL,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.delivery import VERIFY_PAUSE, Try, after
-from rules.outcomes import DONE, DeliveryState, Outcome, Result
+from rules.delivery import VERIFY_PAUSE, Next, Try, after
+from rules.outcomes import DONE, REPEATABLE, DeliveryState, Outcome, Result
 from rules.policy.kinds import RetryPolicySpec
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -33,7 +33,7 @@ def test_every_outcome_leads_to_exactly_one_place(outcome: Outcome, one: Try, pa
     policy = RetryPolicySpec(classes={"rejected": {"retry": True}}) if patient else RetryPolicySpec()
     found = after(outcome, one, policy, NOW)
     waits = found.state in (DeliveryState.PENDING, DeliveryState.UNKNOWN)
-    assert (found.due is not None) == waits
+    assert waits <= (found.due is not None)
     if waits:
         assert found.due is not None
         assert NOW <= found.due <= one.deadline
@@ -49,7 +49,7 @@ def test_only_what_took_effect_counts_as_delivered(outcome: Outcome, one: Try) -
 @given(OUTCOMES, TRIES)
 def test_a_write_that_nobody_knows_of_is_never_written_again_before_it_is_read_back(outcome: Outcome, one: Try) -> None:
     found = after(outcome, one, POLICY, NOW)
-    doubtful = outcome.result is Result.UNKNOWN or (one.read_back and outcome.result is not Result.ABSENT)
+    doubtful = outcome.result is Result.UNKNOWN or (one.read_back and outcome.result not in REPEATABLE)
     if doubtful:
         assert found.state is not DeliveryState.PENDING
 
@@ -67,6 +67,12 @@ def test_what_had_no_effect_is_written_again() -> None:
 def test_an_unanswered_write_waits_out_the_targets_late_effect() -> None:
     assert after(Outcome(Result.UNKNOWN), tried(), POLICY, NOW).due == NOW + LATE
     assert after(Outcome(Result.UNKNOWN), tried(read_back=True), POLICY, NOW).due == NOW + VERIFY_PAUSE
+
+
+def test_an_unanswered_write_that_is_given_up_can_be_read_back_no_earlier_either() -> None:
+    over = tried(deadline=NOW)
+    assert after(Outcome(Result.UNKNOWN), over, POLICY, NOW) == Next(DeliveryState.QUARANTINED, NOW + LATE)
+    assert after(Outcome(Result.UNAVAILABLE), over, POLICY, NOW) == Next(DeliveryState.QUARANTINED)
 
 
 def test_a_system_that_asks_to_wait_decides_how_long() -> None:

@@ -56,8 +56,8 @@ def take_back(store: Store, clock: Clock, late: Late, *, everything: bool = Fals
 def bring_forward(store: Store, clock: Clock, late: Late, longest: timedelta) -> int:
     """Make due what waits for longer than policy lets anything wait (`longest`); return how many.
 
-    What is to be read back waits out `late` once more, since nobody knows how long it has waited. What was never tried, and
-    came to be before now, is due late on purpose.
+    What is to be read back waits out `late` once more, since nobody knows how long it has waited. What is simply to be sent, was
+    never tried and came to be before now, is due late on purpose.
     """
     with store.read() as connection:
         lines = [(x, flow) for x in waiting_targets(connection, ()) for flow in flows_of(connection, x, ())]
@@ -68,7 +68,10 @@ def _bring_forward(store: Store, clock: Clock, late: Late, longest: timedelta, t
     d, done = t.delivery.c, 0
     while True:
         now = clock.now()
-        given_before = (d.due_at > now + longest, or_(d.attempts > 0, d.created_at > now))
+        given_before = (
+            d.due_at > now + longest,
+            or_(d.attempts > 0, d.created_at > now, d.state == DeliveryState.UNKNOWN),
+        )
         query = select(d.id, d.entity, d.state).where(d.target == target, d.flow == flow, t.is_ready, *given_before)
         with store.read() as connection:
             found = connection.execute(query.limit(BATCH)).all()

@@ -16,13 +16,13 @@ from controlplane.store.direct import Prepared
 from controlplane.store.text import kept
 from controlplane.store.upsert import insert_new, upsert
 from rules import pacing
-from rules.outcomes import Outcome, Result
+from rules.outcomes import REPEATABLE, Outcome, Result
 from rules.pacing import Allowance, Bucket
 from rules.policy.kinds import SystemSpec
 from rules.retry import LONGEST_WAIT, breaker_pause
 
 FAILED = (Result.UNAVAILABLE, Result.UNKNOWN)
-SILENT = (Result.ABSENT,)
+SILENT = REPEATABLE
 """That nothing happened is no sign that the system takes writes."""
 OBSERVED = timedelta(seconds=10)
 """How far back it is counted how fast a system was asked when it says 'slow down'."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,8 @@ from sqlalchemy import Row, select
 from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError
 from controlplane.store import tables as t
-from controlplane.sync.ledger import Message
+from controlplane.sync.engines.refused import became_of
+from controlplane.sync.ledger import Message, settled
 from controlplane.sync.ledger.scan import Place
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import offered_anew
@@ -30,7 +32,7 @@ from rules.replay import Became, Known
 log = structlog.get_logger()
 CORRECTED = "corrected"
 _OF_DOCUMENTS = """
-SELECT d.id, d.target, d.order_key, d.idempotency_key, d.state, d.fence
+SELECT d.id, d.target, d.order_key, d.idempotency_key, d.state, d.fence, d.due_at
 FROM {keys} delivery d ON d.idempotency_key = {key}"""
 _SQLITE = {"keys": "json_each(?) k CROSS JOIN", "key": "k.value"}
 _POSTGRESQL = {"keys": "jsonb_array_elements_text(%(keys)s::jsonb) k JOIN", "key": 'k.value COLLATE "C"'}
@@ -86,13 +88,35 @@ class Judge:
         self.paused = all_paused_for(work.connection, work.clock.now())
 
     def judge(self, places: Sequence[Place]) -> dict[str, list[Verdict]]:
-        """Return the verdicts on messages of the ledger, by message id; one that is not kept any more has none."""
+        """Return the verdicts on messages of the ledger, by message id; one that is not kept any more has none.
+
+        One that a rule refused is judged as the message that it was replayed as since.
+        """
         m = t.message.c
         query = select(t.message).where(m.id.in_([place.id for place in places])).order_by(m.accepted_at, m.id)
+        rows = self.work.connection.execute(query).all()
+        refused = [row.id for row in rows if row.state == "quarantined"]
+        since = became_of(self.work.connection, refused) if refused else {}
+        found: dict[str, list[Verdict]] = {}
+        stands_for: dict[str, list[str]] = defaultdict(list)
+        standing: dict[str, Row[Any]] = {}
+        for row in rows:
+            now = since.get(row.id, row)
+            if isinstance(now, Became):
+                found[row.id] = self._all(row, now)
+            else:
+                stands_for[now.id].append(row.id)
+                standing[now.id] = now
+        for message_id, verdicts in self._judged(standing.values()).items():
+            for number, asked in enumerate(stands_for[message_id]):
+                found[asked] = verdicts if number == 0 else [_told_once(verdict) for verdict in verdicts]
+        return found
+
+    def _judged(self, rows: Iterable[Row[Any]]) -> dict[str, list[Verdict]]:
         found: dict[str, list[Verdict]] = {}
         documents: list[_Candidate] = []
         states: list[_Candidate] = []
-        for row in self.work.connection.execute(query).all():
+        for row in rows:
             if row.state != "processed":
                 # what is not routed yet will be, by the targets of then; what was refused never was
                 found[row.id] = self._all(row, Became.UNDER_WAY if row.state == "accepted" else Became.NEEDS_PERSON)
@@ -128,10 +152,13 @@ class Judge:
     # --- documents ---
 
     def _documents(self, candidates: Sequence[_Candidate]) -> list[Verdict]:
-        known = self._deliveries([one.owed.row["idempotency_key"] for one in candidates])
+        keys = [one.owed.row["idempotency_key"] for one in candidates]
+        known = self._deliveries(keys)
         corrected = self._corrected(row.id for row in known.values() if row.state in replay.WAITS)
+        forgotten = settled.asked(self.work.connection, [key for key in keys if key not in known])()
         return _once([
-            self._document(one, known.get(one.owed.row["idempotency_key"]), corrected) for one in candidates
+            _verdict(one, Became.ALREADY_DELIVERED) if key in forgotten else self._document(one, known.get(key), corrected)
+            for key, one in zip(keys, candidates, strict=True)
         ])  # fmt: skip
 
     def _document(self, one: _Candidate, delivery: Row[Any] | None, corrected: frozenset[str]) -> Verdict:
@@ -215,5 +242,10 @@ def _once(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return found
 
 
+def _told_once(verdict: Verdict) -> Verdict:
+    """What another message of the same stretch stands for already."""
+    return _held(verdict) if verdict.became in replay.CHANGES else verdict
+
+
 def _held(verdict: Verdict) -> Verdict:
-    return replace(verdict, became=Became.UNDER_WAY, owed=None, delivery=None)
+    return replace(verdict, became=Became.UNDER_WAY, owed=None, delivery=None, draft=None, cause=None)

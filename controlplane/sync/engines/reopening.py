@@ -84,6 +84,12 @@ def _write(connection: Connection, opened: Sequence[Again], *, with_payload: boo
 
 
 def _row(one: Again, names: Sequence[str]) -> dict[str, Any]:
-    row = one.owed.row
+    row = _not_before(one.delivery.due_at, one.owed.row)
     values = row | {name: instant(row[name]) for name in TIMES} | {"payload": orjson.loads(row["payload"])}
     return {"mine": one.delivery.id, **{f"new_{name}": values[name] for name in names}}
+
+
+def _not_before(due: int, row: dict[str, Any]) -> dict[str, Any]:
+    """What is read back waits until what was sent cannot take effect any more, and its budget begins then. In microseconds."""
+    later = max(0, due - row["due_at"]) if row["state"] == DeliveryState.UNKNOWN else 0
+    return row | {name: row[name] + later for name in TIMES}

@@ -12,7 +12,7 @@ from sqlalchemy.engine import RowMapping
 
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
-from controlplane.connectors.contract import Draft, Write
+from controlplane.connectors.contract import Draft
 from controlplane.errors import BadInputError, ConflictError
 from controlplane.registry import Registry
 from controlplane.sealing import Shield
@@ -22,7 +22,7 @@ from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import systems
-from controlplane.sync.delivery.send import business_ref
+from controlplane.sync.engines.proof import doubtful, prove_absent
 from controlplane.sync.engines.rehearsal import at_target, rehearse, unseen
 from controlplane.sync.ledger import append, preview
 from controlplane.sync.ledger.messages import checked, read
@@ -32,7 +32,6 @@ from controlplane.sync.routing.pauses import all_paused_for
 from controlplane.telemetry.facts import Origin
 from rules.ids import bounded
 from rules.model.messages import STATE_LIKE, subject_of, worth_of
-from rules.outcomes import Result
 from rules.policy.kinds import RetryPolicySpec
 
 PAUSED = timedelta(seconds=10)
@@ -210,7 +209,7 @@ class Replay:
             newer = self._newer_delivery(connection, row)
         payload, key = self._record(case), row.sent_key or row.idempotency_key
         if case["corrected"] is not None and newer is None:
-            self._prove_absent(row)
+            prove_absent(self.store, self.clock, self.connections, case_id=case["id"], row=row)
             key = bounded(f"{row.idempotency_key}:r{row.fence}")
         with self.store.write() as connection:
             lock_targets(connection, [row.target], alone=False)
@@ -226,10 +225,11 @@ class Replay:
         name = work.snapshot.retry_of(row.flow, row.target)
         budget = (work.snapshot.retry_policies[name].spec if name else RetryPolicySpec()).budget
         paused = all_paused_for(connection, now)
-        # what nobody knows whether it took effect is read back first, however it came to wait here
-        state = "unknown" if row.outcome == Result.UNKNOWN and case["corrected"] is None else "pending"
+        # what may have taken effect is read back first, however it came to wait here, and not while it may take effect yet
+        unknown = case["corrected"] is None and doubtful(connection, row.id)
+        due = max(now, row.due_at) if unknown else now
         again = {
-            "state": state, "due_at": now, "deadline_at": now + budget, "attempts": 0, "payload": payload,
+            "state": "unknown" if unknown else "pending", "due_at": due, "deadline_at": due + budget, "attempts": 0, "payload": payload,
             "pause_base": paused.get(f"system/{row.target}", 0) + paused.get(f"flow/{row.flow}", 0),
             "sent_key": key if key != row.idempotency_key else None,
         }  # fmt: skip
@@ -247,17 +247,6 @@ class Replay:
         same = (d.target == row.target, d.order_key == row.order_key, d.entity == row.entity, d.coalesce)
         query = select(d.id).where(*same, d.id > row.id, d.state != "dropped").order_by(d.id.desc()).limit(1)
         return connection.execute(query).scalar()
-
-    def _prove_absent(self, row: Any) -> None:
-        """A corrected payload gets a new key only when reading back proves that the old one had no effect."""
-        key = row.sent_key or row.idempotency_key
-        write = Write(row.entity, row.subject, key, row.payload, business_ref(row.payload, row.subject))
-        outcome = self.connections.get(row.target).read_back(write)
-        if outcome.result is not Result.ABSENT:
-            raise ConflictError(
-                f"{row.target} does not prove that the first {row.entity} {row.subject} had no effect "
-                f"({outcome.result}: {outcome.detail}); correct it at the target, or replay it unchanged"
-            )
 
 
 def record_of(case: Mapping[str, Any] | RowMapping) -> Any:

@@ -19,6 +19,7 @@ from controlplane.sealing import Shield
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
+from controlplane.sync.engines.proof import TooEarlyError
 from controlplane.sync.engines.replay import Replay, record_of
 from controlplane.sync.ledger.messages import read
 from controlplane.sync.processes.checks import INACTIVE
@@ -261,6 +262,8 @@ class Workbench:
     def _release(self, case_id: str, actor: str) -> None:
         try:
             self.one.replay(case_id, actor)
+        except TooEarlyError as error:
+            self._postpone([case_id], error.until)
         except (ConnectorError, KeyMissingError) as error:
             log.info("a replay waits for a system, or a key", case=case_id, error=str(error))
             self._postpone([case_id], self.clock.now() + AGAIN)

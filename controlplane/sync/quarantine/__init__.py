@@ -25,6 +25,7 @@ from controlplane.sync.quarantine.cases import (
 from controlplane.sync.quarantine.history import chain, editors, event
 from controlplane.sync.quarantine.rules import CorrectionRules, PolicyRules
 from controlplane.sync.quarantine.selection import Selection
+from controlplane.sync.quarantine.vouching import vouch, vouched_at
 
 __all__ = [
     "OPEN",
@@ -53,4 +54,6 @@ __all__ = [
     "sealed",
     "supersede",
     "unschedule",
+    "vouch",
+    "vouched_at",
 ]

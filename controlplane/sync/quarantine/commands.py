@@ -173,6 +173,16 @@ def approve(
 
 
 @app.command()
+def vouch(
+    case: Annotated[str, typer.Argument(help="Case whose target was looked at.")],
+    reason: Annotated[str, typer.Option(help="How one knows; others will read it.")],
+) -> None:
+    """Say that what was sent had no effect, where the target cannot tell; then a correction can be replayed."""
+    made = _plane().post(f"quarantine/{case}/vouch", {"reason": reason})
+    typer.echo(f"{case}: {made['vouched_by']} vouches that it had no effect")
+
+
+@app.command()
 def replay(
     ids: Ids = None,
     rate: Annotated[float | None, typer.Option(help="Records a second; default: the System's rate, or 5.")] = None,

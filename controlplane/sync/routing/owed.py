@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
 from controlplane.store import direct, facts, signals
+from controlplane.store import tables as t
 from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.store.tables import OPEN
 from controlplane.store.types import micros
 from controlplane.sync import quarantine
+from controlplane.sync.ledger import settled
 from controlplane.telemetry.facts import Superseded
 
 COLUMNS = (
@@ -40,7 +42,7 @@ _INSERT_POSTGRESQL = f"""
 INSERT INTO delivery ({", ".join(COLUMNS)})
 SELECT {_GIVEN} FROM jsonb_to_recordset(%(rows)s::jsonb)
 AS r({", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in COLUMNS)})
-ON CONFLICT (idempotency_key) DO NOTHING"""  # noqa: S608
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING true"""  # noqa: S608
 # Each key is looked up by itself in the index of what is open. PostgreSQL is kept from reading all that waits at a target and
 # joining it, which it would think cheap until the tables are analysed: a lateral sub-query with OFFSET 0 is not rearranged.
 _UNBEGUN = "state IN ('pending', 'quarantined')"
@@ -82,7 +84,7 @@ def write(connection: Connection, owed: Sequence[Owed], now: datetime) -> int:
     lock_targets(connection, targets, alone=True)
     _supersede(connection, owed, now)
     _line_up(connection, owed)
-    new = _insert(connection, [one.row for one in owed])
+    new = _insert_unsettled(connection, owed)
     if new < len(owed):  # one that was not new may have been taken for the head of its line
         for target in targets:
             promote(connection, target, [one.row["order_key"] for one in owed if one.row["target"] == target])
@@ -145,8 +147,22 @@ def _open_lines(connection: Connection, owed: Sequence[Owed]) -> set[tuple[str, 
     }
 
 
-def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+def _insert_unsettled(connection: Connection, owed: Sequence[Owed]) -> int:
+    """Insert what is new; documents are taken out again whose deliveries retention has deleted. Return how many were new."""
+    inserted = _insert(connection, [one.row for one in owed])
+    documents = {one.row["idempotency_key"]: one.row["id"] for one in reversed(owed) if not one.row["coalesce"]}
+    known = settled.asked(connection, list(documents))
+    new, ids = inserted(), [documents[key] for key in known()]
+    if ids:
+        new -= connection.execute(delete(t.delivery).where(t.delivery.c.id.in_(ids))).rowcount
+    return new
+
+
+def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> Callable[[], int]:
+    """Insert; return what gives how many were new."""
     if connection.dialect.name == "postgresql":
         given = [{**row, "payload": orjson.Fragment(row["payload"])} for row in rows]
-        return direct.change(connection, _INSERT_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
-    return direct.insert_rows(connection, _INSERT_SQLITE, [_CELLS(row) for row in rows])
+        asked = direct.Asked(connection, _INSERT_POSTGRESQL, {"rows": orjson.dumps(given).decode()})
+        return lambda: len(asked.rows())
+    new = direct.insert_rows(connection, _INSERT_SQLITE, [_CELLS(row) for row in rows])
+    return lambda: new

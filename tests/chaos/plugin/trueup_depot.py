@@ -121,7 +121,7 @@ class DepotConnector(Connector):
         """Look the reference up where the inlet shows it; a keyed inlet takes the same write again without harm."""
         spec = self.manifest.write_spec(request.entity)
         if spec.guarantee is Guarantee.KEYED:
-            return Outcome(Result.ABSENT, "nothing is shown here; the key makes a second write harmless")
+            return Outcome(Result.UNSEEN, "nothing is shown here; the key makes a second write harmless")
         if spec.guarantee is Guarantee.NONE:
             return Outcome(Result.UNKNOWN, "this inlet shows nothing and has no key: nobody can tell")
         document = DOCUMENT in spec.message_types

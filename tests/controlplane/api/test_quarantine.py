@@ -17,6 +17,7 @@ from controlplane.access import create_account
 from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import tables as t
+from controlplane.sync import quarantine
 from controlplane.sync.quarantine.commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
@@ -163,6 +164,7 @@ def test_a_viewer_and_an_approver_may_not_touch_records(
     for client in (vic, ben):
         for path, body in (
             (f"/{case}/correct", {"set": {"a": 1}}), ("/correct", {"select": GROUP, "set": {"a": 1}}), (f"/{case}/replay", {}),
+            (f"/{case}/vouch", {"reason": "x"}),
             ("/replay", {"select": GROUP}), ("/drop", {"select": GROUP, "reason": "x"}), ("/preview", {"select": GROUP}),
         ):  # fmt: skip
             assert client.post(f"{QUARANTINE}{path}", json=body).status_code == 403, path
@@ -252,6 +254,17 @@ def test_one_case_is_shown_whole_and_approved_by_another(shell: str, olga: httpx
     assert run("approve", case)[1].startswith(f"{case}: approved by admin")
     assert json.loads(run("show", case, "--json")[1])["approved_by"] == "admin"
     assert run("replay", case)[0] == 0
+
+
+def test_who_has_looked_at_the_target_vouches_with_a_reason(shell: str, plane: Plane, olga: httpx.Client) -> None:
+    with pytest.raises(BadInputError, match="was never sent to a target"):
+        run("vouch", case_of(olga, "888888"), "--reason", "I looked")
+    sent = quarantine.Case("delivery", "erp", "orders", "finance", "rejected", "no", "look", "#1", {"ref": "#1"})
+    with plane.store.write() as conn:
+        case = quarantine.hold(conn, plane.clock, sent)
+    assert olga.post(f"{QUARANTINE}/{case}/vouch", json={"reason": " "}).status_code == 422
+    assert run("vouch", case, "--reason", "cancelled it there") == (0, f"{case}: admin vouches that it had no effect\n")
+    assert "vouched      cancelled it there" in run("show", case)[1]
 
 
 def test_nobody_approves_their_own_from_the_command_line_either(shell: str, olga: httpx.Client) -> None:

@@ -45,4 +45,4 @@ def test_an_unanswered_notification_may_be_sent_again(retailer: Retailer) -> Non
     retailer.sandbox.fault(kind="lost_response", target="pager")
     connector = retailer.connector("pager")
     assert connector.write(notified()).result is Result.UNKNOWN
-    assert connector.read_back(notified()).result is Result.ABSENT
+    assert connector.read_back(notified()).result is Result.UNSEEN

@@ -7,7 +7,7 @@ import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,10 @@ class Vendor(Connector):
     pages: list[Page] = field(default_factory=list)
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
     """What happens elsewhere while the next read-backs are on their way."""
+    blind: bool = False
+    """Documents cannot be looked up; only their key tells."""
+    on_the_wire: list[tuple[datetime, Write]] = field(default_factory=list)
+    """Writes that were given up and take effect at these instants, within the time that is declared."""
 
     def __post_init__(self) -> None:
         self.context = Context(self.name, "", {}, str, None, self.clock, 10.0)  # type: ignore[arg-type]
@@ -109,6 +113,7 @@ class Vendor(Connector):
 
     # --- out ---
     def write(self, request: Write) -> Outcome:
+        self.arrive()
         self.writes += 1
         fault = "unavailable" if self.down else (self.faults.popleft() if self.faults else "")
         if fault == "unavailable":
@@ -125,8 +130,18 @@ class Vendor(Connector):
             raise UnmappedError("tax_code", "STD", self.name)
         if fault == "lost request":
             return Outcome(Result.UNKNOWN, "no answer")
+        if fault == "late effect":
+            self.on_the_wire.append((self.clock.now() + timedelta(seconds=0.9 * self.late_effect), request))
+            return Outcome(Result.UNKNOWN, "no answer")
         outcome = self._level(request) if request.entity == "available" else self._document(request)
         return Outcome(Result.UNKNOWN, "no answer") if fault == "lost answer" else outcome
+
+    def arrive(self) -> None:
+        """Let what was on the wire take effect, where its time has come."""
+        come = [one for one in self.on_the_wire if one[0] <= self.clock.now()]
+        self.on_the_wire = [one for one in self.on_the_wire if one not in come]
+        for _, request in come:
+            self._document(request)
 
     def _document(self, request: Write) -> Outcome:
         if self.guarantee is Guarantee.KEYED and request.idempotency_key in self.by_key:
@@ -148,12 +163,15 @@ class Vendor(Connector):
         return self.by_key[same]
 
     def read_back(self, request: Write) -> Outcome:
+        self.arrive()
         if self.meanwhile:
             self.meanwhile.pop(0)()
         if self.down:
             return Outcome(Result.UNAVAILABLE, f"{self.name} does not answer")
         if request.entity == "available" and not self.told_by_reading:
-            return Outcome(Result.ABSENT, "the key will tell")
+            return Outcome(Result.UNSEEN, "the key will tell")
+        if self.blind and request.entity != "available":
+            return Outcome(Result.UNSEEN, "the key will tell")
         return self.by_key.get(request.idempotency_key, Outcome(Result.ABSENT))
 
 
@@ -278,3 +296,6 @@ class House:
         for _ in range(int(minutes * 60 / step)):
             self.clock.advance(step)
             self.sync.drain()
+        for vendor in (self.erp, self.wms, self.shop, self.tills, self.pager):
+            if isinstance(vendor, Vendor):
+                vendor.arrive()

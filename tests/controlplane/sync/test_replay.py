@@ -299,6 +299,29 @@ def test_a_message_that_was_refused_by_a_rule_needs_a_person_and_its_neighbours_
     assert found["counts"]["erp"] == {"needs_person": 1, "already_delivered": 1}
 
 
+def test_a_message_that_was_refused_is_judged_by_what_it_was_replayed_as_since(house: House) -> None:
+    house.shipment("SH1", "#1001", SKU, 1)
+    house.run()
+    [case] = rows(house, t.quarantine)
+    assert replayed(house, "shipments")["counts"]["erp"] == {"needs_person": 1}
+    house.sync.replay(str(case["id"]), "olga")  # the order is not here yet: it is refused again
+    house.run()
+    until = house.clock.now() + timedelta(seconds=1)
+    house.clock.advance(60)
+    house.order("#1001", SKU, 1)
+    house.run()
+    [again] = [each for each in rows(house, t.quarantine) if each["state"] == "waiting"]
+    house.erp.faults.append("rejected")
+    house.sync.replay(str(again["id"]), "olga")
+    house.run()
+    assert house.erp.effects["item_fulfillment", "SH1"] == 0
+    found = replayed(house, "shipments", until=until, target="erp")
+    assert found["counts"] == {"erp": {"reopened": 1, "under_way": 1}}, "one record, told twice, is sent once"
+    house.run()
+    assert house.erp.effects["item_fulfillment", "SH1"] == 1
+    assert replayed(house, "shipments", until=until)["counts"]["erp"] == {"already_delivered": 2}
+
+
 def test_a_message_that_is_not_routed_yet_is_live_traffic(house: House) -> None:
     house.order("#1001", SKU, 1)
     house.sync.translate()

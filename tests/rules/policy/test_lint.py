@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -330,6 +331,18 @@ def test_a_document_flow_to_a_target_without_guarantee_needs_the_risk_named() ->
 def test_a_state_flow_needs_no_guarantee() -> None:
     text = DOCUMENT_FLOW.replace("order.placed", "stock.offer")
     assert problems_of(text, writing("order", Guarantee.NONE)) == []
+
+
+def test_a_budget_that_ends_before_an_unanswered_write_can_be_read_back_is_refused() -> None:
+    late = Declared(writes=frozenset({("order", Guarantee.READABLE)}), late_effects={"order": timedelta(seconds=20)})
+    short = document("RetryPolicy", "  budget: 25s\n", name="short")
+    flow = DOCUMENT_FLOW.replace("entity: order", "entity: order, retry: short")
+    (found,) = problems_of(f"{flow}---\n{short}", {**KNOWN, "store": late})
+    assert "spec.targets.0.retry" in str(found) or "spec.targets[0].retry" in str(found)
+    assert "'short' gives up after 25s, and a write to shop/order that was not answered within 10s" in found.rule
+    assert "give it a budget of 30s or more" in found.remedy
+    enough = short.replace("25s", "30s")
+    assert problems_of(f"{flow}---\n{enough}", {**KNOWN, "store": late}) == []
 
 
 def test_an_entity_that_the_connector_does_not_write_is_refused() -> None:

@@ -52,10 +52,10 @@ class WebhookConnector(Connector):
 
     @answering_read_back
     def read_back(self, request: Write) -> Outcome:
-        """Answer ABSENT: nothing can be read here, and the keyed inlet takes the same notification again unharmed."""
+        """Answer UNSEEN: nothing can be read here, and the keyed inlet takes the same notification again unharmed."""
         self.manifest.write_spec(request.entity)
         return Outcome(
-            Result.ABSENT, "the inlet has nothing to read; it takes the same notification again without harm"
+            Result.UNSEEN, "the inlet has nothing to read; it takes the same notification again without harm"
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, select
 from controlplane.clock import Clock
 from controlplane.registry import Registry
 from controlplane.store import tables as t
-from controlplane.sync.ledger import seen
+from controlplane.sync.ledger import seen, settled
 from controlplane.sync.ledger.archive.families import MEMBERS, Family, families
 from controlplane.sync.ledger.archive.finished import Guard, finished
 from controlplane.sync.ledger.archive.part import ROOT, Kind
@@ -107,5 +107,7 @@ class _Turn:
 
     def _delete(self, name: str, ids: Sequence[str]) -> None:
         if ids:
+            if name == t.delivery.name:
+                settled.remember(self.connection, ids)
             table = t.metadata.tables[name]
             self.rows[name] += self.connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount

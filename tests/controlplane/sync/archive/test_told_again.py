@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from sqlalchemy import text
 from controlplane.clock import ManualClock
 from controlplane.connectors.contract import Draft
 from controlplane.store import Store
-from controlplane.sync.ledger import append, seen
+from controlplane.sync.engines.reprocess import Request
+from controlplane.sync.ledger import append, seen, settled
 from tests.controlplane.sync.archive.kit import LONG, archiver, house_of, ids_of, restore_all, rows_of
 from tests.controlplane.sync.archive.test_traffic import event
 from tests.controlplane.sync.kit import House
@@ -130,10 +132,83 @@ def test_a_document_told_while_it_is_being_deleted_is_not_new(
     assert ids_of(house.store, "message") == set()
 
 
-def waits_for_a_lock(store: Store) -> bool:
-    """Say whether some insert of a message waits for another transaction."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO message %'"
-    )
+def waits_for_a_lock(store: Store, table: str = "message") -> bool:
+    """Say whether some insert into the table waits for another transaction."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :what"
     with store.engine.connect() as connection:
-        return bool(connection.execute(text(query)).scalar_one())
+        return bool(connection.execute(text(query), {"what": f"%INSERT INTO {table} %"}).scalar_one())
+
+
+# --- the same document, by another event ---
+
+
+def receipt(ref: str, event_id: str) -> bytes:
+    """Goods that came in, as the warehouse sends them to the API."""
+    at = "2026-03-02T08:59:00Z"
+    data = {
+        "receipt": ref, "purchase_order": "PO-1", "location": "WH1", "received_at": at,
+        "lines": [{"sku": SKU, "quantity": 3}],
+    }  # fmt: skip
+    told = {
+        "specversion": "1.0", "id": event_id, "source": "wms", "type": "receipt.received", "subject": ref, "time": at,
+    }  # fmt: skip
+    return json.dumps(told | {"data": data}).encode()
+
+
+def forget_receipts(house: House) -> None:
+    """Let a receipt be delivered, grow old and go, from here and from the vendor's memory of keys."""
+    house.sync.acceptor.accept(receipt("S1", "first"), batch=False)
+    house.run()
+    house.clock.advance(LONG.total_seconds())
+    archiver(house).run()
+    assert ids_of(house.store, "delivery", "subject = 'S1'") == set()
+    house.erp.by_key.clear()
+
+
+def test_a_document_that_another_event_tells_of_after_its_retention_is_sent_no_second_time(house: House) -> None:
+    forget_receipts(house)
+    accepted = house.sync.acceptor.accept(receipt("S1", "again") + b"\n" + receipt("S2", "new"), batch=True).accepted
+    assert sorted(accepted) == [1, 2], "to the ledger it is new"
+    house.run()
+    assert house.erp.effects == {("item_receipt", "S1"): 1, ("item_receipt", "S2"): 1}
+    assert len(ids_of(house.store, "delivery", "coalesce = false")) == 1
+    assert not ids_of(house.store, "message", "state <> 'processed'")
+
+
+def test_nor_is_it_by_a_replay_from_the_ledger(house: House) -> None:
+    forget_receipts(house)
+    house.sync.acceptor.accept(receipt("S1", "again"), batch=False)
+    house.run()
+    house.clock.advance(1)
+    now = house.clock.now()
+    found = house.sync.reprocessing.preview(Request("receipts", now - timedelta(days=1), now, "outage"))
+    assert found["counts"] == {"erp": {"already_delivered": 1}}
+
+
+def test_what_waits_behind_a_document_that_is_settled_is_not_held_up(house: House) -> None:
+    house.order("S1", SKU, 1)
+    forget_receipts(house)
+    house.sync.acceptor.accept(receipt("S1", "again"), batch=False)
+    house.shipment("SH1", "S1", SKU, 1)
+    house.run(minutes=1, step=10)
+    assert house.erp.effects["item_fulfillment", "SH1"] == 1
+
+
+def test_a_document_told_anew_while_its_delivery_is_being_deleted_is_not_owed_again(
+    postgresql_store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    """PostgreSQL lets the insert wait until the deletion is committed, and then go in."""
+    house = house_of(postgresql_store, clock, tmp_path)
+    house.sync.acceptor.accept(receipt("S1", "first"), batch=False)
+    house.run()
+    house.sync.acceptor.accept(receipt("S1", "again"), batch=False)
+    other = threading.Thread(target=house.sync.process)
+    with house.store.write() as connection:
+        settled.remember(connection, sorted(ids_of(house.store, "delivery")))
+        connection.execute(text("DELETE FROM delivery WHERE subject = 'S1'"))
+        other.start()
+        while not waits_for_a_lock(house.store, "delivery"):
+            other.join(0.01)
+            assert other.is_alive(), "it waits for this transaction"
+    other.join()
+    assert ids_of(house.store, "delivery", "subject = 'S1'") == set()

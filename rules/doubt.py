@@ -1,0 +1,40 @@
+"""Whether a write that is not known as delivered may have taken effect all the same: decided from all its tries, not from the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rules.outcomes import DONE, Result
+
+WRITE = "write"
+"""The kind of a first write; all others (read-back, repeat) follow one whose outcome nobody knew, recorded or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One try as it was recorded."""
+
+    kind: str
+    outcome: str
+
+
+def in_doubt(tries: Iterable[Tried]) -> bool:
+    """Say whether one of the tries (in their order) may have had an effect, and none after it showed that it had none."""
+    doubt = False
+    for one in tries:
+        if one.outcome == Result.ABSENT:
+            doubt = False
+        elif one.kind != WRITE or one.outcome == Result.UNKNOWN or one.outcome in DONE:
+            doubt = True
+    return doubt
+
+
+def may_change(seen: Result, *, doubtful: bool, vouched: bool) -> bool:
+    """Say whether a corrected payload may go under a key of its own, by what reading back the first write came to.
+
+    `vouched`: a person says that it had no effect, and nothing was tried since. Against what the target shows nobody's word counts.
+    """
+    if seen is Result.UNSEEN:
+        return vouched or not doubtful
+    return seen is Result.ABSENT or (vouched and seen is Result.UNKNOWN)
