@@ -24,7 +24,7 @@ from rules.outcomes import Guarantee
 from tests.conftest import START
 from tests.controlplane.sync.archive.kit import LONG, pack
 from tests.controlplane.sync.backlog import Still
-from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.kit import PLAIN, House, Vendor
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_doubt import late
 
@@ -284,7 +284,7 @@ class Laws(RuleBasedStateMachine):
             case = quarantine.get(connection, case_id)
             if case["stage"] == "delivery" and "lines" in case["record"]:
                 lines = [{**line, "quantity": quantity or line["quantity"]} for line in case["record"]["lines"]]
-                quarantine.correct(connection, self.clock, case_id, {**case["record"], "lines": lines}, "olga")
+                quarantine.correct(connection, self.clock, case_id, {**case["record"], "lines": lines}, "olga", PLAIN)
 
     @rule()
     def somebody_looks_at_the_targets_and_vouches(self) -> None:

@@ -16,7 +16,7 @@ from controlplane.sync import quarantine
 from controlplane.sync.engines.reprocess import Request
 from controlplane.sync.quarantine import Selection
 from rules.outcomes import Guarantee
-from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.kit import PLAIN, House, Vendor
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
 
@@ -67,7 +67,7 @@ def corrected(house: House, case: dict[str, Any], sku: str = "0001-WHT-L") -> No
     """Correct the case's record."""
     lines = [{**line, "sku": sku} for line in case["record"]["lines"]]
     with house.store.write() as connection:
-        quarantine.correct(connection, house.clock, case["id"], {**case["record"], "lines": lines}, "olga")
+        quarantine.correct(connection, house.clock, case["id"], {**case["record"], "lines": lines}, "olga", PLAIN)
 
 
 def ledger_replay(house: House, seconds: int = 60) -> dict[str, Any]:
