@@ -13,7 +13,7 @@ from controlplane.access import ROLES
 from controlplane.access.rights import KNOWN
 from controlplane.api.answers import actor, plane
 from controlplane.api.contract import Link, contract
-from controlplane.api.fields import KEPT, Body, Reason, Text
+from controlplane.api.fields import KEPT, SAID, Body, Text
 from controlplane.api.schemas import TEXT, YES, row
 from controlplane.store import tables as t
 
@@ -56,7 +56,9 @@ class NewToken(Body):
     """A token for a program."""
 
     account: Text
-    purpose: Reason = Field(max_length=190, description="which program it is for")
+    purpose: Annotated[str, Field(min_length=1, max_length=190, pattern=SAID)] = Field(
+        description="which program it is for"
+    )
     scopes: list[Right] | None = Field(
         default=None,
         max_length=len(KNOWN),
@@ -126,7 +128,7 @@ def list_tokens() -> Response:
 
 
 @people.post("/tokens")
-@contract({"token": TEXT}, status=201, right=ADMIN, body=NewToken)
+@contract({"token": TEXT}, status=201, right=ADMIN, body=NewToken, refuses=(404,))
 def issue(asked: NewToken) -> tuple[Response, int]:
     """Make a token. It is shown this once; a second request makes another."""
     made = access.issue_token(

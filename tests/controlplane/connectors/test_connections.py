@@ -10,10 +10,10 @@ import pytest
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.till_files.connector import TillFilesConnector
-from controlplane.connectors.connections import Connections, resolve_endpoint
+from controlplane.connectors.connections import Connections, resolve_endpoint, resolve_secret
 from controlplane.errors import NotFoundError, SettingsError
 from controlplane.registry import Snapshot
-from controlplane.settings import Settings, resolve_secret
+from controlplane.settings import Settings
 from rules.policy.kinds import Document, Mapping, System
 from tests.controlplane.connectors.conftest import START
 
