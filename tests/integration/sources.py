@@ -25,6 +25,8 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.engines import Sync
 from controlplane.sync.engines.embedded import Steps
+from controlplane.sync.intake import label
+from controlplane.sync.quarantine import sealed
 from rules.policy.kinds import System
 from tests.addresses import pairs_of
 from tests.controlplane.sync.kit import Ringed
@@ -178,17 +180,17 @@ class Taking:
             return list(connection.execute(query).scalars())
 
     def bodies(self) -> list[bytes]:
-        """What was taken in from the broker, verbatim, in the order in which it came."""
-        i = t.intake.c
+        """What was taken in from the broker, verbatim, in the order in which it came; opened, where it is sealed."""
+        i, shield = t.intake.c, self.sync.shield(SYSTEM)
         with self.store.read() as connection:
-            query = select(i.body).where(i.channel == "broker", i.system == SYSTEM).order_by(i.id)
-            return list(connection.execute(query).scalars())
+            query = select(i.id, i.body, i.sealed).where(i.channel == "broker", i.system == SYSTEM).order_by(i.id)
+            return [shield.whole(label(row.id), row.body, row.sealed) for row in connection.execute(query)]
 
     def cases(self) -> list[dict[str, Any]]:
         """What waits in quarantine."""
         query = select(t.quarantine).where(t.quarantine.c.stage == "intake").order_by(t.quarantine.c.id)
         with self.store.read() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return [sealed.whole(row, self.sync.shield(SYSTEM)) for row in connection.execute(query).mappings()]
 
     def state(self) -> Any:
         """How the system stands; None while nothing has happened to it."""
