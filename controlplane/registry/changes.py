@@ -112,14 +112,12 @@ class Changes:
         actor: Actor,
         *,
         rebase: bool = False,
-        seen: str | None = None,
         onto: int | None = None,
     ) -> ChangeRequest:
         """Replace the document; the request is a draft again and every approval is void.
 
         `rebase` takes what is in force now as the new base: after a conflict it has to be said that this is meant.
-        `seen` is the hash of the document that was looked at, `onto` the revision in force that a rebase was made for:
-        ConflictError where it is another one by now.
+        `onto` is the revision in force that a rebase was made for: ConflictError where it is another one by now.
         """
         deed = Deed.REBASE if rebase else Deed.EDIT
         require(actor, WHO[deed].right)
@@ -131,7 +129,6 @@ class Changes:
                     f"{request}: its base has moved; look at what is in force now, and edit with rebase"
                 )
             self._may(request, deed, actor)
-            permits.refuse_unseen(request, seen)
             content = as_stored(request.kind, request.name, document)
             same = digest(content) == request.hash
             changes: dict[str, Any] = {
@@ -194,14 +191,11 @@ class Changes:
         with self.store.read() as conn:
             return self._standing(conn, rows.get(conn, request_id))
 
-    def vote(
-        self, request_id: str, actor: Actor, decision: str, comment: str = "", *, seen: str | None = None
-    ) -> ChangeRequest:
+    def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
         An approval rests on the newest simulation. Raises ForbiddenError for its author, its last editor and its scheduler,
-        StepUpError where who votes has to prove anew who it is, ConflictError when the simulation is stale, or the document is
-        not the one with the hash `seen` any more.
+        StepUpError where who votes has to prove anew who it is, ConflictError when the simulation is stale.
         """
         if decision not in {"approve", "reject"}:
             require(actor, "policy.approve")
@@ -212,7 +206,6 @@ class Changes:
             self._may(request, deed, actor)
             if self._step_up is not None:
                 self._step_up.require(actor, self.clock.now())
-            permits.refuse_unseen(request, seen)
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
@@ -492,8 +485,8 @@ class Changes:
     def _refuse_stale(self, request: ChangeRequest) -> None:
         if self._seen is not None and request.etag not in self._seen:
             raise StaleError(
-                f"{request} is not what you have read: it was edited, or is {request.state} by now; read it again, look at it, and "
-                "send its new ETag as If-Match"
+                f"{request} is not what you have read: it was edited by '{request.last_editor}' since you looked at it, or is "
+                f"{request.state} by now; look at it as it is now"
             )
 
     def _move(self, conn: Connection, request: ChangeRequest, deed: Deed, **changes: Any) -> None:

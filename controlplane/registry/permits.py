@@ -22,14 +22,6 @@ def check(request: ChangeRequest, deed: Deed, actor: Actor) -> None:
         raise ForbiddenError(_not_yours(request, deed, actor))
 
 
-def refuse_unseen(request: ChangeRequest, seen: str | None) -> None:
-    """Raises ConflictError where a document was looked at, and it is another one by now."""
-    if seen is not None and request.hash != seen:
-        raise ConflictError(
-            f"{request} was edited by '{request.last_editor}' since you looked at it; look at it as it is now"
-        )
-
-
 def take_part(actor: Actor) -> None:
     """Raises ForbiddenError unless the actor may propose or approve: they simulate, and talk about requests."""
     if not allowed(actor, APPROVE):

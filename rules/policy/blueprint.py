@@ -8,8 +8,8 @@ from typing import Any
 
 from rules.model.messages import STATE_LIKE, TYPES, Data, locations_of
 from rules.policy import kinds as k
-from rules.policy.problems import Path
 from rules.policy.reading import Entry, nearest
+from rules.policy.sense import EntryFlaw, Flaw
 
 ENTITIES = {
     "stock.level": "stock",
@@ -95,10 +95,8 @@ def _fields(kind: str) -> frozenset[str]:
 
 # --- what a blueprint cannot say, and what contradicts it ---
 
-Flaw = tuple[Entry, Path, str, str]
 
-
-def contradictions(entries: Sequence[Entry]) -> Iterator[Flaw]:
+def contradictions(entries: Sequence[Entry]) -> Iterator[EntryFlaw]:
     """Yield what is wrong with blueprints, and flows that bring what their source is not of record for."""
     for entry in entries:
         if isinstance(entry.document, k.Domain):
@@ -112,7 +110,7 @@ def contradictions(entries: Sequence[Entry]) -> Iterator[Flaw]:
                 yield entry, path, rule, remedy
 
 
-def _unfit(entity: str, ownership: k.EntityOwnership) -> Iterator[tuple[Path, str, str]]:
+def _unfit(entity: str, ownership: k.EntityOwnership) -> Iterator[Flaw]:
     kind = next((kind for kind, of in ENTITIES.items() if of == entity), "")
     fields = _fields(kind) if kind else frozenset()
     if len(ownership.system_of_record) > 1 and kind in STATE_LIKE:
@@ -129,7 +127,7 @@ def _unfit(entity: str, ownership: k.EntityOwnership) -> Iterator[tuple[Path, st
             yield ("fields", name), f"'{entity}' has no field '{name}'", nearest(name, fields, "fields")
 
 
-def _unowned(spec: k.FlowSpec, known: Mapping[str, Record]) -> Iterator[tuple[Path, str, str]]:
+def _unowned(spec: k.FlowSpec, known: Mapping[str, Record]) -> Iterator[Flaw]:
     if spec.source == "plane":
         return
     for position, kind in enumerate(spec.message_types):

@@ -8,12 +8,10 @@ from rules.policy import kinds as k
 from rules.policy.kinds import format_duration
 from rules.policy.problems import Path
 from rules.policy.reading import Entry
-
-Flaw = tuple[Entry, Path, str, str]
-Inner = tuple[Path, str, str]
+from rules.policy.sense import EntryFlaw, Flaw
 
 
-def unkeepable(entries: Sequence[Entry], gone: Set[str]) -> Iterator[Flaw]:
+def unkeepable(entries: Sequence[Entry], gone: Set[str]) -> Iterator[EntryFlaw]:
     """Yield what cannot be kept by these documents as a whole. `gone`: usernames whose accounts are disabled."""
     documents = [entry.document for entry in entries]
     retries = {one.name: one.spec for one in documents if isinstance(one, k.RetryPolicy)}
@@ -39,7 +37,7 @@ def _alive(members: Iterable[k.Member], gone: Set[str]) -> bool:
     return any(member.username not in gone for member in members)
 
 
-def _given_up_late(spec: k.FlowSpec, retries: Mapping[str, k.RetryPolicySpec]) -> Iterator[Inner]:
+def _given_up_late(spec: k.FlowSpec, retries: Mapping[str, k.RetryPolicySpec]) -> Iterator[Flaw]:
     if spec.retry_past_promise.strip():
         return
     for name, path in _retries(spec):
@@ -60,7 +58,7 @@ def _retries(spec: k.FlowSpec) -> Iterator[tuple[str, Path]]:
             yield target.retry, ("spec", "targets", position, "retry")
 
 
-def _too_slow(spec: k.FlowSpec, domains: Mapping[str, k.DomainSpec]) -> Iterator[Inner]:
+def _too_slow(spec: k.FlowSpec, domains: Mapping[str, k.DomainSpec]) -> Iterator[Flaw]:
     domain = domains.get(spec.domain)
     if domain is None:
         return
@@ -73,14 +71,14 @@ def _too_slow(spec: k.FlowSpec, domains: Mapping[str, k.DomainSpec]) -> Iterator
         yield ("spec", "poll_every"), rule, f"write at most {latency}, or give the domain more time"
 
 
-def _unowned(document: k.Document, dead: Set[str]) -> Iterator[Inner]:
+def _unowned(document: k.Document, dead: Set[str]) -> Iterator[Flaw]:
     owner = getattr(getattr(document, "spec", None), "owner", None)
     if owner in dead:
         rule = f"of the Team '{owner}' nobody is left: all its members' accounts are disabled"
         yield ("spec", "owner"), rule, "name another Team, or give this one a member"
 
 
-def _unanswered(spec: k.EscalationPathSpec, silent: Set[str]) -> Iterator[Inner]:
+def _unanswered(spec: k.EscalationPathSpec, silent: Set[str]) -> Iterator[Flaw]:
     for position, step in enumerate(spec.steps):
         if step.team in silent:
             rule = f"of the Team '{step.team}' nobody is on call"

@@ -16,11 +16,13 @@ from rules.policy import kinds as k
 from rules.policy.keeping import retention_flaws
 from rules.policy.kinds import format_duration
 from rules.policy.problems import Path
-from rules.policy.reading import nearest
+from rules.policy.reading import Entry, nearest
 from rules.units import pieces_in
 
 Flaw = tuple[Path, str, str]
 """Path, rule, remedy."""
+EntryFlaw = tuple[Entry, Path, str, str]
+"""The same, of one document among others."""
 
 _SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 SECRET = re.compile(rf"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*|vault:{_SEGMENT}(/{_SEGMENT})+#{_SEGMENT})$")

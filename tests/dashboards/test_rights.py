@@ -199,7 +199,7 @@ def on_screen(plane: Plane, cap: str) -> dict[str, Any]:
     request = Changes(plane.registry).open("RetryPolicy", "default", document, "Wait longer", "", ADA)
     return {
         "case-id": "nothing", "case-record": "{}", "case-reason": "why", "incident-id": "nothing",
-        "comparison-name": "stock-three-way", "request-seen": [request.id, request.hash, "draft", "", 1],
+        "comparison-name": "stock-three-way", "request-seen": [request.id, request.hash, 0, request.etag, 1],
         "request-said": "because", "request-at": "2030-01-01 06:00", "request-hours": 2,
         "policy-base": ["RetryPolicy", "default", 1], "policy-title": "t", "policy-reason": "r", "rollback-to": "1",
         "rollback-reason": "r", "policy-document": text, "request-document": text,

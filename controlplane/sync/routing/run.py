@@ -97,7 +97,7 @@ class Processing:
             return self._consistent(careful=True)
         except SQLAlchemyError:
             raise
-        except Exception as error:
+        except Exception:
             log.exception("a batch of messages ended")
             self._careful = CAREFUL
             try:
@@ -105,7 +105,7 @@ class Processing:
             except SQLAlchemyError:
                 raise
             except Exception as again:  # noqa: BLE001
-                return set_aside(self._store, self._work_of, again or error)
+                return set_aside(self._store, self._work_of, again)
 
     def _consistent(self, *, careful: bool, most: int | None = None) -> int:
         """Take a batch; once more where it was seen at its end that messages contradict what was told before."""

@@ -60,15 +60,13 @@ def _prove_anew(error: StepUpError, request_id: str) -> Component:
 
 
 def _done(deed: str, seen: list[Any], comment: str | None, at: str | None, hours: Any, text: str | None) -> str:
-    """Do a deed in the name of who is signed in, who has seen the request with this hash; the service checks the right."""
-    changes, who, said = commands().changes, actor(), (comment or "").strip()
-    request_id, seen_hash = seen[0], seen[1]
+    """Do a deed in the name of who is signed in, to the request as the page showed it; the service checks both."""
+    changes, who, said = commands().changes.only_if([seen[3]]), actor(), (comment or "").strip()
+    request_id = seen[0]
     if deed in {"approve", "reject"}:
         return _voted(changes, seen, who, deed, said)
     if deed in {"edit", "rebase"}:
-        changes.edit(
-            request_id, _written(changes, request_id, text), who, rebase=deed == "rebase", seen=seen_hash, onto=seen[4]
-        )
+        changes.edit(request_id, _written(changes, request_id, text), who, rebase=deed == "rebase", onto=seen[4])
         return "Kept: it is a draft again, and every approval is void. Ask for review when it is as it should be."
     if deed == "schedule":
         changes.schedule(request_id, _instant(at), who)
@@ -95,7 +93,7 @@ def _plain(changes: Changes, deed: str, request_id: str, who: Actor, said: str) 
 
 
 def _voted(changes: Changes, seen: list[Any], who: Actor, decision: str, comment: str) -> str:
-    made = changes.vote(seen[0], who, decision, comment, seen=seen[1])
+    made = changes.vote(seen[0], who, decision, comment)
     if made.state == "in_review":
         return f"Noted: there is missing {changes.risk(seen[0]).missing}."
     return "Approved: it can be applied now." if decision == "approve" else "Rejected."

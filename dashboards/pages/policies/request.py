@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 
 from controlplane.api.answers import actor, commands
 from controlplane.registry import revisions
-from controlplane.registry.requests import ChangeRequest
+from controlplane.registry.requests import ChangeRequest, etag_of
 from controlplane.registry.risk import Risk
 from controlplane.views.policies import change_request
 from controlplane.views.threads import last
@@ -27,7 +27,7 @@ from rules.policy.difference import Field, merged, three_way
 from rules.policy.writing import to_yaml
 
 Seen = list[Any]
-"""What is shown: the request's id, the hash of its document, the last thing done to it, its state, and the revision in force."""
+"""What is shown: the request's id, the hash of its document, the last thing done to it, its ETag, and the revision in force."""
 
 
 def panel(plane: Plane, request_id: str, answer: Node = None) -> tuple[list[Component], Seen]:
@@ -53,7 +53,8 @@ def panel(plane: Plane, request_id: str, answer: Node = None) -> tuple[list[Comp
         html.Div(answer, id="request-answer", className="tu-answer", **aria(live="polite")),
         aside=chip(OF_REQUEST[one["state"]], told(one["state"])),
     )  # fmt: skip
-    return [shown], [one["id"], one["hash"], done.seq if done else 0, str(one["state"]), now and now["revision"]]
+    etag = etag_of(one["hash"], one["state"], one["base_revision"])
+    return [shown], [one["id"], one["hash"], done.seq if done else 0, etag, now and now["revision"]]
 
 
 def changed(plane: Plane, seen: Seen | None) -> str:

@@ -79,9 +79,9 @@ def test_a_proposal_on_a_revision_that_is_not_in_force_any_more_is_refused_and_l
 
 def test_the_second_editor_of_a_request_is_refused_and_the_first_edit_stays(changes: Changes) -> None:
     request = drafted(changes)
-    first = changes.edit(request.id, policy(changes, cap="8m"), BOTH, seen=request.hash)
+    first = changes.only_if([request.etag]).edit(request.id, policy(changes, cap="8m"), BOTH)
     with pytest.raises(ConflictError, match="was edited by 'eve' since you looked at it"):
-        changes.edit(request.id, policy(changes, cap="7m"), ADA, seen=request.hash)
+        changes.only_if([request.etag]).edit(request.id, policy(changes, cap="7m"), ADA)
     assert changes.get(request.id).document == first.document
 
 
@@ -98,7 +98,7 @@ def test_nobody_approves_a_document_that_was_edited_since_they_looked(changes: C
     changes.edit(request.id, policy(changes, cap="8m"), ADA)
     changes.submit(request.id, ADA)
     with pytest.raises(ConflictError, match="was edited by 'ada' since you looked"):
-        changes.vote(request.id, BEN, "approve", seen=request.hash)
+        changes.only_if([request.etag]).vote(request.id, BEN, "approve")
     assert changes.get(request.id).valid_votes == ()
 
 
