@@ -103,7 +103,14 @@ def _ledger(r: Sequence[Reading]) -> Found:
         for kind in ("accept", "deliver"):
             full, empty = (ledger.FULL, store), (ledger.EMPTY, store)
             found[f"full_ledger_{kind}_ratio_{store}"] = ratio(r, ledger.NAME, full, empty, f"{kind}_rate")
-    return {**found, "full_ledger_ratio": _chosen(found.values(), min)}
+    worst = _chosen(found.values(), min)
+    floors = {
+        f"full_ledger_floor_{s}": ratio(
+            r, ledger.NAME, (ledger.FLOOR_FULL, s), (ledger.FLOOR_EMPTY, s), "accept_rate"
+        )
+        for s in STORES
+    }
+    return {**found, **floors, "full_ledger_ratio": worst}
 
 
 def _metrics(r: Sequence[Reading]) -> Found:

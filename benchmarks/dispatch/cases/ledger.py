@@ -13,6 +13,8 @@ from benchmarks.dispatch.readings import Reading, Turn, Values
 
 NAME = "ledger"
 EMPTY, FULL = "trueup, empty ledger", "trueup, full ledger"
+FLOOR_EMPTY, FLOOR_FULL = "floor, empty ledger", "floor, full ledger"
+"""Raw SQL accepting on the same tables: what the store itself loses by its indexes' size."""
 
 
 def run(bench: Bench) -> Sequence[Reading]:
@@ -20,9 +22,9 @@ def run(bench: Bench) -> Sequence[Reading]:
         full = {kind: stack.enter_context(bench.database(kind)) for kind in bench.stores.kinds}
         _fill(bench, full)
         turns = [
-            Turn(who, kind, partial(_measured, bench, kind, full[kind] if who == FULL else None))
+            Turn(who, kind, partial(_measured, bench, kind, who, full[kind] if who in (FULL, FLOOR_FULL) else None))
             for kind in full
-            for who in (EMPTY, FULL)
+            for who in (EMPTY, FULL, FLOOR_EMPTY, FLOOR_FULL)
         ]
         return bench.in_turns(NAME, turns)
 
@@ -39,11 +41,18 @@ def _fill(bench: Bench, full: dict[str, str]) -> None:
     os.sync()
 
 
-def _measured(bench: Bench, kind: str, full: str | None, number: int) -> Values:
+def _measured(bench: Bench, kind: str, who: str, full: str | None, number: int) -> Values:
+    measured = _both if who in (EMPTY, FULL) else _floor
     if full is not None:
-        return _both(bench, full, number)
+        return measured(bench, full, number)
     with bench.database(kind) as url:
-        return _both(bench, url, number)
+        return measured(bench, url, number)
+
+
+def _floor(bench: Bench, url: str, number: int) -> Values:
+    """Numbers behind all of ours."""
+    start = bench.sizes.ledger + (2 * bench.sizes.rounds + number) * bench.sizes.messages
+    return {"accept_rate": accept.once(bench, url, accept.FLOOR, start)["rate"]}
 
 
 def _both(bench: Bench, url: str, number: int) -> Values:
