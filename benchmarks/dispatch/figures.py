@@ -105,9 +105,7 @@ def _ledger(r: Sequence[Reading]) -> Found:
             found[f"full_ledger_{kind}_ratio_{store}"] = ratio(r, ledger.NAME, full, empty, f"{kind}_rate")
     worst = _chosen(found.values(), min)
     floors = {
-        f"full_ledger_floor_{s}": ratio(
-            r, ledger.NAME, (ledger.FLOOR_FULL, s), (ledger.FLOOR_EMPTY, s), "accept_rate"
-        )
+        f"full_ledger_floor_{s}": ratio(r, ledger.NAME, (ledger.FLOOR_FULL, s), (ledger.FLOOR_EMPTY, s), "accept_rate")
         for s in STORES
     }
     return {**found, **floors, "full_ledger_ratio": worst}

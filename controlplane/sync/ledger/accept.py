@@ -25,7 +25,7 @@ from controlplane.store.types import EPOCH, MICROSECOND, micros
 from controlplane.sync import intake
 from controlplane.sync.intake import Arrival, Room, label
 from controlplane.sync.intake.group import GroupCommit
-from controlplane.sync.ledger import seen
+from controlplane.sync.ledger import retold, seen
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.sync.ledger.messages import read, refuse_ahead, refuse_other_subject, refuse_unknown
 from controlplane.telemetry.facts import Accepted, Origin, Shared
@@ -186,22 +186,25 @@ class Acceptor:
         requests = [item for item in group if not isinstance(item, Arrival)]
         with self._store.write() as connection:
             records = iter(intake.keep(connection, arrivals) if arrivals else ())
-            new = _put_in(connection, requests) if requests else frozenset()
+            new = self._put_in(connection, requests) if requests else frozenset()
             facts.note(connection, Shared(len(group)))
         return [next(records) if isinstance(item, Arrival) else frozenset(item.lines) & new for item in group]
 
-
-def _put_in(connection: Connection, requests: Sequence[_Request]) -> frozenset[str]:
-    """Write messages and what they came in with; return the ids of those that were new."""
-    new = insert_messages(connection, [row for request in requests for row in request.messages])
-    kept = [request.intake for request in requests if any(row["id"] in new for row in request.messages)]
-    if kept:
-        insert_intake(connection, kept)
-    if new:
-        signals.note(connection, signals.MESSAGES)
-    for origin, mine in _by_origin(requests).items():
-        facts.note(connection, _told(mine, origin, new))
-    return new
+    def _put_in(self, connection: Connection, requests: Sequence[_Request]) -> frozenset[str]:
+        """Write messages and what they came in with; return the ids of those that were new."""
+        rows = [row for request in requests for row in request.messages]
+        new = insert_messages(connection, rows)
+        if len(new) < len(rows):
+            known = [row for row in rows if row["id"] not in new]
+            new |= retold.keep_apart(connection, self._clock, self._registry.known(), known)
+        kept = [request.intake for request in requests if any(row["id"] in new for row in request.messages)]
+        if kept:
+            insert_intake(connection, kept)
+        if new:
+            signals.note(connection, signals.MESSAGES)
+        for origin, mine in _by_origin(requests).items():
+            facts.note(connection, _told(mine, origin, new))
+        return new
 
 
 def _by_origin(requests: Sequence[_Request]) -> dict[Origin, list[_Request]]:

@@ -279,6 +279,56 @@ def test_what_was_known_is_answered_with_the_message_that_is_known(house: House)
     assert again.known == {2: first.accepted[1], 3: again.accepted[1]}
 
 
+def message_states(house: House) -> list[str]:
+    """Of the messages of the warehouse."""
+    with house.store.read() as connection:
+        return sorted(connection.execute(select(t.message.c.state).where(t.message.c.source == "wms")).scalars())
+
+
+def again(house: House, number: int, available: int, **attributes: str) -> bytes:
+    """The event of that number with other content, or other attributes, under the same id."""
+    found = json.loads(event(house, number))
+    return json.dumps(
+        {**found, **attributes, "data": {**found["data"], "on_hand": available, "available": available}}
+    ).encode()
+
+
+def test_an_id_that_comes_again_with_other_content_is_kept_once_and_waits_for_a_person(house: House) -> None:
+    accept = house.sync.acceptor.accept
+    accept(event(house, 1), batch=False)
+    batch = b"\n".join([again(house, 1, 77), event(house, 1), again(house, 1, 78), again(house, 1, 77)])
+    receipt = accept(batch, batch=True)
+    assert (sorted(receipt.accepted), sorted(receipt.known)) == ([1, 3], [2, 4])
+    assert accept(again(house, 1, 78), batch=False).duplicates == [1], "each content once"
+    house.run()
+    with house.store.read() as connection:
+        query = select(t.quarantine).where(t.quarantine.c.stage == "process")
+        found = list(connection.execute(query.order_by(t.quarantine.c.id)))
+    assert [(case.reason_code, case.fault, case.record["available"]) for case in found] == [
+        ("contradiction", "id", 77),
+        ("contradiction", "id", 78),
+    ]
+    assert all(case.message_id in receipt.accepted.values() and case.owner for case in found)
+    assert message_states(house) == ["processed", "quarantined", "quarantined"]
+
+
+def test_the_second_content_of_an_id_goes_its_way_once_a_person_replays_it(house: House) -> None:
+    house.sync.acceptor.accept(event(house, 1), batch=False)
+    house.sync.acceptor.accept(again(house, 1, 77), batch=False)
+    house.run()
+    with house.store.read() as connection:
+        case = connection.execute(select(t.quarantine.c.id).where(t.quarantine.c.stage == "process")).scalar_one()
+    house.sync.replay(case, "olga")
+    house.run()
+    assert message_states(house) == ["processed", "processed", "quarantined"], "a replay is a message of its own"
+
+
+def test_an_id_that_comes_again_with_another_time_only_is_the_same_fact(house: House) -> None:
+    house.sync.acceptor.accept(event(house, 1), batch=False)
+    later = json.loads(event(house, 1)) | {"time": house.clock.now().isoformat()}
+    assert house.sync.acceptor.accept(json.dumps(later).encode(), batch=False).duplicates == [1]
+
+
 # --- shared commits ---
 
 
