@@ -105,6 +105,8 @@ class ConnectorError(TrueupError):
 
     evidence: Mapping[str, Any] = MappingProxyType({})
     """The redacted request and answer behind it, where there was one."""
+    retry_after: float | None = None
+    """Seconds of our clock that the system asked to be left alone for, where it did."""
 
 
 class UnavailableError(ConnectorError):
@@ -117,6 +119,8 @@ class BlockedAddressError(UnavailableError):
 
 class ThrottledError(ConnectorError):
     """The system asks to slow down; `retry_after` is in seconds of our clock."""
+
+    retry_after: float
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)

@@ -112,6 +112,9 @@ def _http(error: HTTPException) -> Response:
 
 def _database(error: Exception) -> Response:
     log.warning("database", error=str(error))
+    if "deadlock" in str(getattr(error, "orig", "")):
+        crossed = "this crossed with what somebody else did at the same moment; nothing was changed, send it again"
+        return problem(503, crossed, "urn:trueup:database", Retry_After=RETRY_AFTER)
     detail = "the plane's database does not answer; nothing was stored, try again in some seconds"
     return problem(503, detail, "urn:trueup:database", Retry_After=RETRY_AFTER)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -26,7 +25,7 @@ from typing import Any, NoReturn
 import httpx
 
 from controlplane.connectors.contract import Context
-from controlplane.connectors.network import PinnedTransport
+from controlplane.connectors.network import PinnedTransport, within
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import (
     BlockedAddressError,
@@ -177,11 +176,12 @@ class HttpClient:
                 f"{self.context.system}: our claim ran out while the request waited for its turn; nothing was sent"
             )
         try:
-            response = self._client.send(request, auth=auth, stream=True)
-            try:
-                content = self.redactor.content(self._read(response))
-            finally:
-                response.close()
+            with within(self._wall):
+                response = self._client.send(request, auth=auth, stream=True)
+                try:
+                    content = self.redactor.content(self._read(response))
+                finally:
+                    response.close()
         except BlockedAddressError as error:
             with_evidence(error, error.evidence or self._evidence(request, None, b""))
             raise
@@ -198,14 +198,12 @@ class HttpClient:
         )
 
     def _read(self, response: httpx.Response) -> bytes:
-        deadline = time.monotonic() + self._wall
         parts, size = [], 0
         for part in response.iter_bytes():
             parts.append(part)
             size += len(part)
-            # httpx's own time-out starts anew with every byte, so a dripping answer would hold a thread for hours
-            if time.monotonic() > deadline or size > LARGEST:
-                raise httpx.ReadTimeout(f"the answer was not over after {self._wall:g} s and {size} bytes")
+            if size > LARGEST:
+                raise httpx.ReadError(f"the answer was not over after {size} bytes, and no more are taken")
         return b"".join(parts)
 
     def _failure(self, error: Exception, *, write: bool) -> ConnectorError:
@@ -233,7 +231,10 @@ class HttpClient:
             return RejectedError(told)
         if answer.wrote and not (status == 503 and "retry-after" in answer.headers):
             return UnknownOutcomeError(f"{told}; it may have taken effect")
-        return UnavailableError(told)
+        error = UnavailableError(told)
+        if "retry-after" in answer.headers:
+            error.retry_after = retry_after(answer.headers, self.context.clock.now())
+        return error
 
     def _told(self, answer: Answer) -> str:
         if "html" in answer.headers.get("content-type", ""):

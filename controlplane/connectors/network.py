@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +79,59 @@ def _share(timeout: float | None, found: Sequence[str]) -> float | None:
     return None if timeout is None else timeout / len(found)
 
 
+# --- how long an exchange may take in all ---
+
+_over_at: ContextVar[float | None] = ContextVar("over_at", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let whatever goes over the network in the block take so many seconds in all.
+
+    httpx's own time-outs start anew with every byte: headers or a body that drip would hold a thread for hours.
+    """
+    before = _over_at.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _over_at.reset(before)
+
+
+def _left(timeout: float | None, over: type[Exception]) -> float | None:
+    """Return the seconds that the next step may take. Raises `over` when none are left."""
+    end = _over_at.get()
+    if end is None:
+        return timeout
+    left = end - time.monotonic()
+    if left <= 0:
+        raise over("the exchange was not over within the time-out of the System policy")
+    return left if timeout is None else min(timeout, left)
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection each of whose steps ends with the exchange."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
 class PinnedBackend(httpcore.NetworkBackend):
     """Makes httpcore's connections through a door. TLS goes on above it, by the name that was asked for."""
 
@@ -93,8 +149,9 @@ class PinnedBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
         failed: Exception = httpcore.ConnectError(f"no address of '{host}' answers")
         for address in found:
+            share = _share(_left(timeout, httpcore.ConnectTimeout), found)
             try:
-                return self._plain.connect_tcp(address, port, _share(timeout, found), local_address, socket_options)
+                return _Timed(self._plain.connect_tcp(address, port, share, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed

@@ -37,7 +37,7 @@ def outcome_of(error: ConnectorError | BadInputError) -> Outcome:
         return Outcome(Result.REJECTED, str(error), evidence=evidence)
     if isinstance(error, UnknownOutcomeError):
         return Outcome(Result.UNKNOWN, str(error), evidence=evidence)
-    return Outcome(Result.UNAVAILABLE, str(error), evidence=evidence)
+    return Outcome(Result.UNAVAILABLE, str(error), retry_after=error.retry_after, evidence=evidence)
 
 
 def answering_write(write: Callable[[Self, Write], Outcome]) -> Callable[[Self, Write], Outcome]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane.errors import BadInputError
 from rules import cells
 
 if TYPE_CHECKING:
@@ -68,10 +70,22 @@ def drill(
         typer.echo(f"--force: '{system}' is drilled whatever it is", err=True)
     else:
         refuse_production(target.system)
+    out = out or Path(f"drill-{system}-{flow}.yaml")
+    _refuse_unwritable("--out", out)
+    if html:
+        _refuse_unwritable("--html", html)
     drilled = _drilled(policies, target, settings, plan, sku or [], location, quiet=as_json)
-    files = _write(policies, target, drilled, out or Path(f"drill-{system}-{flow}.yaml"), html)
+    files = _write(policies, target, drilled, out, html)
     _show(target, drilled, files, as_json)
     raise typer.Exit(0 if drilled.proposal else NOTHING_TO_PROPOSE)
+
+
+def _refuse_unwritable(option: str, file: Path) -> None:
+    """Raise BadInputError before anything is measured, rather than lose what was."""
+    folder = file.parent
+    usable = os.access(file, os.W_OK) and file.is_file() if file.exists() else os.access(folder, os.W_OK | os.X_OK)
+    if not (folder.is_dir() and usable):
+        raise BadInputError(f"{option} {file} cannot be written; name a file in a folder that is there and is yours")
 
 
 def _policies(pack: str | None, settings: Settings) -> Snapshot:

@@ -177,6 +177,7 @@ def _pipeline() -> Any:
     session that sent something after its last Sync, for as long as it takes: a process that was stopped then would keep its locks.
     """
     from psycopg import Pipeline  # not everybody has PostgreSQL's driver
+    from psycopg.waiting import Ready, Wait
 
     class AtOnce(Pipeline):
         _ends = False
@@ -185,7 +186,14 @@ def _pipeline() -> Any:
             if self._ends:
                 while self.command_queue:  # into the output buffer
                     self.command_queue.popleft()()
+                yield from self._flush_gen()
                 yield from super()._communicate_gen()
+
+        def _flush_gen(self) -> Generator[Any, Any, None]:
+            """Send all of it, however little the socket takes at once; what the server says meanwhile is read, or it stops."""
+            while self.pgconn.flush():
+                if (yield Wait.RW) & Ready.R:
+                    self.pgconn.consume_input()
 
         def _exit_gen(self) -> Generator[Any, Any, None]:
             self._ends = True

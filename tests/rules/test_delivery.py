@@ -76,7 +76,8 @@ def test_an_unanswered_write_that_is_given_up_can_be_read_back_no_earlier_either
 
 
 def test_a_system_that_asks_to_wait_decides_how_long() -> None:
-    assert after(Outcome(Result.THROTTLED, retry_after=90.0), tried(), POLICY, NOW).due == NOW + timedelta(seconds=90)
+    for result in (Result.THROTTLED, Result.UNAVAILABLE):
+        assert after(Outcome(result, retry_after=90.0), tried(), POLICY, NOW).due == NOW + timedelta(seconds=90)
     assert after(Outcome(Result.THROTTLED), tried(), POLICY, NOW).due == NOW + timedelta(seconds=1)
 
 

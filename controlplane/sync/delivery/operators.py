@@ -26,8 +26,8 @@ BATCH = 500
 
 def pause(connection: Connection, clock: Clock, system: str, actor: str, reason: str) -> None:
     """Stop deliveries to a system. Raises ConflictError when it is paused already."""
-    before = systems.state_of(connection, system)
-    if before and before.paused_at:
+    before = systems.locked(connection, system)
+    if before.paused_at:
         raise ConflictError(
             f"deliveries to '{system}' are paused since {before.paused_at.isoformat()}; resume them first"
         )
@@ -37,8 +37,8 @@ def pause(connection: Connection, clock: Clock, system: str, actor: str, reason:
 
 def resume(connection: Connection, clock: Clock, system: str, actor: str, reason: str) -> None:
     """Let deliveries go on; the pause did not use up anybody's retry budget. Raises ConflictError when not paused."""
-    before = systems.state_of(connection, system)
-    if before is None or before.paused_at is None:
+    before = systems.locked(connection, system)
+    if before.paused_at is None:
         raise ConflictError(f"deliveries to '{system}' are not paused; nothing to resume")
     systems.change(connection, system, paused_at=None, paused_for=paused_for(before, clock.now()))
     signals.note(connection, signals.deliveries(system))

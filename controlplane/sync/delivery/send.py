@@ -157,7 +157,7 @@ def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:
         case RejectedError():
             return Outcome(Result.REJECTED, str(error)), late
         case ConnectorError():
-            return Outcome(Result.UNAVAILABLE, str(error)), late
+            return Outcome(Result.UNAVAILABLE, str(error), retry_after=error.retry_after), late
         case UnmappedError():
             return outcome_of(error), late
         case TrueupError():

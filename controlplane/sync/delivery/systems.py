@@ -65,10 +65,13 @@ def ask_locked(connection: Connection, system: str) -> Callable[[], Row[Any]]:
 
 
 def change(connection: Connection, system: str, **values: Any) -> None:
-    """Set columns of a system's row, which is made if it is not there yet."""
-    row = state_of(connection, system)
-    base = row._asdict() if row else {"system": system, "consecutive_failures": 0}
-    upsert(connection, t.system_state, base | values)
+    """Set these columns of a system's row, and no other; it is made if it is not there yet.
+
+    What is set by how the row stands takes it `locked`: workers and operators change it at the same time.
+    """
+    mine = update(t.system_state).where(t.system_state.c.system == system)
+    if not connection.execute(mine.values(**values)).rowcount:
+        upsert(connection, t.system_state, {"system": system, "consecutive_failures": 0} | values)
 
 
 # --- what came of the tries ---
@@ -78,7 +81,7 @@ def note(
     connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, outcomes: Sequence[Outcome],
     before: Row[Any] | None,
 ) -> None:  # fmt: skip
-    """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood.
+    """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood, seen without a lock.
 
     What a defect of the connector left unknown tells nothing of the system.
     """
@@ -97,7 +100,7 @@ def note(
         worst = max(throttles, key=lambda outcome: outcome.retry_after or 1)
         throttled(connection, clock, system, spec, worst.retry_after or 1, worst.detail)
     for outcome in reversed(tail):
-        failed(connection, clock, system, outcome.detail, spec)
+        failed(connection, clock, system, outcome.detail, spec, outcome.retry_after)
 
 
 def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpec | None = None) -> None:
@@ -112,13 +115,15 @@ def succeeded(connection: Connection, clock: Clock, system: str, spec: SystemSpe
 def _succeeded(
     connection: Connection, clock: Clock, system: str, spec: SystemSpec | None, before: Row[Any] | None
 ) -> None:
+    if before and not (before.consecutive_failures or before.blocked_until or _old(before.last_ok_at, clock)):
+        return
+    before = locked(connection, system)
     calm: dict[str, Any] = {"consecutive_failures": 0}
-    if before is None or not _asked_to_wait(before, clock, spec):
+    if not _asked_to_wait(before, clock, spec):
         calm |= {"blocked_until": None, "blocked_reason": None}
-    if before and before.blocked_until and before.consecutive_failures:
+    if before.blocked_until and before.consecutive_failures:
         calm["release_at"] = clock.now()
-    if before is None or before.consecutive_failures or before.blocked_until or _old(before.last_ok_at, clock):
-        change(connection, system, last_ok_at=clock.now(), **calm)
+    change(connection, system, last_ok_at=clock.now(), **calm)
 
 
 def _asked_to_wait(row: Row[Any], clock: Clock, spec: SystemSpec | None) -> bool:
@@ -131,23 +136,35 @@ def _old(instant: datetime | None, clock: Clock) -> bool:
     return instant is None or not timedelta(0) <= clock.now() - instant <= timedelta(seconds=1)
 
 
-def failed(connection: Connection, clock: Clock, system: str, detail: str, spec: SystemSpec | None = None) -> None:
-    """Note a failure; after as many in a row as the System policy says, it is given a pause that doubles up to a cap."""
-    before = state_of(connection, system)
-    failures = (before.consecutive_failures if before else 0) + 1
+def failed(
+    connection: Connection, clock: Clock, system: str, detail: str, spec: SystemSpec | None = None,
+    retry_after: float | None = None,
+) -> None:  # fmt: skip
+    """Note a failure; after as many in a row as the System policy says, it is given a pause that doubles up to a cap.
+
+    `retry_after`: seconds that it asked to be left alone for, an hour at most.
+    """
+    before = locked(connection, system)
+    failures = before.consecutive_failures + 1
     values: dict[str, Any] = {
         "consecutive_failures": failures,
         "last_error": kept(detail),
         "last_error_at": clock.now(),
     }
     breaker = (spec or _DEFAULT).breaker
-    pause = breaker_pause(breaker.after, breaker.pause, breaker.cap, failures)
-    if pause is not None:
-        values |= {
-            "blocked_until": clock.now() + pause,
-            "blocked_reason": f"{failures} failures in a row: {kept(detail)}",
-        }
+    pause = breaker_pause(breaker.after, breaker.pause, breaker.cap, failures) or timedelta(0)
+    asked = timedelta(seconds=min(retry_after or 0, LONGEST_WAIT.total_seconds()))
+    if pause or asked:
+        told = f"{failures} failures in a row: {kept(detail)}" if pause >= asked else kept(detail)
+        values |= _blocked(before, clock.now() + max(pause, asked), told)
     change(connection, system, **values)
+
+
+def _blocked(row: Row[Any], until: datetime, reason: str) -> dict[str, Any]:
+    """What keeps a system from being asked until then; a longer pause that runs stays as it is."""
+    if row.blocked_until is not None and row.blocked_until >= until:
+        return {}
+    return {"blocked_until": until, "blocked_reason": reason}
 
 
 _DEFAULT = SystemSpec(connector="-", owner="nobody", role="bi", endpoint="-")
@@ -160,13 +177,14 @@ def throttled(
     """Wait as long as the system asks, an hour at most, and ask it for less from then on."""
     now = clock.now()
     until = now + timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
-    values: dict[str, Any] = {"blocked_until": until, "blocked_reason": kept(detail)}
-    row = state_of(connection, system)
-    if row is None or row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
+    row = locked(connection, system)
+    values = _blocked(row, until, kept(detail))
+    if row.learned_at is None or now - row.learned_at > timedelta(seconds=1):  # once for a burst of them
         rate = spec.rate if spec else None
         slowed = pacing.slowed(bucket_of(row), rate, _observed(connection, system, now), now)
         values |= bucket_values(slowed)
-    change(connection, system, **values)
+    if values:
+        change(connection, system, **values)
 
 
 def _observed(connection: Connection, system: str, now: datetime) -> float:
@@ -198,15 +216,23 @@ def bucket_values(bucket: Bucket) -> dict[str, Any]:
 
 def heed(connection: Connection, clock: Clock, system: str, allowance: Allowance) -> None:
     """Take what the system says is left of its limit for true."""
-    row = state_of(connection, system)
-    bucket = bucket_of(row)
-    heeded = pacing.heeded(bucket, allowance, clock.now())
-    values = bucket_values(heeded) if heeded != bucket else {}
-    if allowance.remaining < 1 and allowance.reset_after:
-        until = clock.now() + timedelta(seconds=min(allowance.reset_after, LONGEST_WAIT.total_seconds()))
-        values |= {"blocked_until": until, "blocked_reason": "it says that its limit is used up"}
+    if not _heeded(state_of(connection, system), clock.now(), allowance):
+        return
+    values = _heeded(locked(connection, system), clock.now(), allowance)
     if values:
         change(connection, system, **values)
+
+
+def _heeded(row: Row[Any] | None, now: datetime, allowance: Allowance) -> dict[str, Any]:
+    """Return the columns that change by what the system says."""
+    bucket = bucket_of(row)
+    heeded = pacing.heeded(bucket, allowance, now)
+    values = bucket_values(heeded) if heeded != bucket else {}
+    if allowance.remaining < 1 and allowance.reset_after:
+        until = now + timedelta(seconds=min(allowance.reset_after, LONGEST_WAIT.total_seconds()))
+        used_up = "it says that its limit is used up"
+        values |= {"blocked_until": until, "blocked_reason": used_up} if row is None else _blocked(row, until, used_up)
+    return values
 
 
 @dataclass(frozen=True, slots=True)

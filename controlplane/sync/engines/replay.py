@@ -212,6 +212,7 @@ class Replay:
             prove_absent(self.store, self.clock, self.connections, case_id=case["id"], row=row)
             key = bounded(f"{row.idempotency_key}:r{row.fence}")
         with self.store.write() as connection:
+            quarantine.opened(quarantine.get(connection, case["id"], lock=True))  # before its target, as who drops it
             lock_targets(connection, [row.target], alone=False)
             newer = self._newer_delivery(connection, row)
             if newer:

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import func, select
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import OperationalError
 
 from controlplane import audit
 from controlplane.clock import Clock
@@ -266,6 +267,9 @@ class Workbench:
             self._postpone([case_id], error.until)
         except (ConnectorError, KeyMissingError) as error:
             log.info("a replay waits for a system, or a key", case=case_id, error=str(error))
+            self._postpone([case_id], self.clock.now() + AGAIN)
+        except OperationalError as error:
+            log.info("a replay waits for the database", case=case_id, error=str(error.orig))
             self._postpone([case_id], self.clock.now() + AGAIN)
         except TrueupError as error:
             self._refuse(case_id, str(error))

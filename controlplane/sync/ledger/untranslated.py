@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import ColumnElement, Connection, Row, func, select, union_all
 
 from controlplane.clock import Clock
-from controlplane.errors import ConnectorError, ThrottledError
+from controlplane.errors import ConnectorError
 from controlplane.store import tables as t
 from rules.retry import LONGEST_WAIT, breaker_pause
 
@@ -86,8 +86,7 @@ class Silent:
         with self._lock:
             failures = self._known[system].failures + 1 if system in self._known else 1
             pause = breaker_pause(1, FIRST, LONGEST, failures) or FIRST
-            if isinstance(error, ThrottledError):
-                pause = max(pause, min(timedelta(seconds=error.retry_after), LONGEST_WAIT))
+            pause = max(pause, timedelta(seconds=min(error.retry_after or 0, LONGEST_WAIT.total_seconds())))
             self._known[system] = _Silence(self._clock.now(), pause, failures)
         if failures == 1:
             log.warning("a system's records wait: their translation has to ask it", system=system, error=str(error))

@@ -21,9 +21,11 @@ class Habit:
         cut: bool = False,
         hang: bool = False,
         drip: bool = False,
+        drip_head: bool = False,
         **headers: str,
     ) -> None:
         self.status, self.body, self.cut, self.hang, self.drip = status, body, cut, hang, drip
+        self.drip_head = drip_head
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -86,6 +88,11 @@ class BadServer:
         for name, value in ({"Content-Type": "application/json"} | habit.headers).items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(habit.body)))
+        if habit.drip_head:
+            handler.flush_headers()
+            number = 0
+            while not self.released.wait(0.05):
+                handler.wfile.write(f"X-{(number := number + 1)}: 1\r\n".encode())
         handler.end_headers()
         if not habit.drip:
             handler.wfile.write(habit.body)

@@ -49,7 +49,9 @@ def test_nobody_listening_means_that_nothing_was_sent() -> None:
         client(url).send("POST", "/", write=True)
 
 
-@pytest.mark.parametrize("habit", [Habit(hang=True), Habit(cut=True), Habit(body=b"x" * 40, drip=True)])
+@pytest.mark.parametrize(
+    "habit", [Habit(hang=True), Habit(cut=True), Habit(body=b"x" * 40, drip=True), Habit(drip_head=True)]
+)
 def test_no_answer_is_unknown_for_a_write_and_unavailable_for_a_read(bad_server: BadServer, habit: Habit) -> None:
     with pytest.raises(UnknownOutcomeError, match="read back before any retry"):
         ask(bad_server, habit, write=True)
@@ -137,6 +139,15 @@ def test_the_time_out_follows_the_clock_s_pace(bad_server: BadServer) -> None:
     with pytest.raises(UnavailableError):
         http.send("GET", "/", write=False)
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, UnavailableError), (429, ThrottledError)])
+def test_a_system_that_says_when_to_come_again_is_understood(
+    bad_server: BadServer, status: int, error: type[ConnectorError]
+) -> None:
+    with pytest.raises(error) as told:
+        ask(bad_server, Habit(status, Retry_After="7"))
+    assert told.value.retry_after == 7
 
 
 def test_no_more_requests_are_under_way_than_allowed(bad_server: BadServer) -> None:

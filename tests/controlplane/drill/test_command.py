@@ -119,6 +119,18 @@ def test_a_drill_that_is_broken_off_puts_the_stock_back(sandbox: Sandbox) -> Non
     assert sandbox.stock() == before
 
 
+@pytest.mark.parametrize("option", ["--out", "--html"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(sandbox: Sandbox, option: str) -> None:
+    before = sandbox.stock()
+    answer = sandbox.run(
+        "drill", "shop", "--flow", "stock-offers", "--pack", "sandbox", option, str(sandbox.home / "no" / "folder.x")
+    )
+    assert (answer.returncode, "Traceback" in answer.stderr) == (2, False)
+    assert "cannot be written" in answer.stderr
+    assert "/s" not in answer.stderr
+    assert sandbox.stock() == before
+
+
 def test_a_target_that_is_down_is_measured_and_nothing_is_proposed(sandbox: Sandbox) -> None:
     httpx.post(
         f"{sandbox.url}/control/faults", json={"kind": "down", "target": "erp", "mode": "503"}, headers={"X-Sandbox": "control"},

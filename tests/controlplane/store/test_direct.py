@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -57,6 +60,20 @@ def test_postgresql_ends_a_session_that_stopped_in_the_middle_of_a_transaction(p
     with pytest.raises(OperationalError):
         stopped()
     assert reasons(postgresql_store) == []
+
+
+@pytest.mark.timeout(60)
+def test_more_than_the_socket_takes_at_once_is_sent_whole(postgresql_store: Store) -> None:
+    """A socket of the machine takes some 200 kB at once; this one less, so that it is seen on a network's too."""
+    with postgresql_store.write() as connection:
+        raw: Any = connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(raw.pgconn.socket)) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        large = "x" * 8_000_000
+        asked = direct.Asked(connection, "SELECT length(%s::text), %s::text", (large, large))
+        assert direct.fetch(connection, "SELECT length(%s::text)", (large,)) == [(8_000_000,)]
+        [(length, back)] = asked.rows()
+        assert (length, back == large) == (8_000_000, True), "what it answers meanwhile is read"
 
 
 def test_an_error_names_the_statements_that_were_sent_together(postgresql_store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError, NotFoundError
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.sync.delivery import systems
 from controlplane.sync.delivery.operators import BATCH, run_flow
 from tests.conftest import START
 from tests.controlplane.sync.backlog import Still, orders, waiting
@@ -184,3 +186,45 @@ def test_running_a_system_that_is_well_lets_what_waits_be_due(house: House) -> N
     house.sync.run_system("erp", "olga", "")
     house.run()
     assert {row["state"] for row in rows(house, t.delivery) if row["id"] in ids} == {"delivered"}
+
+
+# --- how a system stands, changed by several at once ---
+
+
+def test_what_an_operator_pauses_stays_paused_whatever_workers_note_meanwhile(house: House) -> None:
+    done, spec = threading.Event(), house.registry.snapshot().systems["erp"].spec
+
+    def note() -> None:
+        while not done.is_set():
+            with house.store.write() as connection:
+                systems.failed(connection, house.clock, "erp", "it is down", spec)
+            with house.store.write() as connection:
+                systems.succeeded(connection, house.clock, "erp", spec)
+
+    workers = [threading.Thread(target=note) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(40):
+            house.sync.pause("erp", "olga", "stocktaking")
+            house.sync.resume("erp", "olga", "counted")  # raises when the pause is lost
+    finally:
+        done.set()
+        for worker in workers:
+            worker.join()
+
+
+def test_a_pause_that_a_system_asked_for_is_not_shortened_by_failures_of_what_was_under_way(house: House) -> None:
+    spec = house.registry.snapshot().systems["erp"].spec
+    with house.store.write() as connection:
+        systems.throttled(connection, house.clock, "erp", spec, 600, "slow down")
+        for _ in range(9):
+            systems.failed(connection, house.clock, "erp", "it is down", spec)
+    assert state(house)["blocked_until"] == house.clock.now() + timedelta(seconds=600)
+
+
+def test_a_system_that_is_down_is_asked_again_when_it_said_so(house: House) -> None:
+    spec = house.registry.snapshot().systems["erp"].spec
+    with house.store.write() as connection:
+        systems.failed(connection, house.clock, "erp", "down for maintenance", spec, 900)
+    assert state(house)["blocked_until"] == house.clock.now() + timedelta(seconds=900)

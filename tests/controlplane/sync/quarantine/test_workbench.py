@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError
-from controlplane.store import Store
+from controlplane.store import Store, direct
 from controlplane.store import tables as t
+from controlplane.store.locks import lock_targets
 from controlplane.sync import quarantine
 from controlplane.sync.engines.workbench import AT_ONCE, Edit
 from controlplane.sync.quarantine import Selection
@@ -647,3 +651,40 @@ def test_a_correction_that_was_made_meanwhile_is_not_passed_over_by_a_replay(ben
     assert bench.case()["corrected"]["lines"][0]["quantity"] == 1
     bench.run()
     assert bench.erp.effects["sales_order", "#1001"] == 0
+
+
+def test_a_case_that_is_dropped_while_it_is_replayed_is_replayed_and_the_other_told_so(
+    postgresql_store: Store, clock: ManualClock, packed: Packed, tmp_path: Path
+) -> None:
+    bench = Bench(postgresql_store, clock, packed(), tmp_path / "tills")
+    bench.erp.faults.append("rejected")
+    bench.order("D1", SKU, 1)
+    bench.run()
+    case = bench.case()["id"]
+
+    def drop() -> None:
+        with bench.store.write() as connection:
+            quarantine.drop(connection, clock, case, "nora", "not owed")
+
+    with ThreadPoolExecutor(2) as pool:
+        with bench.store.write() as connection:  # both have to wait for the target, the replay first
+            lock_targets(connection, ["erp"], alone=True)
+            direct.send_waiting(connection)
+            replayed = pool.submit(bench.sync.replay, case, "olga")
+            _until_so_many_wait(bench.store, 1)
+            dropped = pool.submit(drop)
+            _until_so_many_wait(bench.store, 2)
+        assert replayed.result(30)["state"] == "replayed"
+        with pytest.raises(ConflictError, match="is replayed already"):
+            dropped.result(30)
+
+
+def _until_so_many_wait(store: Store, count: int) -> None:
+    query = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        with store.read() as connection:
+            if connection.exec_driver_sql(query).scalar_one() >= count:
+                return
+    raise AssertionError(f"{count} transactions were to wait")
