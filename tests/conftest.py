@@ -77,6 +77,21 @@ def postgresql_schema() -> Iterator[Store]:
     admin.close()
 
 
+@pytest.fixture(scope="module")
+def postgresql_of_its_own(postgresql_schema: Store) -> Iterator[Store]:
+    """A store on PostgreSQL that a module's tests share, in a schema that is dropped after them."""
+    name = f"trueup_test_{uuid.uuid4().hex[:12]}"
+    with postgresql_schema.engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    address = postgresql_schema.engine.url.update_query_dict({"options": f"-csearch_path={name}"})
+    store = open_store(address.render_as_string(False))
+    migrate(store)
+    yield store
+    store.close()
+    with postgresql_schema.engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+
+
 @pytest.fixture
 def postgresql_store(postgresql_schema: Store) -> Store:
     """A store on PostgreSQL with all tables empty."""

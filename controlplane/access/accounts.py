@@ -18,6 +18,7 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
+from rules.reach import EVERYTHING, Reach
 
 ACCOUNT = t.account
 MAX_FAILURES = 10
@@ -53,6 +54,7 @@ def create_account(
     actor: str,
     display_name: str = "",
     team: str | None = None,
+    reach: Reach = EVERYTHING,
 ) -> Actor:
     """Make an account. Raises BadInputError for a short password or an unknown role, ConflictError when it exists."""
     chosen = sorted(set(roles))
@@ -61,15 +63,15 @@ def create_account(
     hashed = _hash(password)
     row = {
         "name": name, "display_name": display_name or name, "password_hash": hashed, "roles": chosen, "team": team,
-        "created_at": clock.now(), "disabled": False, "failed_logins": 0,
+        "created_at": clock.now(), "disabled": False, "failed_logins": 0, "reach": reach.told(),
     }  # fmt: skip
     with store.write() as conn:
         if _row(conn, name) is not None:
             raise ConflictError(f"there is an account '{name}' already; choose another name, or change that account")
         conn.execute(insert(ACCOUNT).values(**row))
-        after = {"roles": chosen, "team": team}
+        after = {"roles": chosen, "team": team, "reach": reach.told()}
         audit.record(conn, clock, actor=actor, action="account.create", subject=f"account/{name}", after=after)
-    return Actor(name, frozenset(chosen), team)
+    return Actor(name, frozenset(chosen), team, reach=reach)
 
 
 def _refuse_roles(roles: list[str]) -> None:
@@ -117,7 +119,7 @@ def disabled(conn: Connection) -> frozenset[str]:
 
 
 def _actor(row: dict[str, Any]) -> Actor:
-    return Actor(row["name"], frozenset(row["roles"]), row["team"], row["issuer"])
+    return Actor(row["name"], frozenset(row["roles"]), row["team"], row["issuer"], reach=Reach.read(row["reach"]))
 
 
 def authenticate(store: Store, clock: Clock, name: str, password: str) -> Actor | None:
@@ -195,8 +197,17 @@ def enable_account(store: Store, clock: Clock, name: str, *, actor: str) -> None
     _change(store, clock, name, "account.enable", actor, disabled=False, failed_logins=0, locked_until=None)
 
 
-def change_roles(store: Store, clock: Clock, name: str, roles: Iterable[str], team: str | None, *, actor: str) -> None:
-    """Give an account other roles, and a team or none, from the next request on; nobody changes his own.
+def change_roles(
+    store: Store,
+    clock: Clock,
+    name: str,
+    roles: Iterable[str],
+    team: str | None,
+    *,
+    actor: str,
+    reach: Reach = EVERYTHING,
+) -> None:
+    """Give an account other roles, a team or none, and another reach, from the next request on; nobody changes his own.
 
     Raises BadInputError for an unknown role, ForbiddenError, NotFoundError, ConflictError for whom a provider gives them.
     """
@@ -204,6 +215,7 @@ def change_roles(store: Store, clock: Clock, name: str, roles: Iterable[str], te
     _refuse_roles(chosen)
     if name == actor:
         raise ForbiddenError(f"'{actor}' cannot change his own roles; ask another admin")
+    values = {"roles": chosen, "team": team, "reach": reach.told()}
     with store.write() as conn:
         row = _row(conn, name) if _plausible(name) else None
         if row is None:
@@ -212,9 +224,9 @@ def change_roles(store: Store, clock: Clock, name: str, roles: Iterable[str], te
             raise ConflictError(
                 f"the roles of '{name}' come from {row['issuer']} at each sign-in; change its groups there"
             )
-        conn.execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(roles=chosen, team=team))
+        conn.execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(**values))
         signals.note(conn, signals.ACCESS)
-        before, after = {key: row[key] for key in ("roles", "team")}, {"roles": chosen, "team": team}
+        before, after = {key: row[key] for key in values}, values
         audit.record(
             conn, clock, actor=actor, action="account.roles", subject=f"account/{name}", before=before, after=after
         )

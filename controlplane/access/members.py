@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from controlplane.clock import Clock
 from controlplane.errors import SettingsError, SignInError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
+from rules.reach import EVERYTHING, KEYS, Reach
 
 ACCOUNT = t.account
 
@@ -30,6 +32,7 @@ class Grant:
 
     roles: frozenset[str] = frozenset()
     team: str | None = None
+    reach: Reach = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Member:
     @property
     def actor(self) -> Actor:
         """As somebody who asks for something, before there is an account."""
-        return Actor(self.known_as, self.grant.roles, self.grant.team, self.issuer, self.proof)
+        return Actor(self.known_as, self.grant.roles, self.grant.team, self.issuer, self.proof, reach=self.grant.reach)
 
 
 def read_roles(text: str) -> dict[str, Grant]:
@@ -61,8 +64,8 @@ def read_roles(text: str) -> dict[str, Grant]:
 
 
 def _grant(group: str, given: Any) -> Grant:
-    if not isinstance(given, dict) or not set(given) <= {"roles", "team"}:
-        raise _wrong(f"'{group}' holds something else than `roles` and `team`")
+    if not isinstance(given, dict) or not set(given) <= {"roles", "team", "reach"}:
+        raise _wrong(f"'{group}' holds something else than `roles`, `team` and `reach`")
     roles, team = given.get("roles"), given.get("team")
     if not isinstance(roles, list) or not roles:
         raise _wrong(f"'{group}' gives no list of roles")
@@ -71,7 +74,22 @@ def _grant(group: str, given: Any) -> Grant:
         raise _wrong(f"'{group}' gives the role '{unknown[0]}', and there are: {', '.join(ROLES)}")
     if team is not None and not (isinstance(team, str) and 0 < len(team) <= 200):
         raise _wrong(f"'{group}' has a team that is no name")
-    return Grant(frozenset(roles), team)
+    return Grant(frozenset(roles), team, _reach(group, given.get("reach")))
+
+
+def _reach(group: str, given: Any) -> Reach:
+    """Read what a group is confined to. One that names nothing is a slip, and not everything."""
+    if given is None:
+        return EVERYTHING
+    if not isinstance(given, dict) or not given or not set(given) <= set(KEYS):
+        raise _wrong(
+            f"the `reach` of '{group}' names none of {', '.join(KEYS)}, or something else; leave it out for everything"
+        )
+    if not all(
+        isinstance(names, list) and names and all(isinstance(name, str) for name in names) for names in given.values()
+    ):
+        raise _wrong(f"the `reach` of '{group}' holds something else than lists of names")
+    return Reach.read(given)
 
 
 def _wrong(what: str) -> SettingsError:
@@ -80,11 +98,15 @@ def _wrong(what: str) -> SettingsError:
 
 
 def granted(mapping: Mapping[str, Grant], groups: Iterable[str]) -> Grant:
-    """Return what somebody's groups give together: every role, and the team of the first in the mapping that has one."""
+    """Return what somebody's groups give together: every role, and the team of the first in the mapping that has one.
+
+    Of their reaches only what is common to all: otherwise the role of one group would be had where only another one reaches.
+    """
     held = set(groups)
     grants = [grant for group, grant in mapping.items() if group in held]
     team = next((grant.team for grant in grants if grant.team), None)
-    return Grant(frozenset[str]().union(*(grant.roles for grant in grants)), team)
+    reach = reduce(Reach.meet, (grant.reach for grant in grants), EVERYTHING)
+    return Grant(frozenset[str]().union(*(grant.roles for grant in grants)), team, reach)
 
 
 def admit(store: Store, clock: Clock, member: Member) -> Actor:
@@ -121,7 +143,7 @@ def _admitted(store: Store, clock: Clock, member: Member) -> tuple[Actor, str]:
             _refresh(told, row, member)
         who = {"issuer": member.issuer, "subject": member.subject}
         told("account.sign_in_refused" if refusal else "account.sign_in", refusal, after=who | _of(member.proof))
-    return Actor(name, member.grant.roles, member.grant.team, member.issuer, member.proof), refusal
+    return replace(member.actor, name=name), refusal
 
 
 class _Told:
@@ -175,6 +197,7 @@ def _values(member: Member) -> dict[str, Any]:
     """What an account takes from its groups, and the name that is shown."""
     return {
         "roles": sorted(member.grant.roles), "team": member.grant.team, "display_name": member.display_name[:200],
+        "reach": member.grant.reach.told(),
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from controlplane.errors import ForbiddenError
+from rules.reach import EVERYTHING, Reach
 
 OPERATIONS = frozenset(
     {
@@ -37,6 +38,10 @@ ROLES: dict[str, frozenset[str]] = {
 """Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver.
 Nobody corrects, or audits, by seeing what is personal; whose task that is has the role `privacy`."""
 KNOWN = frozenset().union(*ROLES.values())
+METRICS = "metrics.view"
+"""Only asked of who is confined: to anybody else, looking is looking at the figures too."""
+WHOLE = frozenset({"admin.accounts", "audit.view", "ledger.archive", "ledger.restore", METRICS})
+"""What is about the whole installation: nobody has it who is confined to a part, whatever the roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Actor:
     """Somebody who asks for something, as known at this request.
 
     `issuer`: whose people it is one of, None for a local account. `proof`: of its session; a program with a token has none.
-    `scopes`: the rights that a token is confined to; None: all.
+    `scopes`: the rights that a token is confined to; None: all. `reach`: the brands, regions and domains that it is all about.
     """
 
     name: str
@@ -62,11 +67,13 @@ class Actor:
     issuer: str | None = field(default=None, compare=False)
     proof: Proof | None = field(default=None, compare=False)
     scopes: frozenset[str] | None = field(default=None, compare=False)
+    reach: Reach = field(default=EVERYTHING, compare=False)
 
     @property
     def rights(self) -> frozenset[str]:
-        """Everything that the roles grant, within the scopes; an unknown role grants nothing."""
+        """Everything that the roles grant, within the scopes and the reach; an unknown role grants nothing."""
         granted = frozenset().union(*(ROLES.get(role, frozenset()) for role in self.roles))
+        granted = granted if self.reach.everything else granted - WHOLE
         return granted if self.scopes is None else granted & self.scopes
 
 
@@ -85,6 +92,11 @@ def require(actor: Actor | None, right: str) -> None:
     if allowed(actor, right):
         return
     who = f"'{actor.name}' ({', '.join(sorted(actor.roles)) or 'no role'})" if actor else "nobody who is signed in"
+    if actor is not None and right in WHOLE and not actor.reach.everything:
+        raise ForbiddenError(
+            f"{who} may not do this: it is about the whole installation, and the account reaches {actor.reach}; "
+            "ask somebody whose reach is everything"
+        )
     if actor is not None and any(role in actor.roles for role in roles_with(right)):
         raise ForbiddenError(f"the token of {who} is not for this: it takes the scope '{right}'; issue one that has it")
     having = ", ".join(roles_with(right)) or "no role"

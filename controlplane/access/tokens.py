@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane import audit
@@ -24,16 +24,18 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, NotFoundError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
+from rules.reach import EVERYTHING, Reach
 
 TOKEN, ACCOUNT = t.service_token, t.account
 SHAPE = re.compile(r"^tru_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$")
 """tru_PREFIX_SECRET: a scanner of leaked secrets knows it by its beginning."""
 FRESH = 1.0
 """Seconds for which a token is not looked up again."""
-_HOLDER = (
+_HOLDER: Select[Any] = (
     select(
         *TOKEN.c["token_hash", "revoked_at", "expires_at", "scopes", "last_used_at"],
-        *ACCOUNT.c["name", "roles", "team", "disabled"],
+        TOKEN.c.reach.label("token_reach"),
+        *ACCOUNT.c["name", "roles", "team", "disabled", "reach"],
     )
     .join_from(TOKEN, ACCOUNT, ACCOUNT.c.name == TOKEN.c.account)
     .where(TOKEN.c.prefix == bindparam("prefix"))
@@ -43,25 +45,28 @@ _HOLDER = (
 
 def issue_token(
     store: Store, clock: Clock, account: str, purpose: str, *, actor: str, valid_for: timedelta | None = None,
-    scopes: Iterable[str] | None = None,
+    scopes: Iterable[str] | None = None, reach: Reach = EVERYTHING,
 ) -> str:  # fmt: skip
     """Make a token that acts as the account; return it, this once. `scopes`: the rights that it is confined to; None: all.
 
-    Raises NotFoundError for an unknown account, BadInputError for a scope that is none of its rights.
+    `reach`: what it is about, within the reach of its account; everything: no less than that. Raises NotFoundError for an
+    unknown account, BadInputError for a scope that is none of its rights, or a reach that goes beyond its own.
     """
     prefix, secret, now = secrets.token_hex(6), secrets.token_urlsafe(32), clock.now()
     row = {
         "prefix": prefix, "token_hash": hashed(secret), "account": account, "purpose": purpose, "created_at": now,
         "expires_at": now + valid_for if valid_for else None,
-        "scopes": None if scopes is None else sorted({"view", *scopes}),
+        "scopes": None if scopes is None else sorted({"view", *scopes}), "reach": reach.told(),
     }  # fmt: skip
     with store.write() as conn:
         holder = find_actor(conn, account)
         if holder is None:
             raise NotFoundError(f"there is no account '{account}' that is in use; make one first")
         _refuse_scopes(holder, scopes or ())
+        _refuse_reach(holder, reach)
         conn.execute(insert(TOKEN).values(**row))
-        after = {"account": account, "purpose": purpose, "scopes": row["scopes"], "expires_at": row["expires_at"]}
+        after = {"account": account, "purpose": purpose, "scopes": row["scopes"], "reach": row["reach"]}
+        after["expires_at"] = row["expires_at"]
         audit.record(conn, clock, actor=actor, action="token.issue", subject=f"token/{prefix}", after=after)
     return f"tru_{prefix}_{secret}"
 
@@ -71,6 +76,13 @@ def _refuse_scopes(holder: Actor, scopes: Iterable[str]) -> None:
     if beyond:
         having = ", ".join(sorted(holder.rights))
         raise BadInputError(f"'{holder.name}' has no right '{beyond[0]}' that a token could have; it has: {having}")
+
+
+def _refuse_reach(holder: Actor, reach: Reach) -> None:
+    if not reach.everything and not reach.within(holder.reach):
+        raise BadInputError(
+            f"a token of '{holder.name}' cannot reach {reach}: the account reaches {holder.reach}; name less"
+        )
 
 
 def tokens(conn: Connection, account: str | None = None) -> list[dict[str, Any]]:
@@ -127,7 +139,9 @@ def check_token(store: Store, clock: Clock, token: str) -> Actor | None:
     if row.revoked_at is not None or row.disabled or (row.expires_at is not None and row.expires_at <= clock.now()):
         return None
     _used(store, clock, prefix, row.last_used_at)
-    return Actor(row.name, frozenset(row.roles), row.team, scopes=None if row.scopes is None else frozenset(row.scopes))
+    scopes = None if row.scopes is None else frozenset(row.scopes)
+    reach = Reach.read(row.reach).meet(Reach.read(row.token_reach))
+    return Actor(row.name, frozenset(row.roles), row.team, scopes=scopes, reach=reach)
 
 
 def _used(store: Store, clock: Clock, prefix: str, before: datetime | None) -> None:

@@ -66,6 +66,12 @@ def commands() -> Commands:
     return found
 
 
+def veiled(text: str) -> str:
+    """Return what is said to whoever asks without the names that are out of sight: an error may name what it stumbled over."""
+    who: Actor | None = g.get("actor")
+    return text if who is None or who.reach.everything else str(commands().gate.told(who, text))
+
+
 def metrics_page() -> Page:
     """Return the page of measurements."""
     found: Page = current_app.extensions[f"{EXTENSION}.metrics"]

@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from controlplane import audit
-from controlplane.access import Actor, StepUp, require
+from controlplane.access import Actor, StepUp
+from controlplane.api.beyond import Gate
 from controlplane.api.operating import Operating, reasoned
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
+from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.engines.workbench import Edit
 from controlplane.sync.ledger.archive import Wanted
@@ -24,88 +26,94 @@ class Commands:
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.changes = Changes(plane.registry, step_up=StepUp.of(plane.settings))
-        self.operating = Operating(plane)
+        self.gate = Gate(plane)
+        self.operating = Operating(plane, self.gate)
 
     def correct(self, case_id: str, edit: Edit, actor: Actor, *, dry_run: bool = False) -> Corrected:
         """Keep a correction beside the original record. Raises NotFoundError, ConflictError, BadInputError, ForbiddenError."""
-        require(actor, "quarantine.correct")
-        bench = self.plane.sync.workbench
-        return (bench.examine if dry_run else bench.correct)(case_id, edit, actor.name)
+        with self.gate.deed_on(actor, "quarantine.correct", t.quarantine, case_id):
+            bench = self.plane.sync.workbench
+            return (bench.examine if dry_run else bench.correct)(case_id, edit, actor.name)
 
     def correct_many(self, selection: Selection, edit: Edit, actor: Actor, *, dry_run: bool = False) -> dict[str, Any]:
         """Correct several records the same way."""
-        require(actor, "quarantine.correct")
-        return self.plane.sync.workbench.correct_many(selection, edit, actor.name, dry_run=dry_run)
+        with self.gate.deed(actor, "quarantine.correct"):
+            return self.plane.sync.workbench.correct_many(
+                self.gate.seen_of(actor, selection), edit, actor.name, dry_run=dry_run
+            )
 
     def unseal(self, case_id: str, reason: str, actor: Actor) -> Mapping[str, Any]:
         """Return a case's record with what is personal in it. A reason is needed. Raises NotFoundError, SealError."""
-        require(actor, "quarantine.unseal")
-        why = reasoned(reason, "unsealing a record")
-        return self.plane.sync.workbench.unseal(case_id, actor.name, why)
+        with self.gate.deed_on(actor, "quarantine.unseal", t.quarantine, case_id):
+            why = reasoned(reason, "unsealing a record")
+            return self.plane.sync.workbench.unseal(case_id, actor.name, why)
 
     def approve(self, case_id: str, actor: Actor, correction_id: str | None = None, note: str = "") -> None:
         """Agree to somebody else's correction. Raises NotFoundError, ConflictError, ForbiddenError."""
-        require(actor, "quarantine.approve")
-        self.plane.sync.workbench.approve(case_id, actor.name, correction_id, note)
+        with self.gate.deed_on(actor, "quarantine.approve", t.quarantine, case_id):
+            self.plane.sync.workbench.approve(case_id, actor.name, correction_id, note)
 
     def vouch(self, case_id: str, reason: str, actor: Actor) -> None:
         """Say that what was sent of a record had no effect at its target. A reason is needed: how one knows."""
-        require(actor, "quarantine.replay")
-        why = reasoned(reason, "vouching for a record")
-        with self.plane.store.write() as conn:
-            quarantine.vouch(conn, self.plane.clock, case_id, actor.name, why)
+        with self.gate.deed_on(actor, "quarantine.replay", t.quarantine, case_id):
+            why = reasoned(reason, "vouching for a record")
+            with self.plane.store.write() as conn:
+                quarantine.vouch(conn, self.plane.clock, case_id, actor.name, why)
 
     def preview(self, case_id: str, actor: Actor) -> Mapping[str, Any]:
         """Return what a replay would make, changing nothing."""
-        require(actor, "quarantine.replay")
-        return self.plane.sync.preview(case_id)
+        with self.gate.deed_on(actor, "quarantine.replay", t.quarantine, case_id):
+            return dict(self.gate.told(actor, self.plane.sync.preview(case_id)))
 
     def replay(self, case_id: str, actor: Actor) -> Mapping[str, Any]:
         """Send a record on its way again. Raises NotFoundError, ConflictError, BadInputError."""
-        require(actor, "quarantine.replay")
-        return self.plane.sync.replay(case_id, actor.name)
+        with self.gate.deed_on(actor, "quarantine.replay", t.quarantine, case_id):
+            return self.plane.sync.replay(case_id, actor.name)
 
     def preview_many(self, selection: Selection, actor: Actor) -> dict[str, Any]:
         """Say of several records what a replay would do."""
-        require(actor, "quarantine.replay")
-        return self.plane.sync.workbench.preview_many(selection)
+        with self.gate.deed(actor, "quarantine.replay"):
+            found = self.plane.sync.workbench.preview_many(self.gate.seen_of(actor, selection))
+            return dict(self.gate.told(actor, found))
 
     def replay_many(self, selection: Selection, rate: float | None, actor: Actor) -> dict[str, Any]:
         """Ask for the replay of several records, so many a second."""
-        require(actor, "quarantine.replay")
-        return self.plane.sync.workbench.replay_many(selection, actor.name, rate)
+        with self.gate.deed(actor, "quarantine.replay"):
+            return self.plane.sync.workbench.replay_many(self.gate.seen_of(actor, selection), actor.name, rate)
 
     def drop_many(self, selection: Selection, reason: str, actor: Actor) -> dict[str, Any]:
         """Decide of several records that they are not owed any more. A reason is needed."""
-        require(actor, "quarantine.drop")
-        reasoned(reason, "dropping records")
-        return self.plane.sync.workbench.drop_many(selection, actor.name, reason.strip())
+        with self.gate.deed(actor, "quarantine.drop"):
+            reasoned(reason, "dropping records")
+            return self.plane.sync.workbench.drop_many(self.gate.seen_of(actor, selection), actor.name, reason.strip())
 
     def drop(self, case_id: str, reason: str, actor: Actor) -> None:
         """Decide that a record is not owed any more. A reason is needed."""
-        require(actor, "quarantine.drop")
-        why = reasoned(reason, "dropping a record")
-        with self.plane.store.write() as conn:
-            quarantine.drop(conn, self.plane.clock, case_id, actor.name, why)
+        with self.gate.deed_on(actor, "quarantine.drop", t.quarantine, case_id):
+            why = reasoned(reason, "dropping a record")
+            with self.plane.store.write() as conn:
+                quarantine.drop(conn, self.plane.clock, case_id, actor.name, why)
 
     def compare(self, comparison: str, actor: Actor) -> str:
         """Ask for a run of a comparison now; return the run's id. Raises NotFoundError."""
-        require(actor, "comparison.run")
-        return self.plane.request_run(f"compare:{comparison}")
+        with self.gate.deed(actor, "comparison.run", Comparison=comparison):
+            return self.plane.request_run(f"compare:{comparison}")
 
     def archive(self, actor: Actor) -> str:
         """Ask for a run of retention now; return the run's id."""
-        require(actor, "ledger.archive")
-        with self.plane.store.write() as conn:
-            audit.record(conn, self.plane.clock, actor=actor.name, action="ledger.archive", subject="ledger/archive")
-        return self.plane.request_run("archive")
+        with self.gate.deed(actor, "ledger.archive"):
+            with self.plane.store.write() as conn:
+                audit.record(
+                    conn, self.plane.clock, actor=actor.name, action="ledger.archive", subject="ledger/archive"
+                )
+            return self.plane.request_run("archive")
 
     def restore(self, uri: str, wanted: Wanted, kept: timedelta, actor: Actor) -> tuple[str, str]:
         """Ask for archived rows to be put back; return the part's id and the run's. Raises BadInputError, ConflictError."""
-        require(actor, "ledger.restore")
-        return self.plane.sync.restorer.ask(uri, wanted, kept, actor.name), self.plane.request_run("restore")
+        with self.gate.deed(actor, "ledger.restore"):
+            return self.plane.sync.restorer.ask(uri, wanted, kept, actor.name), self.plane.request_run("restore")
 
     def acknowledge(self, incident_id: str, actor: Actor) -> None:
         """Say that somebody looks after an incident. Raises NotFoundError, ConflictError."""
-        require(actor, "incident.acknowledge")
-        acknowledge(self.plane.store, self.plane.clock, incident_id, actor.name)
+        with self.gate.deed_on(actor, "incident.acknowledge", t.incident, incident_id):
+            acknowledge(self.plane.store, self.plane.clock, incident_id, actor.name)

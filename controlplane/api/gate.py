@@ -1,4 +1,7 @@
-"""The one gate. Nothing answers without a session or a token but what is listed here by endpoint."""
+"""The one gate. Nothing answers without a session or a token but what is listed here by endpoint.
+
+From here on all that is read for the request, of the store and of the registry, is what is in sight of who asks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from controlplane.access import Session, allowed, check_token, resume_session
 from controlplane.api.answers import plane
 from controlplane.api.problems import problem
+from rules.reach import EVERYTHING
 
 SESSION_COOKIE = "trueup_session"
 CSRF_COOKIE = "_csrf_token"
@@ -29,9 +33,11 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 def install(app: Flask) -> None:
     """Put the gate before every request."""
     app.before_request(_gate)
+    app.after_request(_let_go)
 
 
 def _gate() -> AnyResponse | None:
+    plane().registry.confine(EVERYTHING)  # this thread may have answered somebody else before
     if request.endpoint in OPEN:
         return None
     header = request.headers.get("Authorization", "")
@@ -45,7 +51,15 @@ def _gate() -> AnyResponse | None:
         return _sign_in_first()
     if not allowed(g.actor, "view"):
         return problem(403, f"'{g.actor.name}' has no role that may look at anything; ask an admin for one")
+    plane().registry.confine(g.actor.reach)
     return None
+
+
+def _let_go(answer: Response) -> Response:
+    """Confine nobody any more once the last byte of the answer is read."""
+    registry = plane().registry
+    answer.call_on_close(lambda: registry.confine(EVERYTHING))
+    return answer
 
 
 def current_session() -> Session | None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from flask import Blueprint, Response, json, jsonify, request
 
-from controlplane.api.answers import plane
+from controlplane.api.answers import actor, commands, plane, veiled
 from controlplane.api.contract import contract
 from controlplane.api.problems import problem
 from controlplane.api.schemas import TEXT, WHOLE, YES, Either, Null
 from controlplane.connectors.envelope import LONGEST, NEEDED
+from controlplane.errors import BadInputError, ForbiddenError
 from controlplane.sync.ledger import Receipt
 from controlplane.telemetry.tracing import HEADER, caller
 
@@ -54,7 +55,8 @@ def accept() -> tuple[Response, int] | Response:
         )  # fmt: skip
     batch = request.mimetype in BATCH
     told = caller(request.headers.get(HEADER))
-    receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told)
+    with commands().gate.deed(actor(), "messages.accept"):
+        receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told, may=_may)
     if not batch:
         [identity] = (receipt.accepted or receipt.known).values()
         return jsonify(accepted=True, new=bool(receipt.accepted), id=identity or None), 202
@@ -63,9 +65,16 @@ def accept() -> tuple[Response, int] | Response:
     return _none_taken(receipt)
 
 
+def _may(source: str, kind: str) -> None:
+    try:
+        commands().gate.refuse_source(actor(), source, kind)
+    except ForbiddenError as error:
+        raise BadInputError(str(error)) from None
+
+
 def _none_taken(receipt: Receipt) -> Response:
     first = receipt.refused[0]
-    detail = f"none of {len(receipt.refused)} lines could be taken; line {first.line}: {first.reason}"
+    detail = f"none of {len(receipt.refused)} lines could be taken; line {first.line}: {veiled(first.reason)}"
     answer = problem(422, detail, "urn:trueup:badinput")
     answer.set_data(json.dumps({**(answer.get_json() or {}), **_told(receipt)}))
     return answer
@@ -75,6 +84,6 @@ def _told(receipt: Receipt) -> dict[str, Any]:
     return {
         "accepted": len(receipt.accepted),
         "duplicates": len(receipt.duplicates),
-        "refused": [{"line": one.line, "reason": one.reason} for one in receipt.refused],
+        "refused": [{"line": one.line, "reason": veiled(one.reason)} for one in receipt.refused],
         "ids": list(receipt.accepted.values()),
     }

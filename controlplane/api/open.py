@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
-from controlplane.api.answers import metrics_page, plane
+from controlplane.access import require
+from controlplane.access.rights import METRICS
+from controlplane.api.answers import actor, metrics_page, plane
 from controlplane.health.readiness import ready
 
 watch = Blueprint("open", __name__)
@@ -26,6 +28,8 @@ def readyz() -> tuple[Response, int]:
 @watch.get("/metrics")
 def metrics() -> Response:
     """Give the measurements in Prometheus' format, to a session or a service token; gzip for whoever takes it."""
+    if not actor().reach.everything:
+        require(actor(), METRICS)
     compressed = request.accept_encodings["gzip"] > 0
     answer = Response(metrics_page().body(compressed=compressed), mimetype="text/plain; version=0.0.4; charset=utf-8")
     answer.vary.add("Accept-Encoding")

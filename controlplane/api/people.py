@@ -15,7 +15,9 @@ from controlplane.api.answers import actor, plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import KEPT, SAID, Body, Text
 from controlplane.api.schemas import TEXT, YES, row
+from controlplane.errors import BadInputError
 from controlplane.store import tables as t
+from rules.reach import Reach, unknown
 
 people = Blueprint("people", __name__, url_prefix="/api/v1")
 ADMIN = "admin.accounts"
@@ -26,7 +28,25 @@ LONGEST = 3650
 Role = Literal["viewer", "operator", "editor", "approver", "admin", "auditor", "privacy"]
 Roles = Annotated[list[Role], Field(max_length=len(ROLES), description="what they grant: docs/security.md")]
 Password = Annotated[str, Field(min_length=10, max_length=1024, pattern=KEPT)]
+ABOUT = "the brands, regions and domains that it is confined to; empty: everything"
+Confined = Annotated[list[Text] | None, Field(min_length=1, max_length=200)]
 Right = Annotated[str, Field(json_schema_extra={"enum": sorted(KNOWN)}, max_length=40, pattern=KEPT)]
+
+
+class Confines(Body):
+    """What somebody is confined to. What is left out is not confined; what is named has to be known to some policy."""
+
+    brands: Confined = None
+    regions: Confined = None
+    domains: Confined = None
+
+    @property
+    def reach(self) -> Reach:
+        """As the plane takes it. Raises BadInputError for a name that no policy knows."""
+        found = Reach.read(self.model_dump())
+        if strange := unknown(found, plane().registry.snapshot().documents.values()):
+            raise BadInputError(f"reach: {strange}")
+        return found
 
 
 class NewAccount(Body):
@@ -37,13 +57,15 @@ class NewAccount(Body):
     roles: Roles
     display_name: Annotated[str, Field(max_length=190, pattern=KEPT)] = ""
     team: Text | None = None
+    reach: Confines = Field(default=Confines(), description=ABOUT)
 
 
 class NewRoles(Body):
-    """What somebody may do, and for which team."""
+    """What somebody may do, for which team, and about what."""
 
     roles: Roles
     team: Text | None = None
+    reach: Confines = Field(default=Confines(), description=ABOUT)
 
 
 class NewPassword(Body):
@@ -64,6 +86,7 @@ class NewToken(Body):
         max_length=len(KNOWN),
         description="the rights that it is confined to; left out: all of the account's",
     )
+    reach: Confines = Field(default=Confines(), description=f"{ABOUT}, within its account's")
     days: float = Field(default=365, gt=0, le=LONGEST, description="how long it is good for")
 
 
@@ -81,7 +104,7 @@ def make_account(asked: NewAccount) -> tuple[Response, int]:
     """Make an account that signs in by a password."""
     made = access.create_account(
         plane().store, plane().clock, asked.name, asked.password, asked.roles, actor=actor().name,
-        display_name=asked.display_name, team=asked.team,
+        display_name=asked.display_name, team=asked.team, reach=asked.reach.reach,
     )  # fmt: skip
     return jsonify(name=made.name, roles=sorted(made.roles)), 201
 
@@ -89,8 +112,10 @@ def make_account(asked: NewAccount) -> tuple[Response, int]:
 @people.post("/accounts/<name>/roles")
 @contract({"name": TEXT, "roles": [TEXT]}, right=ADMIN, body=NewRoles, refuses=(403, 409), once=True)
 def set_roles(name: str, asked: NewRoles) -> Response:
-    """Give somebody else other roles, from the next request on."""
-    access.change_roles(plane().store, plane().clock, name, asked.roles, asked.team, actor=actor().name)
+    """Give somebody else other roles, and another reach, from the next request on."""
+    access.change_roles(
+        plane().store, plane().clock, name, asked.roles, asked.team, actor=actor().name, reach=asked.reach.reach
+    )
     return jsonify(name=name, roles=sorted(set(asked.roles)))
 
 
@@ -133,7 +158,7 @@ def issue(asked: NewToken) -> tuple[Response, int]:
     """Make a token. It is shown this once; a second request makes another."""
     made = access.issue_token(
         plane().store, plane().clock, asked.account, asked.purpose, actor=actor().name,
-        valid_for=timedelta(days=asked.days), scopes=asked.scopes,
+        valid_for=timedelta(days=asked.days), scopes=asked.scopes, reach=asked.reach.reach,
     )  # fmt: skip
     return jsonify(token=made), 201
 

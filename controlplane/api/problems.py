@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from controlplane.api.answers import veiled
 from controlplane.connectors.contract import SignatureError
 from controlplane.errors import (
     BadInputError,
@@ -86,7 +87,7 @@ def _refused(error: TrueupError) -> Response:
         return _again(error)
     kind = f"urn:trueup:{type(error).__name__.removesuffix('Error').lower()}"
     wait = {"Retry_After": f"{error.retry_after:.0f}"} if isinstance(error, OverloadedError) else {}
-    return problem(status_of(error), str(error), kind, None, **wait)
+    return problem(status_of(error), veiled(str(error)), kind, None, **wait)
 
 
 def _again(error: StepUpError) -> Response:

@@ -51,11 +51,13 @@ def index() -> Response:
 
 
 @rooms.get("/me")
-@contract({"name": TEXT, "team": Null(TEXT), "roles": [TEXT], "rights": [TEXT]})
+@contract({"name": TEXT, "team": Null(TEXT), "roles": [TEXT], "rights": [TEXT], "reach": Null(OBJECT)})
 def me() -> Response:
-    """Who asks, and what they may do."""
+    """Who asks, what they may do, and what they are confined to."""
     who = actor()
-    return jsonify(name=who.name, team=who.team, roles=sorted(who.roles), rights=sorted(who.rights))
+    return jsonify(
+        name=who.name, team=who.team, roles=sorted(who.roles), rights=sorted(who.rights), reach=who.reach.told()
+    )
 
 
 class Window(Query):

@@ -9,15 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
 from controlplane.doctor.answers import Answer, ok, warning, wrong
 from controlplane.doctor.subject import Subject
 from controlplane.store import open_store
+from controlplane.store import tables as t
 from controlplane.store.engine import SQLITE_PRAGMAS
 from controlplane.store.readonly import is_wal
+from controlplane.store.sight import ROLE
+from controlplane.store.webrole import lacking
 
 OLDEST_SQLITE = (3, 35, 0)
 """Has RETURNING, which claiming and de-duplicating lean on."""
@@ -172,6 +175,22 @@ def connections(subject: Subject) -> Iterator[Answer]:
         yield warning("connections", told, remedy)
     else:
         yield ok("connections", told)
+
+
+def confined(subject: Subject) -> Iterator[Answer]:
+    """See that people who are confined to a part of the retailer can be shown that part: PostgreSQL takes a role for it."""
+    if subject.settings.is_sqlite or not subject.schema.is_ours:
+        return
+    with subject.raw_store.read() as connection:
+        missing, remedy = lacking(connection)
+        columns = (t.account.c.reach, t.service_token.c.reach)
+        some = any(connection.execute(select(one).where(one.is_not(None)).limit(1)).first() for one in columns)
+    if not missing:
+        yield ok("confined people", f"row-level security binds the role '{ROLE}'")
+    elif some:
+        yield wrong("confined people", f"{missing}: they are shown nothing", remedy)
+    else:
+        yield warning("confined people", f"{missing}; nobody is confined yet", remedy)
 
 
 def pool_size(url: str) -> int:

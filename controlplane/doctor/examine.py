@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "schema": database.schema,
     "durability": database.durability,
     "connections": database.connections,
+    "confined people": database.confined,
     "clock offset": database.clock,
     "clock": plane.future,
     "broker": engine.broker,

@@ -10,14 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, insert, update
 
 from controlplane import audit
 from controlplane.access import Actor, StepUp, allowed, find_actor, require
 from controlplane.clock import Clock
-from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError, StaleError, TrueupError
+from controlplane.errors import (
+    BadInputError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    PolicyError,
+    StaleError,
+    TrueupError,
+)
 from controlplane.registry import checking, permits, revisions, simulation
 from controlplane.registry import requests as rows
 from controlplane.registry.checking import as_document, as_stored
@@ -36,8 +45,33 @@ from rules.policy.kinds import Document
 from rules.policy.problems import Problem
 from rules.policy.reading import Entry
 
+M = TypeVar("M", bound=Callable[..., Any])
 PLANE = "plane"
 """Who does in the action log what nobody asked for just then."""
+
+
+def _by_all_that_is_known(method: M) -> M:
+    """Let the plane do it by the whole registry and all accounts, for whomever it is."""
+
+    @wraps(method)
+    def done(self: Changes, *args: Any, **more: Any) -> Any:
+        with self.store.unconfined():
+            return method(self, *args, **more)
+
+    return cast("M", done)
+
+
+def _of_a_request(method: M) -> M:
+    """The same, about a request that is in sight of who asks. Raises NotFoundError for another."""
+    whole = _by_all_that_is_known(method)
+
+    @wraps(method)
+    def done(self: Changes, request_id: str, *args: Any, **more: Any) -> Any:
+        if self.store.is_confined:
+            self.get(request_id)
+        return whole(self, request_id, *args, **more)
+
+    return cast("M", done)
 
 
 class Changes:
@@ -65,6 +99,7 @@ class Changes:
 
     # --- towards a decision ---
 
+    @_by_all_that_is_known
     def open(
         self, kind: str, name: str, document: Any, title: str, reason: str, actor: Actor,
         rolls_back: int | None = None, *, seen: int | None = None,
@@ -77,6 +112,7 @@ class Changes:
         if not title.strip():
             raise BadInputError("a change request has no title; say in a line what changes")
         content = as_stored(kind, name, document)
+        self._within(actor, kind, name, content)
         now = self.clock.now()
         request_id = new_id(now)
         with self.store.write() as conn:
@@ -92,12 +128,14 @@ class Changes:
             self._audit(conn, actor.name, "open", request_id, reason, before=base and base["document"], after=content)
             return rows.get(conn, request_id)
 
+    @_by_all_that_is_known
     def roll_back(self, kind: str, name: str, revision: int, reason: str, actor: Actor) -> ChangeRequest:
         """Start a draft with the document of an older revision; it is approved like any other, and becomes a new revision.
 
         Raises NotFoundError, BadInputError when that revision is in force already.
         """
         require(actor, "policy.propose")
+        self._within(actor, kind, name)
         with self.store.read() as conn:
             past = revisions.get(conn, kind, name, revision)
         if past["valid_to"] is None:
@@ -105,6 +143,7 @@ class Changes:
         title = f"Roll back to revision {revision}"
         return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision)
 
+    @_of_a_request
     def edit(
         self,
         request_id: str,
@@ -130,6 +169,7 @@ class Changes:
                 )
             self._may(request, deed, actor)
             content = as_stored(request.kind, request.name, document)
+            self._within(actor, request.kind, request.name, content)
             same = digest(content) == request.hash
             changes: dict[str, Any] = {
                 "document": content, "hash": digest(content), "last_editor": actor.name, "scheduled_for": None,
@@ -144,6 +184,7 @@ class Changes:
             self._audit(conn, actor.name, "edit", request_id, before=request.document, after=content)
             return rows.get(conn, request_id)
 
+    @_of_a_request
     def submit(self, request_id: str, actor: Actor) -> ChangeRequest:
         """Ask for review, simulated. Raises PolicyError with every problem that the registry would have with the document in it."""
         with self.store.read() as conn:
@@ -163,6 +204,7 @@ class Changes:
             self._audit(conn, actor.name, "submit", request_id, after=told)
             return rows.get(conn, request_id)
 
+    @_of_a_request
     def simulate(self, request_id: str, actor: Actor) -> Standing:
         """Replay the plane's history for a request that is not decided yet, and keep what came of it.
 
@@ -172,6 +214,7 @@ class Changes:
         permits.take_part(actor)
         with self.store.read() as conn:
             request, snapshot = rows.get(conn, request_id), self.registry.snapshot_in(conn)
+            self._within(actor, request.kind, request.name, request.document)
             self._refuse_stale(request)
             if request.state not in UNDECIDED:
                 raise ConflictError(f"{request} is {request.state}; what is decided is not simulated any more")
@@ -186,11 +229,13 @@ class Changes:
             self._audit(conn, actor.name, "simulate", request_id, after=told)
         return self.simulation(request_id)
 
+    @_of_a_request
     def simulation(self, request_id: str) -> Standing:
         """Return the newest result of a request, and whether an approval can rest on it. Raises NotFoundError."""
         with self.store.read() as conn:
             return self._standing(conn, rows.get(conn, request_id))
 
+    @_of_a_request
     def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
@@ -216,6 +261,7 @@ class Changes:
             self._audit(conn, actor.name, decision, request_id, comment, after=told)
             return rows.get(conn, request_id)
 
+    @_of_a_request
     def withdraw(self, request_id: str, actor: Actor, reason: str = "") -> ChangeRequest:
         """Give a request up. Its author, its last editor and admins may."""
         with self.store.write() as conn:
@@ -225,6 +271,7 @@ class Changes:
             self._audit(conn, actor.name, "withdraw", request_id, reason)
             return rows.get(conn, request_id)
 
+    @_of_a_request
     def comment(self, request_id: str, actor: Actor, text: str) -> None:
         """Say something about a request, in whatever state; it stands in the action log. Who may propose or approve may."""
         permits.take_part(actor)
@@ -232,10 +279,12 @@ class Changes:
             raise BadInputError("a comment says something; write it", "comment")
         with self.store.write() as conn:
             request = rows.get(conn, request_id)
+            self._within(actor, request.kind, request.name, request.document)
             self._audit(conn, actor.name, "comment", request_id, text.strip(), after={"hash": request.hash})
 
     # --- into force, and out of it ---
 
+    @_of_a_request
     def schedule(self, request_id: str, instant: datetime, actor: Actor) -> ChangeRequest:
         """Let the plane put an approved request in force at an instant. Whoever schedules it never counts as its approver.
 
@@ -257,6 +306,7 @@ class Changes:
             self._audit(conn, actor.name, "schedule", request_id, after={"scheduled_for": instant.isoformat()})
             return fresh
 
+    @_of_a_request
     def apply(self, request_id: str, actor: Actor) -> ChangeRequest:
         """Put an approved request in force now, as a new revision and a new version of the registry.
 
@@ -276,6 +326,7 @@ class Changes:
             raise ConflictError(_moved_message(done))
         return done
 
+    @_of_a_request
     def break_glass(self, request_id: str, lasting: timedelta, reason: str, actor: Actor) -> ChangeRequest:
         """Put a draft in force without approval, for a day at most; then the plane takes it back, and a review is owed.
 
@@ -298,6 +349,7 @@ class Changes:
             self._write(conn, request, Deed.BREAK_GLASS, actor.name, reason.strip(), **note)
             return rows.get(conn, request_id)
 
+    @_of_a_request
     def review(self, request_id: str, actor: Actor, comment: str) -> ChangeRequest:
         """Say what is to be said of a break-glass, afterwards; then nothing is owed any more. It changes nothing in force."""
         with self.store.write() as conn:
@@ -353,6 +405,7 @@ class Changes:
         with self.store.read() as conn:
             return rows.newest(conn, state, limit)
 
+    @_by_all_that_is_known
     def lint(self, text: str, kind: str | None = None, name: str | None = None) -> Sequence[Problem]:
         """Return everything that is wrong with a text as a policy, and with the whole registry once it stood in it.
 
@@ -363,10 +416,20 @@ class Changes:
             snapshot = self.registry.snapshot_in(conn)
             return checking.problems_in(conn, snapshot, text, self._manifests(), (kind, name))
 
+    @_of_a_request
     def refusals(self, request_id: str, actor: Actor) -> dict[str, str]:
         """Return, for each deed that somebody may not do to a request as it stands, why."""
-        return permits.refusals(self.get(request_id), actor)
+        request = self.get(request_id)
+        return permits.refusals(request, actor, self._beyond(actor, request))
 
+    def _beyond(self, actor: Actor, request: ChangeRequest) -> str:
+        try:
+            self._within(actor, request.kind, request.name, request.document)
+        except (ForbiddenError, NotFoundError):
+            return f"{permits.BEYOND} that you have"
+        return ""
+
+    @_of_a_request
     def risk(self, request_id: str) -> Risk:
         """Return what a request risks, who has to approve it, and what is missing. Raises NotFoundError."""
         with self.store.read() as conn:
@@ -377,6 +440,7 @@ class Changes:
         with self.store.read() as conn:
             return against(conn, rows.get(conn, request_id))
 
+    @_by_all_that_is_known
     def staffing(self) -> Staffing:
         """Return how many people there are to propose and approve."""
         with self.store.read() as conn:
@@ -479,8 +543,14 @@ class Changes:
     def _may(self, request: ChangeRequest, deed: Deed, actor: Actor) -> None:
         """Raises ForbiddenError without the right or in the wrong relation, StaleError, ConflictError in the wrong state."""
         require(actor, WHO[deed].right)
+        self._within(actor, request.kind, request.name, request.document)
         self._refuse_stale(request)
         permits.check(request, deed, actor)
+
+    def _within(self, actor: Actor, kind: str, name: str, *contents: Any) -> None:
+        """Raises NotFoundError, ForbiddenError for what is beyond the actor's reach."""
+        if not actor.reach.everything:
+            permits.refuse_beyond(self.registry.snapshot(), actor, kind, name, *map(as_document, contents))
 
     def _refuse_stale(self, request: ChangeRequest) -> None:
         if self._seen is not None and request.etag not in self._seen:
@@ -531,7 +601,7 @@ class Changes:
 
     def _refuse_lapsed_scheduler(self, conn: Connection, request: ChangeRequest) -> None:
         scheduler = find_actor(conn, request.scheduled_by or "")
-        if not allowed(scheduler, WHO[Deed.SCHEDULE].right):
+        if scheduler is None or not allowed(scheduler, WHO[Deed.SCHEDULE].right) or self._beyond(scheduler, request):
             raise ForbiddenError(
                 f"{request}: '{request.scheduled_by}', who scheduled it, may not do so any more; propose it anew"
             )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from controlplane.access import Actor, allowed, require, roles_with
-from controlplane.errors import ConflictError, ForbiddenError
+from controlplane.errors import ConflictError, ForbiddenError, NotFoundError
+from controlplane.registry.registry import Snapshot
 from controlplane.registry.requests import ChangeRequest
 from rules.changes import UNDECIDED, WHO, Deed, Relation, State, after, open_to, stands_right
+from rules.policy.kinds import Document
 
 PROPOSE, APPROVE = WHO[Deed.EDIT].right, WHO[Deed.APPROVE].right
+BEYOND = "it concerns, or names, what is beyond the reach"
 PEOPLES = tuple(deed for deed in Deed if WHO[deed].relation is not Relation.PLANE)
 """What people do, rather than the plane."""
 
@@ -22,14 +25,37 @@ def check(request: ChangeRequest, deed: Deed, actor: Actor) -> None:
         raise ForbiddenError(_not_yours(request, deed, actor))
 
 
+def refuse_beyond(snapshot: Snapshot, actor: Actor, kind: str, name: str, *documents: Document) -> None:
+    """Refuse to act on a policy that is not in hand, by the law in `rules.reach`, or to put such a document in its place.
+
+    `snapshot`: the whole registry. Raises NotFoundError for what is not in sight either, ForbiddenError.
+    """
+    if actor.reach.everything:
+        return
+    seen = snapshot.sight(actor.reach)
+    if (kind, name) in snapshot.documents and (kind, name) not in seen.documents:
+        raise NotFoundError(f"there is no {kind} '{name}' that is in sight of {actor.reach}")
+    if ((kind, name) in snapshot.documents and (kind, name) not in seen.owned) or not all(
+        map(seen.has_in_hand, documents)
+    ):
+        raise ForbiddenError(
+            f"{kind}/{name}: {BEYOND} of '{actor.name}', who reaches {actor.reach}; ask somebody whose reach has all of it"
+        )
+
+
 def take_part(actor: Actor) -> None:
     """Raises ForbiddenError unless the actor may propose or approve: they simulate, and talk about requests."""
     if not allowed(actor, APPROVE):
         require(actor, PROPOSE)
 
 
-def refusals(request: ChangeRequest, actor: Actor) -> dict[str, str]:
-    """Return, for each deed that somebody may not do to a request, why, in a few words that follow on the deed's name."""
+def refusals(request: ChangeRequest, actor: Actor, beyond: str = "") -> dict[str, str]:
+    """Return, for each deed that somebody may not do to a request, why, in a few words that follow on the deed's name.
+
+    `beyond`: why they may do none of them.
+    """
+    if beyond:
+        return {str(deed): beyond for deed in (*PEOPLES, "comment", "simulate")}
     found = {str(deed): _why_not(request, deed, actor) for deed in PEOPLES}
     outside = _lacking(actor, PROPOSE, APPROVE)
     found["comment"] = outside

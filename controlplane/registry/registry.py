@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +22,7 @@ from rules.personal import USUAL, Personal
 from rules.policy import kinds as k
 from rules.policy.blueprint import Record, records
 from rules.policy.places import Places, places
+from rules.reach import Reach, Sight, sight
 
 D = TypeVar("D", bound=k.Document)
 
@@ -34,6 +36,28 @@ class Snapshot:
     documents: Mapping[tuple[str, str], k.Document] = field(repr=False)
     """(kind, name) -> document."""
     revision_ids: Mapping[tuple[str, str], str] = field(repr=False)
+
+    def sight(self, reach: Reach) -> Sight:
+        """Return what of these policies is in sight of a reach."""
+        if reach not in self._sights:
+            self._sights[reach] = sight(reach, self.documents.values())
+        return self._sights[reach]
+
+    @cached_property
+    def _sights(self) -> dict[Reach, Sight]:
+        return {}
+
+    def within(self, reach: Reach) -> Snapshot:
+        """Return what of these policies is shown to whoever reaches no further."""
+        if reach not in self._narrowed:
+            seen = self.sight(reach).documents
+            ids = {key: revision for key, revision in self.revision_ids.items() if key in seen}
+            self._narrowed[reach] = Snapshot(self.version, MappingProxyType(dict(seen)), MappingProxyType(ids))
+        return self._narrowed[reach]
+
+    @cached_property
+    def _narrowed(self) -> dict[Reach, Snapshot]:
+        return {}
 
     def _of(self, model: type[D]) -> Mapping[str, D]:
         found = {name: document for (kind, name), document in self.documents.items() if kind == model.__name__}
@@ -173,6 +197,9 @@ class Snapshot:
         return {spec.entity: spec for spec in specs if spec.system == system}
 
 
+_reach: ContextVar[Reach | None] = ContextVar("reach", default=None)
+
+
 class Registry:
     """Gives the snapshot in force. Asks the database only for the version number unless that has changed."""
 
@@ -183,16 +210,30 @@ class Registry:
         self._cached = Snapshot(0, MappingProxyType({}), MappingProxyType({}))
 
     def snapshot(self) -> Snapshot:
-        """Return what governs now; a change made by anybody is seen at the next call."""
-        with self.store.read() as conn:
-            return self.snapshot_in(conn)
+        """Return what governs now; a change made by anybody is seen at the next call. Where `confine` was said, what is in sight of it."""
+        reach = _reach.get() if self.store.is_confined else None
+        with self.store.unconfined(), self.store.read() as conn:
+            found = self.snapshot_in(conn)
+        return found if reach is None else found.within(reach)
+
+    def confine(self, reach: Reach) -> None:
+        """Let all that this thread reads from here on, of the registry and of the store, be what is in sight of a reach."""
+        self.store.confine(None)
+        if not reach.everything:
+            self.store.confine(self.snapshot().sight(reach).lists())
+        _reach.set(reach)
 
     def known(self) -> Snapshot:
         """Return what governed when this process last looked; for what follows a look of its own."""
         return self._cached
 
     def snapshot_in(self, conn: Connection) -> Snapshot:
-        """Return what governs as the caller's transaction sees it; call it before that transaction changes the registry."""
+        """Return what governs as the caller's transaction sees it; call it before that transaction changes the registry.
+
+        Where `confine` was said, what governs by now is asked of the whole registry, and what is in sight of it returned.
+        """
+        if self.store.is_confined:
+            return self.snapshot()
         version = current_version(conn)
         while True:
             with self._lock:

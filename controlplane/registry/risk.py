@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from controlplane.access import allowed, everybody
+from controlplane.access import Actor, allowed, everybody
+from controlplane.errors import ForbiddenError, NotFoundError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
+from controlplane.registry.permits import refuse_beyond
 from controlplane.registry.registry import Snapshot
 from controlplane.registry.requests import ChangeRequest
 from rules.changes import WHO, Deed, quorum
@@ -51,10 +53,19 @@ def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest) -> Ris
     owners = sorted(data_owners(before or after, snapshot.documents))
     relaxes = any(one.relaxes for one in found)
     asked = quorum(relaxes, owners)
-    counted = rows.approvers(conn, request)
+    counted = [one for one in rows.approvers(conn, request) if _reaches(snapshot, one, request)]
     missing = asked.missing((actor.name, actor.team) for actor in counted)
     names = tuple(actor.name for actor in counted)
     return Risk(relaxes, tuple(found), tuple(owners), asked.needed, names, missing)
+
+
+def _reaches(snapshot: Snapshot, approver: Actor, request: ChangeRequest) -> bool:
+    """Whether what was approved is in the approver's hand today."""
+    try:
+        refuse_beyond(snapshot, approver, request.kind, request.name, read(request.document))
+    except (ForbiddenError, NotFoundError):
+        return False
+    return True
 
 
 def _approved_document(conn: Connection, kind: str, name: str) -> Document | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,19 @@ from sqlalchemy.exc import DisconnectionError
 
 from controlplane.store import direct
 from controlplane.store.checkpoints import BACKSTOP, Checkpoints
+from controlplane.store.confined import Confined, Lists
 from controlplane.store.facts import Facts
 from controlplane.store.signals import CHANNEL, Listener, Signals
+from controlplane.store.sqlite import SQLITE_CONNECT, SQLITE_PRAGMAS, prepare
 from controlplane.store.text import dumps
 
-SQLITE_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "foreign_keys=ON",
-    "busy_timeout=10000",
-    "temp_store=MEMORY",
-    "cache_size=-65536",  # KiB: the pages that a batch touches in a ledger of millions
-)
+__all__ = ["HUNG", "SQLITE_PRAGMAS", "Store", "open_store"]
 HUNG = "30s"
 """After which PostgreSQL ends a transaction whose process does nothing: one that hangs must not hold its locks for ever.
 The address may set another, as `?options=-c idle_in_transaction_session_timeout=10s`."""
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', topic) FROM unnest(%s::text[]) AS topic"  # noqa: S608
 
+_lists: ContextVar[Lists | None] = ContextVar("lists", default=None)
 _beside: ContextVar[Callable[[Connection], None] | None] = ContextVar("beside", default=None)
 
 
@@ -50,10 +46,16 @@ class Store:
         self._generation = 0
         self._listener: Listener | None = None
         self._checkpoints: Checkpoints | None = None
+        self._confined = Confined(engine)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection that sees one consistent state and changes nothing."""
+        """Give a connection that sees one consistent state and changes nothing; where `confine` was said, what is in sight of it."""
+        lists = _lists.get()
+        if lists is not None:
+            with self._confined.read(lists) as connection:
+                yield connection
+            return
         with self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
@@ -67,8 +69,34 @@ class Store:
     @contextmanager
     def look(self) -> Iterator[Connection]:
         """Give a connection for one query, which sees one consistent state by itself: on PostgreSQL one round trip, not three."""
+        if _lists.get() is not None:
+            with self.read() as connection:
+                yield connection
+            return
         with self.engine.connect() as connection:
             yield connection if self.is_sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether what is read here and now is confined."""
+        return _lists.get() is not None
+
+    def confine(self, lists: Lists | None) -> None:
+        """Let all that this thread reads from here on be what is in sight of these names (`store.sight`); None: everything."""
+        _lists.set(lists)
+
+    def unconfined(self) -> AbstractContextManager[None]:
+        """Let the plane itself look within the block, in whomever's name: what is read of it is not for telling."""
+        return self.confined(None)
+
+    @contextmanager
+    def confined(self, lists: Lists | None) -> Iterator[None]:
+        """Confine what this thread reads within the block, as `confine` does."""
+        token = _lists.set(lists)
+        try:
+            yield
+        finally:
+            _lists.reset(token)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -166,6 +194,7 @@ class Store:
             self._checkpoints.stop()
         with self._turn:
             self._let_go_of_writer()
+        self._confined.close()
         self.engine.dispose()
 
     def _let_go_of_writer(self) -> None:
@@ -182,7 +211,7 @@ def open_store(url: str) -> Store:
         if address.database and address.database != ":memory:":
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
         options = {
-            "connect_args": {"check_same_thread": False, "isolation_level": None, "cached_statements": 512},
+            "connect_args": SQLITE_CONNECT,
             "pool_size": 64,
             "max_overflow": 64,
         }
@@ -191,7 +220,7 @@ def open_store(url: str) -> Store:
         options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={HUNG} {given}".strip()}
     engine = create_engine(address, json_serializer=dumps, **options)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", prepare)
     else:
         event.listen(engine, "checkout", _still_open)
         direct.gather(engine)
@@ -222,10 +251,3 @@ def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:
         idle.register(connection.pgconn.socket, select.POLLIN)
     if connection.closed or idle.poll(0):
         raise DisconnectionError("the server closed the connection")
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -11,6 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from controlplane.store import webrole
 from controlplane.store.engine import Store
 from controlplane.store.locks import SCHEMA
 
@@ -32,6 +33,8 @@ def migrate(store: Store, to: str = "head") -> None:
     if current != ScriptDirectory.from_config(config).get_current_head():
         with _alone(store):
             command.upgrade(config, to)
+    if not store.is_sqlite and to == "head":
+        webrole.prepare(store.engine)
 
 
 @contextmanager

@@ -98,6 +98,7 @@ account = Table(
     Column("locked_until", Instant),
     Column("issuer", String(500), doc="of OpenID Connect; with `subject` it says who it is, whatever the name"),
     Column("subject", String(255)),
+    Column("reach", Json, doc="brands, regions and domains that it is confined to; NULL: everything"),
     Index("ix_account_issuer_subject", "issuer", "subject", unique=True),
 )
 login_session = Table(
@@ -125,6 +126,11 @@ service_token = Table(
     Column("revoked_at", Instant),
     Column("scopes", Json, doc="list of rights that it is confined to; NULL: all that its account has"),
     Column("last_used_at", Instant, doc="to the minute"),
+    Column(
+        "reach",
+        Json,
+        doc="brands, regions and domains that it is confined to, within its account's; NULL: no more than that",
+    ),
 )
 
 # --- api: what was answered under an idempotency key ---------------------------------------------------------------

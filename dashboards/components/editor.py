@@ -9,6 +9,7 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
+from controlplane.api.answers import veiled
 from controlplane.views.states import Light
 from dashboards.components.parts import aria, chip, chip_class
 from dashboards.components.text import counted
@@ -87,6 +88,6 @@ def answer(problems: Sequence[Problem]) -> list[Any]:
 
 def _line(one: Problem) -> Component:
     """Write a problem: where it is, the rule, the remedy."""
-    elsewhere = f"{one.kind}/{one.name}" if one.kind else "the text"
+    elsewhere = veiled(f"{one.kind}/{one.name}") if one.kind else "the text"
     where = " · ".join(part for part in (f"line {one.line}" if one.line else f"in {elsewhere}", one.path) if part)
-    return html.Li([html.B(where), f" {one.rule}; ", html.Em(one.remedy)])
+    return html.Li([html.B(where), veiled(f" {one.rule}; "), html.Em(veiled(one.remedy))])

@@ -13,6 +13,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 from dash.development.base_component import Component
 from sqlalchemy.exc import OperationalError
 
+from controlplane.api.answers import veiled
 from controlplane.errors import TrueupError
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,7 @@ def _as_they_are(count: int) -> list[Any]:
 def explain(error: Exception) -> str:
     """Say in a sentence why a page could not be brought up to date; what nobody foresaw goes to the log."""
     if isinstance(error, TrueupError):
-        return str(error)
+        return veiled(str(error))
     log.error("page", exc_info=error)
     if isinstance(error, OperationalError):
         return "The plane's database does not answer. What you see is the last state that could be read."
@@ -130,7 +131,7 @@ def acted(function: Callable[[], Any], beside: tuple[type[TrueupError], ...] = (
 
 def refused(error: TrueupError) -> Component:
     """Return what answers somebody who asked for what cannot be done."""
-    return _answer(str(error), "Refused", "orange")
+    return _answer(veiled(str(error)), "Refused", "orange")
 
 
 def _answer(text: Any, title: str, color: str) -> Component:

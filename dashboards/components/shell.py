@@ -67,6 +67,10 @@ def _account(who: Actor, csrf_token: str) -> Component:
         method="POST",
     )
     roles = ", ".join(sorted(who.roles))
+    confined = (
+        [] if who.reach.everything else [html.Span(str(who.reach), className="tu-who", title="All that you are shown")]
+    )
     return html.Div(
-        [toggle, html.Span(who.name, title=f"Roles: {roles}", className="tu-who"), leave], className="tu-account"
+        [toggle, *confined, html.Span(who.name, title=f"Roles: {roles}", className="tu-who"), leave],
+        className="tu-account",
     )

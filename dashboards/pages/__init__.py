@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote
 from dash import Dash, html
 from dash.development.base_component import Component
 
+from controlplane.api.answers import veiled
 from controlplane.errors import NotFoundError
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
@@ -42,7 +43,7 @@ def find(plane: Plane, path: str, search: str) -> Component:
         page, key = _match(path)
         drawn: Component = page.layout(Asked(plane, key, query))
     except NotFoundError as error:
-        return html.Div([page_head("Not here"), quiet(str(error))])
+        return html.Div([page_head("Not here"), quiet(veiled(str(error)))])
     except Exception as error:  # noqa: BLE001 - the frame stays usable when a page cannot be drawn
         return html.Div([page_head("Cannot be shown"), quiet(explain(error))])
     return drawn

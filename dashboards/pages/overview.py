@@ -11,6 +11,7 @@ import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
+from controlplane.api.answers import actor
 from controlplane.registry import Snapshot
 from controlplane.views.incidents import Incident
 from controlplane.views.overview import Level, Overview, Tile, overview
@@ -22,6 +23,7 @@ from dashboards.components.parts import WRAPPED, card, chip_class, state_column,
 from dashboards.components.spark import spark
 from dashboards.components.text import ago, clock_time, counted, money, share, span, worded, young
 from dashboards.figures.trend import Mark, Panel, small_multiples, summary
+from rules.reach import Reach
 
 TITLES = {
     "overall": "Can it be trusted?",
@@ -149,23 +151,23 @@ def marks_of(told: Sequence[Incident]) -> list[Mark]:
 
 
 class Shared:
-    """The newest overview per window, read once for everybody."""
+    """The newest overview per window and reach, read once for everybody who has that."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self._lock = threading.Lock()
-        self._kept: dict[tuple[int, int], Overview] = {}
+        self._kept: dict[tuple[int, int, Reach], Overview] = {}
 
     def read(self, minutes: int) -> tuple[Overview, Snapshot]:
         """Return an overview that is at most `FRESH` old."""
         now, snapshot = self.plane.clock.now(), self.plane.registry.snapshot()
-        key = (minutes, snapshot.version)
+        key = (minutes, snapshot.version, actor().reach)
         with self._lock:
             kept = self._kept.get(key)
             if kept is None or not timedelta(0) <= now - kept.at < FRESH:
                 with self.plane.store.read() as conn:
                     kept = overview(conn, snapshot, now, timedelta(minutes=minutes))
-                self._kept = {key: kept}
+                self._kept = {**{other: one for other, one in self._kept.items() if other[2] != key[2]}, key: kept}
         return kept, snapshot
 
 

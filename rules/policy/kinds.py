@@ -86,12 +86,33 @@ MOST_AT_ONCE = 100
 """Requests to a system that may be under way at once, by any policy."""
 
 
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _unlisted(value: tuple[str, ...]) -> str | list[str]:
+    return value[0] if len(value) == 1 else list(value)
+
+
+Names = Annotated[
+    tuple[PolicyName, ...],
+    Field(max_length=200),
+    BeforeValidator(_listed, json_schema_input_type=PolicyName | tuple[PolicyName, ...]),
+    PlainSerializer(_unlisted, return_type=str | list[str]),
+]
+"""Names that nothing else defines; one alone is written without the list."""
+
+
 class SystemSpec(Part):
     """An outside party and how to reach it."""
 
     connector: str = Field(description="name of the connector plugin")
     owner: PolicyName = Field(description="Team that is called when it misbehaves")
     role: Literal["erp", "wms", "shop", "till", "marketplace", "3pl", "carrier", "payment", "tax", "incident", "bi"]
+    brand: Names = Field(
+        default=(), description="brands that it is of; people confined to brands see no system that names none"
+    )
+    region: Names = Field(default=(), description="regions that it is of, likewise")
     endpoint: str = Field(description="base address or folder; ${SANDBOX} and ${HOME} are filled in from the settings")
     internal: tuple[InternalPair, ...] = Field(
         default=(),
@@ -113,14 +134,6 @@ class SystemSpec(Part):
         default=None, ge=1, description="requests that may come at once; default: one second's worth"
     )
     breaker: Breaker = Breaker()
-
-
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-def _unlisted(value: tuple[str, ...]) -> str | list[str]:
-    return value[0] if len(value) == 1 else list(value)
 
 
 Systems = Annotated[

@@ -8,9 +8,9 @@ Records that connectors receive are taken in the same way: the same room, the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -36,6 +36,8 @@ from rules.personal import Personal
 
 LARGEST_GROUP = 256
 """Requests that share a commit, at most."""
+
+May: TypeAlias = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,18 @@ class Acceptor:
         self.room = Room(store, limit)
         self.group: GroupCommit[_Request | Arrival, frozenset[str]] = GroupCommit(self._commit, largest_group)
 
-    def accept(self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None) -> Receipt:
+    def accept(
+        self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None, may: May | None = None
+    ) -> Receipt:  # fmt: skip
         """Take one event, or with `batch` one event a line; return when it is committed.
 
-        `told`: the trace that the request belongs to; an event that names another belongs to that one.
+        `told`: the trace that the request belongs to; an event that names another belongs to that one. `may`: raises BadInputError
+        for a source and a type that the sender may not speak of.
         Raises OverloadedError (try later) before anything is taken, and BadInputError for a batch without an event or
         with more than may wait. Without `batch` also BadInputError for the event.
         """
         snapshot = self._registry.known() if self._registry.known().version else self._registry.snapshot()
-        request, refused = self._read(body, snapshot, told, batch=batch, channel=channel)
+        request, refused = self._read(body, snapshot, told, may, batch=batch, channel=channel)
         if not request.messages:
             return Receipt({}, {}, refused)
         self.room.refuse_too_many(len(request.messages))
@@ -126,7 +131,7 @@ class Acceptor:
     # --- reading ---
 
     def _read(
-        self, body: bytes, snapshot: Snapshot, told: Caller | None, *, batch: bool, channel: str
+        self, body: bytes, snapshot: Snapshot, told: Caller | None, may: May | None, *, batch: bool, channel: str
     ) -> tuple[_Request, list[Refusal]]:
         now = self._clock.now()
         stamp = micros(now)
@@ -145,6 +150,8 @@ class Acceptor:
         for identity, (number, line) in zip(ids, lines, strict=True):
             try:
                 found = open_envelope(line, now)
+                if may is not None:
+                    may(found.source, found.type)
                 refuse_unknown(snapshot, found.source, found.type)
                 data = read(found.type, found.data, found.version)
                 refuse_other_subject(found.type, found.subject, data)

@@ -32,6 +32,8 @@ class Selection:
     ids: tuple[str, ...] = ()
     group: tuple[tuple[str, str], ...] = ()
     after: str = ""
+    only: tuple[str, ...] | None = None
+    """Of those only these, because who asks sees no others; None: all."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Selection:
@@ -54,6 +56,8 @@ class Selection:
         """Return the conditions on the table of cases; of a group only open ones are meant."""
         q = t.quarantine.c
         found: list[ColumnElement[bool]] = [q.id > self.after] if self.after else []
+        if self.only is not None:
+            found.append(q.id.in_(self.only))
         if self.ids:
             return [*found, q.id.in_(self.ids)]
         return [*found, q.state.in_(OPEN), *(q[GROUP[name]] == value for name, value in self.group)]

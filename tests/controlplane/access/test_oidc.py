@@ -19,7 +19,7 @@ from joserfc.jwk import OctKey, RSAKey
 from sqlalchemy import select
 
 from controlplane import access
-from controlplane.access import Actor, Oidc, Proof, StepUp
+from controlplane.access import Actor, Oidc, Proof, StepUp, admit, find_actor
 from controlplane.access.members import Grant, Member, granted, read_roles
 from controlplane.audit import verify
 from controlplane.clock import ManualClock
@@ -27,6 +27,7 @@ from controlplane.errors import ConflictError, SettingsError, SignInError, StepU
 from controlplane.settings import Settings, load_settings
 from controlplane.store import Store
 from controlplane.store import tables as t
+from rules.reach import Reach
 from tests.controlplane.access.provider import CLIENT, SECRET, TinyProvider, elliptic, tiny_provider
 from tests.web import PASSWORD
 
@@ -471,3 +472,41 @@ def test_what_is_wrong_is_told_before_anything_starts(
 def test_settings_that_do_not_go_together_are_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         load_settings(**given)
+
+
+@pytest.mark.parametrize(
+    ("groups", "reach"),
+    [
+        (("north",), {"brands": ["north"]}),
+        (("both",), {"brands": ["north", "south"]}),
+        (("both", "north"), {"brands": ["north"]}),
+        (("north", "south"), {"brands": []}),
+        (("north", "free"), {"brands": ["north"]}),
+        (("free",), None),
+    ],
+)
+def test_somebody_of_several_groups_reaches_what_is_common_to_them(groups: tuple[str, ...], reach: Any) -> None:
+    told = {
+        "north": {"roles": ["viewer"], "reach": {"brands": ["north"]}}, "south": {"roles": ["operator"], "reach": {"brands": ["south"]}},
+        "both": {"roles": ["viewer"], "reach": {"brands": ["north", "south"]}}, "free": {"roles": ["viewer"]},
+    }  # fmt: skip
+    assert granted(read_roles(json.dumps(told)), groups).reach.told() == reach
+
+
+@pytest.mark.parametrize("reach", [{}, [], {"brands": []}, {"brands": "north"}, {"brand": ["north"]}, {"brands": [1]}])
+def test_a_reach_that_confines_to_nothing_is_a_slip_and_refused(reach: Any) -> None:
+    with pytest.raises(SettingsError, match="reach"):
+        read_roles(json.dumps({"g": {"roles": ["viewer"], "reach": reach}}))
+
+
+def test_the_reach_of_the_groups_is_that_of_the_account_from_the_next_sign_in_on(
+    store: Store, clock: ManualClock
+) -> None:
+    for names in (["north"], ["south"]):
+        grant = Grant(frozenset({"viewer"}), None, Reach(brands=frozenset(names)))
+        actor = admit(store, clock, Member("https://id.example", "u", "nora", "Nora", grant, Proof(START)))
+        assert actor.reach == grant.reach
+        with store.read() as conn:
+            found = find_actor(conn, actor.name)
+        assert found is not None
+        assert found.reach == grant.reach

@@ -15,10 +15,14 @@ from typer.testing import CliRunner
 
 from controlplane.access import check_token, issue_token
 from controlplane.access.commands import app
+from controlplane.client import PlaneClient
 from controlplane.clock import ManualClock
-from controlplane.errors import BadInputError, ConflictError, ForbiddenError
+from controlplane.errors import BadInputError, ConflictError, ForbiddenError, TrueupError
+from controlplane.registry import revisions
+from controlplane.registry.revisions import dump
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
+from rules.policy.kinds import System
 from tests.conftest import START
 from tests.web import PASSWORD, a_plane, found_by_the_console, served, signed_in
 
@@ -62,12 +66,12 @@ def test_an_account_lives_from_its_making_to_its_end(plane: Plane, url: str) -> 
     assert client.get("/api/v1/me").json()["roles"] == ["viewer"]
     run("roles", "zoe", "--role", "operator", "--role", "auditor", "--team", "store-ops")
     assert client.get("/api/v1/me").json() | {"rights": []} == {
-        "name": "zoe", "roles": ["auditor", "operator"], "rights": [], "team": "store-ops"
+        "name": "zoe", "roles": ["auditor", "operator"], "rights": [], "team": "store-ops", "reach": None
     }  # fmt: skip
     run("password", "zoe")
     assert client.get("/api/v1/me").status_code == 401, "its sessions are over"
     run("disable", "zoe")
-    assert "zoe\tauditor,operator\tstore-ops\ttrue\t-" in run("accounts")
+    assert "zoe\tauditor,operator\tstore-ops\t-\ttrue\t-" in run("accounts")
     assert httpx.post(f"{url}/login", data={"name": "zoe", "password": PASSWORD}).status_code == 401
     run("enable", "zoe")
     assert signed_in(url, "zoe").get("/api/v1/me").status_code == 200
@@ -135,3 +139,41 @@ def test_nobody_but_an_admin_sees_or_changes_any_of_it(url: str) -> None:
         client = signed_in(url, name)
         assert client.get("/api/v1/accounts").status_code == 403
         assert client.post("/api/v1/tokens", json={"account": "admin", "purpose": "x"}).status_code == 403
+
+
+def test_an_account_is_confined_to_what_some_policy_knows(plane: Plane, url: str) -> None:
+    put_brand(plane)
+    run("create", "nora", "--role", "viewer", "--role", "auditor", "--brand", "north", "--domain", "orders")
+    me = signed_in(url, "nora").get("/api/v1/me").json()
+    assert me["reach"] == {"brands": ["north"], "domains": ["orders"]}
+    assert me["rights"] == ["view"], "the action log is about the whole installation"
+    assert "nora\tauditor,viewer\t-\tbrands=north;domains=orders\tfalse\t-" in run("accounts")
+    refused = signed_in(url, "nora").get("/api/v1/audit/actions")
+    assert "the account reaches brands north; domains orders" in refused.json()["detail"]
+    admin = PlaneClient()
+    with pytest.raises(TrueupError, match="no policy knows the brand 'nroth'; there are: north"):
+        admin.post("accounts", {"name": "x", "password": PASSWORD, "roles": [], "reach": {"brands": ["nroth"]}})
+    run("roles", "nora", "--role", "viewer")
+    assert signed_in(url, "nora").get("/api/v1/me").json()["reach"] is None
+
+
+def test_a_token_reaches_no_further_than_its_account(plane: Plane, url: str) -> None:
+    put_brand(plane)
+    run("create", "nora", "--role", "viewer", "--brand", "north")
+    token = run("issue", "--account", "nora", "--purpose", "p", "--domain", "orders", "--brand", "north").strip()
+    assert bearer(url, token).get("/api/v1/me").json()["reach"] == {"brands": ["north"], "domains": ["orders"]}
+    assert bearer(url, run("issue", "--account", "nora", "--purpose", "p").strip()).get("/api/v1/me").json()[
+        "reach"
+    ] == {"brands": ["north"]}
+    with pytest.raises(TrueupError, match="cannot reach domains orders: the account reaches brands north"):
+        PlaneClient().post("tokens", {"account": "nora", "purpose": "p", "reach": {"domains": ["orders"]}})
+    run("roles", "nora", "--role", "viewer", "--domain", "finance")
+    assert bearer(url, token).get("/api/v1/me").json()["reach"] == {"brands": ["north"], "domains": []}
+
+
+def put_brand(plane: Plane) -> None:
+    """Let the shop be of a brand."""
+    document = dump(plane.registry.snapshot().systems["shop"])
+    document["spec"]["brand"] = "north"
+    with plane.store.write() as conn:
+        revisions.write(conn, plane.clock, [System.model_validate(document)], author="x", origin="genesis", reason="x")

@@ -128,7 +128,17 @@ def url_of(store: Store) -> str:
 def test_a_postgresql_in_order_is_well(look: Look, postgresql_store: Store, clock: ManualClock) -> None:
     install(postgresql_store, clock, sandbox_pack(), "sandbox")
     answers = look(database_url=url_of(postgresql_store), clock=SystemClock())
-    names = ("database", "schema", "durability", "connections", "clock offset", "clock", "policies", "systems")
+    names = (
+        "database",
+        "schema",
+        "durability",
+        "connections",
+        "confined people",
+        "clock offset",
+        "clock",
+        "policies",
+        "systems",
+    )
     assert [(name, the(answers, name)[0]) for name in names] == [(name, "ok") for name in names]
 
 
