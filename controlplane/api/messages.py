@@ -54,9 +54,9 @@ def accept() -> tuple[Response, int] | Response:
             "application/x-ndjson for one a line", "urn:trueup:mediatype",
         )  # fmt: skip
     batch = request.mimetype in BATCH
-    told = caller(request.headers.get(HEADER))
+    told, may = caller(request.headers.get(HEADER)), None if actor().reach.everything else _may
     with commands().gate.deed(actor(), "messages.accept"):
-        receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told, may=_may)
+        receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told, may=may)
     if not batch:
         [identity] = (receipt.accepted or receipt.known).values()
         return jsonify(accepted=True, new=bool(receipt.accepted), id=identity or None), 202
