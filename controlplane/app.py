@@ -9,11 +9,15 @@ from flask import Flask
 from controlplane import plugins
 from controlplane.api import answers, gate, headers, problems, routes
 from controlplane.api.audit import audit
+from controlplane.api.business import business
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
+from controlplane.api.installed import installed
 from controlplane.api.ledger import ledger
 from controlplane.api.login import login
+from controlplane.api.measured import measured
 from controlplane.api.messages import messages
+from controlplane.api.moving import moving
 from controlplane.api.open import watch
 from controlplane.api.openapi import openapi
 from controlplane.api.operators import operators
@@ -43,6 +47,10 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
         messages,
         quarantine,
         rooms,
+        moving,
+        measured,
+        business,
+        installed,
         deeds,
         operators,
         ledger,
