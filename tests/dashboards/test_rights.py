@@ -59,6 +59,7 @@ API: dict[str, frozenset[str]] = {
     "deeds.submit_request": PROPOSE, "deeds.withdraw_request": PROPOSE,
     "deeds.simulate_request": PROPOSE | APPROVE, "deeds.vote_on_request": APPROVE, "deeds.review_request": APPROVE,
     "deeds.apply_request": APPLY, "deeds.schedule_request": APPLY, "deeds.break_glass": PROPOSE,
+    "deeds.get_thread": ALL, "deeds.comment_on_request": PROPOSE | APPROVE, "deeds.lint_policy": PROPOSE | APPROVE,
     "deeds.run_comparison": OPERATE, "deeds.acknowledge_incident": OPERATE,
     "operators.get_retrying": ALL, "operators.list_replays": ALL, "operators.get_replay": ALL,
     "operators.pause_system": OPERATE, "operators.resume_system": OPERATE, "operators.run_system": OPERATE,
