@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable
 from flask import Flask
 
 from controlplane import plugins
-from controlplane.api import answers, gate, headers, problems, routes
+from controlplane.api import answers, gate, headers, problems, rates, routes
 from controlplane.api.audit import audit
+from controlplane.api.business import business
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
+from controlplane.api.installed import installed
 from controlplane.api.ledger import ledger
 from controlplane.api.login import login
+from controlplane.api.measured import measured
 from controlplane.api.messages import messages
+from controlplane.api.moving import moving
 from controlplane.api.open import watch
 from controlplane.api.openapi import openapi
 from controlplane.api.operators import operators
@@ -23,7 +27,17 @@ from controlplane.api.rooms import rooms
 from controlplane.wiring import Plane
 
 BODY_LIMIT = 2 * 1024 * 1024
+INTAKE = (hooks, messages)
+"""What takes in. How much of it is limited by what waits, and not by who asks."""
+COUNTED = (quarantine, rooms, moving, measured, business, installed, deeds, operators, ledger, audit, people, openapi)
+"""What people and programs ask, each so often and no more."""
 Mount = Callable[[Flask, Plane], None]
+
+for counted in COUNTED:
+    counted.before_request(rates.count_caller)
+    counted.after_request(rates.tell)
+login.before_request(rates.count_tries)
+login.after_request(rates.tell)
 
 
 def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
@@ -32,24 +46,12 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.url_map.merge_slashes = False  # a name with slashes is a name, and not the way to another
     answers.install(app, plane)
+    rates.install(app, plane.settings)
     problems.install(app)
     gate.install(app)
     headers.install(app)
     routes.install(app)
-    for blueprint in (
-        watch,
-        login,
-        hooks,
-        messages,
-        quarantine,
-        rooms,
-        deeds,
-        operators,
-        ledger,
-        audit,
-        people,
-        openapi,
-    ):
+    for blueprint in (watch, *INTAKE, login, *COUNTED):
         app.register_blueprint(blueprint)
     for mount in mounts if mounts is not None else _installed():
         mount(app, plane)

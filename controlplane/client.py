@@ -137,6 +137,9 @@ class PlaneClient:
     def _signed_in(self, person: Person) -> httpx.Client:
         client = httpx.Client(base_url=self.settings.url, timeout=TIMEOUT, trust_env=False)
         answer = client.post("/login", data={"name": person.name, "password": person.password})
+        if answer.status_code == 429:
+            client.close()
+            raise self._refusal(answer)
         if answer.status_code != 303 or "_csrf_token" not in client.cookies:
             client.close()
             raise ForbiddenError(
@@ -179,7 +182,7 @@ class PlaneClient:
         if status == 401:
             path = self.settings.home / TOKEN_FILE
             return ForbiddenError(f"the plane at {url} does not take the token in {path}; start the plane anew")
-        if status == 503 and "Retry-After" in answer.headers:
+        if status in (429, 503) and "Retry-After" in answer.headers:
             return OverloadedError(
                 detail or f"the plane at {url} is busy; try again", float(answer.headers["Retry-After"])
             )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane import access, logs
-from controlplane.api.serving import serving
+from controlplane.api.serving import behind, serving
 from controlplane.app import create_app
 from controlplane.errors import SettingsError
 from controlplane.jobs import Ticker
@@ -79,7 +79,12 @@ def make_engine(plane: Plane) -> Engine:
 def serve(stack: ExitStack, plane: Plane) -> None:
     """Serve API and dashboards from threads of this process."""
     sys.setswitchinterval(SWITCH)
-    options = {"host": plane.settings.host, "port": plane.settings.port, "threads": plane.settings.web_threads}
+    options: dict[str, Any] = {
+        "host": plane.settings.host,
+        "port": plane.settings.port,
+        "threads": plane.settings.web_threads,
+    }
+    options |= behind(plane.settings.proxies)
     stack.enter_context(serving(create_app(plane), "web", **options, ident="trueup", channel_timeout=60))
 
 

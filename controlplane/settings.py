@@ -31,6 +31,11 @@ REMEDIES = {
     "shards": "give a whole number from 1 to 64",
     "public_url": "give an address without a path, for instance https://trueup.example.com",
     "step_up_age": "give whole seconds from 0 to 86400; 0 asks nobody again",
+    "rate_asking": "give for instance 3000 per minute, or two as in 3000 per minute; 50000 per hour; empty: no limit",
+    "rate_sign_in": "give for instance 30 per minute; empty: no limit",
+    "rate_refused": "give for instance 600 per minute; empty: no limit",
+    "rate_store": "give the address of a Redis, such as redis://127.0.0.1:6379/1",
+    "proxies": "give a whole number from 0 to 10",
     "oidc_issuer": "give the provider's https address, as its discovery document writes it; http on loopback only",
     "oidc_client_id": "give the name under which the provider knows this plane",
     "oidc_client_secret": "give env:NAME or file:NAME, never the secret itself",
@@ -49,6 +54,7 @@ REMEDIES = {
 }
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+RATES = r"^([1-9][0-9]{0,8} per (second|minute|hour|day)(; [1-9][0-9]{0,8} per (second|minute|hour|day))*)?$"
 BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss")
 """Beginnings of the broker's address."""
 
@@ -83,7 +89,24 @@ class Settings(BaseSettings):
     )
     step_up_age: int = Field(
         default=900, ge=0, le=86400,
-        description="Seconds that a sign-in may be old when its owner votes on a change request; 0: any",
+        description="Seconds that a sign-in may be old when its owner votes on a change, applies or schedules it; 0: any",
+    )  # fmt: skip
+    rate_asking: str = Field(
+        default="3000 per minute", pattern=RATES, description="Requests to the API by one token, or one account; empty: any number"
+    )  # fmt: skip
+    rate_sign_in: str = Field(
+        default="30 per minute", pattern=RATES, description="Tries to sign in from one address; empty: any number"
+    )
+    rate_refused: str = Field(
+        default="600 per minute", pattern=RATES,
+        description="Requests without a valid session or token from one address; empty: any number",
+    )  # fmt: skip
+    rate_store: str = Field(
+        default="", pattern=r"^(rediss?://\S+)?$",
+        description="Redis in which several processes count together; default: each counts in its own memory",
+    )  # fmt: skip
+    proxies: int = Field(
+        default=0, ge=0, le=10, description="Proxies in front of the plane whose X-Forwarded-For tells the caller's address"
     )  # fmt: skip
     oidc_issuer: str = Field(
         default="", max_length=190, description="OpenID provider that people sign in by; default: local accounts only"
@@ -284,6 +307,6 @@ def _explain(location: tuple[int | str, ...], message: str, given: object) -> st
     if not location:
         return message.removeprefix("Value error, ")
     name = str(location[0])
-    hidden = ("password", "secret", "url", "token", "addr", "keys")
+    hidden = ("password", "secret", "url", "token", "addr", "keys", "store")
     shown = "(hidden)" if any(word in name for word in hidden) else repr(given)
     return f"TRUEUP_{name.upper()}={shown}: {message.removeprefix('Value error, ')}; {REMEDIES.get(name, 'see docs')}"

@@ -30,6 +30,7 @@ PEOPLE = {
 @contextmanager
 def a_plane(home: Path, clock: Clock | None = None, database_url: str = "", **given: Any) -> Iterator[Plane]:
     """A plane on an empty home with the sandbox's policies, and with the settings given; nothing runs by itself."""
+    given = {"rate_asking": "", "rate_sign_in": "", **given}  # many people sign in and ask here, from one address
     settings = Settings(home=home, database_url=database_url, engine="embedded", admin_password="", **given)
     plane = build_plane(settings, clock)
     try:

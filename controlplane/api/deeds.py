@@ -10,7 +10,7 @@ from pydantic import Field, WithJsonSchema
 
 from controlplane.api.answers import actor, commands, plane
 from controlplane.api.contract import Link, contract, seen
-from controlplane.api.fields import LARGEST, Body, Flag, Instant, Kind, Note, Noted, Reason, Whole
+from controlplane.api.fields import KEPT, LARGEST, Body, Flag, Instant, Kind, Note, Noted, Reason, Whole
 from controlplane.api.pages import Paged
 from controlplane.api.schemas import ANY, NEXT, POLICY, TEXT, WHOLE, YES, Maybe, row
 from controlplane.registry.changes import Changes
@@ -18,10 +18,11 @@ from controlplane.registry.requests import ChangeRequest, etag_of
 from controlplane.registry.risk import Risk, Staffing
 from controlplane.registry.simulation import Standing
 from controlplane.store import tables as t
-from controlplane.views import policies
+from controlplane.views import policies, threads
 from rules.changes import LONGEST_BREAK, UNDECIDED
 from rules.policy.difference import Field as Difference
 from rules.policy.kinds import PolicyName
+from rules.policy.problems import Problem
 
 deeds = Blueprint("deeds", __name__, url_prefix="/api/v1")
 LONGEST = LONGEST_BREAK.total_seconds() / 3600
@@ -59,6 +60,9 @@ class Edition(Body):
 
     document: Document
     rebase: bool = Field(default=False, description="put it on what is in force now, after a conflict")
+    onto: Whole | None = Field(
+        default=None, ge=0, le=LARGEST, description="the revision that a rebase was made for, 0: none; 409 where it is another by now"
+    )  # fmt: skip
 
 
 class Return(Body):
@@ -92,6 +96,14 @@ class Comment(Body):
     """What is to be said."""
 
     comment: Reason
+
+
+class Draft(Body):
+    """A text that is to become a policy."""
+
+    text: str = Field(max_length=500_000, pattern=KEPT, description="YAML or JSON, one document")
+    kind: Kind | None = Field(default=None, description="it has to be of this kind")
+    name: PolicyName | None = Field(default=None, description="and has to have this name")
 
 
 @deeds.get("/change-requests")
@@ -143,7 +155,7 @@ def open_request(asked: Proposal) -> tuple[Response, int]:
 @contract(ChangeRequest, right="policy.propose", body=Edition, refuses=(409,), if_match="needed")
 def edit_request(request_id: str, asked: Edition) -> Response:
     """Replace the document, which voids every approval; `rebase` puts it on what is in force now, after a conflict."""
-    return _request(_seen().edit(request_id, asked.document, actor(), rebase=asked.rebase))
+    return _request(_seen().edit(request_id, asked.document, actor(), rebase=asked.rebase, onto=asked.onto))
 
 
 @deeds.post("/policies/<kind>/<name>/rollback")
@@ -201,6 +213,34 @@ def break_glass(request_id: str, asked: Break) -> Response:
 def review_request(request_id: str, asked: Comment) -> Response:
     """Say afterwards what is to be said of a break-glass: comment."""
     return _request(_seen().review(request_id, actor(), asked.comment))
+
+
+@deeds.get("/change-requests/<request_id>/thread")
+@contract({"steps": [threads.Step], "next": NEXT}, query=Paged)
+def get_thread(request_id: str, query: Paged) -> Response:
+    """Who did and said what of a request, the oldest first."""
+    commands().changes.get(request_id)
+    with plane().store.read() as conn:
+        found = threads.steps(conn, request_id, query.stretch)
+    return jsonify(steps=found.rows, next=found.next)
+
+
+@deeds.post("/change-requests/<request_id>/comments")
+@contract(
+    {"id": TEXT, "comment": TEXT}, status=201, right=("policy.propose", "policy.approve"), body=Comment, once=True,
+    links=(Link("deeds.get_thread", ITS_ID),),
+)  # fmt: skip
+def comment_on_request(request_id: str, asked: Comment) -> tuple[Response, int]:
+    """Say something about a request, in whatever state: comment. It stands in its thread, and changes nothing."""
+    commands().changes.comment(request_id, actor(), asked.comment)
+    return jsonify(id=request_id, comment=asked.comment.strip()), 201
+
+
+@deeds.post("/policies/lint")
+@contract({"problems": [Problem]}, right=("policy.propose", "policy.approve"), body=Draft)
+def lint_policy(asked: Draft) -> Response:
+    """Everything that is wrong with a text as a policy, and with the registry once it stood in it: text; kind, name. Keeps nothing."""
+    return jsonify(problems=commands().changes.lint(asked.text, asked.kind, asked.name))
 
 
 @deeds.post("/change-requests/<request_id>/withdraw")

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from controlplane.access import Session, allowed, check_token, resume_session
 from controlplane.api.answers import plane
 from controlplane.api.problems import problem
+from controlplane.api.rates import count_refused
 from rules.reach import EVERYTHING
 
 SESSION_COOKIE = "trueup_session"
@@ -79,6 +80,8 @@ def _sign_in_first() -> AnyResponse:
     if wants_page and not request.path.startswith(("/api/", "/_dash", "/metrics")):
         query = f"?{request.query_string.decode()}" if request.query_string else ""
         return redirect(f"/login?next={quote(request.path + query)}")
+    if (wait := count_refused()) is not None:
+        return wait
     detail = "nobody is signed in; open /login, or send a service token as Authorization: Bearer"
     return problem(401, detail, WWW_Authenticate='Bearer realm="trueup"')
 

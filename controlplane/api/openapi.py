@@ -32,7 +32,8 @@ REFUSED = {
     401: "Nobody is signed in.", 403: "The right is missing, or the CSRF header of a session.", 404: "There is no such thing.",
     409: "The state of the thing, or another request, does not allow it.", 412: "It has changed since it was read.",
     413: "The body is too large.", 415: "The content type is not taken.", 422: "What was sent breaks the contract or a rule.",
-    428: "If-Match is missing.", 502: "A system that was asked did not answer as it should.",
+    428: "If-Match is missing.", 429: "The caller asks too often; Retry-After says when to go on.",
+    502: "A system that was asked did not answer as it should.",
     503: "The plane cannot answer now; Retry-After says when to ask again.",
 }  # fmt: skip
 
@@ -189,7 +190,7 @@ def _refuses(rule: Rule, made: Contract) -> set[int]:
         404: bool(rule.arguments), 422: True, 413: reads, 415: reads, 409: made.once, 412: bool(made.if_match),
         428: made.if_match == "needed",
     }  # fmt: skip
-    found = {401, 403, 503, *made.refuses} | {status for status, does in follows.items() if does}
+    found = {401, 403, 429, 503, *made.refuses} | {status for status, does in follows.items() if does}
     return found - set(made.gives)
 
 

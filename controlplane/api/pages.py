@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from controlplane.api.fields import KEPT, Query
+from controlplane.api.fields import KEPT, Instant, Query
+from controlplane.views.narrowing import Narrow
 from controlplane.views.paging import MOST, Stretch
 
 
@@ -18,3 +19,25 @@ class Paged(Query):
     def stretch(self) -> Stretch:
         """The part, as the views take it."""
         return Stretch(self.limit, self.cursor)
+
+
+class Narrowed(Paged):
+    """Which rows of a list: those whose columns have the values of the fields that a list adds here, each by the column's name."""
+
+    @property
+    def narrow(self) -> Narrow:
+        """What the rows have in common, as the views take it."""
+        told = self.model_dump(exclude_none=True, exclude={"limit", "cursor", "since", "until", *self.beside()})
+        return Narrow(told, getattr(self, "since", None), getattr(self, "until", None))
+
+    @classmethod
+    def beside(cls) -> frozenset[str]:
+        """Return the fields that are no columns."""
+        return frozenset()
+
+
+class Timed(Narrowed):
+    """The same, within a stretch of time."""
+
+    since: Instant | None = Field(default=None, description="only from here")
+    until: Instant | None = Field(default=None, description="only to here, not included")

@@ -1,4 +1,4 @@
-"""/api/v1: reading what the rooms know."""
+"""/api/v1: reading what the rooms know. More of it: `moving`, `measured`, `business`, `installed`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import Field
 from controlplane.api.answers import actor, plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import LARGEST, Flag, Kind, Query, Text
-from controlplane.api.pages import Paged
+from controlplane.api.pages import Narrowed, Paged, Timed
 from controlplane.api.routes import PREFIX
-from controlplane.api.schemas import ANY, INSTANT, NEXT, OBJECT, TEXT, YES, Null, row
+from controlplane.api.schemas import ANY, NEXT, OBJECT, TEXT, YES, Null, row
 from controlplane.registry.requests import etag_of_revision
 from controlplane.store import tables as t
 from controlplane.sync.quarantine.sealed import ENVELOPES
@@ -26,7 +26,6 @@ from controlplane.views import (
     money,
     overview,
     policies,
-    systems,
 )
 
 rooms = Blueprint("rooms", __name__, url_prefix="/api/v1")
@@ -106,10 +105,23 @@ def get_message(message_id: str) -> Response:
         return jsonify(messages.message_life(conn, message_id))
 
 
-class FindingsQuery(Paged):
-    """Which findings."""
+class FindingsQuery(Timed):
+    """Which findings; the stretch of time is that of `first_seen_at`."""
 
     all: Flag = Field(default=False, description="also those that are closed")
+    comparison: Text | None = None
+    sku: Text | None = None
+    location: Text | None = None
+    side: Text | None = Field(default=None, description="the system that is wrong")
+    cause: Text | None = None
+    state: Text | None = Field(default=None, description="only those in this state, closed ones too")
+    message_id: Text | None = None
+    run_id: Text | None = None
+
+    @classmethod
+    def beside(cls) -> frozenset[str]:
+        """Return the fields that are no columns."""
+        return frozenset({"all"})
 
 
 @rooms.get("/findings")
@@ -121,7 +133,7 @@ class FindingsQuery(Paged):
 def get_findings(query: FindingsQuery) -> Response:
     """Where systems disagree, the newest first; `all=1` adds those that are closed."""
     with plane().store.read() as conn:
-        found = findings.findings(conn, query.all, query.stretch)
+        found = findings.findings(conn, query.all, query.stretch, query.narrow)
     return jsonify(findings=found.rows, next=found.next)
 
 
@@ -207,10 +219,19 @@ def get_governed(what: str, identity: str) -> Response:
         return jsonify(governed.governed(conn, what, identity))
 
 
-class IncidentsQuery(Paged):
+class IncidentsQuery(Narrowed):
     """Which incidents."""
 
     days: int | None = Field(default=None, ge=1, le=366, description="also those resolved within so many days")
+    owner: Text | None = Field(default=None, description="only of this team")
+    severity: Text | None = Field(default=None, description="page or ticket")
+    state: Text | None = Field(default=None, description="open, acknowledged or, with `days`, resolved")
+    rule: Text | None = Field(default=None, description="only by this, for instance service_level/NAME")
+
+    @classmethod
+    def beside(cls) -> frozenset[str]:
+        """Return the fields that are no columns."""
+        return frozenset({"days"})
 
 
 @rooms.get("/incidents")
@@ -226,7 +247,7 @@ def get_incidents(query: IncidentsQuery) -> Response:
     """Open incidents, the newest first; `days` adds those resolved within so many days."""
     since = plane().clock.now() - timedelta(days=query.days) if query.days else None
     with plane().store.read() as conn:
-        found = incidents.incidents(conn, since, query.stretch)
+        found = incidents.incidents(conn, since, query.stretch, query.narrow)
     return jsonify(incidents=found.rows, next=found.next)
 
 
@@ -237,23 +258,6 @@ def get_incident(incident_id: str) -> Response:
     with plane().store.read() as conn:
         one, events = incidents.incident(conn, incident_id)
     return jsonify(incident=one, events=events)
-
-
-@rooms.get("/systems")
-@contract(
-    {
-        "systems": [
-            {
-                "name": TEXT, "title": TEXT, "role": TEXT, "connector": TEXT, "owner": TEXT,
-                "state": Null(row(t.system_state)), "settings": {"at": Null(INSTANT), "rows": [OBJECT], "unread": Null(TEXT)},
-            }
-        ]
-    }
-)  # fmt: skip
-def get_systems() -> Response:
-    """Every system and how it stands. Whole: there are as many as the registry has."""
-    with plane().store.read() as conn:
-        return jsonify(systems=systems.systems(conn, plane().registry.snapshot()))
 
 
 class BalancesQuery(Query):

@@ -16,6 +16,13 @@ STOP = 5.0
 """Seconds that requests under way may take to end."""
 
 
+def behind(proxies: int) -> dict[str, Any]:
+    """Return the options that make the caller's address the one that so many proxies in front tell; without any, headers tell none."""
+    if not proxies:
+        return {}
+    return {"trusted_proxy": "*", "trusted_proxy_count": proxies, "trusted_proxy_headers": {"x-forwarded-for"}}
+
+
 @contextmanager
 def serving(app: Flask, name: str, **options: Any) -> Iterator[int]:
     """Serve within the block, with waitress' options; give the port. Ends like `running`."""

@@ -77,7 +77,8 @@ def _of_a_request(method: M) -> M:
 class Changes:
     """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint.
 
-    `step_up`: how fresh the proof has to be of who votes; None where nobody votes but by a caller that asks for it itself.
+    `step_up`: how fresh the proof has to be of who votes, schedules, applies or breaks the glass (StepUpError otherwise); None
+    where nobody does but by a caller that asks for it itself.
     `seen`: versions (`ChangeRequest.etag`) of which a request must have one still; None: it does not matter.
     """
 
@@ -106,7 +107,7 @@ class Changes:
     ) -> ChangeRequest:  # fmt: skip
         """Start a draft on what is in force now. Raises PolicyError when the document is not one of its kind.
 
-        `seen` is the revision that its author looked at: ConflictError where another one is in force by now.
+        `seen` is the revision that its author looked at, 0 where there was none: ConflictError where another one is in force by now.
         """
         require(actor, "policy.propose")
         if not title.strip():
@@ -156,7 +157,7 @@ class Changes:
         """Replace the document; the request is a draft again and every approval is void.
 
         `rebase` takes what is in force now as the new base: after a conflict it has to be said that this is meant.
-        `onto` is the revision in force that a rebase was made for: ConflictError where it is another one by now.
+        `onto` is the revision in force that a rebase was made for, 0 for none: ConflictError where it is another one by now.
         """
         deed = Deed.REBASE if rebase else Deed.EDIT
         require(actor, WHO[deed].right)
@@ -249,8 +250,7 @@ class Changes:
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
             self._may(request, deed, actor)
-            if self._step_up is not None:
-                self._step_up.require(actor, self.clock.now())
+            self._proved(actor)
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
@@ -293,6 +293,7 @@ class Changes:
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
             self._may(request, Deed.SCHEDULE, actor)
+            self._proved(actor)
             if instant.tzinfo is None or instant <= self.clock.now():
                 raise BadInputError(f"{request}: {instant.isoformat()} is no instant to come; give one with its zone")
             self._move(conn, request, Deed.SCHEDULE, scheduled_for=instant, scheduled_by=actor.name)
@@ -317,6 +318,7 @@ class Changes:
             revisions.take_turn(conn)
             request = rows.lock(conn, request_id)
             self._may(request, Deed.APPLY, actor)
+            self._proved(actor)
             if self._moved(conn, request):
                 self._clash(conn, request, actor.name)
             else:
@@ -337,6 +339,7 @@ class Changes:
             revisions.take_turn(conn)
             request = rows.lock(conn, request_id)
             self._may(request, Deed.BREAK_GLASS, actor)
+            self._proved(actor)
             _refuse_break(request, lasting, reason)
             owed = rows.owed_reviews(conn, request.kind, request.name)
             if owed:
@@ -447,6 +450,10 @@ class Changes:
             return staffing(conn)
 
     # --- how it is done ---
+
+    def _proved(self, actor: Actor) -> None:
+        if self._step_up is not None:
+            self._step_up.require(actor, self.clock.now())
 
     def _advance(self, request_id: str) -> State:
         with self.store.write() as conn:
@@ -613,11 +620,12 @@ def _moved_message(request: ChangeRequest) -> str:
 
 
 def _refuse_overtaken(kind: str, name: str, base: dict[str, Any] | None, seen: int | None) -> None:
-    if seen is not None and (base is None or base["revision"] != seen):
-        now = f"revision {base['revision']} by '{base['author']}'" if base else "nothing"
-        raise ConflictError(
-            f"{kind}/{name}: {now} came into force since you opened revision {seen}; look at both, and propose on that"
-        )
+    """`seen`: the revision that was looked at, 0 where there was none; None: it does not matter."""
+    if seen is None or seen == (base["revision"] if base else 0):
+        return
+    now = f"revision {base['revision']} by '{base['author']}'" if base else "nothing"
+    since = f"you opened revision {seen}" if seen else "you began it as a new policy"
+    raise ConflictError(f"{kind}/{name}: {now} came into force since {since}; look at both, and propose on that")
 
 
 def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> None:

@@ -78,7 +78,14 @@ def _another(entry: Entry, about: About) -> list[Problem]:
     if about[0] not in (None, kind):
         remedy = f"write kind: {about[0]}"
         found.append(
-            problem(entry.origin, kind, name, ("kind",), f"this is the policy {'/'.join(map(str, about))}", remedy)
+            problem(
+                entry.origin,
+                kind,
+                name,
+                ("kind",),
+                f"this is the policy {'/'.join(part for part in about if part)}",
+                remedy,
+            )
         )
     if about[1] not in (None, name):
         rule, remedy = f"a policy keeps its name, '{about[1]}'", f"write name: {about[1]}"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from controlplane.views.narrowing import ALL, Narrow
 from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
 OPEN = ("suspected", "open", "healing")
@@ -58,10 +59,12 @@ ORDER = Order("findings", (t.finding.c.first_seen_at, t.finding.c.id))
 RUNS = Order("comparison runs", (t.comparison_run.c.id,))
 
 
-def findings(conn: Connection, everything: bool = False, stretch: Stretch = FIRST) -> Part[Finding]:
-    """Return the findings that are not closed (or all), the newest first. One query."""
-    query = select(*FIELDS)
-    if not everything:
+def findings(
+    conn: Connection, everything: bool = False, stretch: Stretch = FIRST, narrow: Narrow = ALL
+) -> Part[Finding]:
+    """Return the findings that are not closed (or all), the newest first. Those of one state are asked for by it. One query."""
+    query = select(*FIELDS).where(*narrow.of(t.finding, t.finding.c.first_seen_at))
+    if not everything and "state" not in narrow.equal:
         query = query.where(t.finding.c.state.in_(OPEN))
     return part(conn, query, ORDER, stretch, lambda row: Finding(**row))
 

@@ -26,6 +26,8 @@ class FlowPage:
     at: datetime
     row: matrix.FlowRow
     policy: dict[str, Any]
+    paused_at: datetime | None
+    """An operator paused its deliveries then, and nobody has resumed them."""
     over: Axis
     latency: Latency
     owed: list[Mapping[str, Any]]
@@ -52,6 +54,7 @@ def flow(
         at=now,
         row=row,
         policy=policy.model_dump(mode="json"),
+        paused_at=conn.execute(select(t.flow_state.c.paused_at).where(t.flow_state.c.flow == name)).scalar(),
         over=over,
         latency=latency(conn, over, name),
         owed=owed(conn, name),

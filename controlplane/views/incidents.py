@@ -11,6 +11,7 @@ from sqlalchemy import Connection, or_, select
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from controlplane.views.narrowing import ALL, Narrow
 from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
 
@@ -53,13 +54,17 @@ FIELDS = [getattr(t.incident.c, name) for name in Incident.__dataclass_fields__]
 ORDER = Order("incidents", (t.incident.c.opened_at, t.incident.c.id))
 
 
-def incidents(conn: Connection, since: datetime | None = None, stretch: Stretch = FIRST) -> Part[Incident]:
+def incidents(
+    conn: Connection, since: datetime | None = None, stretch: Stretch = FIRST, narrow: Narrow = ALL
+) -> Part[Incident]:
     """Return what is open and, with `since`, what was resolved after it; the newest first. One query."""
     i = t.incident.c
     wanted = i.state != "resolved"
     if since is not None:
         wanted = or_(wanted, i.resolved_at >= since)
-    return part(conn, select(*FIELDS).where(wanted), ORDER, stretch, lambda row: Incident(**row))
+    return part(
+        conn, select(*FIELDS).where(wanted, *narrow.of(t.incident)), ORDER, stretch, lambda row: Incident(**row)
+    )
 
 
 def incident(conn: Connection, incident_id: str) -> tuple[Incident, list[Event]]:

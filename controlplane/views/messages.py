@@ -57,8 +57,10 @@ def message_life(conn: Connection, message_id: str) -> MessageLife:
             "with `trueup ledger restore`"
         )
     message = {**row, "data": masked(row["data"])}
-    relatives = _all(conn, select(t.message).where(or_(m.causation_id == message_id, m.id == row["causation_id"])))
-    deliveries = _all(conn, select(t.delivery).where(d.message_id == message_id).order_by(d.id))
+    near = _all(conn, select(t.message).where(or_(m.causation_id == message_id, m.id == row["causation_id"])))
+    relatives: list[Mapping[str, Any]] = [{**one, "data": masked(one["data"])} for one in near]
+    owed = _all(conn, select(t.delivery).where(d.message_id == message_id).order_by(d.id))
+    deliveries: list[Mapping[str, Any]] = [{**one, "payload": masked(one["payload"])} for one in owed]
     ids = [one["id"] for one in deliveries]
     attempts = _all(conn, select(t.attempt).where(a.delivery_id.in_(ids)).order_by(a.started_at, a.id))
     cases = _all(conn, select(t.quarantine).where(or_(q.message_id == message_id, q.delivery_id.in_(ids))))

@@ -114,11 +114,12 @@ def retrying(
 def _house(conn: Connection, promises: Snapshot, now: datetime) -> _House:
     systems = {row.system: row for row in conn.execute(select(t.system_state))}
     flows = {row.flow: row for row in conn.execute(select(t.flow_state))}
-    standings = {name: _standing(promises, name, row, now) for name, row in systems.items()}
+    standings = {name: standing_of(promises, name, row, now) for name, row in systems.items()}
     return _House(now, systems, standings, flows)
 
 
-def _standing(promises: Snapshot, name: str, row: Row[Any], now: datetime) -> Standing:
+def standing_of(promises: Snapshot, name: str, row: Row[Any], now: datetime) -> Standing:
+    """Return how a system stands, by its row."""
     spec = promises.systems[name].spec if name in promises.systems else None
     breaker = spec.breaker if spec else Breaker()
     bucket = pacing.refilled(bucket_of(row), spec.rate if spec else None, spec.burst if spec else None, now)

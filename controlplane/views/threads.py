@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, desc, func, select
 
 from controlplane.store import tables as t
+from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 from rules.policy.difference import changed_fields
 
 _C = t.action.c
+ORDER = Order("steps of a change request", (_C.seq,), newest_first=False)
 PREFIX = "change_request."
 ASIDE = frozenset({"comment", "simulate"})
 """Steps that leave a request as it is."""
@@ -45,6 +47,11 @@ def thread(conn: Connection, request_id: str) -> list[Step]:
     """Return the steps of a request, the oldest first. One query."""
     mine = select(t.action).where(_C.subject == _subject(request_id)).order_by(_C.seq)
     return [_step(row) for row in conn.execute(mine).mappings()]
+
+
+def steps(conn: Connection, request_id: str, stretch: Stretch = FIRST) -> Part[Step]:
+    """Return the steps of a request in parts, the oldest first. One query."""
+    return part(conn, select(t.action).where(_C.subject == _subject(request_id)), ORDER, stretch, _step)
 
 
 def newest(conn: Connection, request_id: str) -> int:

@@ -236,3 +236,38 @@ class Seed:
                 note=cause,
             )
             self.ids.setdefault("incident", incident_id)
+
+    def business(self) -> None:
+        """Stock of a SKU that changed once and is shown by the shop, the lines of an order, a posting, and two runs."""
+        at, sku = self.ago(6), {"sku": "TEE-005", "location": "WH1"}
+        level = {
+            "on_hand": 24,
+            "allocated": 3,
+            "available": 21,
+            "in_transit": 0,
+            "source_at": at,
+            "message_id": new_id(at),
+        }
+        self.add(t.stock_position, **sku, **level, source="wms", updated_at=at)
+        self.add(t.stock_change, **sku, **level, changed_at=at)
+        self.add(t.target_level, **sku, system="shop", field="available", value=19, as_of=at, updated_at=at)
+        self.add(
+            t.target_effect, **sku, system="shop", field="available", delta=-1, value=19, earliest=at, latest=at,
+            cause="delivery", cause_id=new_id(at),
+        )  # fmt: skip
+        self.add(t.order_line, order_ref="#1001", line=1, **sku, quantity=2, unit_price=Decimal("42.25"))
+        lines = [
+            {"account": "1200", "debit": "84.50", "credit": "0.00", "memo": "#1001"},
+            {"account": "4000", "debit": "0.00", "credit": "84.50", "memo": "#1001"},
+        ]
+        rule = self.plane.registry.snapshot().revision("RetryPolicy", "default")
+        self.add(
+            t.posting, posting_key="#1001/shipped/revenue", document="#1001", business_date=f"{at:%Y-%m-%d}", currency="EUR",
+            lines=lines, rule_revision=rule, created_at=at, message_id=new_id(at),
+        )  # fmt: skip
+        for back in (3, 2):
+            started = self.ago(back)
+            self.ids["run"] = self.add(
+                t.run, id=new_id(started), schedule="evaluate", scheduled_for=started, state="done", started_at=started,
+                finished_at=started, detail={"judged": 2}, owner="test",
+            )  # fmt: skip

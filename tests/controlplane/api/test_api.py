@@ -38,7 +38,10 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 @pytest.fixture(scope="module")
 def ids(plane: Plane) -> dict[str, str]:
     """What the seed made."""
-    return Seed(plane).everything()
+    story = Seed(plane)
+    story.everything()
+    story.business()
+    return story.ids
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,15 @@ def test_every_room_can_be_read(url: str, ids: dict[str, str]) -> None:
     replay = {"flow": "orders", "since": "2026-01-01T00:00:00Z", "reason": "to be looked at"}
     replay_id = signed_in(url, "olga").post("/api/v1/replays", json=replay).json()["id"]
     routes = [route["path"] for route in client.get("/api/v1/").json()["routes"] if route["methods"] == ["GET"]]
-    known = {"<name>": "orders", "<message_id>": ids["message"], "<finding_id>": ids["finding"], "<case_id>": ids["case"],
+    [run] = client.get("/api/v1/comparisons").json()["runs"]
+    [owed] = client.get("/api/v1/deliveries", params={"target": "erp"}).json()["deliveries"]
+    taken = client.get("/api/v1/intake").json()["intake"][0]["id"]
+    known = {"systems/<name>": "systems/erp", "comparisons/<name>": "comparisons/stock-three-way",
+             "indicators/<name>": "indicators/queue_depth", "service-levels/<name>": "service-levels/delivery-success",
+             "comparison-runs/<run_id>": f"comparison-runs/{run['id']}", "<delivery_id>": owed["id"], "<intake_id>": taken,
+             "<path:sku>": "TEE-005", "<sku>": "TEE-005", "<location>": "WH1", "<path:ref>": "%231001",
+             "<path:key>": "%231001/shipped/revenue", "<name>": "orders", "<message_id>": ids["message"],
+             "<finding_id>": ids["finding"], "<case_id>": ids["case"],
              "<incident_id>": ids["incident"], "<kind>": "Flow", "<replay_id>": replay_id,
              "<what>": "message", "<path:identity>": ids["message"],
              "<run_id>": signed_in(url, "olga").post("/api/v1/ledger/archive", json={}).json()["run"]}  # fmt: skip

@@ -18,6 +18,7 @@ from controlplane.errors import ConflictError
 from controlplane.jobs.schedules import schedules
 from controlplane.serve import tell_staffing
 from controlplane.wiring import Plane
+from rules.policy.writing import to_yaml
 from tests.web import PEOPLE, a_plane, found_by_the_console, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -204,3 +205,55 @@ def test_an_installation_with_one_person_says_so(plane: Plane, api: Api) -> None
     with capture_logs() as said:
         tell_staffing(plane)
     assert [(line["log_level"], line["event"]) for line in said] == [("warning", found["note"])]
+
+
+def test_a_comment_stands_in_the_thread_and_changes_nothing(api: Api) -> None:
+    request = draft(api, cap="4m")
+    before = api["ada"].get(request)
+    said = api["ben"].post(f"{request}/comments", json={"comment": " why not 5m? "})
+    assert (said.status_code, said.json()["comment"]) == (201, "why not 5m?")
+    assert api["vic"].post(f"{request}/comments", json={"comment": "me too"}).status_code == 403
+    assert api["ben"].post(f"{request}/comments", json={"comment": " "}).status_code == 422
+    assert api["ben"].post(f"{REQUESTS}/nothing/comments", json={"comment": "x"}).status_code == 404
+    assert api["ada"].get(request).headers["ETag"] == before.headers["ETag"]
+    first = api["vic"].get(f"{request}/thread", params={"limit": 1}).json()
+    rest = api["vic"].get(f"{request}/thread", params={"cursor": first["next"]}).json()
+    told = [(step["actor"], step["step"], step["said"]) for step in first["steps"] + rest["steps"]]
+    assert (told, rest["next"]) == ([("ada", "open", ""), ("ben", "comment", "why not 5m?")], None)
+    assert api["vic"].get(f"{REQUESTS}/nothing/thread").status_code == 404
+
+
+def test_a_comment_that_is_sent_again_under_its_key_is_said_once(api: Api) -> None:
+    request, key = draft(api, cap="4m"), {"Idempotency-Key": "said-once"}
+    answers = [api["ben"].post(f"{request}/comments", json={"comment": "hm"}, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert len(api["vic"].get(f"{request}/thread").json()["steps"]) == 2
+
+
+def test_a_text_is_linted_with_its_lines_and_nothing_is_kept(api: Api) -> None:
+    def problems(text: str, **about: str) -> list[Any]:
+        answer = api["ada"].post("/api/v1/policies/lint", json={"text": text, **about})
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["problems"])
+
+    text = to_yaml(document(api))
+    assert problems(text, kind="RetryPolicy", name="default") == []
+    [wrong] = problems(text.replace("budget: 1d", "budget: never"))
+    assert (wrong["line"], wrong["path"], "is not a duration" in wrong["rule"]) == (12, "spec.budget", True)
+    assert [one["path"] for one in problems(text, kind="RetryPolicy", name="other")] == ["metadata.name"]
+    assert [one["path"] for one in problems(text, kind="Flow")] == ["kind"]
+    assert api["vic"].post("/api/v1/policies/lint", json={"text": text}).status_code == 403
+    assert api["ada"].get(REQUESTS).json()["change_requests"] == []
+
+
+def test_a_rebase_names_the_revision_that_it_was_made_for(api: Api) -> None:
+    mine, theirs = draft(api, cap="4m"), draft(api, cap="3m")
+    assert approve(api, theirs, "ben") == "approved"
+    assert api["ada"].post(f"{theirs}/apply").json()["state"] == "effective"
+    asked = {"document": document(api, cap="2m"), "rebase": True}
+    overtaken = edit(api, mine, {**asked, "onto": 1})
+    assert (overtaken.status_code, "revision 2 by 'ada' came into force since" in overtaken.json()["detail"]) == (
+        409,
+        True,
+    )
+    assert edit(api, mine, {**asked, "onto": 2}).json()["base_revision"] == 2

@@ -102,7 +102,9 @@ def plane(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Plane]:
         url = store.engine.url.render_as_string(hide_password=False)
     with a_plane(tmp_path, database_url=url) as made:
         ensure_admin(made.store, made.clock, "a password of twenty")
-        Seed(made).everything()
+        story = Seed(made)
+        story.everything()
+        story.business()
         yield made
 
 

@@ -115,7 +115,7 @@ def test_who_lacks_the_right_that_it_names_is_refused_before_the_request_is_read
 
 
 REFUSED: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
-    ("GET", "/findings?al=1", {}, 422, "no parameter 'al' here; it takes: limit, cursor, all"),
+    ("GET", "/findings?al=1", {}, 422, "no parameter 'al' here; it takes: limit, cursor, since, until, all, comparison"),
     ("GET", "/me?x=1", {}, 422, "it takes none"),
     ("GET", "/findings?all=1&all=0", {}, 422, "more than once"),
     ("GET", "/findings?limit=0", {}, 422, "`limit`: Input should be greater than or equal to 1"),

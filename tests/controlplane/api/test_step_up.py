@@ -1,4 +1,7 @@
-"""Proving anew who one is before a vote, over HTTP: with a password here. By the provider: tests/integration/test_oidc.py."""
+"""Proving anew who one is before a vote, and before what puts a change in force: with a password here.
+
+By the provider: tests/integration/test_oidc.py.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
 from controlplane.access import issue_token
 from controlplane.clock import ManualClock
+from controlplane.registry.decision_commands import app as change
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
-from tests.web import PASSWORD, a_plane, proved_anew, served, signed_in
+from tests.web import PASSWORD, a_plane, found_by_the_console, proved_anew, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REQUESTS = "/api/v1/change-requests"
@@ -64,6 +69,43 @@ def test_a_vote_takes_a_proof_of_the_last_quarter_of_an_hour(plane: Plane, url: 
     proved_anew(ben)
     wait(plane, 900)
     assert ben.post(request_of_ada, json=APPROVE).json()["state"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("deed", "asked"),
+    [("apply", {}), ("schedule", {"at": "2026-03-04T09:00:00Z"}), ("break-glass", {"hours": 1, "reason": "now"})],
+)
+def test_applying_scheduling_and_break_glass_take_a_proof_as_a_vote_does(
+    plane: Plane, url: str, request_of_ada: str, deed: str, asked: dict[str, object]
+) -> None:
+    request, ada = request_of_ada.removesuffix("/vote"), signed_in(url, "ada")
+    assert signed_in(url, "ben").post(request_of_ada, json=APPROVE).json()["state"] == "approved"
+    if deed == "break-glass":
+        made = ada.get(request).json()
+        told = {"kind": "RetryPolicy", "name": "default", "document": made["document"], "title": "At once"}
+        request = f"{REQUESTS}/{ada.post(REQUESTS, json=told).json()['id']}"
+    token = issue_token(plane.store, plane.clock, "ada", "a robot", actor="test")
+    robot = {"Authorization": f"Bearer {token}"}
+    by_token = httpx.post(f"{url}{request}/{deed}", json=asked, headers=robot, trust_env=False)
+    assert (by_token.status_code, by_token.json()["type"]) == (403, "urn:trueup:stepup")
+    wait(plane, 901)
+    refused = ada.post(f"{request}/{deed}", json=asked)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:trueup:stepup")
+    proved_anew(ada)
+    done = ada.post(f"{request}/{deed}", json=asked)
+    assert done.json()["state"] == ("scheduled" if deed == "schedule" else "effective"), done.text
+
+
+def test_the_command_line_gives_the_proof_by_the_password_of_who_decides(
+    plane: Plane, url: str, request_of_ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_by_the_console(plane, url, monkeypatch)
+    monkeypatch.setenv("TRUEUP_PASSWORD", PASSWORD)
+    request = request_of_ada.split("/")[-2]
+    run = CliRunner()
+    assert run.invoke(change, ["approve", request, "--as", "ben"]).exit_code == 0
+    done = run.invoke(change, ["apply", request, "--as", "ada"])
+    assert (done.exit_code, done.output) == (0, f"change request {request} is effective\n")
 
 
 def test_who_may_not_vote_is_told_that_and_not_asked_for_a_proof(plane: Plane, url: str, request_of_ada: str) -> None:

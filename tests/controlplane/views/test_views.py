@@ -16,12 +16,16 @@ from controlplane.health.observations import Observation, record
 from controlplane.registry.changes import Changes
 from controlplane.store import tables as t
 from controlplane.views import (
+    business,
     findings,
     flows,
     incidents,
+    installed,
     matrix,
+    measured,
     messages,
     money,
+    moving,
     overview,
     policies,
     quarantine,
@@ -59,6 +63,12 @@ def counted(plane: Plane, ask: Callable[[Connection], Any]) -> tuple[int, Any]:
     return len(sent), answer
 
 
+PARTS = (
+    moving.arrived, moving.deliveries, moving.attempts, measured.observations, measured.verdicts, business.products,
+    business.stock, business.stock_changes, business.target_levels, business.orders, business.postings, installed.runs,
+)  # fmt: skip
+
+
 def asks(plane: Plane) -> dict[str, Callable[[Connection], Any]]:
     """Every list and page that is there whether or not anything has happened."""
     snapshot, now = plane.registry.snapshot(), plane.clock.now()
@@ -72,8 +82,15 @@ def asks(plane: Plane) -> dict[str, Callable[[Connection], Any]]:
         "incidents": incidents.incidents,
         "policies": policies.catalogue,
         "requests": policies.change_requests,
-        "systems": lambda conn: systems.systems(conn, snapshot),
+        "systems": lambda conn: systems.systems(conn, snapshot, now),
+        "system": lambda conn: systems.system(conn, snapshot, "erp", now),
         "balances": money.balances,
+        "messages": lambda conn: moving.messages(conn, snapshot, flow="orders"),
+        "indicators": lambda conn: measured.indicators(conn, now),
+        "service level": lambda conn: measured.service_level(conn, snapshot, "delivery-success", now),
+        "comparison": lambda conn: measured.comparison(conn, snapshot, "stock-three-way"),
+        "schedules": lambda conn: installed.schedules(conn, snapshot),
+        **{ask.__name__: ask for ask in PARTS},
     }
 
 
@@ -81,6 +98,7 @@ def test_no_list_costs_more_queries_when_there_is_more_to_show(plane: Plane) -> 
     empty = {name: counted(plane, ask)[0] for name, ask in asks(plane).items()}
     seed = Seed(plane)
     seed.everything()
+    seed.business()
     one = {name: counted(plane, ask)[0] for name, ask in asks(plane).items()}
     for minutes in (2, 3, 4):
         at = seed.ago(minutes)
