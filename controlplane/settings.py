@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         default="groups", min_length=1, description="Claim that holds a person's groups; a dot leads into an object"
     )
     oidc_roles: str = Field(
-        default="", description="JSON: group to roles and team. A person with none of the groups is not let in"
+        default="", description="JSON: group to roles, team and reach. A person with none of the groups is not let in"
     )
     oidc_acr: str = Field(
         default="",
