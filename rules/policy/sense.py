@@ -15,6 +15,7 @@ from rules.paths import segments
 from rules.policy import kinds as k
 from rules.policy.keeping import retention_flaws
 from rules.policy.kinds import format_duration
+from rules.policy.lengths import too_long
 from rules.policy.problems import Path
 from rules.policy.reading import Entry, nearest
 from rules.units import pieces_in
@@ -246,4 +247,4 @@ CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
 def flaws(spec: k.Part) -> list[Flaw]:
     """Return what does not make sense in the spec by itself."""
     check = CHECKS.get(type(spec))
-    return list(check(spec)) if check else []
+    return [*too_long(spec), *(check(spec) if check else ())]

@@ -66,6 +66,13 @@ def test_a_secret_by_value_is_refused_before_anything_of_it_is_stored(
     assert "hunter2" not in str(kept)
 
 
+@pytest.mark.parametrize("field", ["budget", "cap", "first"])
+def test_a_duration_without_bounds_is_refused_before_it_is_simulated(changes: Changes, field: str) -> None:
+    request = drafted(changes, **{field: "999999999d"})
+    with pytest.raises(PolicyError, match=rf"spec.{field}: it is longer than 366d.*write at most 366d"):
+        changes.submit(request.id, ADA)
+
+
 def test_every_step_is_in_the_action_log(registry: Registry, changes: Changes) -> None:
     changes.apply(approved(changes).id, ADA)
     with registry.store.read() as conn:

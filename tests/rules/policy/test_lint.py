@@ -81,6 +81,21 @@ def kept(spec: str) -> str:
 
 
 CASES = {
+    "a window longer than observations are kept": Case(
+        document("ServiceLevel", LEVEL.replace("7d", "999999999d") + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "9:3 spec.window", "longer than 90d: what was observed before is not kept", "write at most 90d"),
+    "a budget without bounds": Case(document("RetryPolicy", "  budget: 999999999d\n"),
+        "5:3 spec.budget", "longer than 366d", "write at most 366d"),
+    "a budget of a class without bounds": Case(document("RetryPolicy", "  classes: {unknown: {cap: 999999999d}}\n"),
+        "5:23 spec.classes.unknown.cap", "longer than 366d", "write at most 366d"),
+    "a comparison's promise without bounds": Case(
+        document("Comparison", COMPARISON.replace("promise: 1m", "promise: 999999999d") + SIDES + "  source_side: erp\n"),
+        "10:3 spec.promise", "longer than 366d", "write at most 366d"),
+    "a comparison that is never due": Case(
+        document("Comparison", COMPARISON.replace("every: 5m", "every: 999999999d") + SIDES + "  source_side: erp\n"),
+        "9:3 spec.every", "longer than 366d", "write at most 366d"),
+    "a time-out of a day": Case(document("System", SYSTEM + "  endpoint: x\n  timeout: 1d\n"),
+        "9:3 spec.timeout", "longer than 1h: a worker would wait", "write at most 1h"),
     "kept for less than a day": Case(kept("{raw: 2h}"),
         "9:15 spec.retention.raw", "2h is shorter than a day", "write 1d to 36500d"),
     "kept for longer than anybody lives": Case(kept("{messages: 40000d, attempts: 1d}"),
