@@ -23,6 +23,8 @@ class Declared:
 
     writes: frozenset[tuple[str, Guarantee]] = frozenset()
     """Entity and what protects it from taking effect twice."""
+    takes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Entity -> the message types that it is written from; any, where it is not listed or nothing is."""
     late_effects: Mapping[str, timedelta] = field(default_factory=dict)
     """Entity -> for how long a write of it that was not answered may take effect; what is not listed, for no time."""
     reads: frozenset[str] = frozenset()
@@ -115,7 +117,11 @@ def _flow(spec: k.FlowSpec, connectors: Mapping[str, str], manifests: Manifests)
         connector = connectors.get(target.system, "")
         if connector in manifests:
             path = ("spec", "targets", position, "entity")
-            for rule, remedy in _target(spec, target, connector, manifests[connector].writes):
+            declared = manifests[connector]
+            for rule, remedy in (
+                *_target(spec, target, connector, declared.writes),
+                *_taken(spec, target, connector, declared),
+            ):
                 yield path, rule, remedy
 
 
@@ -130,6 +136,17 @@ def _target(
     if Guarantee.NONE in guarantees and documents and not target.accept_risk:
         rule = f"{target.system}/{target.entity} does not protect {documents[0]} from taking effect twice"
         yield rule, "name the risk in 'accept_risk', or choose a target with a guarantee"
+
+
+def _taken(spec: k.FlowSpec, target: k.FlowTarget, connector: str, declared: Declared) -> Iterator[tuple[str, str]]:
+    """A message is made into what the target writes: one of another type has not the fields for it."""
+    taken = declared.takes.get(target.entity, frozenset())
+    for kind in spec.message_types if taken else ():
+        if kind not in taken:
+            fit = sorted(entity for entity, kinds in declared.takes.items() if kind in kinds)
+            rule = f"the connector '{connector}' writes '{target.entity}' from {' or '.join(sorted(taken))}, not from {kind}"
+            remedy = f"write entity: {' or '.join(fit)}" if fit else f"take {kind} out, or give it a flow of its own"
+            yield rule, remedy
 
 
 def _unverified(spec: k.FlowSpec, documents: Sequence[k.Document], manifests: Manifests) -> Iterator[Flaw]:

@@ -47,6 +47,8 @@ def _flow(spec: k.FlowSpec) -> Iterator[Reference]:
         yield Reference(("spec", "source"), "System", spec.source)
     for position, target in enumerate(spec.targets):
         yield Reference(("spec", "targets", position, "system"), "System", target.system)
+        if target.retry is not None:
+            yield Reference(("spec", "targets", position, "retry"), "RetryPolicy", target.retry)
 
 
 def _mapping(spec: k.MappingSpec) -> Iterator[Reference]:

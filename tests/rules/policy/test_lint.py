@@ -360,6 +360,24 @@ def test_a_budget_that_ends_before_an_unanswered_write_can_be_read_back_is_refus
     assert problems_of(f"{flow}---\n{enough}", {**KNOWN, "store": late}) == []
 
 
+def test_a_retry_policy_of_a_target_that_there_is_not_is_refused() -> None:
+    (found,) = problems_of(DOCUMENT_FLOW.replace("entity: order", "entity: order, retry: retri"))
+    assert (found.path, found.rule) == ("spec.targets.0.retry", "there is no RetryPolicy 'retri'")
+    assert found.remedy == "did you mean 'retry'?"
+
+
+def test_a_target_that_is_not_made_from_what_the_flow_brings_is_refused() -> None:
+    writes = frozenset({("order", Guarantee.KEYED), ("journal", Guarantee.KEYED)})
+    takes = {"order": frozenset({"order.placed"}), "journal": frozenset({"posting.made"})}
+    manifests = {**KNOWN, "store": Declared(writes=writes, takes=takes)}
+    (found,) = problems_of(DOCUMENT_FLOW.replace("entity: order", "entity: journal"), manifests)
+    assert found.path == "spec.targets.0.entity"
+    assert found.rule == "the connector 'store' writes 'journal' from posting.made, not from order.placed"
+    assert found.remedy == "write entity: order"
+    assert problems_of(DOCUMENT_FLOW, manifests) == []
+    assert problems_of(DOCUMENT_FLOW, {**KNOWN, "store": Declared(writes=writes)}) == []
+
+
 def test_an_entity_that_the_connector_does_not_write_is_refused() -> None:
     (found,) = problems_of(DOCUMENT_FLOW, writing("orders", Guarantee.KEYED))
     assert (found.rule, found.remedy) == ("the connector 'store' does not write 'order'", "did you mean 'orders'?")
