@@ -11,6 +11,7 @@ from controlplane.api import answers, gate, headers, problems, routes
 from controlplane.api.audit import audit
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
+from controlplane.api.kinds import kinds
 from controlplane.api.ledger import ledger
 from controlplane.api.login import login
 from controlplane.api.messages import messages
@@ -43,6 +44,7 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
         messages,
         quarantine,
         rooms,
+        kinds,
         deeds,
         operators,
         ledger,

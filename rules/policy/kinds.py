@@ -52,7 +52,7 @@ def _held(value: timedelta) -> timedelta:
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(parse_duration, json_schema_input_type=str),
+    BeforeValidator(parse_duration),
     AfterValidator(_held),
     PlainSerializer(format_duration, return_type=str),
 ]
