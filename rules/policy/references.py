@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from rules.indicators import INDICATORS
 from rules.policy import kinds as k
 from rules.policy.problems import Path
 
@@ -55,7 +56,15 @@ def _mapping(spec: k.MappingSpec) -> Iterator[Reference]:
     yield Reference(("spec", "system"), "System", spec.system)
 
 
+def _labels(spec: k.ServiceLevelSpec | k.AlertRuleSpec) -> Iterator[Reference]:
+    known = INDICATORS[spec.indicator].labels if spec.indicator in INDICATORS else {}
+    for label, value in spec.labels.items():
+        if known.get(label):
+            yield Reference(("spec", "labels", label), known[label], value)
+
+
 def _service_level(spec: k.ServiceLevelSpec) -> Iterator[Reference]:
+    yield from _labels(spec)
     yield Reference(("spec", "owner"), "Team", spec.owner)
     yield Reference(("spec", "escalation"), "EscalationPath", spec.escalation)
 
@@ -83,6 +92,7 @@ def _accounting(spec: k.AccountingRuleSpec) -> Iterator[Reference]:
 
 
 def _alert(spec: k.AlertRuleSpec) -> Iterator[Reference]:
+    yield from _labels(spec)
     yield Reference(("spec", "owner"), "Team", spec.owner)
     yield Reference(("spec", "escalation"), "EscalationPath", spec.escalation)
 

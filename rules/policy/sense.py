@@ -33,6 +33,7 @@ BY_REFERENCE = (
     "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD"
 )  # fmt: skip
 PLACEHOLDERS = frozenset({"SANDBOX", "HOME"})
+MINUTE = timedelta(minutes=1)
 SAMPLES = 3
 """Slices that a short window must hold, so that one late sample does not decide."""
 
@@ -134,12 +135,29 @@ def _retry(spec: k.RetryPolicySpec) -> Iterator[Flaw]:
 def _service_level(spec: k.ServiceLevelSpec) -> Iterator[Flaw]:
     if spec.indicator == "stock_freshness" and spec.threshold is None:
         yield ("spec", "threshold"), "freshness needs an age from which it is bad", "add for instance 'threshold: 2m'"
-    if spec.slice <= timedelta(0):
-        yield ("spec", "slice"), "a slice of 0 s holds no sample", "write for instance 1m"
+    elif spec.threshold is not None and spec.threshold <= timedelta(0):
+        yield ("spec", "threshold"), "no age lies below 0 s, so nothing would ever be good", "write for instance 2m"
+    yield from _labels(spec.indicator, spec.labels)
+    if spec.slice < MINUTE:
+        rule = f"observations are kept by the minute, so most slices of {format_duration(spec.slice)} would hold none"
+        yield ("spec", "slice"), rule, "write 1m or more"
         return
     for position, tier in enumerate(spec.tiers):
         for key, rule, remedy in _tier(spec, tier):
             yield ("spec", "tiers", position, key), rule, remedy
+
+
+def _labels(indicator: str, labels: Mapping[str, str]) -> Iterator[Flaw]:
+    """A label that no series has selects nothing; whether a value names something is asked across documents."""
+    known = INDICATORS[indicator].labels if indicator in INDICATORS else labels
+    for label in labels:
+        if label not in known:
+            rule = f"no series of '{indicator}' has the label '{label}', so nothing would ever be selected"
+            yield (
+                ("spec", "labels", label),
+                rule,
+                nearest(label, known, "labels") if known else "take it out: it has none",
+            )
 
 
 def _tier(spec: k.ServiceLevelSpec, tier: k.BurnTier) -> Iterator[tuple[str, str, str]]:
@@ -224,6 +242,7 @@ def _alert(spec: k.AlertRuleSpec) -> Iterator[Flaw]:
     if spec.indicator not in INDICATORS:
         rule = f"unknown indicator '{spec.indicator}'"
         yield ("spec", "indicator"), rule, nearest(spec.indicator, INDICATORS, "indicators")
+    yield from _labels(spec.indicator, spec.labels)
     if spec.clear_at > spec.above:
         rule = f"it clears at {spec.clear_at:g}, above the {spec.above:g} at which it fires, so it would flap"
         yield ("spec", "clear_at"), rule, f"write at most {spec.above:g}"

@@ -96,6 +96,24 @@ CASES = {
         "9:3 spec.every", "longer than 366d", "write at most 366d"),
     "a time-out of a day": Case(document("System", SYSTEM + "  endpoint: x\n  timeout: 1d\n"),
         "9:3 spec.timeout", "longer than 1h: a worker would wait", "write at most 1h"),
+    "slices shorter than what observations are kept by": Case(
+        document("ServiceLevel", LEVEL + "  slice: 5s\n" + TIERS + "{severity: page, long: 5m, short: 30s, factor: 2}\n"),
+        "10:3 spec.slice", "observations are kept by the minute", "write 1m or more"),
+    "a threshold that no age lies below": Case(
+        document("ServiceLevel", LEVEL.replace("delivery_success", "stock_freshness") + "  threshold: 0s\n"
+            + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "10:3 spec.threshold", "no age lies below 0 s", "write for instance 2m"),
+    "a label that no series has": Case(
+        document("ServiceLevel", LEVEL + "  labels: {targt: erp}\n" + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "10:12 spec.labels.targt", "no series of 'delivery_success' has the label 'targt'", "did you mean 'target'?"),
+    "a label whose value is nothing": Case(
+        document("ServiceLevel", LEVEL + "  labels: {target: erpp}\n" + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "10:12 spec.labels.target", "there is no System 'erpp'", "did you mean 'erp'?"),
+    "an alert on a flow that there is not": Case(document("AlertRule", ALERT + "  labels: {flow: nope}\n  above: 1\n  clear_at: 1\n"),
+        "10:12 spec.labels.flow", "there is no Flow 'nope'", "add one"),
+    "an alert with a label of an indicator that has none": Case(
+        document("AlertRule", ALERT.replace("queue_age", "oversell_rate") + "  labels: {flow: x}\n  above: 1\n  clear_at: 1\n"),
+        "10:12 spec.labels.flow", "has the label 'flow'", "take it out"),
     "kept for less than a day": Case(kept("{raw: 2h}"),
         "9:15 spec.retention.raw", "2h is shorter than a day", "write 1d to 36500d"),
     "kept for longer than anybody lives": Case(kept("{messages: 40000d, attempts: 1d}"),
@@ -520,3 +538,8 @@ def test_locations_are_not_missed_while_a_mapping_could_not_be_read() -> None:
 def test_every_indicator_that_a_service_level_may_name_is_known() -> None:
     words = ServiceLevelSpec.model_json_schema()["properties"]["indicator"]["enum"]
     assert set(words) <= set(INDICATORS)
+
+
+def test_a_label_that_a_series_has_is_taken() -> None:
+    tier = TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"
+    assert problems_of(document("ServiceLevel", LEVEL + "  labels: {target: erp}\n" + tier)) == []
