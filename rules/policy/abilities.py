@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -79,14 +80,25 @@ def _system(document: k.System, documents: Sequence[k.Document], manifests: Mani
             yield ("spec", "options", option), rule, _choose(option, declared.options, "options")
     for secret in spec.secrets:
         if secret not in declared.secrets:
-            rule = f"the connector '{spec.connector}' takes no secret '{secret}'"
-            yield ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
+            yield _unknown_secret(spec.connector, secret, declared)
     checked = list(declared.check(spec.endpoint, spec.options)) if declared.check else []
     for path, rule, remedy in checked:
         yield ("spec", *path), rule, remedy
     if not any(path == ("endpoint",) for path, _, _ in checked):
         yield from _scheme(spec, declared)
     yield from _missing_secrets(document, declared, documents)
+
+
+def _unknown_secret(connector: str, secret: str, declared: Declared) -> Flaw:
+    """A name that is like none there is may be the secret itself, written in the wrong place: it is not shown."""
+    if difflib.get_close_matches(secret.lower(), declared.secrets, n=1):
+        rule = f"the connector '{connector}' takes no secret '{secret}'"
+        return ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
+    return (
+        ("spec", "secrets"),
+        f"the connector '{connector}' takes no such secret",
+        _choose("", declared.secrets, "secrets"),
+    )
 
 
 def _scheme(spec: k.SystemSpec, declared: Declared) -> Iterator[Flaw]:

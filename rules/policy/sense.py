@@ -18,6 +18,7 @@ from rules.policy.kinds import format_duration
 from rules.policy.lengths import too_long
 from rules.policy.problems import Path
 from rules.policy.reading import Entry, nearest
+from rules.policy.secrets import BY_REFERENCE, secrets_by_value
 from rules.units import pieces_in
 
 Flaw = tuple[Path, str, str]
@@ -25,23 +26,10 @@ Flaw = tuple[Path, str, str]
 EntryFlaw = tuple[Entry, Path, str, str]
 """The same, of one document among others."""
 
-_SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9_.-]*"
-SECRET = re.compile(rf"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*|vault:{_SEGMENT}(/{_SEGMENT})+#{_SEGMENT})$")
-PASSWORD = re.compile(r"://[^/@:\s]*:[^/@\s]+@")
-"""A password in an address."""
-BY_REFERENCE = (
-    "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD"
-)  # fmt: skip
 PLACEHOLDERS = frozenset({"SANDBOX", "HOME"})
 MINUTE = timedelta(minutes=1)
 SAMPLES = 3
 """Slices that a short window must hold, so that one late sample does not decide."""
-
-
-def secrets_by_value(spec: k.SystemSpec) -> list[Path]:
-    """Return where a secret stands by value, as paths. The values are shown nowhere: they may well be the secrets."""
-    found: list[Path] = [("spec", "secrets", name) for name, given in spec.secrets.items() if not SECRET.match(given)]
-    return [*found, *([("spec", "endpoint")] if PASSWORD.search(spec.endpoint) else [])]
 
 
 def _system(spec: k.SystemSpec) -> Iterator[Flaw]:

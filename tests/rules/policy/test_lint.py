@@ -465,6 +465,13 @@ def test_what_a_connector_has_none_of_has_to_be_taken_out() -> None:
     assert found.endswith("; take it out: this connector has no options")
 
 
+def test_a_name_of_a_secret_that_is_like_none_there_is_is_not_shown() -> None:
+    found = told(ONLINE.replace("{token", "{planted_s3cr3t: env:H, token"), ABLE)
+    assert found == [
+        "new.yaml:9:3: System/online spec.secrets: the connector 'store' takes no such secret; secrets there are: hook, token"
+    ]
+
+
 def test_a_secret_that_the_connector_cannot_work_without_has_to_be_given() -> None:
     (found,) = told(ONLINE.replace("{token: env:T}", "{}"), ABLE)
     assert found.startswith(
