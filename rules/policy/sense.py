@@ -43,6 +43,8 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
             rule = f"unknown placeholder ${{{placeholder}}}"
             yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
     yield from _blocked(spec)
+    if spec.timeout <= timedelta(0):
+        yield ("spec", "timeout"), "nothing answers within 0 s, so every request would fail", "write for instance 10s"
     for pattern in spec.personal:
         try:
             segments(pattern)
@@ -119,6 +121,20 @@ def _retry(spec: k.RetryPolicySpec) -> Iterator[Flaw]:
         rule = f"the budget {budget} ends before the first retry after {first}"
         yield ("spec", "budget"), rule, f"write more than {first}"
 
+    for name, own in spec.classes.items():
+        yield from _class(name, own, spec)
+
+
+def _class(name: str, own: k.RetryClass, spec: k.RetryPolicySpec) -> Iterator[Flaw]:
+    given = spec.first if own.first is None else own.first
+    if own.first is not None and own.first <= timedelta(0):
+        rule = "a first delay of 0 s hammers a system that is in trouble"
+        yield ("spec", "classes", name, "first"), rule, "write for instance 1s, or leave it out"
+    elif (spec.cap if own.cap is None else own.cap) < given:
+        first, key = format_duration(given), "first" if own.cap is None else "cap"
+        rule = f"the cap is shorter than the first delay {first} of this class"
+        yield ("spec", "classes", name, key), rule, f"write a cap of at least {first}"
+
 
 def _service_level(spec: k.ServiceLevelSpec) -> Iterator[Flaw]:
     if spec.indicator == "stock_freshness" and spec.threshold is None:
@@ -168,6 +184,19 @@ def _tier(spec: k.ServiceLevelSpec, tier: k.BurnTier) -> Iterator[tuple[str, str
         least = format_duration(SAMPLES * spec.slice)
         rule = f"the short window {short} holds fewer than {SAMPLES} slices of {format_duration(spec.slice)}"
         yield "short", rule, f"write at least {least}, or shorten the slice"
+
+
+def _team(spec: k.TeamSpec) -> Iterator[Flaw]:
+    for position, member in enumerate(spec.members):
+        if not member.username.strip():
+            path: Path = ("spec", "members", position, "username")
+            yield path, "nobody has an account without a name", "write the name that the person signs in with"
+
+
+def _allocation(spec: k.AllocationRuleSpec) -> Iterator[Flaw]:
+    for sku, units in spec.per_sku.items():
+        if units < 0:
+            yield ("spec", "per_sku", sku), f"a safety stock of {units} would sell what is not there", "write 0 or more"
 
 
 def _escalation(spec: k.EscalationPathSpec) -> Iterator[Flaw]:
@@ -244,6 +273,8 @@ CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
     k.RetryPolicySpec: _retry,
     k.ServiceLevelSpec: _service_level,
     k.EscalationPathSpec: _escalation,
+    k.TeamSpec: _team,
+    k.AllocationRuleSpec: _allocation,
     k.ComparisonSpec: _comparison,
     k.AccountingRuleSpec: _accounting,
     k.CalendarSpec: _calendar,

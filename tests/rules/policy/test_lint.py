@@ -114,6 +114,26 @@ CASES = {
     "an alert with a label of an indicator that has none": Case(
         document("AlertRule", ALERT.replace("queue_age", "oversell_rate") + "  labels: {flow: x}\n  above: 1\n  clear_at: 1\n"),
         "10:12 spec.labels.flow", "has the label 'flow'", "take it out"),
+    "a time-out of nothing": Case(document("System", SYSTEM + "  endpoint: x\n  timeout: 0s\n"),
+        "9:3 spec.timeout", "nothing answers within 0 s", "write for instance 10s"),
+    "a class that is tried again at once": Case(document("RetryPolicy", "  classes: {unknown: {first: 0s}}\n"),
+        "5:23 spec.classes.unknown.first", "hammers a system", "write for instance 1s"),
+    "a class whose cap is nothing": Case(document("RetryPolicy", "  classes: {unknown: {cap: 0s}}\n"),
+        "5:23 spec.classes.unknown.cap", "shorter than the first delay 1s of this class", "at least 1s"),
+    "a member without a name": Case(document("Team", "  members: [{username: ' ', name: X}]\n"),
+        "5:14 spec.members.0.username", "nobody has an account without a name", "signs in with"),
+    "a safety stock below nothing": Case(document("AllocationRule", "  channel: shop\n  locations: [A]\n  per_sku: {S-1: -5}\n"),
+        "7:13 spec.per_sku.S-1", "would sell what is not there", "write 0 or more"),
+    "an entity that was misspelt": Case(document("Domain", DOMAIN + "  entities: {stok: {system_of_record: erp}}\n"),
+        "8:14 spec.entities.stok", "no message speaks of 'stok'", "did you mean 'stock'?"),
+    "a comparison that heals to what is not of record": Case(document("Comparison", COMPARISON + SIDES + "  source_side: shop\n"),
+        "14:3 spec.source_side", "'shop' is not of record for 'stock'", "name erp"),
+    "an entry that is made twice": Case(
+        "\n---\n".join(
+            document("AccountingRule", ACCOUNTING + "  calendar: days\n  lines: [{account: a, side: debit, amount: price},"
+                " {account: b, side: credit, amount: price}]\n", name=name) for name in ("one", "two")
+        ),
+        "19:3 spec.entry", "makes the entry 'e' of sale.recorded already", "keep one of the two"),
     "kept for less than a day": Case(kept("{raw: 2h}"),
         "9:15 spec.retention.raw", "2h is shorter than a day", "write 1d to 36500d"),
     "kept for longer than anybody lives": Case(kept("{messages: 40000d, attempts: 1d}"),
@@ -431,6 +451,15 @@ ONLINE = document("System", "  connector: store\n" + BARE + "  secrets: {token: 
 def told(text: str, manifests: dict[str, Declared]) -> list[str]:
     """Return the problems in the text itself: the base documents know nothing of secrets."""
     return [str(problem) for problem in problems_of(text, manifests) if problem.file == "new.yaml"]
+
+
+def test_a_flow_of_events_from_a_connector_that_tells_of_none_is_refused() -> None:
+    flow = document("Flow", FLOW + "  message_types: [stock.level]\n")
+    deaf = ABLE | {"books": Declared(hears=False)}
+    (found,) = told(flow, deaf)
+    assert "spec.method: the connector 'books' tells of no events" in found
+    assert "write method: poll" in found
+    assert told(flow, ABLE) == []
 
 
 def test_a_scheme_that_the_connector_does_not_speak_is_refused() -> None:
