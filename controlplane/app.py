@@ -13,6 +13,7 @@ from controlplane.api.business import business
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
 from controlplane.api.installed import installed
+from controlplane.api.kinds import kinds
 from controlplane.api.ledger import ledger
 from controlplane.api.login import login
 from controlplane.api.measured import measured
@@ -29,7 +30,9 @@ from controlplane.wiring import Plane
 BODY_LIMIT = 2 * 1024 * 1024
 INTAKE = (hooks, messages)
 """What takes in. How much of it is limited by what waits, and not by who asks."""
-COUNTED = (quarantine, rooms, moving, measured, business, installed, deeds, operators, ledger, audit, people, openapi)
+COUNTED = (
+    quarantine, rooms, kinds, moving, measured, business, installed, deeds, operators, ledger, audit, people, openapi,
+)  # fmt: skip
 """What people and programs ask, each so often and no more."""
 Mount = Callable[[Flask, Plane], None]
 

@@ -33,6 +33,10 @@ SHIPPED: Mapping[str, Showing] = MappingProxyType({
     "note": "mask", "notes": "mask", "*_note": "mask", "note_attributes": "mask", "gift_message": "mask", "customer_comment": "mask",
     "ip": "mask", "*_ip": "mask", "client_details": "mask", "user_agent": "mask", "birth*": "mask", "date_of_birth": "mask",
     "iban": "mask", "card_number": "mask", "tax_id": "mask", "vat_number": "mask",
+    "credit_card*": "mask", "payment_details": "mask", "cardholder*": "mask", "session_hash": "mask",
+    "properties": "mask", "custom_attributes": "mask", "customattributes": "mask", "personalization": "mask", "tags": "mask",
+    "order_status_url": "mask", "statuspageurl": "mask", "token": "mask", "*_token": "mask", "landing_site*": "mask",
+    "landingpage*": "mask", "referring_site": "mask", "referrer*": "mask",
 })  # fmt: skip
 """The usual names, so that a System policy that says nothing is safe. `show` takes one out."""
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")

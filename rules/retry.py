@@ -26,7 +26,8 @@ def delay(policy: RetryPolicySpec, attempt: int, draw: float, result: Result = R
     draws does not become a storm.
     """
     own = step(policy, result)
-    first, cap, factor = own.first or policy.first, own.cap or policy.cap, own.factor or policy.factor
+    first = policy.first if own.first is None else own.first
+    cap, factor = policy.cap if own.cap is None else own.cap, own.factor or policy.factor
     # in seconds: a day's worth of attempts doubles a timedelta past its largest value
     ceiling = timedelta(seconds=min(cap.total_seconds(), first.total_seconds() * factor ** min(attempt - 1, 64)))
     if not policy.jitter:
@@ -52,5 +53,5 @@ def breaker_pause(after: int, pause: timedelta, cap: timedelta, failures: int) -
     """Return how long a system is left alone after so many failures in a row, or None while it is not."""
     if failures < after:
         return None
-    doubled: timedelta = pause * 2 ** min(failures - after, 20)
-    return min(cap, doubled)
+    # in seconds: twenty doublings leave the largest timedelta
+    return timedelta(seconds=min(cap.total_seconds(), pause.total_seconds() * 2 ** min(failures - after, 20)))

@@ -15,6 +15,8 @@ from enum import StrEnum
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CLOSE = timedelta(seconds=60)
 """A slice is closed this long after its end."""
+KEPT = timedelta(days=90)
+"""Rollups are kept for so long; a longer window can never be covered."""
 STALE_SLICES = 3
 """So many slices without a single observation behind the last closed one make the watermark stale."""
 
@@ -179,6 +181,15 @@ def judge(
     state, reason = _state(objective, tally, covered, newest, stale, tiers)
     known = state is not State.UNKNOWN
     return Judgement(state, tally.attainment if known else None, left if known else None, covered, tiers, until, reason)
+
+
+def undecided(objective: Objective, now: datetime, reason: str, fired: Mapping[int, bool]) -> Judgement:
+    """Return the judgement of a promise that nothing could be counted for: unknown, with every tier frozen."""
+    tiers = tuple(
+        TierVerdict(tier.severity, None, None, 0.0, 0.0, tier.factor, firing=fired.get(position, False), frozen=True)
+        for position, tier in enumerate(objective.tiers)
+    )
+    return Judgement(State.UNKNOWN, None, None, 0.0, tiers, now, reason)
 
 
 def _window(objective: Objective, count: Count, until: datetime, length: timedelta) -> tuple[Tally, float]:

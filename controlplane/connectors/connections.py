@@ -24,6 +24,7 @@ from controlplane.settings import resolve_secret as resolve_local
 from rules.addresses import SANDBOX, Pair, literal_refusal
 from rules.canonical import digest
 from rules.policy.kinds import System, SystemSpec
+from rules.policy.lengths import LONGEST_TIMEOUT
 
 LOOKED = timedelta(seconds=1)
 """How often the values of a system's secrets are looked at; a file is read for it, Vault has a time of its own."""
@@ -186,7 +187,7 @@ def context_of(snapshot: Snapshot, name: str, settings: Settings, clock: Clock, 
         secret=secrets_of(name, spec, settings),
         codes=codes_for(snapshot, name),
         clock=clock,
-        timeout=spec.timeout.total_seconds(),
+        timeout=min(spec.timeout, LONGEST_TIMEOUT).total_seconds(),
         concurrency=spec.concurrency,
         rate=spec.rate,
         given=frozenset(spec.secrets),

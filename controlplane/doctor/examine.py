@@ -36,6 +36,7 @@ CHECKS: dict[str, Check] = {
     "endpoints": policies.endpoints,
     "settings at systems": settings.settings,
     "progress": plane.progress,
+    "judging": plane.judging,
     "systems": plane.systems,
 }
 """Name to check. A check answers once for each thing that it looks at, and not at all where there is nothing to look at."""

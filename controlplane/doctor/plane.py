@@ -11,7 +11,7 @@ from sqlalchemy import Column, Row, func, select
 
 from controlplane.doctor.answers import Answer, ok, softened, warning, wrong
 from controlplane.doctor.subject import Subject
-from controlplane.health.readiness import ready
+from controlplane.health.readiness import broken_rules, last_judging, ready
 from controlplane.store import tables as t
 from rules.policy.kinds import Breaker
 
@@ -61,6 +61,23 @@ def progress(subject: Subject) -> Iterator[Answer]:
         check = checks[name]
         answer = ok(name, check["detail"]) if check["ok"] else wrong(name, check["detail"], remedy)
         yield answer if subject.plane_runs else softened(answer)
+
+
+def judging(subject: Subject) -> Iterator[Answer]:
+    """See that service levels and alert rules are judged, and name those that could not be."""
+    with subject.reading() as connection:
+        last = last_judging(connection)
+    if last is None:
+        yield ok("judging", "nothing was judged yet")
+    elif last.state == "failed":
+        told = (last.detail or {}).get("error", "no reason noted")
+        yield wrong("judging", f"no rule is judged, so nobody is told of anything: {told}", "see plane.log")
+    else:
+        for rule in broken_rules(last):
+            remedy = "mend its policy (by a change request); plane.log has the error, under `rule not judged`"
+            yield wrong("judging", "it could not be judged, and is unknown", remedy, rule)
+        if not broken_rules(last):
+            yield ok("judging", "every service level and alert rule was judged")
 
 
 def systems(subject: Subject) -> Iterator[Answer]:

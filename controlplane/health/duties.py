@@ -13,9 +13,9 @@ from controlplane.health.observations import ProbeContext, settings
 from controlplane.registry import Registry
 from controlplane.settings import Settings
 from controlplane.store import Store
+from rules.slo import KEPT
 
 SAMPLES_KEPT = timedelta(days=2)
-ROLLUPS_KEPT = timedelta(days=90)
 
 
 class Plane(Protocol):
@@ -47,12 +47,13 @@ def read_settings(plane: Plane) -> dict[str, Any]:
 
 
 def evaluate_all(plane: Plane) -> dict[str, Any]:
-    """Judge everything and bring the incidents in line; return the number of verdicts, and which rules fire."""
+    """Judge everything and bring the incidents in line; return the number of verdicts, which rules fire, and which broke."""
     snapshot = plane.registry.snapshot()
     verdicts = evaluation.evaluate(plane.store, snapshot, plane.clock)
     incidents.reconcile(plane.store, snapshot, plane.clock, verdicts, plane.settings.url)
     firing = sorted(verdict.fingerprint for verdict in verdicts if verdict.firing)
-    return {"verdicts": len(verdicts), "firing": firing}
+    broken = sorted({verdict.rule for verdict in verdicts if verdict.broken})
+    return {"verdicts": len(verdicts), "firing": firing, "broken": broken}
 
 
 def escalate_all(plane: Plane) -> dict[str, Any]:
@@ -65,5 +66,5 @@ def prune_all(plane: Plane) -> dict[str, Any]:
     """Forget samples after two days and rollups after ninety; return how many of each."""
     now = plane.clock.now()
     with plane.store.write() as conn:
-        samples, rollups = observations.prune(conn, now - SAMPLES_KEPT, now - ROLLUPS_KEPT)
+        samples, rollups = observations.prune(conn, now - SAMPLES_KEPT, now - KEPT)
     return {"samples": samples, "rollups": rollups}

@@ -15,12 +15,14 @@ from controlplane.store import tables as t
 
 HEARTBEAT = timedelta(seconds=90)
 OVERDUE = timedelta(minutes=10)
+JUDGING = "evaluate"
+"""The schedule that judges service levels and alert rules."""
 
 Checks = dict[str, dict[str, Any]]
 
 
 def ready(store: Store, clock: Clock, snapshot: Snapshot) -> tuple[bool, Checks]:
-    """Return whether all checks are well, and each check as {ok, detail}: database, registry, ticker, work."""
+    """Return whether all checks are well, and each check as {ok, detail}: database, registry, ticker, work, judging."""
     checks: Checks = {"registry": _registry(snapshot)}
     try:
         with store.read() as conn:
@@ -28,6 +30,7 @@ def ready(store: Store, clock: Clock, snapshot: Snapshot) -> tuple[bool, Checks]
             checks["database"] = _check(True, "answers")
             checks["ticker"] = _ticker(conn, clock)
             checks["work"] = _work(conn, clock)
+            checks["judging"] = _judging(conn)
     except SQLAlchemyError as error:
         checks["database"] = _check(False, f"does not answer: {type(error).__name__}; see that it runs and has space")
     return all(check["ok"] for check in checks.values()), checks
@@ -50,6 +53,32 @@ def _ticker(conn: Connection, clock: Clock) -> dict[str, Any]:
         return _check(False, "has run nothing yet")
     age = clock.now() - last
     return _check(age <= HEARTBEAT, f"ran something {age.total_seconds():.0f} s ago")
+
+
+def _judging(conn: Connection) -> dict[str, Any]:
+    """Without judging nobody is told of anything. One rule that breaks is named here, and takes the plane from nobody."""
+    last = last_judging(conn)
+    if last is None:
+        return _check(True, "nothing was judged yet")
+    if last.state == "failed":
+        return _check(
+            False,
+            f"service levels and alert rules are not judged: {(last.detail or {}).get('error', 'no reason noted')}",
+        )
+    broken = broken_rules(last)
+    return _check(True, f"all rules but {', '.join(broken)} were judged" if broken else "every rule was judged")
+
+
+def last_judging(conn: Connection) -> Any:
+    """Return state and detail of the newest run that judged, or failed to; None before the first."""
+    r = t.run.c
+    ended = (r.schedule == JUDGING, r.state.in_(("done", "failed")))
+    return conn.execute(select(r.state, r.detail).where(*ended).order_by(r.id.desc()).limit(1)).one_or_none()
+
+
+def broken_rules(run: Any) -> list[str]:
+    """Return which rules, as kind/NAME, a run could not judge."""
+    return list(((run.detail or {}).get("result") or {}).get("broken", ()))
 
 
 def _work(conn: Connection, clock: Clock) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from controlplane import plugins
 from controlplane.health import duties
 from controlplane.health.observations import settings
+from controlplane.health.readiness import JUDGING
 from controlplane.jobs import comparisons, runs
 from controlplane.registry.changes import Changes
 from controlplane.wiring import Plane
@@ -58,7 +59,7 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
         yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True)
         yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
     yield Schedule(settings.SCHEDULE, SETTINGS_EVERY, partial(duties.read_settings, plane), can_wait=True)
-    yield Schedule("evaluate", EVALUATE_EVERY, partial(duties.evaluate_all, plane))
+    yield Schedule(JUDGING, EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
     yield Schedule("recover", RECOVER_EVERY, plane.sync.recover, can_wait=True)
     if plane.sync.reprocessing.running():

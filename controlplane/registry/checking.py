@@ -13,11 +13,11 @@ from controlplane.registry import revisions
 from controlplane.registry.manifests import uninstalled
 from controlplane.registry.registry import Snapshot
 from rules.policy.abilities import Manifests
-from rules.policy.kinds import Document, System
+from rules.policy.kinds import Document
 from rules.policy.lint import lint
 from rules.policy.problems import NOWHERE, Origin, Problem, problem
 from rules.policy.reading import Entry, read_document
-from rules.policy.sense import BY_REFERENCE, secrets_by_value
+from rules.policy.secrets import refusal
 from rules.policy.text import RawDocument, read_text
 
 About = tuple[str | None, str | None]
@@ -96,10 +96,8 @@ def _another(entry: Entry, about: About) -> list[Problem]:
 def as_stored(kind: str, name: str, document: Any) -> dict[str, Any]:
     """Return the document as it will be stored. Raises PolicyError with a line per problem."""
     found = as_document(document)
-    if isinstance(found, System) and (by_value := secrets_by_value(found.spec)):
-        # refused before anything is stored: what stands in a draft stands in the action log for good
-        where, (rule, remedy) = ", ".join(".".join(map(str, path)) for path in by_value), BY_REFERENCE
-        raise PolicyError(f"System/{found.name} {where}: {rule}; {remedy}. If it was one, change it where it is used")
+    if refused := refusal(found):  # before anything is stored: what stands in a draft stands in the action log for good
+        raise PolicyError(refused)
     if (found.kind, found.name) != (kind, name):
         raise PolicyError(
             f"the document is {found.kind}/{found.name}, and the request is for {kind}/{name}; correct one"

@@ -15,6 +15,7 @@ from rules.changes import UNDECIDED
 from rules.policy import interop
 from rules.policy.difference import changed_fields
 from rules.policy.reading import Entry, read_policies
+from rules.policy.secrets import refusal
 from rules.policy.writing import to_yaml
 
 OURS = "trueup"
@@ -51,7 +52,13 @@ def in_force(online: PlaneClient) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def plan(online: PlaneClient, entries: Sequence[Entry]) -> list[Change]:
-    """Hold files against what is in force, by kind and name. What the files do not name is left alone, and told."""
+    """Hold files against what is in force, by kind and name. What the files do not name is left alone, and told.
+
+    Raises PolicyError for a secret that stands in them by value, which could not be proposed either.
+    """
+    refused = [why for one in entries if (why := refusal(one.document))]
+    if refused:
+        raise PolicyError("\n".join(refused))
     known = in_force(online)
     wanted = {(one.document.kind, one.document.name): one.document.model_dump(mode="json") for one in entries}
     changes = []

@@ -28,6 +28,11 @@ class DeclaredWrite(Protocol):
         ...
 
     @property
+    def message_types(self) -> Sequence[str]:
+        """What it is written from; none: anything."""
+        ...
+
+    @property
     def guarantee(self) -> Guarantee:
         """What the vendor does with the same write told twice."""
         ...
@@ -71,6 +76,16 @@ class Declaration(Protocol):
         ...
 
     @property
+    def receives(self) -> Sequence[str]:
+        """Topics of its webhooks."""
+        ...
+
+    @property
+    def consumes(self) -> bool:
+        """Whether it takes records off a queue."""
+        ...
+
+    @property
     def secrets(self) -> Sequence[str]:
         """Names of its secrets."""
         ...
@@ -110,9 +125,11 @@ def declared(manifest: Declaration) -> Declared:
     """Return a manifest as the lint takes it."""
     return Declared(
         writes=frozenset((spec.entity, spec.guarantee) for spec in manifest.writes),
+        takes={spec.entity: frozenset(spec.message_types) for spec in manifest.writes if spec.message_types},
         late_effects={spec.entity: timedelta(seconds=ceil(spec.late_effect)) for spec in manifest.writes},
         reads=frozenset(spec.entity for spec in manifest.reads if spec.changes),
         snapshots=frozenset(spec.entity for spec in manifest.reads if spec.snapshot),
+        hears=bool(manifest.receives) or manifest.consumes,
         secrets=frozenset(manifest.secrets),
         webhook_secrets=frozenset(manifest.webhook_secrets),
         optional_secrets=frozenset(manifest.optional_secrets),

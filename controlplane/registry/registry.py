@@ -150,10 +150,15 @@ class Snapshot:
         """Return the name of the RetryPolicy for what a flow owes a target, or None for a flow that is not known."""
         return self._retries.get((flow, target)) or (self.flows[flow].spec.retry if flow in self.flows else None)
 
+    def retry_for(self, flow: k.Flow, target: k.FlowTarget) -> str:
+        """Return the name of the RetryPolicy of a flow's target; the flow's, where the target names one that there is not."""
+        own = target.retry
+        return own if own is not None and own in self.retry_policies else flow.spec.retry
+
     @cached_property
     def _retries(self) -> Mapping[tuple[str, str], str]:
         return {
-            (flow.name, target.system): target.retry or flow.spec.retry
+            (flow.name, target.system): self.retry_for(flow, target)
             for flow in self.flows.values()
             for target in flow.spec.targets
         }

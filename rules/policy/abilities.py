@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,12 +24,16 @@ class Declared:
 
     writes: frozenset[tuple[str, Guarantee]] = frozenset()
     """Entity and what protects it from taking effect twice."""
+    takes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Entity -> the message types that it is written from; any, where it is not listed or nothing is."""
     late_effects: Mapping[str, timedelta] = field(default_factory=dict)
     """Entity -> for how long a write of it that was not answered may take effect; what is not listed, for no time."""
     reads: frozenset[str] = frozenset()
     """Entities that can be polled."""
     snapshots: frozenset[str] = frozenset()
     """Entities that can be read whole, as a comparison does."""
+    hears: bool = True
+    """Whether it tells of events by itself: by webhooks, or off a queue."""
     secrets: frozenset[str] = frozenset()
     webhook_secrets: frozenset[str] = frozenset()
     """Those of the secrets that only a System that sends webhooks has to have."""
@@ -77,14 +82,25 @@ def _system(document: k.System, documents: Sequence[k.Document], manifests: Mani
             yield ("spec", "options", option), rule, _choose(option, declared.options, "options")
     for secret in spec.secrets:
         if secret not in declared.secrets:
-            rule = f"the connector '{spec.connector}' takes no secret '{secret}'"
-            yield ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
+            yield _unknown_secret(spec.connector, secret, declared)
     checked = list(declared.check(spec.endpoint, spec.options)) if declared.check else []
     for path, rule, remedy in checked:
         yield ("spec", *path), rule, remedy
     if not any(path == ("endpoint",) for path, _, _ in checked):
         yield from _scheme(spec, declared)
     yield from _missing_secrets(document, declared, documents)
+
+
+def _unknown_secret(connector: str, secret: str, declared: Declared) -> Flaw:
+    """A name that is like none there is may be the secret itself, written in the wrong place: it is not shown."""
+    if difflib.get_close_matches(secret.lower(), declared.secrets, n=1):
+        rule = f"the connector '{connector}' takes no secret '{secret}'"
+        return ("spec", "secrets", secret), rule, _choose(secret, declared.secrets, "secrets")
+    return (
+        ("spec", "secrets"),
+        f"the connector '{connector}' takes no such secret",
+        _choose("", declared.secrets, "secrets"),
+    )
 
 
 def _scheme(spec: k.SystemSpec, declared: Declared) -> Iterator[Flaw]:
@@ -108,6 +124,9 @@ def _missing_secrets(document: k.System, declared: Declared, documents: Sequence
 
 def _flow(spec: k.FlowSpec, connectors: Mapping[str, str], manifests: Manifests) -> Iterator[Flaw]:
     source = connectors.get(spec.source, "")
+    if spec.method == "event" and source in manifests and not manifests[source].hears:
+        rule = f"the connector '{source}' tells of no events, so nothing would ever be read"
+        yield ("spec", "method"), rule, "write method: poll, with 'read' and 'poll_every'"
     if spec.read is not None and source in manifests and spec.read not in manifests[source].reads:
         rule = f"the connector '{source}' cannot be polled for '{spec.read}'"
         yield ("spec", "read"), rule, _choose(spec.read, manifests[source].reads, "entities to poll")
@@ -115,7 +134,11 @@ def _flow(spec: k.FlowSpec, connectors: Mapping[str, str], manifests: Manifests)
         connector = connectors.get(target.system, "")
         if connector in manifests:
             path = ("spec", "targets", position, "entity")
-            for rule, remedy in _target(spec, target, connector, manifests[connector].writes):
+            declared = manifests[connector]
+            for rule, remedy in (
+                *_target(spec, target, connector, declared.writes),
+                *_taken(spec, target, connector, declared),
+            ):
                 yield path, rule, remedy
 
 
@@ -130,6 +153,17 @@ def _target(
     if Guarantee.NONE in guarantees and documents and not target.accept_risk:
         rule = f"{target.system}/{target.entity} does not protect {documents[0]} from taking effect twice"
         yield rule, "name the risk in 'accept_risk', or choose a target with a guarantee"
+
+
+def _taken(spec: k.FlowSpec, target: k.FlowTarget, connector: str, declared: Declared) -> Iterator[tuple[str, str]]:
+    """A message is made into what the target writes: one of another type has not the fields for it."""
+    taken = declared.takes.get(target.entity, frozenset())
+    for kind in spec.message_types if taken else ():
+        if kind not in taken:
+            fit = sorted(entity for entity, kinds in declared.takes.items() if kind in kinds)
+            rule = f"the connector '{connector}' writes '{target.entity}' from {' or '.join(sorted(taken))}, not from {kind}"
+            remedy = f"write entity: {' or '.join(fit)}" if fit else f"take {kind} out, or give it a flow of its own"
+            yield rule, remedy
 
 
 def _unverified(spec: k.FlowSpec, documents: Sequence[k.Document], manifests: Manifests) -> Iterator[Flaw]:

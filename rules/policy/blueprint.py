@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,15 +105,33 @@ def contradictions(entries: Sequence[Entry]) -> Iterator[EntryFlaw]:
                 for path, rule, remedy in _unfit(entity, ownership):
                     yield entry, ("spec", "entities", entity, *path), rule, remedy
     known = records(entry.document for entry in entries)
+    domains = {entry.document.name: entry.document.spec for entry in entries if isinstance(entry.document, k.Domain)}
     for entry in entries:
+        if isinstance(entry.document, k.Comparison) and entry.document.spec.domain in domains:
+            for path, rule, remedy in _judged_by(entry.document.spec, domains[entry.document.spec.domain]):
+                yield entry, path, rule, remedy
         if isinstance(entry.document, k.Flow):
             for path, rule, remedy in _unowned(entry.document.spec, known):
                 yield entry, path, rule, remedy
 
 
+def _judged_by(spec: k.ComparisonSpec, domain: k.DomainSpec) -> Iterator[Flaw]:
+    """What the others are healed to has to be right: a comparison is of stock."""
+    owned = domain.entities.get("stock")
+    if owned is None:
+        return
+    right = {*owned.system_of_record, *owned.locations.values(), *owned.fields.values()}
+    if spec.source_side not in right and any(side.system == spec.source_side for side in spec.sides):
+        rule = f"'{spec.source_side}' is not of record for 'stock', by Domain '{spec.domain}': others would be put wrong after it"
+        yield ("spec", "source_side"), rule, f"name {' or '.join(sorted(right))}"
+
+
 def _unfit(entity: str, ownership: k.EntityOwnership) -> Iterator[Flaw]:
     kind = next((kind for kind, of in ENTITIES.items() if of == entity), "")
     fields = _fields(kind) if kind else frozenset()
+    meant = difflib.get_close_matches(entity, ENTITIES.values(), n=1) if not kind else []
+    if meant:
+        yield (), f"no message speaks of '{entity}', so nothing of it is enforced", f"did you mean '{meant[0]}'?"
     if len(ownership.system_of_record) > 1 and kind in STATE_LIKE:
         rule = f"of '{entity}' there is one state, and several systems would overwrite each other"
         yield ("system_of_record",), rule, "name one; give others their 'locations' or 'fields'"

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rules.policy.secrets import shown
+
 ABSENT = object()
 Side = Literal["mine", "theirs", "same", "both"]
 
@@ -37,10 +39,13 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return (path, before, after) of every field that differs; None stands for what is not there."""
+    """Return (path, before, after) of every field that differs; None stands for what is not there.
+
+    A secret that an older version took by value is not shown.
+    """
     old, new = fields(before), fields(after)
     differing = (path for path in {**old, **new} if old.get(path, ABSENT) != new.get(path, ABSENT))
-    return [(path, old.get(path), new.get(path)) for path in differing]
+    return [(path, shown(path, old.get(path)), shown(path, new.get(path))) for path in differing]
 
 
 def three_way(base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[Field]:
@@ -52,7 +57,8 @@ def three_way(base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Mapping[
         if their == was and my == was:
             continue
         who: Side = "mine" if their == was else "theirs" if my == was else "same" if their == my else "both"
-        found.append(Field(path, old.get(path), one.get(path), other.get(path), who))
+        base_, theirs_, mine_ = (shown(path, side.get(path)) for side in (old, one, other))
+        found.append(Field(path, base_, theirs_, mine_, who))
     return found
 
 

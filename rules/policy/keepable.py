@@ -34,7 +34,7 @@ def _on_call(team: k.TeamSpec) -> list[k.Member]:
 
 
 def _alive(members: Iterable[k.Member], gone: Set[str]) -> bool:
-    return any(member.username not in gone for member in members)
+    return any(member.username.strip() and member.username not in gone for member in members)
 
 
 def _given_up_late(spec: k.FlowSpec, retries: Mapping[str, k.RetryPolicySpec]) -> Iterator[Flaw]:

@@ -42,7 +42,21 @@ def format_duration(value: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+CEILING = timedelta(days=73_000)
+"""What is longer is read as this: beyond it instants leave the calendar, and time-outs leave 64 bits."""
+
+
+def _held(value: timedelta) -> timedelta:
+    return min(value, CEILING)
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    AfterValidator(_held),
+    PlainSerializer(format_duration, return_type=str),
+]
+"""Whatever a policy in force may say is read; how long each may be when it is proposed is in `rules.policy.lengths`."""
 PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Severity = Literal["page", "ticket"]

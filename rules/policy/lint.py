@@ -118,6 +118,10 @@ def _claims(document: k.Document) -> Iterator[tuple[tuple[str, ...], Path, str, 
         rule = f"another Mapping translates '{document.spec.entity}' of '{document.spec.system}' already"
         key: tuple[str, ...] = ("mapping", document.spec.system, document.spec.entity)
         yield key, ("spec", "entity"), rule, "put the codes into one document"
+    elif isinstance(document, k.AccountingRule):
+        rule = f"another AccountingRule makes the entry '{document.spec.entry}' of {document.spec.on} already, and one would never post"
+        key = ("accounting", document.spec.on, document.spec.entry)
+        yield key, ("spec", "entry"), rule, "give it an entry of its own, or keep one of the two"
     elif isinstance(document, k.AllocationRule):
         for position, location in enumerate(document.spec.locations):
             rule = f"another AllocationRule decides about '{document.spec.channel}' at '{location}' already"

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from rules.policy.kinds import API_VERSION, KINDS, Document
 from rules.policy.problems import NOWHERE, Origin, Path, Problem, problem
+from rules.policy.secrets import BY_REFERENCE, place_of
 from rules.policy.text import RawDocument, read_text
 
 OUTER = ("apiVersion", "kind", "metadata", "spec")
@@ -92,6 +93,8 @@ def nearest(given: str, known: Iterable[str], plural: str) -> str:
 
 def _explain(detail: ErrorDetails, model: type[BaseModel], origin: Origin, kind: str, name: str) -> Problem:
     path: Path = tuple(part for part in detail["loc"] if part != "[key]")
+    if path[:2] == ("spec", "secrets") and len(path) > 2:  # what stands there may be the secret
+        return problem(origin, kind, name, place_of(str(path[2])), *BY_REFERENCE)
     rule, remedy = _rule_and_remedy(detail, path, model)
     return problem(origin, kind, name, path, rule, remedy)
 

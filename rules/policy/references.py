@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from rules.indicators import INDICATORS
 from rules.policy import kinds as k
 from rules.policy.problems import Path
 
@@ -47,13 +48,23 @@ def _flow(spec: k.FlowSpec) -> Iterator[Reference]:
         yield Reference(("spec", "source"), "System", spec.source)
     for position, target in enumerate(spec.targets):
         yield Reference(("spec", "targets", position, "system"), "System", target.system)
+        if target.retry is not None:
+            yield Reference(("spec", "targets", position, "retry"), "RetryPolicy", target.retry)
 
 
 def _mapping(spec: k.MappingSpec) -> Iterator[Reference]:
     yield Reference(("spec", "system"), "System", spec.system)
 
 
+def _labels(spec: k.ServiceLevelSpec | k.AlertRuleSpec) -> Iterator[Reference]:
+    known = INDICATORS[spec.indicator].labels if spec.indicator in INDICATORS else {}
+    for label, value in spec.labels.items():
+        if known.get(label):
+            yield Reference(("spec", "labels", label), known[label], value)
+
+
 def _service_level(spec: k.ServiceLevelSpec) -> Iterator[Reference]:
+    yield from _labels(spec)
     yield Reference(("spec", "owner"), "Team", spec.owner)
     yield Reference(("spec", "escalation"), "EscalationPath", spec.escalation)
 
@@ -81,6 +92,7 @@ def _accounting(spec: k.AccountingRuleSpec) -> Iterator[Reference]:
 
 
 def _alert(spec: k.AlertRuleSpec) -> Iterator[Reference]:
+    yield from _labels(spec)
     yield Reference(("spec", "owner"), "Team", spec.owner)
     yield Reference(("spec", "escalation"), "EscalationPath", spec.escalation)
 

@@ -15,8 +15,10 @@ from rules.paths import segments
 from rules.policy import kinds as k
 from rules.policy.keeping import retention_flaws
 from rules.policy.kinds import format_duration
+from rules.policy.lengths import too_long
 from rules.policy.problems import Path
 from rules.policy.reading import Entry, nearest
+from rules.policy.secrets import BY_REFERENCE, secrets_by_value
 from rules.units import pieces_in
 
 Flaw = tuple[Path, str, str]
@@ -24,22 +26,10 @@ Flaw = tuple[Path, str, str]
 EntryFlaw = tuple[Entry, Path, str, str]
 """The same, of one document among others."""
 
-_SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9_.-]*"
-SECRET = re.compile(rf"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*|vault:{_SEGMENT}(/{_SEGMENT})+#{_SEGMENT})$")
-PASSWORD = re.compile(r"://[^/@:\s]*:[^/@\s]+@")
-"""A password in an address."""
-BY_REFERENCE = (
-    "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD"
-)  # fmt: skip
 PLACEHOLDERS = frozenset({"SANDBOX", "HOME"})
+MINUTE = timedelta(minutes=1)
 SAMPLES = 3
 """Slices that a short window must hold, so that one late sample does not decide."""
-
-
-def secrets_by_value(spec: k.SystemSpec) -> list[Path]:
-    """Return where a secret stands by value, as paths. The values are shown nowhere: they may well be the secrets."""
-    found: list[Path] = [("spec", "secrets", name) for name, given in spec.secrets.items() if not SECRET.match(given)]
-    return [*found, *([("spec", "endpoint")] if PASSWORD.search(spec.endpoint) else [])]
 
 
 def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
@@ -53,6 +43,8 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
             rule = f"unknown placeholder ${{{placeholder}}}"
             yield ("spec", "endpoint"), rule, nearest(placeholder, PLACEHOLDERS, "placeholders")
     yield from _blocked(spec)
+    if spec.timeout <= timedelta(0):
+        yield ("spec", "timeout"), "nothing answers within 0 s, so every request would fail", "write for instance 10s"
     for pattern in spec.personal:
         try:
             segments(pattern)
@@ -129,16 +121,47 @@ def _retry(spec: k.RetryPolicySpec) -> Iterator[Flaw]:
         rule = f"the budget {budget} ends before the first retry after {first}"
         yield ("spec", "budget"), rule, f"write more than {first}"
 
+    for name, own in spec.classes.items():
+        yield from _class(name, own, spec)
+
+
+def _class(name: str, own: k.RetryClass, spec: k.RetryPolicySpec) -> Iterator[Flaw]:
+    given = spec.first if own.first is None else own.first
+    if own.first is not None and own.first <= timedelta(0):
+        rule = "a first delay of 0 s hammers a system that is in trouble"
+        yield ("spec", "classes", name, "first"), rule, "write for instance 1s, or leave it out"
+    elif (spec.cap if own.cap is None else own.cap) < given:
+        first, key = format_duration(given), "first" if own.cap is None else "cap"
+        rule = f"the cap is shorter than the first delay {first} of this class"
+        yield ("spec", "classes", name, key), rule, f"write a cap of at least {first}"
+
 
 def _service_level(spec: k.ServiceLevelSpec) -> Iterator[Flaw]:
     if spec.indicator == "stock_freshness" and spec.threshold is None:
         yield ("spec", "threshold"), "freshness needs an age from which it is bad", "add for instance 'threshold: 2m'"
-    if spec.slice <= timedelta(0):
-        yield ("spec", "slice"), "a slice of 0 s holds no sample", "write for instance 1m"
+    elif spec.threshold is not None and spec.threshold <= timedelta(0):
+        yield ("spec", "threshold"), "no age lies below 0 s, so nothing would ever be good", "write for instance 2m"
+    yield from _labels(spec.indicator, spec.labels)
+    if spec.slice < MINUTE:
+        rule = f"observations are kept by the minute, so most slices of {format_duration(spec.slice)} would hold none"
+        yield ("spec", "slice"), rule, "write 1m or more"
         return
     for position, tier in enumerate(spec.tiers):
         for key, rule, remedy in _tier(spec, tier):
             yield ("spec", "tiers", position, key), rule, remedy
+
+
+def _labels(indicator: str, labels: Mapping[str, str]) -> Iterator[Flaw]:
+    """A label that no series has selects nothing; whether a value names something is asked across documents."""
+    known = INDICATORS[indicator].labels if indicator in INDICATORS else labels
+    for label in labels:
+        if label not in known:
+            rule = f"no series of '{indicator}' has the label '{label}', so nothing would ever be selected"
+            yield (
+                ("spec", "labels", label),
+                rule,
+                nearest(label, known, "labels") if known else "take it out: it has none",
+            )
 
 
 def _tier(spec: k.ServiceLevelSpec, tier: k.BurnTier) -> Iterator[tuple[str, str, str]]:
@@ -161,6 +184,19 @@ def _tier(spec: k.ServiceLevelSpec, tier: k.BurnTier) -> Iterator[tuple[str, str
         least = format_duration(SAMPLES * spec.slice)
         rule = f"the short window {short} holds fewer than {SAMPLES} slices of {format_duration(spec.slice)}"
         yield "short", rule, f"write at least {least}, or shorten the slice"
+
+
+def _team(spec: k.TeamSpec) -> Iterator[Flaw]:
+    for position, member in enumerate(spec.members):
+        if not member.username.strip():
+            path: Path = ("spec", "members", position, "username")
+            yield path, "nobody has an account without a name", "write the name that the person signs in with"
+
+
+def _allocation(spec: k.AllocationRuleSpec) -> Iterator[Flaw]:
+    for sku, units in spec.per_sku.items():
+        if units < 0:
+            yield ("spec", "per_sku", sku), f"a safety stock of {units} would sell what is not there", "write 0 or more"
 
 
 def _escalation(spec: k.EscalationPathSpec) -> Iterator[Flaw]:
@@ -223,6 +259,7 @@ def _alert(spec: k.AlertRuleSpec) -> Iterator[Flaw]:
     if spec.indicator not in INDICATORS:
         rule = f"unknown indicator '{spec.indicator}'"
         yield ("spec", "indicator"), rule, nearest(spec.indicator, INDICATORS, "indicators")
+    yield from _labels(spec.indicator, spec.labels)
     if spec.clear_at > spec.above:
         rule = f"it clears at {spec.clear_at:g}, above the {spec.above:g} at which it fires, so it would flap"
         yield ("spec", "clear_at"), rule, f"write at most {spec.above:g}"
@@ -236,6 +273,8 @@ CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
     k.RetryPolicySpec: _retry,
     k.ServiceLevelSpec: _service_level,
     k.EscalationPathSpec: _escalation,
+    k.TeamSpec: _team,
+    k.AllocationRuleSpec: _allocation,
     k.ComparisonSpec: _comparison,
     k.AccountingRuleSpec: _accounting,
     k.CalendarSpec: _calendar,
@@ -246,4 +285,4 @@ CHECKS: Mapping[type[k.Part], Callable[..., Iterator[Flaw]]] = {
 def flaws(spec: k.Part) -> list[Flaw]:
     """Return what does not make sense in the spec by itself."""
     check = CHECKS.get(type(spec))
-    return list(check(spec)) if check else []
+    return [*too_long(spec), *(check(spec) if check else ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,30 @@ import yaml
 from pydantic import ValidationError
 
 from rules.policy.kinds import KINDS
+from rules.policy.text import CORE
+
+FOLDED = re.compile("[\x85\u2028\u2029]")
+"""Line breaks of YAML 1.1 that plain and single-quoted text loses when it is read."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either schema of YAML would read as something else than text: 1.1 for others' tools, 1.2 core for ours."""
+
+
+for _name, _pattern, _first in CORE:
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, _first)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if FOLDED.search(value) else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
     """Write a document as YAML with its keys in the order of its kind; reading it back gives the same document."""
-    return yaml.safe_dump(in_order(document), sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(in_order(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def in_order(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ API: dict[str, frozenset[str]] = {
     "people.list_accounts": ADMIN, "people.make_account": ADMIN, "people.set_roles": ADMIN, "people.set_password": ADMIN,
     "people.disable": ADMIN, "people.enable": ADMIN, "people.list_tokens": ADMIN, "people.issue": ADMIN,
     "people.revoke": ADMIN,
-    "openapi.get_openapi": ALL,
+    "openapi.get_openapi": ALL, "kinds.get_schemas": ALL, "kinds.get_schema": ALL,
 }  # fmt: skip
 """Route of the API -> the roles that it is for."""
 OUTSIDE = frozenset({

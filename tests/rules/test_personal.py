@@ -17,6 +17,30 @@ ORDER: dict[str, Any] = {
 }  # fmt: skip
 
 
+WHOLE: dict[str, Any] = {
+    "id": 820982911946154508, "admin_graphql_api_id": "gid://shopify/Order/820982911946154508", "name": "#1001", "number": 1,
+    "order_number": 1001, "currency": "USD", "total_price": "19.80", "financial_status": "paid", "location_id": 655441491,
+    "email": "zoe.planted@mail.example", "contact_email": "zoe.planted@mail.example", "phone": "+49 151 planted",
+    "note": "planted: leave it at the door", "note_attributes": [{"name": "gift_to", "value": "planted"}], "tags": "planted, vip",
+    "browser_ip": "203.0.113.77 planted", "cart_token": "planted", "checkout_token": "planted", "token": "planted",
+    "landing_site": "/?email=planted", "landing_site_ref": "planted", "referring_site": "https://planted.example",
+    "order_status_url": "https://shop.example/1/orders/planted/authenticate?key=planted",
+    "client_details": {"user_agent": "planted", "session_hash": "planted", "browser_ip": "planted", "accept_language": "planted"},
+    "payment_details": {"credit_card_name": "planted", "credit_card_number": "•••• 4242 planted", "credit_card_bin": "planted"},
+    "customer": {
+        "id": 115310627314723954, "first_name": "planted", "last_name": "planted", "note": "planted", "tags": "planted",
+        "default_address": {"company": "planted", "address1": "planted", "zip": "planted"},
+    },
+    "billing_address": {"name": "planted", "address2": "planted", "latitude": "52.planted", "company": "planted"},
+    "shipping_address": {"name": "planted", "city": "planted", "province": "planted", "phone": "planted"},
+    "line_items": [
+        {"id": 1, "sku": "A-1", "quantity": 2, "price": "9.90", "properties": [{"name": "engraving", "value": "planted"}]}
+    ],
+    "fulfillments": [{"id": 255858046, "receipt": {}, "destination": {"address1": "planted", "last_name": "planted"}}],
+}  # fmt: skip
+"""An order as Shopify sends it, with `planted` wherever it tells of a person or lets somebody in."""
+
+
 def telling(showing: Showing, value: Any) -> str:
     """Stand in for keys."""
     return f"{showing}({value[::-1]})" if showing == "hash" else MASK
@@ -29,6 +53,16 @@ def test_the_usual_fields_are_hidden_though_policy_says_nothing_and_business_fie
     assert found["shipping_address"]["phone"] == "hash(6677889 9751 94+)"
     for name in ("id", "name", "note", "buyer_accepts_marketing", "line_items"):
         assert found[name] == ORDER[name]
+
+
+def test_a_whole_order_of_the_shop_keeps_its_business_and_nothing_of_the_person() -> None:
+    found = shown(WHOLE, USUAL, masking).value
+    assert "planted" not in str(found).lower()
+    for name in ("id", "admin_graphql_api_id", "name", "number", "total_price", "financial_status", "location_id"):
+        assert found[name] == WHOLE[name]
+    assert {name: found["line_items"][0][name] for name in ("id", "sku", "quantity", "price")} == {
+        "id": 1, "sku": "A-1", "quantity": 2, "price": "9.90",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

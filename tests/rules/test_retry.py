@@ -140,3 +140,19 @@ def test_a_breaker_opens_after_as_many_failures_as_policy_says_and_its_pause_gro
 def test_a_breakers_pause_doubles() -> None:
     pauses = [breaker_pause(3, timedelta(seconds=15), timedelta(minutes=2), failures) for failures in range(2, 8)]
     assert [pause and pause.total_seconds() for pause in pauses] == [None, 15, 30, 60, 120, 120]
+
+
+def test_a_budget_in_force_without_bounds_is_read_as_the_longest_that_instants_and_integers_hold() -> None:
+    policy = RetryPolicySpec.model_validate({"budget": "999999999d"})
+    assert (NOW + policy.budget).year == 2226
+    assert policy.budget // timedelta(microseconds=1) < 2**62
+
+
+def test_a_breaker_without_bounds_pauses_for_its_cap() -> None:
+    longest = timedelta(days=73_000)
+    assert breaker_pause(5, longest, longest, 25) == longest
+
+
+def test_a_class_of_failure_may_say_zero() -> None:
+    policy = RetryPolicySpec(classes={"throttled": RetryClass(cap=timedelta(0))}, jitter=False)
+    assert delay(policy, 1, 0.0, Result.THROTTLED) == timedelta(0)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from controlplane.clock import Clock
-from controlplane.health.evaluation.alert_rules import judge_alert_rules
-from controlplane.health.evaluation.service_levels import judge_service_level, keep
+from controlplane.health.evaluation.alert_rules import judge_alert_rule, not_read, readings
+from controlplane.health.evaluation.service_levels import judge_service_level, keep, not_judged
 from controlplane.health.evaluation.verdict import Verdict
 from controlplane.registry import Snapshot
 from controlplane.store import Store
@@ -14,18 +19,57 @@ from controlplane.store import tables as t
 
 __all__ = ["Verdict", "evaluate"]
 
+log = structlog.get_logger()
+
 
 def evaluate(store: Store, snapshot: Snapshot, clock: Clock) -> list[Verdict]:
-    """Judge every service level and alert rule now, and store the service levels' verdicts."""
+    """Judge every service level and alert rule now, and store the service levels' verdicts.
+
+    Each is judged by itself: one that cannot be is unknown, with the reason, and the others are judged all the same.
+    """
     now = clock.now()
     with store.read() as conn:
-        promises = [
-            verdict
-            for level in snapshot.service_levels.values()
-            for verdict in judge_service_level(conn, snapshot, level, now)
-        ]
+        promises = _promises(conn, snapshot, now)
         told = set(conn.scalars(select(t.incident.c.open_key).where(t.incident.c.open_key.is_not(None))))
-        alerts = judge_alert_rules(conn, snapshot, now, told)
+        alerts = _alerts(conn, snapshot, now, told)
     with store.write() as conn:
         keep(conn, promises, now)
     return promises + alerts
+
+
+def _promises(conn: Connection, snapshot: Snapshot, now: datetime) -> list[Verdict]:
+    found = []
+    for level in snapshot.service_levels.values():
+        found += _apart(
+            conn,
+            f"service_level/{level.name}",
+            lambda level=level: judge_service_level(conn, snapshot, level, now),  # type: ignore[misc]
+            lambda reason, level=level: not_judged(conn, snapshot, level, now, reason),  # type: ignore[misc]
+        )
+    return found
+
+
+def _alerts(conn: Connection, snapshot: Snapshot, now: datetime, told: set[str]) -> list[Verdict]:
+    seen, found = readings(conn, snapshot, now), []
+    for rule in snapshot.alert_rules.values():
+        found += _apart(
+            conn,
+            f"alert_rule/{rule.name}",
+            lambda rule=rule: judge_alert_rule(conn, snapshot, rule, seen[rule.spec.indicator], told),  # type: ignore[misc]
+            lambda reason, rule=rule: not_read(snapshot, rule, reason),  # type: ignore[misc]
+        )
+    return found
+
+
+def _apart(
+    conn: Connection, rule: str, judged: Callable[[], list[Verdict]], broken: Callable[[str], list[Verdict]]
+) -> list[Verdict]:
+    """Judge one rule so that its fault stays its own; that the database is away is nobody's fault, and raised."""
+    try:
+        with conn.begin_nested():
+            return judged()
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        log.exception("rule not judged", rule=rule)
+        return broken(f"it could not be judged ({type(error).__name__}: {error}); see `trueup doctor`")

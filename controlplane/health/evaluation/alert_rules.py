@@ -34,27 +34,40 @@ class _Read:
     reading: Reading
 
 
-def judge_alert_rules(
-    conn: Connection, snapshot: Snapshot, now: datetime, already_open: Collection[str]
-) -> list[Verdict]:
-    """Return a verdict per rule and system; `already_open` are the fingerprints of which people have been told."""
+def readings(conn: Connection, snapshot: Snapshot, now: datetime) -> dict[str, list[Newest]]:
+    """Return the newest observations of every indicator that a rule reads."""
     indicators = {rule.spec.indicator for rule in snapshot.alert_rules.values()}
-    by_indicator = {name: newest(conn, now - NEWEST_WITHIN, name) for name in indicators}
-    verdicts = []
-    for rule in snapshot.alert_rules.values():
-        matching = [seen for seen in by_indicator[rule.spec.indicator] if _matches(rule, seen)]
-        for system, owner in sorted({(_system(seen), _owner(snapshot, rule, seen)) for seen in matching}):
-            mine = (system, owner)
-            members = [seen for seen in matching if (_system(seen), _owner(snapshot, rule, seen)) == mine]
-            fingerprint = "/".join(
-                part for part in ("alert_rule", rule.name, system, owner if owner != rule.spec.owner else "") if part
-            )
-            read = [_Read(seen, _read(conn, rule, seen, fingerprint in already_open)) for seen in members]
-            verdict = _verdict(rule, fingerprint, system, read, snapshot.revision("AlertRule", rule.name))
-            if rule.spec.per_owner:
-                verdict = replace(verdict, owner=owner, labels={**verdict.labels, "owner": owner})
-            verdicts.append(verdict)
+    return {name: newest(conn, now - NEWEST_WITHIN, name) for name in indicators}
+
+
+def judge_alert_rule(
+    conn: Connection, snapshot: Snapshot, rule: AlertRule, seen: Sequence[Newest], already_open: Collection[str]
+) -> list[Verdict]:
+    """Return a verdict per system; `already_open` are the fingerprints of which people have been told."""
+    matching, verdicts = [one for one in seen if _matches(rule, one)], []
+    for system, owner in sorted({(_system(one), _owner(snapshot, rule, one)) for one in matching}):
+        mine = (system, owner)
+        members = [one for one in matching if (_system(one), _owner(snapshot, rule, one)) == mine]
+        fingerprint = "/".join(
+            part for part in ("alert_rule", rule.name, system, owner if owner != rule.spec.owner else "") if part
+        )
+        read = [_Read(one, _read(conn, rule, one, fingerprint in already_open)) for one in members]
+        verdict = _verdict(rule, fingerprint, system, read, snapshot.revision("AlertRule", rule.name))
+        if rule.spec.per_owner:
+            verdict = replace(verdict, owner=owner, labels={**verdict.labels, "owner": owner})
+        verdicts.append(verdict)
     return verdicts
+
+
+def not_read(snapshot: Snapshot, rule: AlertRule, reason: str) -> list[Verdict]:
+    """Return the verdict of a rule that could not be judged: unknown, and what was told before stays told."""
+    spec, name = rule.spec, f"alert_rule/{rule.name}"
+    return [
+        Verdict(
+            name, name, spec.indicator, "unknown", None, spec.severity, spec.title, spec.owner, spec.escalation,
+            snapshot.revision("AlertRule", rule.name), reason, broken=True,
+        )
+    ]  # fmt: skip
 
 
 def _owner(snapshot: Snapshot, rule: AlertRule, seen: Newest) -> str:

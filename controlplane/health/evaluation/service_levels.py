@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,20 +15,31 @@ from controlplane.registry import Snapshot
 from controlplane.store import tables as t
 from rules.ids import new_id
 from rules.policy.kinds import ServiceLevel, ServiceLevelSpec
-from rules.slo import EPOCH, Judgement, Objective, State, Tier, judge, no_data_after
+from rules.slo import EPOCH, Judgement, Objective, State, Tier, judge, no_data_after, undecided
 
 
 def judge_service_level(conn: Connection, snapshot: Snapshot, level: ServiceLevel, now: datetime) -> list[Verdict]:
     """Return two verdicts: that of the promise, and whether it has been unknown for too long."""
-    before = _last_verdict(conn, level.name)
-    spec = level.spec
-    fired = {position: bool(tier["firing"]) for position, tier in enumerate(before.tiers if before else ())}
+    spec, fired = level.spec, _fired(conn, level.name)
     count = counter(conn, spec.indicator, spec.labels, spec.slice)
     judgement = judge(
         objective(spec, _promised_since(conn, level.name)), count, now, last_at(conn, spec.indicator), fired
     )
     revision = snapshot.revision("ServiceLevel", level.name)
     return [_promise(level, judgement, revision), _no_data(conn, level, judgement, revision, now)]
+
+
+def not_judged(conn: Connection, snapshot: Snapshot, level: ServiceLevel, now: datetime, reason: str) -> list[Verdict]:
+    """Return the same two verdicts of a promise that could not be judged: unknown, and what was told before stays told."""
+    judgement = undecided(objective(level.spec, EPOCH), now, reason, _fired(conn, level.name))
+    revision = snapshot.revision("ServiceLevel", level.name)
+    found = [_promise(level, judgement, revision), _no_data(conn, level, judgement, revision, now)]
+    return [replace(verdict, broken=True) for verdict in found]
+
+
+def _fired(conn: Connection, name: str) -> dict[int, bool]:
+    before = _last_verdict(conn, name)
+    return {position: bool(tier["firing"]) for position, tier in enumerate(before.tiers if before else ())}
 
 
 def keep(conn: Connection, verdicts: list[Verdict], now: datetime) -> None:

@@ -33,3 +33,5 @@ class Verdict:
     labels: Mapping[str, str] = field(default_factory=dict)
     judgement: Judgement | None = None
     """Of a service level."""
+    broken: bool = False
+    """Judging it raised an error, which is a defect or a policy that cannot work; `reason` says which."""

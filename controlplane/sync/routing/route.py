@@ -48,7 +48,7 @@ def ways(snapshot: Snapshot, source: str, message_type: str) -> tuple[Way, ...]:
 
 
 def _way(snapshot: Snapshot, flow: Flow, target: FlowTarget) -> Way:
-    name = target.retry or flow.spec.retry
+    name = snapshot.retry_for(flow, target)
     budget = snapshot.retry_policies[name].spec.budget
     return Way(
         flow.name, target.system, target.entity, budget // MICROSECOND, flow.spec.promise // MICROSECOND,

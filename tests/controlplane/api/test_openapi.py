@@ -150,3 +150,20 @@ def test_an_address_says_by_which_methods_it_is_asked(vic: httpx.Client) -> None
     for path, methods in (("/quarantine/drop", "POST, OPTIONS"), ("/change-requests/x", "GET, PUT, HEAD, OPTIONS")):
         answer = vic.options(f"/api/v1{path}")
         assert (answer.status_code, answer.headers["Allow"]) == (204, methods)
+
+
+def test_each_kind_of_policy_is_published_as_json_schema_which_the_shipped_policies_fit(
+    vic: httpx.Client, plane: Plane
+) -> None:
+    listed = vic.get("/api/v1/schemas").json()["schemas"]
+    assert [one["kind"] for one in listed] == list(KINDS)
+    schemas = {one["kind"]: vic.get(one["path"]).json() for one in listed}
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+        assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    for policy in plane.registry.snapshot().documents.values():
+        written = policy.model_dump(mode="json")
+        Draft202012Validator(schemas[policy.kind]).validate(written)
+        assert not Draft202012Validator(schemas[policy.kind]).is_valid({**written, "spec": {"nonsense": 1}})
+    wrong = vic.get("/api/v1/schemas/flow")
+    assert (wrong.status_code, "did you mean 'Flow'?" in wrong.json()["detail"]) == (404, True)

@@ -85,6 +85,15 @@ def test_each_document_is_found_under_its_business_reference(retailer: Retailer,
     assert connector.read_back(request).result is Result.ALREADY_DELIVERED
 
 
+def test_a_message_that_a_record_is_not_made_from_is_rejected_before_anything_is_sent(retailer: Retailer) -> None:
+    """A flow of an older version may name such a target; nothing took effect, so nothing is in doubt."""
+    receipt = DOCUMENTS["receipt"]
+    wrong = Write("journal_entry", receipt.subject, receipt.idempotency_key, receipt.payload, receipt.business_ref)
+    outcome = retailer.connector("erp").write(wrong)
+    assert (outcome.result, "it has no 'posting_key'" in outcome.detail) == (Result.REJECTED, True)
+    assert "nothing was sent" in outcome.detail
+
+
 def test_a_fulfilment_that_overtook_its_order_waits_for_it(retailer: Retailer) -> None:
     connector, order = retailer.connector("erp"), order_write(retailer)
     early = connector.write(fulfilment(order.subject))

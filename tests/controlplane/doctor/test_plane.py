@@ -76,3 +76,26 @@ def test_a_row_from_the_future_is_wrong_and_names_its_table(look: Look, store: S
     beat(store, clock, timedelta(hours=3))
     status, told = the(look(), "clock", "run.started_at")
     assert (status, "3.0 h ahead of this machine's clock" in told) == ("wrong", True)
+
+
+def test_a_rule_that_could_not_be_judged_is_named_and_so_is_judging_that_failed(
+    look: Look, store: Store, clock: ManualClock
+) -> None:
+    assert the(look(), "judging") == ("ok", "nothing was judged yet -> ")
+    judge(store, clock, "done", {"result": {"broken": ["service_level/stock-freshness"]}})
+    assert the(look(), "judging", "service_level/stock-freshness")[0] == "wrong"
+    clock.advance(60)
+    judge(store, clock, "failed", {"error": "OverflowError('date value out of range')"})
+    status, told = the(look(), "judging")
+    assert (status, "nobody is told of anything: OverflowError" in told) == ("wrong", True)
+    clock.advance(60)
+    judge(store, clock, "done", {"result": {"broken": []}})
+    assert the(look(), "judging")[0] == "ok"
+
+
+def judge(store: Store, clock: ManualClock, state: str, detail: dict[str, object]) -> None:
+    """The ticker has rules judged."""
+    at = clock.now()
+    row = {"id": new_id(at), "schedule": "evaluate", "scheduled_for": at, "started_at": at, "state": state}
+    with store.write() as connection:
+        connection.execute(t.run.insert().values(**row, detail=detail))

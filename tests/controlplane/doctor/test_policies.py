@@ -82,6 +82,14 @@ def test_a_policy_that_this_version_cannot_read_is_wrong_and_the_other_checks_go
     assert the(answers, "clock")[0] == "ok"
 
 
+def test_a_duration_without_bounds_that_is_in_force_already_is_named(
+    look: Look, store: Store, clock: ManualClock
+) -> None:
+    put(store, clock, "erp", timeout=timedelta(days=999_999_999))
+    status, told = the(look(), "policies", "System/erp")
+    assert (status, "spec.timeout: it is longer than 1h" in told) == ("wrong", True)
+
+
 def test_a_secret_whose_file_is_missing_is_wrong_and_says_where_to_write_it(
     look: Look, store: Store, home: Path
 ) -> None:

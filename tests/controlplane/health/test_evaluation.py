@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select, update
+
+from controlplane.health import duties
+from controlplane.health.duties import Plane
 from controlplane.health.evaluation import Verdict, evaluate
 from controlplane.health.observations import Observation
+from controlplane.health.readiness import ready
+from controlplane.registry import Registry
 from controlplane.store import tables as t
+from rules.ids import new_id
 from tests.controlplane.health.kit import Retailer
 
 
@@ -118,3 +130,62 @@ def test_a_reading_that_is_unknown_decides_nothing(retailer: Retailer) -> None:
 def test_a_share_of_nothing_is_clear_and_not_unknown(retailer: Retailer) -> None:
     retailer.observe(Observation("posting_failures", retailer.now, None, good=0, total=0))
     assert judged(retailer, "alert_rule/posting-failures").state == "clear"
+
+
+def say(retailer: Retailer, kind: str, name: str, **spec: Any) -> None:
+    """Put a policy in force as an older version took it, by a change that no change request would get through today."""
+    mine = (t.policy_revision.c.kind == kind, t.policy_revision.c.name == name)
+    with retailer.store.write() as conn:
+        document = conn.scalars(select(t.policy_revision.c.document).where(*mine)).one()
+        changed = {**document, "spec": {**document["spec"], **spec}}
+        conn.execute(update(t.policy_revision).where(*mine).values(document=changed))
+    retailer.snapshot = Registry(retailer.store, retailer.clock).snapshot()
+
+
+def test_a_window_beyond_the_calendar_is_read_and_judged_as_one_that_is_too_long(retailer: Retailer) -> None:
+    say(retailer, "ServiceLevel", "delivery-success", window="999999999d")
+    observe_minutes(retailer, 10, 5, 5)
+    assert retailer.snapshot.service_levels["delivery-success"].spec.window == timedelta(days=73_000)
+    assert judged(retailer, DELIVERY).state == "meeting"
+
+
+@pytest.mark.parametrize("kind", ["ServiceLevel", "AlertRule"])
+def test_a_rule_that_cannot_be_judged_is_unknown_and_the_others_are_judged(retailer: Retailer, kind: str) -> None:
+    observe_minutes(retailer, 10, 5, 5)
+    retailer.observe(Observation("queue_age", retailer.now, 9e9, {"target": "erp"}))
+    about = {"ServiceLevel": "service_level/stock-freshness", "AlertRule": "alert_rule/queue-age"}[kind]
+    if kind == "ServiceLevel":
+        say(retailer, kind, "stock-freshness", slice="0s")
+    else:
+        with retailer.store.write() as conn:
+            conn.execute(
+                update(t.sample).where(t.sample.c.indicator == "queue_age").values(labels=["not", "a mapping"])
+            )
+    found = judged(retailer, about)
+    assert (found.state, found.firing, found.broken) == ("unknown", None, True)
+    assert "it could not be judged (" in found.reason
+    assert judged(retailer, DELIVERY).state == "meeting"
+
+
+def test_what_could_not_be_judged_is_in_the_run_and_named_by_readiness(retailer: Retailer) -> None:
+    say(retailer, "ServiceLevel", "stock-freshness", slice="0s")
+    registry = Registry(retailer.store, retailer.clock)
+    plane = SimpleNamespace(
+        store=retailer.store, clock=retailer.clock, registry=registry, settings=SimpleNamespace(url="")
+    )
+    told = duties.evaluate_all(cast("Plane", plane))
+    assert told["broken"] == ["service_level/stock-freshness"]
+    run = {
+        "id": new_id(retailer.now),
+        "schedule": "evaluate",
+        "scheduled_for": retailer.now,
+        "started_at": retailer.now,
+    }
+    retailer.write(t.run, **run, state="done", detail={"result": told})
+    _, checks = ready(retailer.store, retailer.clock, retailer.snapshot)
+    assert checks["judging"] == {"ok": True, "detail": "all rules but service_level/stock-freshness were judged"}
+    retailer.clock.advance(60)
+    run |= {"id": new_id(retailer.now), "scheduled_for": retailer.now}
+    retailer.write(t.run, **run, state="failed", detail={"error": "OverflowError('date value out of range')"})
+    fine, checks = ready(retailer.store, retailer.clock, retailer.snapshot)
+    assert (fine, checks["judging"]["ok"], "OverflowError" in checks["judging"]["detail"]) == (False, False, True)

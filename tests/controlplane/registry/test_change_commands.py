@@ -125,6 +125,17 @@ def test_files_with_a_problem_propose_nothing(files: Path, url: str) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--json"], ["apply", "--reason", "r"], ["drift"]])
+def test_a_secret_by_value_in_a_file_is_refused_by_every_command_and_shown_by_none(
+    files: Path, command: list[str]
+) -> None:
+    edit(files / "System/pager.yaml", secrets={"token": "PLANTED"})
+    result = CliRunner().invoke(app, [command[0], str(files), *command[1:]])
+    assert isinstance(result.exception, PolicyError)
+    assert "System/pager spec.secrets.token: a secret is given by reference, never by value" in str(result.exception)
+    assert "PLANTED" not in result.output + str(result.exception)
+
+
 def test_what_is_proposed_already_is_not_proposed_twice(files: Path) -> None:
     edit(files / FILE, cap="7m")
     first, second = (json.loads(run("apply", str(files / FILE), "--reason", "r", "--json")) for _ in range(2))

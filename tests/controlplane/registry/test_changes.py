@@ -48,7 +48,20 @@ def test_a_change_by_one_person_and_approved_by_another_takes_effect_at_once(
     assert old["valid_to"] == new["valid_from"] == clock.now()
 
 
-@pytest.mark.parametrize("change", [{"secrets": {"access_token": "hunter2"}}, {"endpoint": "https://u:hunter2@host/"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"secrets": {"access_token": "hunter2"}},
+        {"secrets": {"Hunter2 hunter2": "env:X"}},
+        *(
+            {"endpoint": f"https://{rest}"}
+            for rest in (
+                "u:hunter2@host/", "u:hunter2/a@host/", ":hunter2@host/", "hunter2@host/", "host/x?token=hunter2",
+                "host/x?a=1&api_key=hunter2", "host/?key=hunter2", "host/#access_token=hunter2",
+            )
+        ),
+    ],
+)  # fmt: skip
 def test_a_secret_by_value_is_refused_before_anything_of_it_is_stored(
     registry: Registry, changes: Changes, change: dict[str, object]
 ) -> None:
@@ -58,12 +71,43 @@ def test_a_secret_by_value_is_refused_before_anything_of_it_is_stored(
     with pytest.raises(PolicyError, match="by reference, never by value") as caught:
         changes.open("System", "shop", wrong, "New token", "it was rotated", ADA)
     assert "hunter2" not in str(caught.value)
+    assert "Hunter2" not in str(caught.value)
     right = changes.open("System", "shop", document, "Nothing yet", "r", ADA)
     with pytest.raises(PolicyError, match="by reference, never by value"):
         changes.edit(right.id, wrong, ADA)
     with registry.store.read() as conn:
         kept = [*conn.execute(select(t.change_request)), *conn.execute(select(t.action))]
     assert "hunter2" not in str(kept)
+
+
+@pytest.mark.parametrize("field", ["budget", "cap", "first"])
+def test_a_duration_without_bounds_is_refused_before_it_is_simulated(changes: Changes, field: str) -> None:
+    request = drafted(changes, **{field: "999999999d"})
+    with pytest.raises(PolicyError, match=rf"spec.{field}: it is longer than 366d.*write at most 366d"):
+        changes.submit(request.id, ADA)
+
+
+def test_an_address_that_lets_nobody_in_is_taken(changes: Changes) -> None:
+    for endpoint in (
+        "https://host:8080/x/@y",
+        "https://host/x?page=1",
+        "https://host/?token=",
+        "https://host/keys?a=key",
+    ):
+        with changes.store.read() as conn:
+            document = revisions.get(conn, "System", "shop")["document"]
+        changed = {**document, "spec": {**document["spec"], "endpoint": endpoint}}
+        assert changes.open("System", "shop", changed, "Moved", "r", ADA).state == "draft"
+
+
+@pytest.mark.parametrize("given", [["hunter2"], 20041123, {"a": "hunter2"}])
+def test_a_secret_that_is_not_even_text_is_not_shown(changes: Changes, given: object) -> None:
+    with changes.store.read() as conn:
+        document = revisions.get(conn, "System", "shop")["document"]
+    wrong = {**document, "spec": {**document["spec"], "secrets": {"access_token": given}}}
+    with pytest.raises(PolicyError, match="by reference, never by value") as caught:
+        changes.open("System", "shop", wrong, "New token", "it was rotated", ADA)
+    assert not any(value in str(caught.value) for value in ("hunter2", "20041123"))
 
 
 def test_every_step_is_in_the_action_log(registry: Registry, changes: Changes) -> None:

@@ -17,6 +17,7 @@ from controlplane.registry.manifests import declared_connectors
 from controlplane.registry.packs import check, load_genesis, pack_folder, shipped_packs
 from controlplane.registry.registry import current_version
 from controlplane.store import Store
+from controlplane.sync.routing.route import ways
 from rules.policy.kinds import RetryPolicy
 from tests.controlplane.registry.common import sandbox_registry
 
@@ -119,3 +120,20 @@ def test_codes_translate_both_ways_and_a_strict_mapping_refuses_what_it_does_not
     assert codes.ours("tax_code", "A") == "A"
     with pytest.raises(UnmappedError, match="tills calls a sku '999999'"):
         codes.ours("sku", "999999")
+
+
+def test_a_target_whose_retry_policy_is_not_there_falls_under_that_of_its_flow(
+    store: Store, clock: ManualClock
+) -> None:
+    """No change request gets through with one; an older version let it."""
+    registry = sandbox_registry(store, clock)
+    flow = registry.snapshot().flows["receipts"]
+    target = flow.spec.targets[0].model_copy(update={"retry": "nope"})
+    changed = flow.model_copy(update={"spec": flow.spec.model_copy(update={"targets": (target,)})})
+    with store.write() as conn:
+        revisions.write(conn, clock, [changed], author="ada", origin="test", reason="a test")
+    snapshot = registry.snapshot()
+    assert snapshot.retry_of("receipts", target.system) == flow.spec.retry
+    assert [way.retry_revision for way in ways(snapshot, flow.spec.source, flow.spec.message_types[0])] == [
+        snapshot.revision("RetryPolicy", flow.spec.retry)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules.policy.difference import merged, three_way
+from rules.policy.difference import changed_fields, merged, three_way
 
 BASE = {"spec": {"budget": "1d", "cap": "5m", "codes": {"a": "1", "b": "2"}, "list": [1]}}
 
@@ -33,3 +33,18 @@ def test_what_one_took_away_stays_away_and_what_one_added_stays() -> None:
 def test_a_list_is_one_field() -> None:
     assert merged(BASE, changed(list=[1, 2]), changed(list=[1]))["spec"]["list"] == [1, 2]
     assert merged(BASE, changed(list=[1, 2]), changed(list=[0]))["spec"]["list"] == [0]
+
+
+def test_no_difference_shows_a_secret_that_stands_by_value() -> None:
+    def system(secret: str, endpoint: str) -> dict[str, object]:
+        return {"spec": {"secrets": {"token": secret}, "endpoint": endpoint}}
+
+    before = system("file:token", "https://one.example")
+    after = system("PLANTED", "https://PLANTED@two.example")
+    found = changed_fields(before, after)
+    assert [path for path, _, _ in found] == ["spec.secrets.token", "spec.endpoint"]
+    assert ("file:token" in str(found), "https://one.example" in str(found)) == (True, True)
+    other = system("PLANTED-2", "https://x/?token=PLANTED")
+    assert "PLANTED" not in str([found, changed_fields(after, other), three_way(before, after, other)])
+    assert len(changed_fields(after, other)) == 2
+    assert "PLANTED" not in str(changed_fields({"spec": {"secrets": {}}}, after))

@@ -81,6 +81,59 @@ def kept(spec: str) -> str:
 
 
 CASES = {
+    "a window longer than observations are kept": Case(
+        document("ServiceLevel", LEVEL.replace("7d", "999999999d") + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "9:3 spec.window", "longer than 90d: what was observed before is not kept", "write at most 90d"),
+    "a budget without bounds": Case(document("RetryPolicy", "  budget: 999999999d\n"),
+        "5:3 spec.budget", "longer than 366d", "write at most 366d"),
+    "a budget of a class without bounds": Case(document("RetryPolicy", "  classes: {unknown: {cap: 999999999d}}\n"),
+        "5:23 spec.classes.unknown.cap", "longer than 366d", "write at most 366d"),
+    "a comparison's promise without bounds": Case(
+        document("Comparison", COMPARISON.replace("promise: 1m", "promise: 999999999d") + SIDES + "  source_side: erp\n"),
+        "10:3 spec.promise", "longer than 366d", "write at most 366d"),
+    "a comparison that is never due": Case(
+        document("Comparison", COMPARISON.replace("every: 5m", "every: 999999999d") + SIDES + "  source_side: erp\n"),
+        "9:3 spec.every", "longer than 366d", "write at most 366d"),
+    "a time-out of a day": Case(document("System", SYSTEM + "  endpoint: x\n  timeout: 1d\n"),
+        "9:3 spec.timeout", "longer than 1h: a worker would wait", "write at most 1h"),
+    "slices shorter than what observations are kept by": Case(
+        document("ServiceLevel", LEVEL + "  slice: 5s\n" + TIERS + "{severity: page, long: 5m, short: 30s, factor: 2}\n"),
+        "10:3 spec.slice", "observations are kept by the minute", "write 1m or more"),
+    "a threshold that no age lies below": Case(
+        document("ServiceLevel", LEVEL.replace("delivery_success", "stock_freshness") + "  threshold: 0s\n"
+            + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "10:3 spec.threshold", "no age lies below 0 s", "write for instance 2m"),
+    "a label that no series has": Case(
+        document("ServiceLevel", LEVEL + "  labels: {targt: erp}\n" + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "10:12 spec.labels.targt", "no series of 'delivery_success' has the label 'targt'", "did you mean 'target'?"),
+    "a label whose value is nothing": Case(
+        document("ServiceLevel", LEVEL + "  labels: {target: erpp}\n" + TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"),
+        "10:12 spec.labels.target", "there is no System 'erpp'", "did you mean 'erp'?"),
+    "an alert on a flow that there is not": Case(document("AlertRule", ALERT + "  labels: {flow: nope}\n  above: 1\n  clear_at: 1\n"),
+        "10:12 spec.labels.flow", "there is no Flow 'nope'", "add one"),
+    "an alert with a label of an indicator that has none": Case(
+        document("AlertRule", ALERT.replace("queue_age", "oversell_rate") + "  labels: {flow: x}\n  above: 1\n  clear_at: 1\n"),
+        "10:12 spec.labels.flow", "has the label 'flow'", "take it out"),
+    "a time-out of nothing": Case(document("System", SYSTEM + "  endpoint: x\n  timeout: 0s\n"),
+        "9:3 spec.timeout", "nothing answers within 0 s", "write for instance 10s"),
+    "a class that is tried again at once": Case(document("RetryPolicy", "  classes: {unknown: {first: 0s}}\n"),
+        "5:23 spec.classes.unknown.first", "hammers a system", "write for instance 1s"),
+    "a class whose cap is nothing": Case(document("RetryPolicy", "  classes: {unknown: {cap: 0s}}\n"),
+        "5:23 spec.classes.unknown.cap", "shorter than the first delay 1s of this class", "at least 1s"),
+    "a member without a name": Case(document("Team", "  members: [{username: ' ', name: X}]\n"),
+        "5:14 spec.members.0.username", "nobody has an account without a name", "signs in with"),
+    "a safety stock below nothing": Case(document("AllocationRule", "  channel: shop\n  locations: [A]\n  per_sku: {S-1: -5}\n"),
+        "7:13 spec.per_sku.S-1", "would sell what is not there", "write 0 or more"),
+    "an entity that was misspelt": Case(document("Domain", DOMAIN + "  entities: {stok: {system_of_record: erp}}\n"),
+        "8:14 spec.entities.stok", "no message speaks of 'stok'", "did you mean 'stock'?"),
+    "a comparison that heals to what is not of record": Case(document("Comparison", COMPARISON + SIDES + "  source_side: shop\n"),
+        "14:3 spec.source_side", "'shop' is not of record for 'stock'", "name erp"),
+    "an entry that is made twice": Case(
+        "\n---\n".join(
+            document("AccountingRule", ACCOUNTING + "  calendar: days\n  lines: [{account: a, side: debit, amount: price},"
+                " {account: b, side: credit, amount: price}]\n", name=name) for name in ("one", "two")
+        ),
+        "19:3 spec.entry", "makes the entry 'e' of sale.recorded already", "keep one of the two"),
     "kept for less than a day": Case(kept("{raw: 2h}"),
         "9:15 spec.retention.raw", "2h is shorter than a day", "write 1d to 36500d"),
     "kept for longer than anybody lives": Case(kept("{messages: 40000d, attempts: 1d}"),
@@ -345,6 +398,24 @@ def test_a_budget_that_ends_before_an_unanswered_write_can_be_read_back_is_refus
     assert problems_of(f"{flow}---\n{enough}", {**KNOWN, "store": late}) == []
 
 
+def test_a_retry_policy_of_a_target_that_there_is_not_is_refused() -> None:
+    (found,) = problems_of(DOCUMENT_FLOW.replace("entity: order", "entity: order, retry: retri"))
+    assert (found.path, found.rule) == ("spec.targets.0.retry", "there is no RetryPolicy 'retri'")
+    assert found.remedy == "did you mean 'retry'?"
+
+
+def test_a_target_that_is_not_made_from_what_the_flow_brings_is_refused() -> None:
+    writes = frozenset({("order", Guarantee.KEYED), ("journal", Guarantee.KEYED)})
+    takes = {"order": frozenset({"order.placed"}), "journal": frozenset({"posting.made"})}
+    manifests = {**KNOWN, "store": Declared(writes=writes, takes=takes)}
+    (found,) = problems_of(DOCUMENT_FLOW.replace("entity: order", "entity: journal"), manifests)
+    assert found.path == "spec.targets.0.entity"
+    assert found.rule == "the connector 'store' writes 'journal' from posting.made, not from order.placed"
+    assert found.remedy == "write entity: order"
+    assert problems_of(DOCUMENT_FLOW, manifests) == []
+    assert problems_of(DOCUMENT_FLOW, {**KNOWN, "store": Declared(writes=writes)}) == []
+
+
 def test_an_entity_that_the_connector_does_not_write_is_refused() -> None:
     (found,) = problems_of(DOCUMENT_FLOW, writing("orders", Guarantee.KEYED))
     assert (found.rule, found.remedy) == ("the connector 'store' does not write 'order'", "did you mean 'orders'?")
@@ -382,6 +453,15 @@ def told(text: str, manifests: dict[str, Declared]) -> list[str]:
     return [str(problem) for problem in problems_of(text, manifests) if problem.file == "new.yaml"]
 
 
+def test_a_flow_of_events_from_a_connector_that_tells_of_none_is_refused() -> None:
+    flow = document("Flow", FLOW + "  message_types: [stock.level]\n")
+    deaf = ABLE | {"books": Declared(hears=False)}
+    (found,) = told(flow, deaf)
+    assert "spec.method: the connector 'books' tells of no events" in found
+    assert "write method: poll" in found
+    assert told(flow, ABLE) == []
+
+
 def test_a_scheme_that_the_connector_does_not_speak_is_refused() -> None:
     folder = ABLE | {"store": replace(STORE, schemes=frozenset())}
     for text, able, remedy in (
@@ -412,6 +492,13 @@ def test_what_a_connector_has_none_of_has_to_be_taken_out() -> None:
         "new.yaml:9:13: System/online spec.options.realm: the connector 'inlet' takes no option 'realm'; "
     )
     assert found.endswith("; take it out: this connector has no options")
+
+
+def test_a_name_of_a_secret_that_is_like_none_there_is_is_not_shown() -> None:
+    found = told(ONLINE.replace("{token", "{planted_s3cr3t: env:H, token"), ABLE)
+    assert found == [
+        "new.yaml:9:3: System/online spec.secrets: the connector 'store' takes no such secret; secrets there are: hook, token"
+    ]
 
 
 def test_a_secret_that_the_connector_cannot_work_without_has_to_be_given() -> None:
@@ -487,3 +574,8 @@ def test_locations_are_not_missed_while_a_mapping_could_not_be_read() -> None:
 def test_every_indicator_that_a_service_level_may_name_is_known() -> None:
     words = ServiceLevelSpec.model_json_schema()["properties"]["indicator"]["enum"]
     assert set(words) <= set(INDICATORS)
+
+
+def test_a_label_that_a_series_has_is_taken() -> None:
+    tier = TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"
+    assert problems_of(document("ServiceLevel", LEVEL + "  labels: {target: erp}\n" + tier)) == []

@@ -24,10 +24,17 @@ class Document(NamedTuple):
 
 
 def document(entity: str, payload: Payload, codes: Codes) -> Document:
-    """Return the record for a canonical message. Raises UnmappedError for a code that the ERP does not know."""
+    """Return the record for a canonical message.
+
+    Raises UnmappedError for a code that the ERP does not know, and BadInputError for a message that this record is not made from.
+    """
     kind = KINDS[entity]
-    ref = str(payload[kind.ref])
-    body = {"custbody_business_ref": ref, "custbody_doc_kind": kind.doc, **kind.write(payload, codes)}
+    try:
+        ref = str(payload[kind.ref])
+        body = {"custbody_business_ref": ref, "custbody_doc_kind": kind.doc, **kind.write(payload, codes)}
+    except KeyError as error:
+        remedy = f"nothing was sent; correct the flow, or the target's entity '{entity}'"
+        raise BadInputError(f"a {kind.type} is not made from this message: it has no {error}; {remedy}") from error
     return Document(kind.type, f"{kind.prefix}-{ref}", body)
 
 

@@ -1,0 +1,66 @@
+"""Where a secret stands in a policy by value, so that it is refused before it is kept, and shown nowhere. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rules.policy import kinds as k
+from rules.policy.problems import Path
+
+_SEGMENT = "[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+SECRET = re.compile(rf"^((env|file):[A-Za-z0-9_][A-Za-z0-9_.-]*|vault:{_SEGMENT}(/{_SEGMENT})+#{_SEGMENT})$")
+"""A reference to one."""
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+"""What a secret may be called; what is called otherwise may be the secret itself."""
+PASSWORD = re.compile(r"://[^/@:\s]*:(?!\d*(?:[/?#]|$))[^@\s]*@")
+"""A password in an address; the colon of a port is followed by nothing but digits."""
+LOGIN = re.compile(r"^https?://[^/?#@\s]+@", re.IGNORECASE)
+"""Whoever stands before the host of a web address is let in by it."""
+IN_QUERY = re.compile(
+    r"[?&;#](?:[^=&;#]*(?:token|secret|passw|api_?-?key|credential|signature)[^=&;#]*|key|auth|sig|pwd|code)=(?!&|;|#|$)",
+    re.IGNORECASE,
+)
+"""A parameter of an address that lets somebody in."""
+BY_REFERENCE = (
+    "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD"
+)  # fmt: skip
+HIDDEN = "••• (by value, not shown)"
+
+
+def secrets_by_value(spec: k.SystemSpec) -> list[Path]:
+    """Return where a secret stands by value, as paths. The values are shown nowhere: they may well be the secrets."""
+    wrong = [name for name, given in spec.secrets.items() if not (SECRET.match(given) and NAME.fullmatch(name))]
+    places = list(dict.fromkeys(place_of(name) for name in wrong))
+    return [*places, *([("spec", "endpoint")] if in_address(spec.endpoint) else [])]
+
+
+def place_of(name: str) -> Path:
+    """Return the place of a secret, by its name where that is one."""
+    return ("spec", "secrets", name) if NAME.fullmatch(name) else ("spec", "secrets")
+
+
+def in_address(endpoint: str) -> bool:
+    """Say whether an endpoint holds what lets somebody in."""
+    return any(pattern.search(endpoint) for pattern in (PASSWORD, LOGIN, IN_QUERY))
+
+
+def refusal(document: k.Document) -> str:
+    """Return why a document may not be kept, where a secret stands in it by value; empty where none does."""
+    by_value = secrets_by_value(document.spec) if isinstance(document, k.System) else []
+    if not by_value:
+        return ""
+    where, (rule, remedy) = ", ".join(".".join(map(str, path)) for path in by_value), BY_REFERENCE
+    return f"System/{document.name} {where}: {rule}; {remedy}. If it was one, change it where it is used"
+
+
+def shown(path: str, value: Any) -> Any:
+    """Return a field of a policy as people may see it, by its dotted path: what is no reference to a secret is not shown."""
+    if path == "spec.secrets" and isinstance(value, Mapping):
+        return {name: shown(f"{path}.{name}", each) for name, each in value.items()}
+    if path.startswith("spec.secrets."):
+        return value if value is None or (isinstance(value, str) and SECRET.match(value)) else HIDDEN
+    if path == "spec.endpoint" and isinstance(value, str) and in_address(value):
+        return HIDDEN
+    return value
