@@ -47,18 +47,11 @@ def _by_id(conn: Connection, revision: str, role: str) -> Policy:
     return {"as": role, **revisions.by_id(conn, revision)}
 
 
-def _at(conn: Connection, version: int) -> list[dict[str, Any]]:
-    """Return the revisions of a version of the registry."""
-    c = t.registry_version.c
-    recorded = conn.execute(select(c.recorded_at).where(c.version == version)).scalar_one()
-    return revisions.in_force_at(conn, recorded)
-
-
 def _message(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(t.message).where(t.message.c.id == identity))
     if row is None:
         return None
-    known = _at(conn, row["registry_version"])
+    known = revisions.of_version(conn, row["registry_version"])
     flows = [one for one in known if one["kind"] == "Flow" and _carries(one["document"]["spec"], row)]
     wanted = {("System", row["source"]): "source"}
     for flow in flows:
@@ -81,7 +74,7 @@ def _delivery(conn: Connection, what: str, identity: str) -> Governed | None:
     if row is None:
         return None
     wanted = {("Flow", row["flow"]): "flow", ("System", row["target"]): "target"}
-    policies = _chosen(_at(conn, row["registry_version"]), wanted)
+    policies = _chosen(revisions.of_version(conn, row["registry_version"]), wanted)
     policies.append(_by_id(conn, row["retry_revision"], "retry"))
     return Governed(what, identity, row["registry_version"], policies, [])
 
@@ -98,7 +91,9 @@ def _compared(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(c.comparison, c.registry_version).where(c.id == identity))
     if row is None:
         return None
-    policies = _chosen(_at(conn, row["registry_version"]), {("Comparison", row["comparison"]): "comparison"})
+    policies = _chosen(
+        revisions.of_version(conn, row["registry_version"]), {("Comparison", row["comparison"]): "comparison"}
+    )
     return Governed(what, identity, row["registry_version"], policies, [])
 
 

@@ -127,3 +127,22 @@ def test_a_comparison_and_its_findings_tell_the_version_they_were_made_under(hou
 def test_what_is_not_there_is_named(house: House, what: str, told: str) -> None:
     with pytest.raises(NotFoundError, match=told):
         asked(house, what, "nowhere")
+
+
+def test_what_a_version_held_is_told_rightly_where_a_plane_whose_clock_is_behind_wrote_the_next(
+    store: Store, clock: ManualClock
+) -> None:
+    house = House(store, clock)
+    clock.advance(100)
+    change(house, "RetryPolicy", "default", cap="9m")
+    with store.write() as connection:
+        old = revisions.get(connection, "RetryPolicy", "postings")["document"]
+        slower = KINDS["RetryPolicy"].model_validate({**old, "spec": {**old["spec"], "cap": "7m"}})
+        behind = ManualClock(clock.now() - timedelta(seconds=2))
+        revisions.write(connection, behind, [slower], author="test", origin="test", reason="test")
+    version = house.registry.snapshot().version
+    with store.read() as connection:
+        held = {(row["kind"], row["name"]): row["revision"] for row in revisions.of_version(connection, version)}
+        before = {(row["kind"], row["name"]): row["revision"] for row in revisions.of_version(connection, version - 1)}
+    assert (held["RetryPolicy", "default"], held["RetryPolicy", "postings"]) == (2, 2)
+    assert (before["RetryPolicy", "default"], before["RetryPolicy", "postings"]) == (2, 1)
