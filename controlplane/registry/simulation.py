@@ -40,11 +40,6 @@ class Ground:
     memory: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What several simulations on one ground share, by keys of their own."""
 
-    @property
-    def weeks(self) -> float:
-        """Length of the stretch."""
-        return (self.until - self.since) / timedelta(weeks=1)
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -65,6 +60,8 @@ class Impact:
     """What differs, each a mapping of text and numbers: an alert gained, a target's course, a finding hidden."""
     not_simulated: Sequence[str] = ()
     """What the change does beside that, or what history does not tell, in a sentence each."""
+    since: datetime | None = None
+    """From when on there is history; None: in the whole stretch, or the simulator does not say."""
 
 
 class Simulate(Protocol):
@@ -126,13 +123,14 @@ def run(conn: Connection, snapshot: Snapshot, request: ChangeRequest, now: datet
     before = read(current["document"]) if current else None
     after = read(request.document)
     ground = Ground(conn, snapshot, now - LENGTH, now)
-    impact = as_json(found.run(ground, before, after))
+    result = found.run(ground, before, after)
+    impact, since = as_json(result), result.since or ground.since
     inputs = inputs_of(conn, snapshot, request, found.reads)
     told = {
-        "since": ground.since.isoformat(), "until": now.isoformat(), "impact": impact, "document": request.hash, "inputs": inputs,
+        "since": since.isoformat(), "until": now.isoformat(), "impact": impact, "document": request.hash, "inputs": inputs,
     }  # fmt: skip
     return Simulation(
-        new_id(now), request.id, digest(told), request.hash, inputs, now, ground.since, now, impact
+        new_id(now), request.id, digest(told), request.hash, inputs, now, since, now, impact
     )  # fmt: skip
 
 
