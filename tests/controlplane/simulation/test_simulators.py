@@ -78,6 +78,23 @@ def test_a_budget_that_is_too_short_for_the_outage_is_seen(past: Past) -> None:
     assert row["waiting for a person"] == {"before": 0, "after": 1}
 
 
+def test_a_delivery_that_failed_alone_fails_in_the_replay_too_and_history_is_told_beside_it(past: Past) -> None:
+    began = past.clock.now() - timedelta(hours=1)
+    tries = [began + at * MINUTE for at in (0, 2, 4, 6, 8)]
+    past.delivery([(at, "unavailable") for at in tries], state="quarantined")
+    for at in tries:
+        past.delivery([(at + MINUTE, "delivered")])  # the system takes everything else
+    policy = default(past, first="2m", cap="2m", budget="9m")
+    impact = past.simulated(retry_policies.simulate, policy, changed(policy, max_attempts=3))
+    found = figures(impact)
+    assert (found["vendor calls"], found["delivered"], found["waiting for a person"]) == ((10, 8), (5, 5), (1, 1))
+    assert impact.not_simulated[0] == (
+        "as it happened, under the revisions of their time: 6 deliveries, 10 calls, 5 delivered, 1 waiting for a person, "
+        "0 on the way, 1 after their promise"
+    )
+    assert "replayed under what is in force" in impact.not_simulated[1]
+
+
 def test_what_the_policy_does_not_govern_is_left_out(past: Past) -> None:
     outage(past)
     unused = changed(default(past), first="9s").model_copy(
