@@ -162,9 +162,23 @@ def test_the_command_lines_token_is_kept_in_a_file_of_its_owner_and_renewed_when
     assert path.stat().st_mode & 0o777 == 0o600
     access.ensure_cli_token(store, clock, path, "olga")
     assert path.read_text().strip() == first
+    assert access.check_token(store, clock, first) == olga
     access.revoke_token(store, clock, first.split("_")[1], actor="admin")
     access.ensure_cli_token(store, clock, path, "olga")
     assert access.check_token(store, clock, path.read_text().strip()) == olga
+
+
+def test_the_command_lines_token_changes_no_policy_and_one_from_before_that_could_is_taken_out_of_use(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "cli-token"
+    access.ensure_admin(store, clock, "a password of twenty")
+    path.write_text(access.issue_token(store, clock, "admin", "command line", actor="setup"))
+    access.ensure_cli_token(store, clock, path)
+    found = access.check_token(store, clock, path.read_text().strip())
+    assert access.allowed(found, "admin.accounts")
+    for right in ("policy.propose", "policy.apply", "policy.break_glass"):
+        assert not access.allowed(found, right)
 
 
 def test_what_no_role_grants_is_denied() -> None:
