@@ -36,6 +36,8 @@ ROLES: dict[str, frozenset[str]] = {
 }
 """Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver.
 Nobody corrects, or audits, by seeing what is personal; whose task that is has the role `privacy`."""
+DENIED_TO_ADMINS = frozenset({"policy.approve"})
+"""Who gives out roles does not decide with one that he has beside."""
 KNOWN = frozenset().union(*ROLES.values())
 
 
@@ -65,8 +67,10 @@ class Actor:
 
     @property
     def rights(self) -> frozenset[str]:
-        """Everything that the roles grant, within the scopes; an unknown role grants nothing."""
+        """Everything that the roles grant, within the scopes; an unknown role grants nothing. An admin approves nothing, whatever
+        other roles he has."""
         granted = frozenset().union(*(ROLES.get(role, frozenset()) for role in self.roles))
+        granted -= DENIED_TO_ADMINS if "admin" in self.roles else frozenset()
         return granted if self.scopes is None else granted & self.scopes
 
 
@@ -85,6 +89,10 @@ def require(actor: Actor | None, right: str) -> None:
     if allowed(actor, right):
         return
     who = f"'{actor.name}' ({', '.join(sorted(actor.roles)) or 'no role'})" if actor else "nobody who is signed in"
+    if actor is not None and right in DENIED_TO_ADMINS and "admin" in actor.roles and "approver" in actor.roles:
+        raise ForbiddenError(
+            f"{who} is an admin, who may not do this ('{right}') whatever other roles; ask another approver"
+        )
     if actor is not None and any(role in actor.roles for role in roles_with(right)):
         raise ForbiddenError(f"the token of {who} is not for this: it takes the scope '{right}'; issue one that has it")
     having = ", ".join(roles_with(right)) or "no role"
