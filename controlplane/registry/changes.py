@@ -92,10 +92,12 @@ class Changes:
             self._audit(conn, actor.name, "open", request_id, reason, before=base and base["document"], after=content)
             return rows.get(conn, request_id)
 
-    def roll_back(self, kind: str, name: str, revision: int, reason: str, actor: Actor) -> ChangeRequest:
+    def roll_back(
+        self, kind: str, name: str, revision: int, reason: str, actor: Actor, *, seen: int | None = None
+    ) -> ChangeRequest:
         """Start a draft with the document of an older revision; it is approved like any other, and becomes a new revision.
 
-        Raises NotFoundError, BadInputError when that revision is in force already.
+        Raises NotFoundError, BadInputError when that revision is in force already; `seen` as in `open`.
         """
         require(actor, "policy.propose")
         with self.store.read() as conn:
@@ -103,7 +105,7 @@ class Changes:
         if past["valid_to"] is None:
             raise BadInputError(f"revision {revision} of {kind}/{name} is in force already; name an older one")
         title = f"Roll back to revision {revision}"
-        return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision)
+        return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision, seen=seen)
 
     def edit(
         self,

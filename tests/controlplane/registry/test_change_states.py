@@ -400,6 +400,13 @@ def test_a_rollback_is_a_new_revision_with_its_own_approval(registry: Registry, 
     assert told(registry, back)[-1] == ("ada", "apply")
 
 
+def test_a_rollback_from_a_page_that_shows_another_revision_than_is_in_force_is_refused(changes: Changes) -> None:
+    changes.apply(approved(changes).id, ADA)
+    with pytest.raises(ConflictError, match="came into force since you opened revision 1"):
+        changes.roll_back("RetryPolicy", "default", 1, "", ADA, seen=1)
+    assert changes.roll_back("RetryPolicy", "default", 1, "", ADA, seen=2).state == "draft"
+
+
 def test_a_revision_in_force_is_nothing_to_roll_back_to(changes: Changes) -> None:
     with pytest.raises(BadInputError, match="is in force already"):
         changes.roll_back("RetryPolicy", "default", 1, "", ADA)
