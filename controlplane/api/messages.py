@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, json, jsonify, request
+from flask import Blueprint, Response, g, json, jsonify, request
 
 from controlplane.api.answers import plane
 from controlplane.api.contract import contract
@@ -54,7 +54,7 @@ def accept() -> tuple[Response, int] | Response:
         )  # fmt: skip
     batch = request.mimetype in BATCH
     told = caller(request.headers.get(HEADER))
-    receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told)
+    receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told, by=g.actor.name)
     if not batch:
         [identity] = (receipt.accepted or receipt.known).values()
         return jsonify(accepted=True, new=bool(receipt.accepted), id=identity or None), 202
