@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from flask import Flask
 
 from controlplane import plugins
-from controlplane.api import answers, gate, headers, problems, rates, routes
+from controlplane.api import answers, denied, gate, headers, problems, rates, routes
 from controlplane.api.audit import audit
 from controlplane.api.business import business
 from controlplane.api.deeds import deeds
@@ -53,6 +53,7 @@ def create_app(plane: Plane, mounts: Iterable[Mount] | None = None) -> Flask:
     problems.install(app)
     gate.install(app)
     headers.install(app)
+    denied.install(app)
     routes.install(app)
     for blueprint in (watch, *INTAKE, login, *COUNTED):
         app.register_blueprint(blueprint)

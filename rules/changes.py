@@ -62,6 +62,8 @@ class Deed(StrEnum):
     EXPIRE = "expire"
     CLASH = "clash"
     """The base has moved."""
+    LOOK_AGAIN = "look_again"
+    """What the approvals rest on has changed."""
     SUPERSEDE = "supersede"
     ROLL_BACK = "roll_back"
 
@@ -74,6 +76,7 @@ STEPS: Mapping[tuple[State, Deed], State] = {
     **{(state, _D.EXPIRE): _S.EXPIRED for state in UNDECIDED},
     **{(state, _D.REJECT): _S.REJECTED for state in (_S.IN_REVIEW, _S.APPROVED, _S.SCHEDULED)},
     **{(state, _D.CLASH): _S.CONFLICT for state in (_S.APPROVED, _S.SCHEDULED)},
+    **{(state, _D.LOOK_AGAIN): _S.IN_REVIEW for state in (_S.APPROVED, _S.SCHEDULED)},
     **{(state, _D.APPLY): _S.EFFECTIVE for state in (_S.APPROVED, _S.SCHEDULED)},
     **{(state, _D.REVIEW): state for state in (_S.EFFECTIVE, _S.SUPERSEDED, _S.ROLLED_BACK)},
     (_S.DRAFT, _D.SUBMIT): _S.IN_REVIEW,
@@ -122,6 +125,7 @@ WHO: Mapping[Deed, Who] = {
     Deed.WITHDRAW: Who("policy.propose", Relation.OWN_OR_ADMIN),
     Deed.EXPIRE: PLANE,
     Deed.CLASH: PLANE,
+    Deed.LOOK_AGAIN: PLANE,
     Deed.SUPERSEDE: PLANE,
     Deed.ROLL_BACK: PLANE,
 }

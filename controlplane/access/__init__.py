@@ -14,6 +14,7 @@ from controlplane.access.accounts import (
     seed_people,
     set_password,
 )
+from controlplane.access.denials import refused
 from controlplane.access.members import admit, refuse
 from controlplane.access.oidc import Begun, Oidc
 from controlplane.access.rights import ROLES, Actor, Proof, allowed, require, roles_with
@@ -46,6 +47,7 @@ __all__ = [
     "issue_token",
     "open_session",
     "refuse",
+    "refused",
     "require",
     "resume_session",
     "revoke_all",

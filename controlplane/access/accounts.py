@@ -13,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, insert, select, update
 
 from controlplane import audit
+from controlplane.access.denials import refused, unknown_name
 from controlplane.access.rights import ROLES, Actor
 from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
@@ -131,8 +132,10 @@ def authenticate(store: Store, clock: Clock, name: str, password: str) -> Actor 
         row = _row(conn, name) if _plausible(name) else None
     right = _verify((row and row["password_hash"]) or _nobodys_hash(), password)
     if row is None or not row["password_hash"] or row["disabled"]:
+        unknown_name(store, clock, name)
         return None
     if row["locked_until"] is not None and row["locked_until"] > clock.now():
+        refused(store, clock, actor=name, action="account.sign_in_locked", subject=f"account/{name}")
         return None
     if right:
         return _succeeded(store, clock, row, password)
@@ -183,13 +186,17 @@ def set_password(store: Store, clock: Clock, name: str, password: str, *, actor:
 
 
 def disable_account(store: Store, clock: Clock, name: str, *, actor: str) -> None:
-    """Let nobody in by this account any more, from the next request on; nobody shuts himself out.
+    """Let nobody in by this account any more, from the next request on, and end its sessions for good; nobody shuts himself out.
 
     Raises NotFoundError, ForbiddenError.
     """
     if name == actor:
         raise ForbiddenError(f"'{actor}' cannot disable his own account; ask another admin")
     _change(store, clock, name, "account.disable", actor, disabled=True)
+    session = t.login_session.c
+    with store.write() as conn:
+        mine = (session.account == name) & session.revoked_at.is_(None)
+        conn.execute(update(t.login_session).where(mine).values(revoked_at=clock.now()))
 
 
 def enable_account(store: Store, clock: Clock, name: str, *, actor: str) -> None:

@@ -20,7 +20,10 @@ PASSWORD = "TRUEUP_NEW_PASSWORD"  # noqa: S105 - the name of a variable
 Name = Annotated[str, typer.Argument(help="Name of the account.", show_default=False)]
 RoleNames = Annotated[
     list[str],
-    typer.Option("--role", help="viewer, operator, editor, approver, admin, auditor or privacy; may be repeated."),
+    typer.Option(
+        "--role",
+        help="viewer, operator, editor, approver, admin, auditor or privacy; may be repeated. An admin approves no policy, whatever else.",
+    ),
 ]
 Team = Annotated[str | None, typer.Option(help="The Team whose data it owns.")]
 Brands = Annotated[list[str] | None, typer.Option("--brand", help="A brand that it is confined to; may be repeated.")]

@@ -37,6 +37,8 @@ ROLES: dict[str, frozenset[str]] = {
 }
 """Role -> rights. An admin looks after people and the plane, and approves no policy: for that it takes an approver.
 Nobody corrects, or audits, by seeing what is personal; whose task that is has the role `privacy`."""
+DENIED_TO_ADMINS = frozenset({"policy.approve"})
+"""Who gives out roles does not decide with one that he has beside."""
 KNOWN = frozenset().union(*ROLES.values())
 METRICS = "metrics.view"
 """Only asked of who is confined: to anybody else, looking is looking at the figures too."""
@@ -71,8 +73,10 @@ class Actor:
 
     @property
     def rights(self) -> frozenset[str]:
-        """Everything that the roles grant, within the scopes and the reach; an unknown role grants nothing."""
+        """Everything that the roles grant, within the scopes and the reach; an unknown role grants nothing. An admin approves
+        nothing, whatever other roles he has."""
         granted = frozenset().union(*(ROLES.get(role, frozenset()) for role in self.roles))
+        granted -= DENIED_TO_ADMINS if "admin" in self.roles else frozenset()
         granted = granted if self.reach.everything else granted - WHOLE
         return granted if self.scopes is None else granted & self.scopes
 
@@ -96,6 +100,10 @@ def require(actor: Actor | None, right: str) -> None:
         raise ForbiddenError(
             f"{who} may not do this: it is about the whole installation, and the account reaches {actor.reach}; "
             "ask somebody whose reach is everything"
+        )
+    if actor is not None and right in DENIED_TO_ADMINS and "admin" in actor.roles and "approver" in actor.roles:
+        raise ForbiddenError(
+            f"{who} is an admin, who may not do this ('{right}') whatever other roles; ask another approver"
         )
     if actor is not None and any(role in actor.roles for role in roles_with(right)):
         raise ForbiddenError(f"the token of {who} is not for this: it takes the scope '{right}'; issue one that has it")

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, insert, or_, select, update
 
+from controlplane import audit
 from controlplane.access.accounts import find_actor
 from controlplane.access.rights import Actor, Proof
 from controlplane.clock import Clock
@@ -77,7 +78,10 @@ def revoke_session(store: Store, clock: Clock, token: str) -> None:
     """End a session (signing out); one that is over already stays so."""
     mine = (SESSION.c.token_hash == hashed(token)) & SESSION.c.revoked_at.is_(None)
     with store.write() as conn:
-        conn.execute(update(SESSION).where(mine).values(revoked_at=clock.now()))
+        ended = update(SESSION).where(mine).values(revoked_at=clock.now()).returning(SESSION.c.account)
+        account = conn.execute(ended).scalar_one_or_none()
+        if account is not None:
+            audit.record(conn, clock, actor=account, action="session.end", subject=f"account/{account}")
 
 
 def revoke_all(store: Store, clock: Clock, account: str) -> int:

@@ -165,10 +165,21 @@ def revoke_token(store: Store, clock: Clock, prefix: str, *, actor: str) -> None
 
 
 def ensure_cli_token(store: Store, clock: Clock, path: Path, account: str = "admin") -> None:
-    """See to it that the file holds a token that works, readable by its owner only: the command line speaks to the plane with it."""
-    if path.exists() and check_token(store, clock, path.read_text(encoding="ascii").strip()) is not None:
+    """See to it that the file holds a token that works, readable by its owner only: the command line speaks to the plane with it.
+
+    Whoever is on the machine has it, so it changes no policy: what is proposed or decided has a person's name and password.
+    """
+    known = check_token(store, clock, path.read_text(encoding="ascii").strip()) if path.exists() else None
+    if known is not None and not any(map(_personal, known.rights)):
         return
-    token = issue_token(store, clock, account, "command line", actor="setup")
+    with store.read() as conn:
+        holder = find_actor(conn, account)
+    scopes = None if holder is None else [right for right in holder.rights if not _personal(right)]
+    token = issue_token(store, clock, account, "command line", actor="setup", scopes=scopes)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
         file.write(token + "\n")
+
+
+def _personal(right: str) -> bool:
+    return right.startswith("policy.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from controlplane.api.gate import script_hashes
+from controlplane.api.gate import is_secure, script_hashes
 
 POLICY = (
     "default-src 'self'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -12,6 +12,8 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 """Styles must be allowed inline: the charts set them on their elements. Scripts run from our files and known hashes only."""
+TLS_ONLY = "max-age=31536000"
+"""Seconds of a year in which a browser that came by TLS comes by nothing else. Other names below this one are their owner's."""
 FIXED = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -30,6 +32,8 @@ def _protect(answer: Response) -> Response:
     answer.headers["Content-Security-Policy"] = POLICY.format(hashes=script_hashes())
     for name, value in FIXED.items():
         answer.headers[name] = value
+    if is_secure():
+        answer.headers["Strict-Transport-Security"] = TLS_ONLY
     if not _is_file(request.path):
         answer.headers["Cache-Control"] = "no-store"
     return answer

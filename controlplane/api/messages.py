@@ -56,7 +56,9 @@ def accept() -> tuple[Response, int] | Response:
     batch = request.mimetype in BATCH
     told, may = caller(request.headers.get(HEADER)), None if actor().reach.everything else _may
     with commands().gate.deed(actor(), "messages.accept"):
-        receipt = plane().sync.acceptor.accept(request.get_data(cache=False), batch=batch, told=told, may=may)
+        receipt = plane().sync.acceptor.accept(
+            request.get_data(cache=False), batch=batch, told=told, by=actor().name, may=may
+        )
     if not batch:
         [identity] = (receipt.accepted or receipt.known).values()
         return jsonify(accepted=True, new=bool(receipt.accepted), id=identity or None), 202

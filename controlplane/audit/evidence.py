@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,6 +72,7 @@ def examine(lines: Iterable[str | bytes], outside: Sequence[Checkpoint] = (), tr
     hashes: dict[int, str] = {}
     for number, line in enumerate(lines, 1):
         told = _read(line, number)
+        found.problems += _beyond(line, told, number)
         if number == 1:
             heading = _heading(told)
             found.installation = str(heading["installation"])
@@ -124,6 +126,35 @@ def _read(line: str | bytes, number: int) -> dict[str, Any]:
     if not isinstance(told, dict) or "type" not in told:
         raise BadInputError(f"line {number}: has no type; the file is no export of the action log")
     return told
+
+
+_KEYS = {
+    "chain": {"type", "format", "exported_at", "installation", "seq", "hash"},
+    "action": {"type", *_COLUMNS},
+    "checkpoint": {"type", "checkpoint", "signature", "public_key"},
+}
+_SIGNED = {"format", "installation", "seq", "hash", "at", "key"}
+"""What stands in a line of each type: nothing else is vouched for by a hash or a signature, so nothing else may stand there."""
+
+
+def _beyond(line: str | bytes, told: dict[str, Any], number: int) -> list[str]:
+    """Return what stands in a line beyond what an export writes: keys that are not ours, and keys that stand there twice."""
+    doubled: list[str] = []
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        doubled.extend(key for key, count in Counter(key for key, _ in found).items() if count > 1)
+        return dict(found)
+
+    json.loads(line, object_pairs_hook=pairs)
+    strange = told.keys() - _KEYS.get(str(told["type"]), told.keys())
+    inner = told.get("checkpoint") if told["type"] == "checkpoint" else None
+    if isinstance(inner, dict):
+        strange |= inner.keys() - _SIGNED
+    what = "which no export writes and no hash covers; it was added after it was exported"
+    return [f"line {number}: holds '{key}', {what}" for key in sorted(strange)] + [
+        f"line {number}: holds '{key}' more than once, so that readers differ in what it says; it was changed after it was exported"
+        for key in doubled
+    ]
 
 
 def _heading(told: dict[str, Any]) -> dict[str, Any]:

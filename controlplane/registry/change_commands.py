@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controlplane.registry.commands import AsJson, app, kind_named, print_json
+from controlplane.registry.decision_commands import As, speaking
 
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
@@ -65,12 +66,12 @@ def drift(
 
 
 @app.command()
-def apply(paths: Files, reason: Reason, as_json: AsJson = False) -> None:
+def apply(paths: Files, reason: Reason, person: As, as_json: AsJson = False) -> None:
     """Propose what files would change: a change request for each policy, in review. Nothing is in force before it is approved."""
     from controlplane.registry import exchange
 
-    online = _plane()
-    _propose(online, exchange.plan(online, _read(paths)), reason, as_json=as_json)
+    with speaking(person) as online:
+        _propose(online, exchange.plan(online, _read(paths)), reason, as_json=as_json)
 
 
 def _propose(online: PlaneClient, changes: list[Change], reason: str, *, as_json: bool) -> None:
@@ -126,22 +127,31 @@ def owners(
     reason: Annotated[
         str, typer.Option("--reason", help="Why; with it the changes are proposed, else only shown.")
     ] = "",
+    person: Annotated[str, typer.Option("--as", help="Who proposes it; with --reason only.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Take owners from a Backstage catalogue: groups become teams, and policies get the owner of the entity they are there."""
     from controlplane.registry import exchange
 
-    online = _plane()
-    entries, told = exchange.owners(online, paths)
-    for line in told:
-        typer.echo(line, err=True)
-    changes = [change for change in exchange.plan(online, entries) if change.step != "not in the files"]
-    if reason:
-        _propose(online, changes, reason, as_json=as_json)
-    elif as_json:
-        print_json([change.told() for change in changes])
-    else:
-        _print_plan(changes)
+    _refuse_nobody(reason, person)
+    with speaking(person) as online:
+        entries, told = exchange.owners(online, paths)
+        for line in told:
+            typer.echo(line, err=True)
+        changes = [change for change in exchange.plan(online, entries) if change.step != "not in the files"]
+        if reason:
+            _propose(online, changes, reason, as_json=as_json)
+        elif as_json:
+            print_json([change.told() for change in changes])
+        else:
+            _print_plan(changes)
+
+
+def _refuse_nobody(reason: str, person: str) -> None:
+    from controlplane.errors import BadInputError
+
+    if reason and not person:
+        raise BadInputError("what is proposed has an author: give --as NAME, and that person's password")
 
 
 @app.command()
@@ -186,23 +196,25 @@ def history(kind: KindName, name: Name, as_json: AsJson = False) -> None:
 def rollback(
     kind: KindName, name: Name,
     revision: Annotated[int, typer.Argument(help="Revision to go back to.")],
-    reason: Reason,
+    reason: Reason, person: As,
 ) -> None:  # fmt: skip
     """Propose to go back to an older revision, as a new one: a change request in review."""
-    online = _plane()
     asked = {"revision": revision, "reason": reason}
-    made = online.post(f"policies/{kind_named(kind)}/{name}/rollback", asked)
-    request = online.post(f"change-requests/{made['id']}/submit")
+    with speaking(person) as online:
+        made = online.post(f"policies/{kind_named(kind)}/{name}/rollback", asked)
+        request = online.post(f"change-requests/{made['id']}/submit")
     typer.echo(f"change request {request['id']} is {request['state']}")
 
 
 @app.command()
 def simulate(
     request: Annotated[str, typer.Argument(help="Id of a change request that is not decided yet.")],
+    person: As,
     as_json: AsJson = False,
 ) -> None:
     """Show what a change would have done in the last 28 days, and keep the result with the request: approvals rest on it."""
-    found = _plane().post(f"change-requests/{request}/simulate")
+    with speaking(person) as online:
+        found = online.post(f"change-requests/{request}/simulate")
     if as_json:
         print_json(found)
         return

@@ -130,10 +130,12 @@ class Changes:
             return rows.get(conn, request_id)
 
     @_by_all_that_is_known
-    def roll_back(self, kind: str, name: str, revision: int, reason: str, actor: Actor) -> ChangeRequest:
+    def roll_back(
+        self, kind: str, name: str, revision: int, reason: str, actor: Actor, *, seen: int | None = None
+    ) -> ChangeRequest:
         """Start a draft with the document of an older revision; it is approved like any other, and becomes a new revision.
 
-        Raises NotFoundError, BadInputError when that revision is in force already.
+        Raises NotFoundError, BadInputError when that revision is in force already; `seen` as in `open`.
         """
         require(actor, "policy.propose")
         self._within(actor, kind, name)
@@ -142,7 +144,7 @@ class Changes:
         if past["valid_to"] is None:
             raise BadInputError(f"revision {revision} of {kind}/{name} is in force already; name an older one")
         title = f"Roll back to revision {revision}"
-        return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision)
+        return self.open(kind, name, past["document"], title, reason, actor, rolls_back=revision, seen=seen)
 
     @_of_a_request
     def edit(
@@ -311,21 +313,22 @@ class Changes:
     def apply(self, request_id: str, actor: Actor) -> ChangeRequest:
         """Put an approved request in force now, as a new revision and a new version of the registry.
 
-        Raises ConflictError when the base has moved (the request is then in state conflict), PolicyError when the
-        registry would have problems with it, ForbiddenError when who approved may no longer do so.
+        Raises ConflictError when the base has moved (the request is then in state conflict), or when what its simulation looked at
+        has changed (it is then in review again), PolicyError when the registry would have problems with it, ForbiddenError when
+        who approved may no longer do so.
         """
         with self.store.write() as conn:
             revisions.take_turn(conn)
             request = rows.lock(conn, request_id)
             self._may(request, Deed.APPLY, actor)
             self._proved(actor)
-            if self._moved(conn, request):
-                self._clash(conn, request, actor.name)
-            else:
+            if self._holds(conn, request, actor.name):
                 self._put_in_force(conn, request, actor.name)
             done = rows.get(conn, request_id)
         if done.state == State.CONFLICT:
             raise ConflictError(_moved_message(done))
+        if done.state == State.IN_REVIEW:
+            raise ConflictError(f"{done}: {done.note}")
         return done
 
     @_of_a_request
@@ -463,9 +466,7 @@ class Changes:
                 return request.state  # somebody else was faster
             if request.state == State.EFFECTIVE:
                 self._take_back(conn, request)
-            elif self._moved(conn, request):
-                self._clash(conn, request, PLANE)
-            else:
+            elif self._holds(conn, request, PLANE):
                 try:
                     self._refuse_lapsed_scheduler(conn, request)
                     self._put_in_force(conn, request, PLANE)
@@ -476,19 +477,50 @@ class Changes:
             return rows.get(conn, request_id).state
 
     def _take_back(self, conn: Connection, request: ChangeRequest) -> None:
-        """End a break-glass by a revision with the document that stands behind it."""
-        behind = revisions.get(conn, request.kind, request.name, request.base_revision)
-        document = as_document(behind["document"])
-        try:
-            self._check(conn, document)
-        except (
-            PolicyError
-        ) as error:  # what depends on it by now would break: a person has to look, and finds it told here
-            if request.note != str(error):
-                conn.execute(update(rows.TABLE).where(rows.TABLE.c.id == request.id).values(note=str(error)))
-                self._audit(conn, PLANE, "revert_refused", request.id, str(error))
+        """End a break-glass by a revision with the document that stands behind it, and with it each that leans on it.
+
+        What was approved and depends on it keeps it; a person has to look then, and finds it told in `note`.
+        """
+        problems, others = self._going_back(conn, request)
+        if problems:
+            self._stays(conn, request, "\n".join(map(str, problems)))
             return
-        origin, why = f"change_request/{request.id}", f"{request.title}: taken back"
+        self._go_back(conn, request, f"{request.title}: taken back")
+        for one in others:
+            self._go_back(conn, one, f"{one.title}: taken back with {request.id}, which it leans on")
+
+    def _going_back(
+        self, conn: Connection, request: ChangeRequest
+    ) -> tuple[Sequence[Problem], Sequence[ChangeRequest]]:
+        """Return what stands against going back, and which other break-glasses have to go back for it: no more than it takes."""
+        if not self._problems_behind(conn, [request]):
+            return [], []
+        others = tuple(one for one in rows.by_break_glass(conn) if one.id != request.id)
+        problems = self._problems_behind(conn, [request, *others])
+        if problems:
+            return problems, []
+        for one in others:
+            fewer = tuple(other for other in others if other is not one)
+            if not self._problems_behind(conn, [request, *fewer]):
+                others = fewer
+        return [], others
+
+    def _problems_behind(self, conn: Connection, requests: Sequence[ChangeRequest]) -> Sequence[Problem]:
+        """Return what would be wrong with the registry if these went back together."""
+        entries = [Entry(as_document(self._behind(conn, one)["document"])) for one in requests]
+        return checking.problems_of_all(conn, self.registry.snapshot_in(conn), entries, self._manifests())
+
+    def _behind(self, conn: Connection, request: ChangeRequest) -> dict[str, Any]:
+        return revisions.get(conn, request.kind, request.name, request.base_revision)
+
+    def _stays(self, conn: Connection, request: ChangeRequest, why: str) -> None:
+        if request.note != why:
+            conn.execute(update(rows.TABLE).where(rows.TABLE.c.id == request.id).values(note=why))
+            self._audit(conn, PLANE, "revert_refused", request.id, why)
+
+    def _go_back(self, conn: Connection, request: ChangeRequest, why: str) -> None:
+        behind = self._behind(conn, request)
+        origin, document = f"change_request/{request.id}", as_document(behind["document"])
         revisions.write(conn, self.clock, [document], author=PLANE, origin=origin, reason=why)
         self._move(conn, request, Deed.ROLL_BACK)
         self._audit(conn, PLANE, "revert", request.id, why, before=request.document, after=behind["document"])
@@ -538,6 +570,18 @@ class Changes:
     def _end(self, conn: Connection, request: ChangeRequest, why: str) -> None:
         self._move(conn, request, Deed.EXPIRE, note=why)
         self._audit(conn, PLANE, "expire", request.id, why)
+
+    def _holds(self, conn: Connection, request: ChangeRequest, actor: str) -> bool:
+        """Say whether what was approved is still what would come into force; where not, the request waits for people again."""
+        if self._moved(conn, request):
+            self._clash(conn, request, actor)
+            return False
+        why = simulation.overtaken(conn, self.registry.snapshot_in(conn), request)
+        if why:
+            self._move(conn, request, Deed.LOOK_AGAIN, scheduled_for=None, note=why)
+            self._void_votes(conn, request)
+            self._audit(conn, actor, "look_again", request.id, why)
+        return not why
 
     def _clash(self, conn: Connection, request: ChangeRequest, actor: str) -> None:
         self._move(conn, request, Deed.CLASH, scheduled_for=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -30,14 +30,21 @@ def problems_of(conn: Connection, snapshot: Snapshot, entry: Entry, manifests: M
 
     What is wrong elsewhere already, by rules that are younger than the policies, does not lock the registry.
     """
-    own = (entry.document.kind, entry.document.name)
+    return problems_of_all(conn, snapshot, [entry], manifests)
+
+
+def problems_of_all(
+    conn: Connection, snapshot: Snapshot, entries: Sequence[Entry], manifests: Manifests | None
+) -> list[Problem]:
+    """Return the same of several documents that come into the registry together."""
+    own = {(entry.document.kind, entry.document.name): entry for entry in entries}
     known = {key: Entry(document) for key, document in snapshot.documents.items()}
     gone = disabled(conn)
     before = set(_whole(known, manifests, gone))
     found = [
         each
-        for each in _whole({**known, own: entry}, manifests, gone)
-        if (each.kind, each.name) == own or each not in before
+        for each in _whole({**known, **own}, manifests, gone)
+        if (each.kind, each.name) in own or each not in before
     ]
     return sorted(found, key=lambda one: (one.line == 0, one))
 

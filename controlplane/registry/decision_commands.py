@@ -20,7 +20,7 @@ app = typer.Typer(
 )  # fmt: skip
 PASSWORD = "TRUEUP_PASSWORD"  # noqa: S105 - the name of a variable
 Request = Annotated[str, typer.Argument(help="Id of the change request.", show_default=False)]
-As = Annotated[str, typer.Option("--as", help=f"Who decides. The password is asked for, or taken from {PASSWORD}.")]
+As = Annotated[str, typer.Option("--as", help=f"Who does it. The password is asked for, or taken from {PASSWORD}.")]
 Comment = Annotated[str, typer.Option(help="What others should know.")]
 LINE = ("id", "state", "kind", "name", "title", "author")
 
@@ -30,7 +30,7 @@ def list_requests(
     everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False, as_json: AsJson = False
 ) -> None:
     """List the requests that are not decided, or owed a review. In a pipe, columns are parted by tabs."""
-    with _plane() as online:
+    with speaking() as online:
         found = online.get("change-requests", {"all": 1 if everything else None})["change_requests"]
     if as_json:
         print_json(found)
@@ -42,7 +42,7 @@ def list_requests(
 @app.command()
 def show(request: Request, as_json: AsJson = False) -> None:
     """Show a request: what it changes, what it risks, who has voted, what is missing."""
-    with _plane() as online:
+    with speaking() as online:
         found = online.get(f"change-requests/{request}")
     if as_json:
         print_json(found)
@@ -107,13 +107,14 @@ def withdraw(request: Request, person: As, reason: Annotated[str, typer.Option(h
 
 
 def _decide(request: str, person: str, deed: str, body: dict[str, Any]) -> None:
-    with _plane(person) as online:
+    with speaking(person) as online:
         found = online.post(f"change-requests/{request}/{deed}", body)
     typer.echo(f"change request {found['id']} is {found['state']}")
 
 
 @contextmanager
-def _plane(person: str = "") -> Iterator[PlaneClient]:
+def speaking(person: str = "") -> Iterator[PlaneClient]:
+    """Give the running plane, asked as a person who gives his password, or by the machine's token where nobody is named."""
     from controlplane.client import Person, PlaneClient
 
     known = Person(person, _password(person)) if person else None

@@ -153,6 +153,12 @@ def in_force_by(conn: Connection, kind: str, name: str) -> list[ChangeRequest]:
     return _with_votes(conn, [dict(row) for row in conn.execute(query).mappings()])
 
 
+def by_break_glass(conn: Connection) -> list[ChangeRequest]:
+    """Return what is in force without approval, of all policies; the oldest first."""
+    query = select(TABLE).where(TABLE.c.state == State.EFFECTIVE, TABLE.c.break_glass).order_by(TABLE.c.effective_at)
+    return _with_votes(conn, [dict(row) for row in conn.execute(query).mappings()])
+
+
 def owed_reviews(conn: Connection, kind: str, name: str) -> list[ChangeRequest]:
     """Return what was put in force for a policy without approval and not reviewed since."""
     mine = (TABLE.c.kind == kind) & (TABLE.c.name == name)

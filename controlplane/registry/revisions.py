@@ -6,7 +6,7 @@ Two times: valid_from/valid_to say what governed (half-open), recorded_at says w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, desc, insert, or_, select, text, update
@@ -19,6 +19,8 @@ from rules.ids import new_id
 from rules.policy.kinds import Document
 
 TABLE = t.policy_revision
+ONE = timedelta(microseconds=1)
+"""Between two versions at least: what the database tells apart."""
 LOCK = 0x7472_7566
 """PostgreSQL's advisory lock that makes changes of the registry take turns; on SQLite they do anyway."""
 
@@ -45,6 +47,13 @@ def in_force_at(conn: Connection, instant: datetime) -> list[dict[str, Any]]:
     governed = (TABLE.c.valid_from <= instant) & or_(TABLE.c.valid_to.is_(None), TABLE.c.valid_to > instant)
     rows = conn.execute(select(TABLE).where(governed).order_by(TABLE.c.kind, TABLE.c.name))
     return [dict(row) for row in rows.mappings()]
+
+
+def of_version(conn: Connection, version: int) -> list[dict[str, Any]]:
+    """Return the revisions that a version of the registry held."""
+    c = t.registry_version.c
+    recorded = conn.execute(select(c.recorded_at).where(c.version == version)).scalar_one()
+    return in_force_at(conn, recorded)
 
 
 def history(conn: Connection, kind: str, name: str) -> list[dict[str, Any]]:
@@ -87,13 +96,20 @@ def write(
 
     The caller has linted them and taken the turn.
     """
-    now = clock.now()
+    now = _instant(conn, clock.now())
     rows = []
     for document in documents:
         rows.append(_row(document, now, author, origin, _close(conn, document, now)))
     conn.execute(insert(TABLE), rows)
     conn.execute(insert(t.registry_version).values(recorded_at=now, reason=reason))
     return [row["id"] for row in rows]
+
+
+def _instant(conn: Connection, now: datetime) -> datetime:
+    """Return now, or where a clock stands behind the newest version just after that: versions are told apart by their instants."""
+    c = t.registry_version.c
+    newest = conn.execute(select(c.recorded_at).order_by(desc(c.version)).limit(1)).scalar()
+    return now if newest is None else max(now, newest + ONE)
 
 
 def _close(conn: Connection, document: Document, now: datetime) -> int:

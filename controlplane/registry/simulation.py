@@ -40,11 +40,6 @@ class Ground:
     memory: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What several simulations on one ground share, by keys of their own."""
 
-    @property
-    def weeks(self) -> float:
-        """Length of the stretch."""
-        return (self.until - self.since) / timedelta(weeks=1)
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -65,6 +60,8 @@ class Impact:
     """What differs, each a mapping of text and numbers: an alert gained, a target's course, a finding hidden."""
     not_simulated: Sequence[str] = ()
     """What the change does beside that, or what history does not tell, in a sentence each."""
+    since: datetime | None = None
+    """From when on there is history; None: in the whole stretch, or the simulator does not say."""
 
 
 class Simulate(Protocol):
@@ -126,11 +123,14 @@ def run(conn: Connection, snapshot: Snapshot, request: ChangeRequest, now: datet
     before = read(current["document"]) if current else None
     after = read(request.document)
     ground = Ground(conn, snapshot, now - LENGTH, now)
-    impact = as_json(found.run(ground, before, after))
-    told = {"since": ground.since.isoformat(), "until": now.isoformat(), "impact": impact, "document": request.hash}
+    result = found.run(ground, before, after)
+    impact, since = as_json(result), result.since or ground.since
     inputs = inputs_of(conn, snapshot, request, found.reads)
+    told = {
+        "since": since.isoformat(), "until": now.isoformat(), "impact": impact, "document": request.hash, "inputs": inputs,
+    }  # fmt: skip
     return Simulation(
-        new_id(now), request.id, digest(told), request.hash, inputs, now, ground.since, now, impact
+        new_id(now), request.id, digest(told), request.hash, inputs, now, since, now, impact
     )  # fmt: skip
 
 
@@ -157,6 +157,27 @@ def latest(conn: Connection, request_id: str) -> Simulation | None:
     query = select(t.simulation).where(c.change_request_id == request_id).order_by(desc(c.at), desc(c.id)).limit(1)
     row = conn.execute(query).mappings().one_or_none()
     return Simulation(**row) if row else None
+
+
+def overtaken(conn: Connection, snapshot: Snapshot, request: ChangeRequest) -> str:
+    """Say that approvals of a request rest on a simulation of policies that have changed since; empty where none does.
+
+    How old the simulation is does not matter here: it was of its day when they approved.
+    """
+    found = simulator(request.kind)
+    if found is None:
+        return ""
+    c = t.simulation.c
+    rows = conn.execute(select(c.hash, c.inputs).where(c.change_request_id == request.id))
+    kept = {row.hash: row.inputs for row in rows}
+    inputs = inputs_of(conn, snapshot, request, found.reads)
+    rest_on = [kept.get(vote.simulation or "") for vote in request.valid_votes if vote.decision == "approve"]
+    if all(one == inputs for one in rest_on):
+        return ""
+    return (
+        "policies that its simulation looked at have changed since it was approved, so the approvals are void; simulate it "
+        "anew, and have it approved anew"
+    )
 
 
 @dataclass(frozen=True, slots=True)

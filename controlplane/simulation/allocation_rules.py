@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from rules.simulation.safety import Effect, Effects, Offer, Safety, Sale, replay
 
 SHOWN = 200
 """SKUs that are listed one by one."""
+NOT_KNOWN = "sold while what was shown is not known"
 
 
 def simulate(ground: Ground, before: Document | None, after: Document) -> Impact:
@@ -27,28 +28,42 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
         return Impact(
             (), (), ["there is no revision in force to hold it against: the channel was never offered anything by it"]
         )
-    sales = list(_sales(ground, old))
-    effects = replay(list(_offers(ground, old)), sales, _safety(old), _safety(new))
-    rows = [_row(*key, one) for key, one in sorted(effects.items()) if one.avoided or one.missed]
-    unknown = sum(sale.sellable is None for sale in sales)
-    return Impact(_figures(effects), rows[:SHOWN], _untold(old, new, unknown, len(rows)))
+    sales, offers, strange = list(_sales(ground, old)), *_offers(ground, old)
+    then, now = replay(offers, sales, _safety(old)), replay(offers, sales, _safety(new))
+    rows = [_row(*key, then[key], one) for key, one in sorted(now.items()) if _differs(then[key], one)]
+    return Impact(_figures(then, now), rows[:SHOWN], _untold(old, new, then, sales, strange, len(rows)))
 
 
 def _safety(spec: AllocationRuleSpec) -> Safety:
     return Safety(spec.safety_stock, spec.per_sku, spec.buffer_share)
 
 
-def _offers(ground: Ground, spec: AllocationRuleSpec) -> Iterator[Offer]:
-    """Read what the channel took, when it had taken it."""
+def _offers(ground: Ground, spec: AllocationRuleSpec) -> tuple[list[Offer], int]:
+    """Read what the channel took, when it had taken it; and how many name no revision that there is."""
     d = t.delivery.c
     flows = [flow.name for flow in ground.snapshot.flows.values() if "stock.offer" in flow.spec.message_types]
     query = select(d.finished_at, d.payload).where(
         d.target == spec.channel, d.flow.in_(flows), d.state == DeliveryState.DELIVERED,
         d.finished_at >= ground.since, d.finished_at < ground.until,
     )  # fmt: skip
+    rules, found, strange = _rules(ground), [], 0
     for at, payload in ground.conn.execute(query):
         if payload.get("location") in spec.locations:
-            yield Offer(at, str(payload["sku"]), str(payload["location"]), int(payload["quantity"]))
+            under = rules.get(str(payload.get("rule_revision")))
+            strange += under is None
+            found.append(
+                Offer(
+                    at, str(payload["sku"]), str(payload["location"]), int(payload["quantity"]), under or _safety(spec)
+                )
+            )
+    return found, strange
+
+
+def _rules(ground: Ground) -> dict[str, Safety]:
+    """What each revision of each rule kept back: an offer was made under one of them."""
+    c = t.policy_revision.c
+    rows = ground.conn.execute(select(c.id, c.document).where(c.kind == "AllocationRule"))
+    return {row.id: _safety(AllocationRule.model_validate(row.document).spec) for row in rows}
 
 
 def _sales(ground: Ground, spec: AllocationRuleSpec) -> Iterator[Sale]:
@@ -58,33 +73,49 @@ def _sales(ground: Ground, spec: AllocationRuleSpec) -> Iterator[Sale]:
             yield Sale(line.at, line.sku, line.location, line.quantity, line.unit_price, line.currency, line.sellable)
 
 
-def _figures(effects: Effects) -> list[Figure]:
+def _figures(then: Effects, now: Effects) -> list[Figure]:
     """Units of all, and money in each currency by itself."""
-    sums: dict[str, Effect] = {}
-    for (_, currency), one in sorted(effects.items(), key=lambda item: item[0][1]):
-        sums.setdefault(currency, Effect()).join(one)
-    oversold, avoided, missed = (
-        sum(getattr(one, name) for one in sums.values()) for name in ("oversold", "avoided", "missed")
-    )
+    old, new = _sums(then), _sums(now)
+
+    def units(sums: dict[str, Effect], *signed: tuple[str, int]) -> int:
+        return sum(sign * int(getattr(one, name)) for one in sums.values() for name, sign in signed)
+
+    left, missed, unknown = (("oversold", 1), ("avoided", -1)), ("missed", 1), ("unknown", 1)
     figures = [
-        Figure("oversold units", "units", oversold, oversold - avoided),
-        Figure("units not sold for it", "units", 0, missed),
+        Figure("oversold units", "units", units(old, *left), units(new, *left)),
+        Figure("units not sold for it", "units", units(old, missed), units(new, missed)),
+        Figure(NOT_KNOWN, "order lines", units(old, unknown), units(new, unknown)),
     ]
-    for currency, one in sums.items():
-        left = one.oversold_money - one.avoided_money
-        figures.append(Figure("oversold worth", currency, float(one.oversold_money), float(left)))
-        figures.append(Figure("sales missed for it", currency, 0, float(one.missed_money)))
+    for currency, one in new.items():
+        was = old[currency]
+        figures.append(Figure("oversold worth", currency, *(float(each.left_money) for each in (was, one))))
+        figures.append(Figure("sales missed for it", currency, *(float(each.missed_money) for each in (was, one))))
     return figures
 
 
-def _row(sku: str, currency: str, one: Effect) -> dict[str, Any]:
+def _sums(effects: Effects) -> dict[str, Effect]:
+    """By currency, in its order."""
+    sums: dict[str, Effect] = {}
+    for (_, currency), one in sorted(effects.items(), key=lambda item: item[0][1]):
+        sums.setdefault(currency, Effect()).join(one)
+    return sums
+
+
+def _differs(then: Effect, now: Effect) -> bool:
+    return (then.avoided, then.missed) != (now.avoided, now.missed)
+
+
+def _row(sku: str, currency: str, then: Effect, now: Effect) -> dict[str, Any]:
     return {
-        "sku": sku, "currency": currency, "oversold": {"before": one.oversold, "after": one.oversold - one.avoided},
-        "worth avoided": str(one.avoided_money), "units missed": one.missed, "worth missed": str(one.missed_money),
+        "sku": sku, "currency": currency, "oversold": {"before": then.left, "after": now.left},
+        "worth avoided": str(now.avoided_money - then.avoided_money), "units missed": now.missed - then.missed,
+        "worth missed": str(now.missed_money - then.missed_money),
     }  # fmt: skip
 
 
-def _untold(old: AllocationRuleSpec, new: AllocationRuleSpec, unknown: int, listed: int) -> list[str]:
+def _untold(
+    old: AllocationRuleSpec, new: AllocationRuleSpec, then: Effects, sales: Sequence[Sale], strange: int, listed: int
+) -> list[str]:
     found = [
         "what customers would have bought beyond what was shown is in no history: with less kept back, sales gained are not told"
     ]
@@ -92,8 +123,18 @@ def _untold(old: AllocationRuleSpec, new: AllocationRuleSpec, unknown: int, list
         found.append(
             "another channel, or other locations, are not replayed: the one that is in force is, with the units proposed"
         )
-    if unknown:
-        found.append(f"{unknown} order lines count as not oversold: their stock was not known when they were placed")
+    skus = {sku for (sku, _), one in then.items() if one.unknown}
+    if skus:
+        lines = sum(one.unknown for one in then.values())
+        found.append(
+            f"{lines} of {len(sales)} order lines, of {len(skus)} SKUs, count as unaffected: nothing was offered before them in this "
+            "stretch, so what the channel showed is not known"
+        )
+    if strange:
+        found.append(f"{strange} offers name no revision that is known, and count as made under the one in force")
+    unsure = sum(sale.sellable is None for sale in sales)
+    if unsure:
+        found.append(f"{unsure} order lines count as not oversold: their stock was not known when they were placed")
     if listed > SHOWN:
         found.append(f"{listed - SHOWN} more SKUs differ that are not listed")
     return found

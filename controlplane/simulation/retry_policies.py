@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,15 @@ from controlplane.registry.registry import Snapshot
 from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
 from controlplane.store import tables as t
 from controlplane.store.types import instant
-from rules.outcomes import DONE, Result
+from rules.outcomes import DONE, DeliveryState, Result
 from rules.policy.kinds import MOST_AT_ONCE, Document, RetryPolicy, RetryPolicySpec
 from rules.simulation.retries import ALWAYS, FAILED, Course, Owed, Trouble, Try, replay, untroubled
 
 AT_ONCE = 20_000
 """Rows that are read at once."""
+ON_THE_WAY = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
+PERSONS = (DeliveryState.QUARANTINED, DeliveryState.DROPPED)
+"""What a person had to see to."""
 Place = tuple[str, str]
 """(flow, target)."""
 
@@ -31,6 +34,8 @@ class Past:
     """Deliveries that were taken at their first try."""
     smooth_late: int = 0
     troubled: list[Owed] = field(default_factory=list)
+    happened: Course = field(default_factory=Course)
+    """What came of the troubled ones, under the revisions of their time."""
 
 
 def simulate(ground: Ground, before: Document | None, after: Document) -> Impact:
@@ -50,7 +55,7 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
         then.add(one)
         now.add(other)
     rows = [_row(place, *both) for place, both in courses.items() if both[0] != both[1]]
-    return Impact(_figures(then, now), rows, _untold(after.name, old, places))
+    return Impact(_figures(then, now), rows, [*_happened(past.values(), then), *_untold(after.name, old, places)])
 
 
 def governed(snapshot: Snapshot, policy: str) -> set[Place]:
@@ -70,9 +75,11 @@ def read(ground: Ground, places: Collection[Place]) -> dict[Place, Past]:
         if (flow, target) in places:
             past = found.setdefault((flow, target), Past())
             past.smooth, past.smooth_late = count, late
-    for flow, target, owed in _troubled(ground, {flow for flow, _ in places}):
+    for flow, target, owed, happened in _troubled(ground, {flow for flow, _ in places}):
         if (flow, target) in places:
-            found.setdefault((flow, target), Past()).troubled.append(owed)
+            past = found.setdefault((flow, target), Past())
+            past.troubled.append(owed)
+            past.happened.add(happened)
     return found
 
 
@@ -89,22 +96,59 @@ def _smooth(ground: Ground, flows: Collection[str]) -> Iterator[tuple[str, str, 
     yield from ((row[0], row[1], row[2], row[3]) for row in ground.conn.execute(query))
 
 
-def _troubled(ground: Ground, flows: Collection[str]) -> Iterator[tuple[str, str, Owed]]:
-    """Those whose first try was not taken: a policy decides what came next."""
+def _troubled(ground: Ground, flows: Collection[str]) -> Iterator[tuple[str, str, Owed, Course]]:
+    """Those whose first try was not taken: a policy decides what came next. With each, what did."""
     a, d = t.attempt.c, t.delivery.c
     failed = [*FAILED, Result.REJECTED]
-    done = t.attempt.alias("done").c
-    taken = select(func.min(done.started_at)).where(done.delivery_id == d.id, done.outcome.in_(DONE)).scalar_subquery()
+    own = t.attempt.alias("own").c
+    mine = (own.delivery_id == d.id) & (own.finished_at < ground.until)
+    taken = select(func.min(own.started_at)).where(mine, own.outcome.in_(DONE)).scalar_subquery()
+    last = select(func.max(own.started_at)).where(mine, own.outcome.in_(FAILED)).scalar_subquery()
+    calls = select(func.count(own.id)).where(mine).scalar_subquery()
     query = (
-        select(d.flow, d.target, d.id, d.created_at, a.started_at, d.promise_at, a.outcome, taken)
+        select(
+            d.flow, d.target, d.id, d.created_at, a.started_at, d.promise_at, a.outcome, d.state,
+            taken.label("taken"), last.label("last"), calls.label("calls"),
+        )
         .join_from(t.attempt, t.delivery, a.delivery_id == d.id)
         .where(a.finished_at >= ground.since, a.finished_at < ground.until, a.number == 1)
         .where(a.outcome.in_(failed), d.flow.in_(flows))
+    )  # fmt: skip
+    for row in ground.conn.execute(query.execution_options(yield_per=AT_ONCE)):
+        refused = (row.taken or row.started_at + ALWAYS) if row.outcome == Result.REJECTED else None
+        alone = row.last if row.last is not None and row.last > row.started_at else None
+        how = Result(row.outcome) if row.outcome in FAILED else Result.UNAVAILABLE
+        owed = Owed(row.id, row.created_at, row.started_at, row.promise_at, refused, alone, how)
+        yield row.flow, row.target, owed, _came_of(row, ground.until)
+
+
+def _came_of(row: Any, until: datetime) -> Course:
+    """What became of a delivery that was not taken at its first try."""
+    if row.taken is not None:
+        waited = (row.taken - row.started_at).total_seconds()
+        return Course(1, row.calls, 1, 0, int(row.taken > row.promise_at), 0, waited)
+    waits, on_the_way = row.state in PERSONS, row.state in ON_THE_WAY
+    late = waits or (on_the_way and until > row.promise_at)
+    return Course(1, row.calls, 0, int(waits), int(late), int(on_the_way))
+
+
+def _happened(past: Iterable[Past], then: Course) -> Iterator[str]:
+    """Say what history itself holds beside the replay of what is in force, so that nobody takes one for the other."""
+    real = Course()
+    for one in past:
+        real.add(untroubled(one.smooth, one.smooth_late))
+        real.add(one.happened)
+    if real.deliveries:
+        yield f"as it happened, under the revisions of their time: {_said(real)}"
+        if then.deliveries:
+            yield f"replayed under what is in force, to hold the proposal against: {_said(then)}"
+
+
+def _said(course: Course) -> str:
+    return (
+        f"{course.deliveries} deliveries, {course.calls} calls, {course.delivered} delivered, {course.gave_up} waiting for a "
+        f"person, {course.open} on the way, {course.breached} after their promise"
     )
-    streamed = ground.conn.execute(query.execution_options(yield_per=AT_ONCE))
-    for flow, target, identity, created, first, promise, outcome, when in streamed:
-        refused = (when or first + ALWAYS) if outcome == Result.REJECTED else None
-        yield flow, target, Owed(identity, created, first, promise, refused)
 
 
 def _tries(ground: Ground, system: str) -> Iterator[Try]:

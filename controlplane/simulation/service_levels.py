@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, func, literal, select, type_coerce
 
 from controlplane.health.evaluation.service_levels import objective
 from controlplane.health.evaluation.windows import slices
+from controlplane.registry import Snapshot
 from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
 from controlplane.store import tables as t
 from controlplane.store.types import EPOCH, MICROSECOND
@@ -36,15 +37,24 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
         Figure("alerts shifted", "alerts", 0, count["shifted"]),
         Figure("time alerting", "hours", _hours(then), _hours(now)),
     ]
-    teams = sorted({spec.owner for spec in (old, new) if spec is not None})
-    for team in teams:
+    since = _begins(ground, old, new)
+    told = told_first(ground.snapshot, old) if old else (), told_first(ground.snapshot, new)
+    for team in sorted({*told[0], *told[1]}):
         each = (
-            _pages(ground, then if old and old.owner == team else []),
-            _pages(ground, now if new.owner == team else []),
+            _pages(found, team in mine, ground.until - since) for found, mine in zip((then, now), told, strict=True)
         )
         figures.append(Figure(f"pages for {team}", "pages a week", *each))
     rows = [_row(one.how, one.before, one.after) for one in changes if one.how != "same"]
-    return Impact(figures, rows, _untold(ground, old, new))
+    return Impact(figures, rows, _untold(ground, old, new), since)
+
+
+def told_first(snapshot: Snapshot, spec: ServiceLevelSpec) -> tuple[str, ...]:
+    """Return the teams that are told at once when the promise calls: those of the first steps of its escalation path."""
+    path = snapshot.escalation_paths.get(spec.escalation)
+    if path is None:
+        return (spec.owner,)
+    steps = path.spec.steps
+    return tuple(dict.fromkeys(step.team for step in steps if step.after == steps[0].after))
 
 
 def alerts_of(ground: Ground, spec: ServiceLevelSpec) -> list[Alert]:
@@ -104,8 +114,16 @@ def _series(ground: Ground, indicator: str, labels: Mapping[str, str]) -> list[s
     return [series for series in ground.memory[key] if wanted <= set(series.split(","))]
 
 
-def _pages(ground: Ground, found: list[Alert]) -> float:
-    return round(sum(one.severity == "page" for one in found) / ground.weeks, 2)
+def _begins(ground: Ground, *specs: ServiceLevelSpec | None) -> datetime:
+    """Return from when on something is known, for the first of them; the whole stretch where nothing is."""
+    found = [history.begins for spec in specs if spec is not None and (history := read(ground, spec)) is not None]
+    return max(ground.since, min(found, default=ground.since))
+
+
+def _pages(found: list[Alert], theirs: bool, known: timedelta) -> float:
+    """Pages a week, in the stretch that is known."""
+    pages = sum(one.severity == "page" for one in found) if theirs else 0
+    return round(pages * timedelta(weeks=1) / known, 2) if known else 0.0
 
 
 def _hours(found: list[Alert]) -> float:
@@ -127,7 +145,13 @@ def _iso(instant: datetime) -> str:
 
 
 def _untold(ground: Ground, old: ServiceLevelSpec | None, new: ServiceLevelSpec) -> list[str]:
-    found = ["alerts for missing data are not replayed: they hang on how long nothing was known, whatever the tiers"]
+    found = [
+        "alerts for missing data are not replayed: they hang on how long nothing was known, whatever the tiers",
+        "pages count for who is told at once; whom the later steps of an escalation path tell hangs on who answers",
+    ]
+    for spec in {one.escalation: one for one in (old, new) if one is not None}.values():
+        if spec.escalation not in ground.snapshot.escalation_paths:
+            found.append(f"there is no escalation path '{spec.escalation}': pages count for the owner, '{spec.owner}'")
     if old is not None and old.threshold != new.threshold:
         found.append("threshold: history keeps what was counted under the old one, so both are judged by that")
     query = select(func.min(t.rollup.c.minute)).where(t.rollup.c.indicator == new.indicator)
@@ -141,4 +165,4 @@ def _untold(ground: Ground, old: ServiceLevelSpec | None, new: ServiceLevelSpec)
     return found
 
 
-SIMULATOR = Simulator(simulate)
+SIMULATOR = Simulator(simulate, reads=("EscalationPath",))

@@ -47,25 +47,39 @@ def _by_id(conn: Connection, revision: str, role: str) -> Policy:
     return {"as": role, **revisions.by_id(conn, revision)}
 
 
-def _at(conn: Connection, version: int) -> list[dict[str, Any]]:
-    """Return the revisions of a version of the registry."""
-    c = t.registry_version.c
-    recorded = conn.execute(select(c.recorded_at).where(c.version == version)).scalar_one()
-    return revisions.in_force_at(conn, recorded)
-
-
 def _message(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(t.message).where(t.message.c.id == identity))
     if row is None:
         return None
-    known = _at(conn, row["registry_version"])
+    known = revisions.of_version(conn, row["registry_version"])
     flows = [one for one in known if one["kind"] == "Flow" and _carries(one["document"]["spec"], row)]
     wanted = {("System", row["source"]): "source"}
     for flow in flows:
         wanted |= {("Flow", flow["name"]): "flow", ("Domain", flow["document"]["spec"]["domain"]): "blueprint"}
+    if row["intake_id"] is not None:
+        wanted |= _mappings(known, row["source"])
+    policies = [*_chosen(known, wanted), *_rule(conn, row)]
     d = t.delivery.c
     owed = list(conn.execute(select(d.id).where(d.message_id == identity).order_by(d.id)).scalars())
-    return Governed(what, identity, row["registry_version"], _chosen(known, wanted), owed)
+    return Governed(what, identity, row["registry_version"], policies, owed)
+
+
+def _mappings(known: list[dict[str, Any]], system: str) -> dict[tuple[str, str], str]:
+    """The translations of a system's codes: by them what it tells and what it is told becomes ours and theirs."""
+    mine = (one for one in known if one["kind"] == "Mapping" and one["document"]["spec"]["system"] == system)
+    return {("Mapping", one["name"]): "mapping" for one in mine}
+
+
+def _rule(conn: Connection, row: Mapping[str, Any]) -> list[Policy]:
+    """The rule that the plane made a message by: it stands in the message itself."""
+    revision = row["data"].get("rule_revision")
+    role = _MADE_BY.get(row["type"])
+    if revision is None or role is None:
+        return []
+    try:
+        return [_by_id(conn, revision, role)]
+    except NotFoundError:
+        return []  # a drill's, which no policy made
 
 
 def _carries(spec: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
@@ -80,8 +94,9 @@ def _delivery(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(t.delivery).where(t.delivery.c.id == identity))
     if row is None:
         return None
-    wanted = {("Flow", row["flow"]): "flow", ("System", row["target"]): "target"}
-    policies = _chosen(_at(conn, row["registry_version"]), wanted)
+    known = revisions.of_version(conn, row["registry_version"])
+    wanted = {("Flow", row["flow"]): "flow", ("System", row["target"]): "target", **_mappings(known, row["target"])}
+    policies = _chosen(known, wanted)
     policies.append(_by_id(conn, row["retry_revision"], "retry"))
     return Governed(what, identity, row["registry_version"], policies, [])
 
@@ -98,10 +113,14 @@ def _compared(conn: Connection, what: str, identity: str) -> Governed | None:
     row = _row(conn, select(c.comparison, c.registry_version).where(c.id == identity))
     if row is None:
         return None
-    policies = _chosen(_at(conn, row["registry_version"]), {("Comparison", row["comparison"]): "comparison"})
+    policies = _chosen(
+        revisions.of_version(conn, row["registry_version"]), {("Comparison", row["comparison"]): "comparison"}
+    )
     return Governed(what, identity, row["registry_version"], policies, [])
 
 
+_MADE_BY = {"stock.offer": "allocation rule", "posting.made": "accounting rule"}
+"""Type of message -> what the revision was for that it names."""
 _RULED = {
     "attempt": (t.attempt.c.id, t.attempt.c.retry_revision, "retry"),
     "verdict": (t.verdict.c.id, t.verdict.c.policy_revision, "service level"),

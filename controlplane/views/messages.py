@@ -11,6 +11,7 @@ from sqlalchemy import Connection, or_, select
 
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
+from controlplane.sync.ledger.accept import SENT_BY
 from controlplane.sync.quarantine import sealed
 from controlplane.views.personal import masked, readable
 
@@ -105,7 +106,13 @@ def _steps(
 
 def _arrived(one: Mapping[str, Any]) -> Step:
     title = f"{one['system']} told us by {one['channel']}"
-    return Step(one["received_at"], "arrived", title, f"{one['topic']} · {one['event_key']}", one["state"])
+    by = f" · sent by {sent}" if (sent := sender(one)) else ""
+    return Step(one["received_at"], "arrived", title, f"{one['topic']} · {one['event_key']}{by}", one["state"])
+
+
+def sender(came: Mapping[str, Any]) -> str:
+    """Return the account by which something came over the API; empty where no account sent it."""
+    return str(came["headers"].get(SENT_BY, "")) if came["channel"] == "api" else ""
 
 
 def _accepted(one: Mapping[str, Any]) -> Step:

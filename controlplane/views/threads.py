@@ -24,7 +24,8 @@ WORDS: Mapping[str, str] = {
     "open": "opened it", "edit": "edited it; approvals are void", "submit": "asked for review", "simulate": "simulated it",
     "approve": "approved", "reject": "rejected", "schedule": "scheduled it", "apply": "put it in force",
     "withdraw": "withdrew it", "break_glass": "broke the glass", "review": "reviewed the break-glass", "comment": "commented",
-    "conflict": "found that its base has moved", "expire": "ended it", "revert": "took it back",
+    "conflict": "found that its base has moved", "look_again": "found its simulation overtaken",
+    "expire": "ended it", "revert": "took it back",
     "revert_refused": "could not take it back",
 }  # fmt: skip
 

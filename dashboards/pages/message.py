@@ -11,7 +11,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from controlplane.views.matrix import OWED
-from controlplane.views.messages import MessageLife, Step, message_life
+from controlplane.views.messages import MessageLife, Step, message_life, sender
 from controlplane.views.states import OF_DELIVERY, Light, progress
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
@@ -86,9 +86,9 @@ def _raw(life: MessageLife) -> Component:
         return quiet("Made by the plane itself: nothing came in for it.")
     said = f"{life.intake['channel']} of {life.intake['system']} · {life.intake['topic']}"
     hidden = quiet("Personal and secret fields are masked here; what was stored is verbatim.")
-    return html.Div(
-        [facts([("Came by", said), ("Event key", life.intake["event_key"])]), code(life.intake["body"]), hidden]
-    )
+    by = sender(life.intake) or "no account of ours"
+    came = facts([("Came by", said), ("Event key", life.intake["event_key"]), ("Sent by", by)])
+    return html.Div([came, code(life.intake["body"]), hidden])
 
 
 def _sent(life: MessageLife) -> Component:

@@ -1,7 +1,8 @@
 """Deliveries of the past, tried again under a retry policy: how often, how late, and which would have waited for a person.
 
 When a system failed is taken from the tries that were made then: it fails from the first try that failed to the next that did
-not, with the class of failure that was seen, and takes everything outside of that. A record that was refused is refused until
+not, with the class of failure that was seen, and takes everything outside of that but what it failed for alone: a delivery
+fails up to the last of its own tries that did, whatever became of others meanwhile. A record that was refused is refused until
 the try at which it was taken. Rates, breakers and pauses that a system asked for itself are no part of it.
 """
 
@@ -67,13 +68,26 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A delivery of the past. `refused_until`: when it was taken after it had been refused; None where it never was refused."""
+    """A delivery of the past. `refused_until`: when it was taken after it had been refused; None where it never was refused.
+
+    `failed_until`: its own last try that failed, `how`; None where no more than the first did.
+    """
 
     id: str
     created_at: datetime
     first_try: datetime
     promise_at: datetime
     refused_until: datetime | None = None
+    failed_until: datetime | None = None
+    how: Result = Result.UNAVAILABLE
+
+    def at(self, instant: datetime) -> Result | None:
+        """Return how it failed by itself then, as far as its own tries tell; None where they do not."""
+        if self.failed_until is not None and instant <= self.failed_until:
+            return self.how
+        if self.refused_until is not None and instant < self.refused_until:
+            return Result.REJECTED
+        return None
 
 
 @dataclass(slots=True)
@@ -104,9 +118,7 @@ def replay(policy: RetryPolicySpec, trouble: Trouble, owed: Owed, until: datetim
     deadline, now, number = owed.created_at + policy.budget, owed.first_try, 1
     seed = crc32(owed.id.encode())
     while number < MOST:
-        result = trouble.at(now)
-        if result is None and owed.refused_until is not None and now < owed.refused_until:
-            result = Result.REJECTED
+        result = trouble.at(now) or owed.at(now)
         if result is None:
             late = now > owed.promise_at
             return Course(1, number, 1, 0, int(late), 0, (now - owed.first_try).total_seconds())

@@ -38,12 +38,13 @@ class Safety:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The channel took it: from then on it shows so many."""
+    """The channel took it: from then on it shows so many. `under`: what was kept back when it was made."""
 
     at: datetime
     sku: str
     location: str
     quantity: int
+    under: Safety
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,23 @@ class Effect:
     avoided_money: Decimal = Decimal(0)
     missed: int = 0
     missed_money: Decimal = Decimal(0)
+    unknown: int = 0
+    """Sales before the first offer of the stretch: what the channel showed then is not known, so nothing is said of them."""
 
-    def add(self, sale: Sale, refused: bool) -> None:
-        """Count a sale in."""
+    @property
+    def left(self) -> int:
+        """Units that would have been oversold."""
+        return self.oversold - self.avoided
+
+    @property
+    def left_money(self) -> Decimal:
+        """Their worth."""
+        return self.oversold_money - self.avoided_money
+
+    def add(self, sale: Sale, refused: bool, known: bool = True) -> None:
+        """Count a sale in. `known`: whether it is known what the channel showed."""
         over = sale.oversold
+        self.unknown += not known
         self.oversold += over
         self.oversold_money += over * sale.price
         if refused:
@@ -106,8 +120,8 @@ Effects = dict[tuple[str, str], Effect]
 """By SKU and currency."""
 
 
-def replay(offers: Iterable[Offer], sales: Iterable[Sale], before: Safety, after: Safety) -> Effects:
-    """Let what was offered and sold happen again; return what another safety stock would have done."""
+def replay(offers: Iterable[Offer], sales: Iterable[Sale], after: Safety) -> Effects:
+    """Let what was offered and sold happen again; return what this safety stock would have done in place of what governed then."""
     found: Effects = {}
     shelves: dict[tuple[str, str], _Shelf] = {}
     happened: list[Offer | Sale] = sorted([*offers, *sales], key=lambda one: (one.at, isinstance(one, Sale)))
@@ -115,11 +129,11 @@ def replay(offers: Iterable[Offer], sales: Iterable[Sale], before: Safety, after
         key = (one.sku, one.location)
         if isinstance(one, Offer):
             kept = shelves[key].kept if key in shelves else 0
-            would = after.offered(one.sku, before.behind(one.sku, one.quantity) + kept)
+            would = after.offered(one.sku, one.under.behind(one.sku, one.quantity) + kept)
             shelves[key] = _Shelf(one.quantity, would, kept)
             continue
         refused = _sell(shelves.get(key), one)
-        found.setdefault((one.sku, one.currency), Effect()).add(one, refused)
+        found.setdefault((one.sku, one.currency), Effect()).add(one, refused, key in shelves)
     return found
 
 

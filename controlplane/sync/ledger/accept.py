@@ -8,8 +8,10 @@ Records that connectors receive are taken in the same way: the same room, the sa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
@@ -90,17 +92,19 @@ class Acceptor:
         self.group: GroupCommit[_Request | Arrival, frozenset[str]] = GroupCommit(self._commit, largest_group)
 
     def accept(
-        self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None, may: May | None = None
+        self, body: bytes, *, batch: bool, channel: str = "api", told: Caller | None = None, by: str = "",
+        may: May | None = None,
     ) -> Receipt:  # fmt: skip
         """Take one event, or with `batch` one event a line; return when it is committed.
 
-        `told`: the trace that the request belongs to; an event that names another belongs to that one. `may`: raises BadInputError
-        for a source and a type that the sender may not speak of.
+        `told`: the trace that the request belongs to; an event that names another belongs to that one. `by`: whose session or
+        token it came with; it is kept with what came in. `may`: raises BadInputError for a source and a type that the sender may
+        not speak of.
         Raises OverloadedError (try later) before anything is taken, and BadInputError for a batch without an event or
         with more than may wait. Without `batch` also BadInputError for the event.
         """
         snapshot = self._registry.known() if self._registry.known().version else self._registry.snapshot()
-        request, refused = self._read(body, snapshot, told, may, batch=batch, channel=channel)
+        request, refused = self._read(body, snapshot, told, may, batch=batch, channel=channel, headers=_sent_by(by))
         if not request.messages:
             return Receipt({}, {}, refused)
         self.room.refuse_too_many(len(request.messages))
@@ -131,7 +135,15 @@ class Acceptor:
     # --- reading ---
 
     def _read(
-        self, body: bytes, snapshot: Snapshot, told: Caller | None, may: May | None, *, batch: bool, channel: str
+        self,
+        body: bytes,
+        snapshot: Snapshot,
+        told: Caller | None,
+        may: May | None,
+        *,
+        batch: bool,
+        channel: str,
+        headers: str,
     ) -> tuple[_Request, list[Refusal]]:
         now = self._clock.now()
         stamp = micros(now)
@@ -178,7 +190,7 @@ class Acceptor:
         body, sealed = (
             self._hidden(body, intake_id, snapshot.personal_of(source)) if refused and messages else (body, None)
         )
-        intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", "{}", body, sealed, stamp,
+        intake = (intake_id, source, channel, topic, f"{channel}:{intake_id}", headers, body, sealed, stamp,
                   intake_id.replace("-", ""), "translated", stamp)  # fmt: skip
         return _Request(intake, messages, Origin(channel), places, origins), refused
 
@@ -214,6 +226,12 @@ class Acceptor:
         return new
 
 
+@lru_cache(maxsize=1024)
+def _sent_by(name: str) -> str:
+    """What is kept as headers of what somebody sent over the API: JSON text, the same object for each of their requests."""
+    return json.dumps({SENT_BY: name}) if name else "{}"
+
+
 def _by_origin(requests: Sequence[_Request]) -> dict[Origin, list[_Request]]:
     found: dict[Origin, list[_Request]] = {}
     for request in requests:
@@ -227,6 +245,8 @@ def _told(requests: Sequence[_Request], origin: Origin, new: frozenset[str]) -> 
     return Accepted(rows, origin, traced)
 
 
+SENT_BY = "sent_by"
+"""Name in the headers of what came over the API: the account that it came with."""
 INTAKE = (
     "id",
     "system",

@@ -121,12 +121,13 @@ def register(app: Dash, plane: Plane) -> None:
     def go_back(clicks: int | None, base: list[Any], revision: str | None, reason: str | None) -> Any:
         if not (clicks and revision):
             return no_update
-        return acted(lambda: _go_back(base[0], base[1], int(revision), reason or ""))
+        return acted(lambda: _go_back(base, int(revision), reason or ""))
 
 
-def _go_back(kind: str, name: str, revision: int, reason: str) -> Any:
+def _go_back(base: Sequence[Any], revision: int, reason: str) -> Any:
+    kind, name, seen = base[:3]
     changes, who = commands().changes, actor()
-    made = changes.roll_back(kind, name, revision, reason, who)
+    made = changes.roll_back(kind, name, revision, reason, who, seen=seen)
     changes.submit(made.id, who)
     link = dcc.Link("Open the change request", href=f"/policies?request={made.id}", className="tu-link")
     return [f"Proposed to go back to revision {revision}. Somebody else has to approve it. ", link]

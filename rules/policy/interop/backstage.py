@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +17,11 @@ POLICY = f"{ANNOTATION}/policy"
 KINDS = {"Domain": "System", "Flow": "Component", "System": "Resource"}
 """Our kind -> theirs. What they call a system is a set of components: a domain of ours."""
 NAMESPACE = "default"
+USERNAME = f"{ANNOTATION}/username"
+"""The annotation that keeps an account's name where Backstage does not take it as an entity's."""
+NAMED = re.compile(r"(?=.{1,63}\Z)[A-Za-z0-9]+(?:[-_.][A-Za-z0-9]+)*")
+LONGEST = 54
+"""Characters of a name that are kept before a hash."""
 
 
 def catalog(policies: Policies) -> Iterator[Exported]:
@@ -24,8 +31,21 @@ def catalog(policies: Policies) -> Iterator[Exported]:
         lost = (
             "everything of a policy but its owner, its name and what it belongs to: export the policies themselves",
             "how a member is reached (contact), and the channel of a team but as an annotation",
+            f"usernames that are no entity name: changed, with the real one in the annotation {USERNAME}",
         )
         yield Exported("catalog-info.yaml", tuple(documents), lost)
+
+
+def entity_name(username: str) -> str:
+    """Return the name of the User entity of an account: itself where Backstage takes it, else one that is the same each time.
+
+    Letters and digits with one of `-_.` between them, 63 at most. What is not taken becomes `-`, and a piece of the username's hash
+    keeps two of them apart.
+    """
+    if NAMED.fullmatch(username):
+        return username
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", username).strip("-")[:LONGEST].strip("-") or "user"
+    return f"{plain}-{hashlib.sha256(username.encode()).hexdigest()[:8]}"
 
 
 def _head(kind: str, name: str, title: str = "", text: str = "", **annotations: str) -> dict[str, Any]:
@@ -42,12 +62,14 @@ def _groups(policies: Policies) -> Iterator[dict[str, Any]]:
     for name, team in policies.of("Team"):
         meta = team.metadata
         head = _head("Group", name, meta.title, meta.description, policy=f"Team/{name}", channel=team.spec.channel)
-        members = [one.username for one in team.spec.members]
+        members = [entity_name(one.username) for one in team.spec.members]
         yield head | {"spec": {"type": "team", "children": [], "members": members}}
         for one in team.spec.members:
             people.setdefault(one.username, (one.name, []))[1].append(name)
     for username, (name, teams) in sorted(people.items()):
-        yield _head("User", username) | {"spec": {"profile": {"displayName": name}, "memberOf": teams}}
+        told = entity_name(username)
+        head = _head("User", told, username="" if told == username else username)
+        yield head | {"spec": {"profile": {"displayName": name}, "memberOf": teams}}
 
 
 def _owned(policies: Policies) -> Iterator[dict[str, Any]]:
@@ -98,18 +120,20 @@ def _teams(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     names: dict[str, str] = {}
     members: dict[str, list[str]] = defaultdict(list)
+    real: dict[str, str] = {}
     for entity in entities:
         name, spec = _name(entity), entity.get("spec") or {}
         if entity.get("kind") == "User":
-            names[name] = (spec.get("profile") or {}).get("displayName", name)
+            real[name] = str(((entity.get("metadata") or {}).get("annotations") or {}).get(USERNAME) or name)
+            names[real[name]] = (spec.get("profile") or {}).get("displayName", real[name])
             for group in spec.get("memberOf") or []:
-                members[_reference(str(group), "group") or ""].append(name)
+                members[_reference(str(group), "group") or ""].append(real[name])
     for entity in entities:
         if entity.get("kind") != "Group":
             continue
         name, spec, metadata = _name(entity), entity.get("spec") or {}, entity.get("metadata") or {}
         listed = [_reference(str(one), "user") or "" for one in spec.get("members") or []]
-        people = sorted({*listed, *members[name]} - {""})
+        people = sorted({*(real.get(one, one) for one in listed), *members[name]} - {""})
         if not people:
             told.append(f"Group/{name}: nobody is its member, and a Team has at least one; it was left out")
             continue

@@ -102,5 +102,10 @@ def _lost(policies: Policies, domain: Any, flows: list[tuple[str, Any]]) -> Iter
     for name, flow in flows:
         targets = ", ".join(f"{one.system} ({one.entity})" for one in flow.spec.targets)
         yield f"flow {name}: {flow.spec.source} to {targets or 'nobody'}, retried by '{flow.spec.retry}'"
+    yield "what may be corrected of a record that waits, and what takes a second person (correction)"
+    if domain.spec.retention.archive:
+        yield "where what is over its time is archived (retention.archive)"
+    if domain.metadata.labels:
+        yield f"the labels {', '.join(sorted(domain.metadata.labels))}"
     if domain.spec.retention.messages >= KEPT:
         yield f"messages are kept for good ({format_duration(domain.spec.retention.messages)})"

@@ -104,11 +104,14 @@ def _notified(policies: Policies, path: str) -> list[dict[str, Any]]:
     found = policies.get("EscalationPath", path)
     if found is None:
         return []
-    first = [step for step in found.spec.steps if step.after == found.spec.steps[0].after]
+    told: dict[str, list[str]] = {}
+    for step in found.spec.steps:
+        if step.after == found.spec.steps[0].after:
+            told.setdefault(step.system, []).append(step.team)
     return [
-        _head("AlertNotificationTarget", f"{path}-{step.system}", policy=f"EscalationPath/{path}", team=step.team)
-        | {"spec": {"description": f"{step.team}, by {step.system}", "target": step.system}}
-        for step in first
+        _head("AlertNotificationTarget", f"{path}-{system}", policy=f"EscalationPath/{path}", team=", ".join(teams))
+        | {"spec": {"description": f"{' and '.join(teams)}, by {system}", "target": system}}
+        for system, teams in told.items()
     ]
 
 

@@ -52,7 +52,13 @@ def test_ten_failures_lock_the_account_for_a_quarter_of_an_hour(store: Store, cl
     with store.read() as conn:
         actions = list(conn.execute(select(t.action.c.action).order_by(t.action.c.seq)).scalars())
         assert verify(conn) == []
-    assert actions == ["account.create", *["account.sign_in_failed"] * 9, "account.lock", "account.sign_in"]
+    assert actions == [
+        "account.create",
+        *["account.sign_in_failed"] * 9,
+        "account.lock",
+        *["account.sign_in_locked"] * 2,
+        "account.sign_in",
+    ]
 
 
 def test_a_success_forgets_earlier_failures(store: Store, clock: ManualClock, olga: Actor) -> None:
@@ -162,9 +168,23 @@ def test_the_command_lines_token_is_kept_in_a_file_of_its_owner_and_renewed_when
     assert path.stat().st_mode & 0o777 == 0o600
     access.ensure_cli_token(store, clock, path, "olga")
     assert path.read_text().strip() == first
+    assert access.check_token(store, clock, first) == olga
     access.revoke_token(store, clock, first.split("_")[1], actor="admin")
     access.ensure_cli_token(store, clock, path, "olga")
     assert access.check_token(store, clock, path.read_text().strip()) == olga
+
+
+def test_the_command_lines_token_changes_no_policy_and_one_from_before_that_could_is_taken_out_of_use(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "cli-token"
+    access.ensure_admin(store, clock, "a password of twenty")
+    path.write_text(access.issue_token(store, clock, "admin", "command line", actor="setup"))
+    access.ensure_cli_token(store, clock, path)
+    found = access.check_token(store, clock, path.read_text().strip())
+    assert access.allowed(found, "admin.accounts")
+    for right in ("policy.propose", "policy.apply", "policy.break_glass"):
+        assert not access.allowed(found, right)
 
 
 def test_what_no_role_grants_is_denied() -> None:
@@ -176,3 +196,37 @@ def test_what_no_role_grants_is_denied() -> None:
     assert not access.allowed(None, "view")
     with pytest.raises(ForbiddenError, match=r"'admin' \(admin\) may not do this: .*'policy.approve' \(approver\)"):
         access.require(admin, "policy.approve")
+
+
+def actions(store: Store) -> list[tuple[str, str, dict[str, int] | None]]:
+    with store.read() as conn:
+        query = select(t.action.c.actor, t.action.c.action, t.action.c.after).order_by(t.action.c.seq)
+        return [(row.actor, row.action, row.after) for row in conn.execute(query)]
+
+
+def test_signing_out_is_an_action(store: Store, clock: ManualClock, olga: Actor) -> None:
+    session = access.open_session(store, clock, olga)
+    for _ in range(2):
+        access.revoke_session(store, clock, session.token)
+    assert [one[:2] for one in actions(store)].count(("olga", "session.end")) == 1
+
+
+def test_names_that_nobody_has_are_counted_once_a_minute_and_never_written(store: Store, clock: ManualClock) -> None:
+    for _ in range(3):
+        assert access.authenticate(store, clock, "my secret password", "x") is None
+    clock.advance(60)
+    access.authenticate(store, clock, "somebody else", "x")
+    assert actions(store) == [
+        ("nobody", "account.sign_in_unknown", {"left_out": 0}), ("nobody", "account.sign_in_unknown", {"left_out": 2}),
+    ]  # fmt: skip
+    with store.read() as conn:
+        assert all(one.startswith("account/hash:") for one in conn.execute(select(t.action.c.subject)).scalars())
+
+
+def test_a_session_of_an_account_that_was_disabled_stays_ended_when_it_is_enabled(
+    store: Store, clock: ManualClock, olga: Actor
+) -> None:
+    session = access.open_session(store, clock, olga)
+    access.disable_account(store, clock, "olga", actor="admin")
+    access.enable_account(store, clock, "olga", actor="admin")
+    assert access.resume_session(store, clock, session.token) is None

@@ -314,3 +314,19 @@ def test_when_the_database_is_locked_a_webhook_is_asked_to_come_again(plane: Pla
         holder.rollback()
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert "nothing was stored" in answer.json()["detail"]
+
+
+def test_behind_tls_the_browser_is_told_to_come_by_nothing_else(plane: Plane) -> None:
+    client = create_app(plane, mounts=[]).test_client()
+    assert "max-age" in client.get("/healthz", base_url="https://trueup.example").headers["Strict-Transport-Security"]
+    assert "Strict-Transport-Security" not in client.get("/healthz", base_url="http://trueup.example").headers
+
+
+def test_what_somebody_was_refused_is_an_action_with_a_name_once_a_minute(plane: Plane, url: str) -> None:
+    vic = signed_in(url, "vic")
+    for _ in range(3):
+        assert vic.post("/api/v1/accounts/ada/disable").status_code == 403
+    with plane.store.read() as conn:
+        mine = (t.action.c.actor == "vic") & (t.action.c.action == "access.refuse")
+        found = conn.execute(select(t.action.c.subject, t.action.c.reason).where(mine)).all()
+    assert len(found) == 1

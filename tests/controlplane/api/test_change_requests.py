@@ -12,14 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from controlplane.access import disable_account
-from controlplane.client import PlaneClient
+from controlplane.client import Person, PlaneClient
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError
 from controlplane.jobs.schedules import schedules
 from controlplane.serve import tell_staffing
 from controlplane.wiring import Plane
 from rules.policy.writing import to_yaml
-from tests.web import PEOPLE, a_plane, found_by_the_console, served, signed_in
+from tests.web import PASSWORD, PEOPLE, a_plane, found_by_the_console, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REQUESTS = "/api/v1/change-requests"
@@ -155,7 +155,7 @@ def test_the_command_line_acts_on_what_it_has_read_only(
 ) -> None:
     request = draft(api, cap="4m")
     found_by_the_console(plane, str(api["ada"].base_url), monkeypatch, "ada")
-    console, name = PlaneClient(), request.removeprefix("/api/v1/")
+    console, name = PlaneClient(person=Person("ada", PASSWORD)), request.removeprefix("/api/v1/")
     console.get(name)
     assert edit(api, request, {"document": document(api, cap="2m")}).status_code == 200
     with pytest.raises(ConflictError, match="is not what you have read"):

@@ -275,3 +275,14 @@ def limit_pages(plane: Plane, pages: int) -> None:
 
     plane.store.close()  # the connection that writes, too
     events.listen(plane.store.engine, "connect", lambda raw, _record: raw.execute(f"PRAGMA max_page_count={pages}"))
+
+
+def test_who_sent_a_message_stands_in_its_life_and_not_in_the_action_log(plane: Plane, client: httpx.Client) -> None:
+    with plane.store.read() as conn:
+        before = conn.execute(select(func.count()).select_from(t.action)).scalar_one()
+    sent = client.post("/api/v1/messages", json=event(7001))
+    life = client.get(f"/api/v1/messages/{sent.json()['id']}").json()
+    assert life["intake"]["headers"] == {"sent_by": "olga"}
+    assert any("sent by olga" in step["detail"] for step in life["steps"])
+    with plane.store.read() as conn:
+        assert conn.execute(select(func.count()).select_from(t.action)).scalar_one() == before

@@ -47,6 +47,28 @@ def checked(store: Store, clock: ManualClock, outside: str, trusted: Sequence[st
     return examine(exported(store, clock), kept(store, outside), trusted)
 
 
+@pytest.mark.parametrize(
+    ("line", "added", "told"),
+    [
+        (2, '"extra":"hidden",', "line 3: holds 'extra', which no export writes"),
+        (2, '"reason":"FORGED",', "line 3: holds 'reason' more than once"),
+        (0, '"approved":true,', "line 1: holds 'approved', which no export writes"),
+        (-1, '"note":"x",', "holds 'note', which no export writes"),
+    ],
+    ids=["field", "doubled", "heading", "checkpoint"],
+)
+def test_what_was_added_to_a_line_of_an_export_is_found(
+    store: Store, clock: ManualClock, anchors: Anchors, line: int, added: str, told: str
+) -> None:
+    write_some(store, clock, 3)
+    anchors.advance()
+    lines = exported(store, clock)
+    assert examine(lines).problems == []
+    lines[line] = "{" + added + lines[line][1:]
+    [problem] = examine(lines).problems
+    assert told in problem
+
+
 def test_the_head_is_signed_once_and_written_outside(
     store: Store, clock: ManualClock, anchors: Anchors, outside: str, tmp_path: Path
 ) -> None:

@@ -32,6 +32,19 @@ def test_a_webhook_with_a_wrong_signature_is_refused(retailer: Retailer) -> None
         connector.receive(Inbound({**lowered, "x-shiphero-hmac-sha256": "AAAA"}, body))
 
 
+def test_a_webhook_that_is_told_again_under_another_id_is_the_same_fact(retailer: Retailer) -> None:
+    connector = retailer.connector("wms")
+    connector.write(order_write(retailer))
+    retailer.advance(5)
+    headers, body = next((head, body) for source, head, body in retailer.heard.got if source == "wms")
+    lowered = {name.lower(): value for name, value in headers.items()}
+    first, again = (connector.receive(Inbound({**lowered, "x-shiphero-message-id": one}, body)) for one in ("1", "2"))
+    assert first.event_key != again.event_key, "the id is not signed, so it vouches for nothing"
+    keys = [[draft.dedupe_key for draft in connector.translate(one.topic, one.body)] for one in (first, again)]
+    assert keys[0] == keys[1]
+    assert all(keys[0])
+
+
 def test_webhook_and_poll_tell_the_same_facts_with_the_same_keys(retailer: Retailer) -> None:
     retailer.connector("wms").write(order_write(retailer, (SKU, 2), (OTHER, 1)))
     retailer.advance(300)

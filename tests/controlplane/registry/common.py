@@ -29,7 +29,7 @@ ADA = person("ada", "editor")
 BEN = person("ben", "approver", team="finance-systems")
 WIM = person("wim", "approver", team="warehouse-ops")
 PAT = person("pat", "approver", team="integration-platform")
-BOTH = person("eve", "editor", "approver", "admin")
+BOTH = person("eve", "editor", "approver")
 ADMIN = person("admin", "admin")
 EVERYBODY = (ADA, BEN, WIM, PAT, BOTH, ADMIN)
 

@@ -15,7 +15,7 @@ from controlplane.errors import BadInputError, ConflictError, PolicyError
 from controlplane.registry.change_commands import app
 from controlplane.wiring import Plane
 from tests.conftest import START
-from tests.web import a_plane, found_by_the_console, served, signed_in
+from tests.web import PASSWORD, a_plane, found_by_the_console, served, signed_in
 
 FILE = "RetryPolicy/default.yaml"
 
@@ -28,7 +28,8 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
 
 @pytest.fixture
 def url(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where it answers, and where the command line speaks to."""
+    """Where it answers, and where the command line speaks to; everybody has the same password."""
+    monkeypatch.setenv("TRUEUP_PASSWORD", PASSWORD)
     with served(plane) as found:
         found_by_the_console(plane, found, monkeypatch)
         yield found
@@ -84,7 +85,7 @@ def test_an_export_is_the_same_every_time_and_changes_nothing_when_it_is_planned
     }
     assert len(first) > 20
     assert run("plan", str(files)).strip().startswith("0 new, 0 changed, ")
-    assert run("apply", str(files), "--reason", "none").strip() == "nothing to change"
+    assert run("apply", str(files), "--reason", "none", "--as", "ada").strip() == "nothing to change"
     printed = list(yaml.safe_load_all(run("export")))
     assert len(printed) == len(first)
 
@@ -102,7 +103,7 @@ def test_a_plan_tells_each_field_and_what_the_files_leave_out(files: Path) -> No
 
 def test_what_is_applied_is_a_change_request_that_two_people_decide_and_is_rolled_back(files: Path, url: str) -> None:
     edit(files / FILE, cap="7m")
-    [made] = json.loads(run("apply", str(files), "--reason", "the ERP is slow", "--json"))
+    [made] = json.loads(run("apply", str(files), "--reason", "the ERP is slow", "--as", "ada", "--json"))
     assert made["state"] == "in_review"
     assert in_force(url)["document"]["spec"]["cap"] != "7m"  # type: ignore[index]
     decide(url, made["id"], "ben", "wim")
@@ -110,7 +111,7 @@ def test_what_is_applied_is_a_change_request_that_two_people_decide_and_is_rolle
     assert "spec.cap: 5m -> 7m" in run("diff", "retry-policy", "default")
     rows = run("history", "RetryPolicy", "default").splitlines()
     assert [row.split("\t")[0] for row in rows] == ["rev.", "2", "1"]
-    request = run("rollback", "RetryPolicy", "default", "1", "--reason", "it is quick again").split()[2]
+    request = run("rollback", "RetryPolicy", "default", "1", "--reason", "it is quick again", "--as", "ada").split()[2]
     decide(url, request, "ben", "wim")
     assert in_force(url)["document"]["spec"]["cap"] == "5m"  # type: ignore[index]
     assert in_force(url)["revision"] == 3
@@ -119,7 +120,7 @@ def test_what_is_applied_is_a_change_request_that_two_people_decide_and_is_rolle
 def test_files_with_a_problem_propose_nothing(files: Path, url: str) -> None:
     edit(files / FILE, cap="1ms", first="2s")
     with pytest.raises(PolicyError, match=r"spec\.cap"):
-        run("apply", str(files), "--reason", "r")
+        run("apply", str(files), "--reason", "r", "--as", "ada")
     client = signed_in(url, "ada")
     assert client.get("/api/v1/change-requests").json()["change_requests"] == []
     client.close()
@@ -138,10 +139,12 @@ def test_a_secret_by_value_in_a_file_is_refused_by_every_command_and_shown_by_no
 
 def test_what_is_proposed_already_is_not_proposed_twice(files: Path) -> None:
     edit(files / FILE, cap="7m")
-    first, second = (json.loads(run("apply", str(files / FILE), "--reason", "r", "--json")) for _ in range(2))
+    first, second = (
+        json.loads(run("apply", str(files / FILE), "--reason", "r", "--as", "ada", "--json")) for _ in range(2)
+    )
     assert first == second
     edit(files / FILE, cap="8m")
-    [third] = json.loads(run("apply", str(files / FILE), "--reason", "r", "--json"))
+    [third] = json.loads(run("apply", str(files / FILE), "--reason", "r", "--as", "ada", "--json"))
     assert third["id"] != first[0]["id"], "another wish"
 
 
@@ -150,7 +153,7 @@ def test_a_refusal_by_the_plane_says_what_was_made_before_it(files: Path, url: s
     edit(files / FILE, cap="7m")
     edit(files / "ServiceLevel" / f"{next((files / 'ServiceLevel').glob('*.yaml')).stem}.yaml", owner="nobody-there")
     with pytest.raises(ConflictError, match=r"1 were made before; the next was refused: .*nobody-there"):
-        run("apply", str(files), "--reason", "r")
+        run("apply", str(files), "--reason", "r", "--as", "ada")
     waiting = signed_in(url, "ada").get("/api/v1/change-requests").json()["change_requests"]
     assert [one["kind"] for one in waiting] == ["RetryPolicy"], "no draft of what was refused is left"
 
@@ -193,7 +196,7 @@ def test_an_owner_that_a_catalogue_names_is_proposed_and_nothing_else(url: str, 
     [change] = [one for one in json.loads(run("owners", str(file), "--json")) if one["step"] != "same"]
     assert (change["kind"], change["name"]) == ("Flow", "orders")
     assert [(one["path"], one["after"]) for one in change["fields"]] == [("spec.owner", "finance-systems")]
-    [made] = json.loads(run("owners", str(file), "--reason", "as the catalogue has it", "--json"))
+    [made] = json.loads(run("owners", str(file), "--reason", "as the catalogue has it", "--as", "ada", "--json"))
     assert (made["kind"], made["name"], made["state"]) == ("Flow", "orders", "in_review")
 
 

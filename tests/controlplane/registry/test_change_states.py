@@ -14,6 +14,7 @@ from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError
 from controlplane.registry import Registry, revisions
 from controlplane.registry.changes import Changes
+from controlplane.registry.checking import as_document
 from controlplane.registry.requests import ChangeRequest
 from controlplane.store import tables as t
 from rules.changes import PATIENCE
@@ -195,6 +196,65 @@ def test_what_nobody_touches_for_a_month_expires(registry: Registry, changes: Ch
     assert told(registry, stale[0])[-1] == ("plane", "expire")
 
 
+def overtaken(registry: Registry, clock: ManualClock) -> None:
+    """Let a flow take another retry policy: what simulations of retry policies look at has changed."""
+    with registry.store.write() as conn:
+        row = revisions.get(conn, "Flow", "returns")["document"]
+        flow = as_document({**row, "spec": {**row["spec"], "retry": "postings"}})
+        revisions.write(conn, clock, [flow], author="test", origin="test", reason="")
+
+
+def test_what_was_approved_on_a_simulation_of_other_policies_waits_for_a_new_look(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    request = approved(changes)
+    overtaken(registry, clock)
+    with pytest.raises(ConflictError, match="have changed since it was approved"):
+        changes.apply(request.id, ADA)
+    assert in_force(registry) == ("5m", 1)
+    again = changes.get(request.id)
+    assert (again.state, again.valid_votes) == ("in_review", ())
+    with pytest.raises(ConflictError, match="simulate it anew"):
+        changes.vote(request.id, BEN, "approve")
+    changes.simulate(request.id, ADA)
+    changes.vote(request.id, BEN, "approve")
+    changes.vote(request.id, WIM, "approve")
+    assert changes.apply(request.id, ADA).state == "effective"
+    assert ("ada", "look_again") in told(registry, request)
+
+
+def test_a_new_simulation_alone_does_not_carry_approvals_that_rest_on_an_old_one(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    request = approved(changes)
+    overtaken(registry, clock)
+    changes.simulate(request.id, ADA)
+    with pytest.raises(ConflictError, match="have changed since it was approved"):
+        changes.apply(request.id, ADA)
+
+
+def test_a_scheduled_change_comes_into_force_however_old_its_simulation_is_by_then(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    changes.schedule(approved(changes).id, clock.now() + 48 * HOUR, ADA)
+    clock.advance(48 * 3600)
+    assert changes.advance() == {"effective": 1}
+    assert in_force(registry) == ("9m", 2)
+
+
+def test_a_scheduled_change_whose_simulation_was_overtaken_is_in_review_again(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    request = changes.schedule(approved(changes).id, clock.now() + HOUR, ADA)
+    overtaken(registry, clock)
+    clock.advance(3600)
+    assert changes.advance() == {"in_review": 1}
+    again = changes.get(request.id)
+    assert (again.scheduled_for, again.valid_votes) == (None, ())
+    assert "have changed since it was approved" in again.note
+    assert (changes.advance(), in_force(registry)) == ({}, ("5m", 1))
+
+
 # --- break-glass ---
 
 
@@ -294,6 +354,35 @@ def test_a_break_glass_that_others_depend_on_by_now_stays_and_says_what_has_to_b
     assert [deed for _, deed in told(registry, request)].count("revert_refused") == 1
 
 
+def document(registry: Registry, kind: str, name: str) -> dict[str, Any]:
+    with registry.store.read() as conn:
+        found: dict[str, Any] = revisions.get(conn, kind, name)["document"]
+    return found
+
+
+def broken(changes: Changes, kind: str, name: str, lasting: timedelta, **spec: Any) -> ChangeRequest:
+    """Put other values of a policy in force by break-glass."""
+    now = document(changes.registry, kind, name)
+    request = changes.open(kind, name, {**now, "spec": {**now["spec"], **spec}}, f"{name} otherwise", "", ADA)
+    return changes.break_glass(request.id, lasting, "urgent", ADA)
+
+
+def test_a_break_glass_that_another_one_leans_on_ends_at_its_time_and_takes_that_one_with_it(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    codes = document(registry, "Mapping", "erp-location")["spec"]["codes"]
+    first = broken(changes, "Mapping", "erp-location", HOUR, codes={**codes, "S9": "ST9"})
+    leaning = broken(changes, "Comparison", "stock-three-way", 20 * HOUR, locations=["WH1", "ST9"])
+    apart = broken(changes, "RetryPolicy", "default", 20 * HOUR, cap="9m")
+    clock.advance(3600)
+    assert changes.advance() == {"rolled_back": 1}
+    assert [changes.get(one.id).state for one in (first, leaning, apart)] == ["rolled_back", "rolled_back", "effective"]
+    assert document(registry, "Mapping", "erp-location")["spec"]["codes"] == codes
+    assert document(registry, "Comparison", "stock-three-way")["spec"]["locations"] == ["WH1"]
+    assert told(registry, leaning)[-1] == ("plane", "revert")
+    assert changes.get(leaning.id).review_owed
+
+
 # --- rollback and what is superseded ---
 
 
@@ -309,6 +398,13 @@ def test_a_rollback_is_a_new_revision_with_its_own_approval(registry: Registry, 
     assert in_force(registry) == ("5m", 3)
     assert [changes.get(one.id).state for one in (bad, back)] == ["rolled_back", "effective"]
     assert told(registry, back)[-1] == ("ada", "apply")
+
+
+def test_a_rollback_from_a_page_that_shows_another_revision_than_is_in_force_is_refused(changes: Changes) -> None:
+    changes.apply(approved(changes).id, ADA)
+    with pytest.raises(ConflictError, match="came into force since you opened revision 1"):
+        changes.roll_back("RetryPolicy", "default", 1, "", ADA, seen=1)
+    assert changes.roll_back("RetryPolicy", "default", 1, "", ADA, seen=2).state == "draft"
 
 
 def test_a_revision_in_force_is_nothing_to_roll_back_to(changes: Changes) -> None:

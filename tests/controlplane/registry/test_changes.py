@@ -149,6 +149,14 @@ def test_an_admin_without_the_role_of_an_approver_cannot_approve(changes: Change
     assert "policy.approve" not in ROLES["admin"]
 
 
+def test_an_admin_who_is_an_approver_too_approves_nothing(changes: Changes) -> None:
+    request = changes.submit(drafted(changes).id, ADA)
+    both = person("mia", "admin", "approver", team="warehouse-ops")
+    with pytest.raises(ForbiddenError, match="is an admin, who may not do this"):
+        changes.vote(request.id, both, "approve")
+    assert changes.refusals(request.id, both)["approve"] == "an admin approves nothing, whatever other roles"
+
+
 def test_an_edit_voids_the_approval_even_when_it_is_taken_back(registry: Registry, changes: Changes) -> None:
     request = approved(changes)
     changes.edit(request.id, policy(changes, cap="2h"), ADA)

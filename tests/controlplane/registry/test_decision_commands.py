@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controlplane.access import Actor
+from controlplane.access import Actor, create_account
 from controlplane.audit.commands import app as audit_app
 from controlplane.clock import ManualClock
 from controlplane.errors import ForbiddenError
 from controlplane.jobs.schedules import schedules
 from controlplane.registry.change_commands import app as policy_app
 from controlplane.registry.changes import Changes
-from controlplane.registry.decision_commands import app
+from controlplane.registry.decision_commands import app, speaking
 from controlplane.wiring import Plane
 from tests.conftest import START
 from tests.controlplane.registry.test_change_commands import FILE, edit
@@ -50,7 +50,7 @@ def proposed(folder: Path, **spec: object) -> str:
     """Return the id of a change that is in review."""
     policy("export", str(folder))
     edit(folder / FILE, **spec)
-    [made] = json.loads(policy("apply", str(folder), "--reason", "peak", "--json"))
+    [made] = json.loads(policy("apply", str(folder), "--reason", "peak", "--as", "ada", "--json"))
     return str(made["id"])
 
 
@@ -68,7 +68,7 @@ def test_the_whole_loop_over_the_command_line(plane: Plane, tmp_path: Path) -> N
     assert isinstance(plane.clock, ManualClock)
     request = proposed(tmp_path / "files", cap="9m")
     assert request in change("list")
-    assert "vendor calls" in policy("simulate", request)
+    assert "vendor calls" in policy("simulate", request, "--as", "ada")
     assert "spec.cap: 5m -> 9m" in change("show", request)
     with pytest.raises(ForbiddenError, match="it takes the right"):
         change("approve", request, "--as", "ada")
@@ -83,7 +83,7 @@ def test_the_whole_loop_over_the_command_line(plane: Plane, tmp_path: Path) -> N
     assert cap(plane) == timedelta(minutes=9)
     assert request not in change("list")
     assert request in change("list", "--all")
-    back = policy("rollback", "retry-policy", "default", "1", "--reason", "peak is over").split()[2]
+    back = policy("rollback", "retry-policy", "default", "1", "--reason", "peak is over", "--as", "ada").split()[2]
     for person in ("ben", "wim"):
         if "in_review" in change("show", back):
             change("approve", back, "--as", person)
@@ -100,8 +100,8 @@ def test_what_is_rejected_or_withdrawn_says_why(plane: Plane, tmp_path: Path) ->
     assert "rejected" in change("reject", request, "--as", "ben", "--comment", "not in peak")
     assert "reject by ben: not in peak" in change("show", request)
     again = proposed(tmp_path / "more", cap="8m")
-    with pytest.raises(ForbiddenError, match="only 'admin' or an admin may withdraw it"):
-        change("withdraw", again, "--as", "ada")
+    with pytest.raises(ForbiddenError, match="it takes the right"):
+        change("withdraw", again, "--as", "ben")
 
 
 def test_a_break_glass_is_in_force_at_once_and_is_reviewed_by_another(plane: Plane) -> None:
@@ -124,3 +124,22 @@ def test_a_wrong_password_is_told_and_nothing_is_done(
         change("approve", request, "--as", "ben", typed="wrong\n")
     assert PASSWORD not in change("approve", request, "--as", "ben", typed=f"{PASSWORD}\n")
     assert json.loads(change("show", request, "--json"))["votes"][0]["voter"] == "ben"
+
+
+def test_what_is_proposed_by_the_command_line_has_a_person_for_its_author_who_does_not_approve_it(
+    plane: Plane, tmp_path: Path
+) -> None:
+    create_account(plane.store, plane.clock, "eve", PASSWORD, ["editor", "approver"], actor="test", team="store-ops")
+    policy("export", str(tmp_path / "files"))
+    edit(tmp_path / "files" / FILE, cap="4m")
+    mine = ("apply", str(tmp_path / "files"), "--reason", "peak", "--json")
+    assert "Missing option '--as'" in CliRunner().invoke(policy_app, list(mine)).output
+    [made] = json.loads(policy(*mine, "--as", "eve"))
+    assert "by eve" in change("show", made["id"])
+    with pytest.raises(ForbiddenError, match="'eve' wrote it"):
+        change("approve", made["id"], "--as", "eve")
+
+
+def test_the_machines_token_proposes_nothing(plane: Plane) -> None:
+    with speaking() as online, pytest.raises(ForbiddenError, match=r"it takes the scope 'policy\.propose'"):
+        online.post("policies/RetryPolicy/default/rollback", {"revision": 1, "reason": "mine"})

@@ -23,13 +23,21 @@ class Past:
     def __init__(self, registry: Registry) -> None:
         self.registry, self.store, self.clock = registry, registry.store, registry.clock
 
-    def delivery(self, tries: Sequence[Try], *, flow: str = "orders", target: str = "erp", promise: float = 60) -> str:
+    def delivery(
+        self,
+        tries: Sequence[Try],
+        *,
+        flow: str = "orders",
+        target: str = "erp",
+        promise: float = 60,
+        state: str = "delivered",
+    ) -> str:
         """A delivery that was tried at these instants, each try a tenth of a second long."""
         began = tries[0][0]
         identity = new_id(began)
         row: dict[str, Any] = {
             "id": identity, "message_id": identity, "flow": flow, "target": target, "entity": "order", "subject": identity,
-            "order_key": identity, "idempotency_key": identity, "coalesce": False, "payload": {}, "state": "delivered",
+            "order_key": identity, "idempotency_key": identity, "coalesce": False, "payload": {}, "state": state,
             "head": False, "due_at": began, "deadline_at": began + timedelta(days=1), "pause_base": 0,
             "promise_at": began + timedelta(seconds=promise), "attempts": len(tries), "fence": 1, "created_at": began,
             "retry_revision": self.registry.snapshot().revision("RetryPolicy", "default"), "registry_version": 1,

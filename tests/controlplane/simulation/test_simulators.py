@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import insert
 
 from controlplane.clock import ManualClock
-from controlplane.registry import Registry
+from controlplane.registry import Registry, revisions
 from controlplane.simulation import comparisons, retry_policies, service_levels
 from controlplane.store import Store
 from controlplane.store import tables as t
 from rules.ids import new_id
-from rules.policy.kinds import Comparison, Document, RetryPolicy, ServiceLevel
+from rules.policy.kinds import Comparison, Document, EscalationPath, RetryPolicy, ServiceLevel
 from tests.controlplane.registry.common import sandbox_registry
 from tests.controlplane.simulation.past import Past, figures
 
@@ -78,6 +78,23 @@ def test_a_budget_that_is_too_short_for_the_outage_is_seen(past: Past) -> None:
     assert row["waiting for a person"] == {"before": 0, "after": 1}
 
 
+def test_a_delivery_that_failed_alone_fails_in_the_replay_too_and_history_is_told_beside_it(past: Past) -> None:
+    began = past.clock.now() - timedelta(hours=1)
+    tries = [began + at * MINUTE for at in (0, 2, 4, 6, 8)]
+    past.delivery([(at, "unavailable") for at in tries], state="quarantined")
+    for at in tries:
+        past.delivery([(at + MINUTE, "delivered")])  # the system takes everything else
+    policy = default(past, first="2m", cap="2m", budget="9m")
+    impact = past.simulated(retry_policies.simulate, policy, changed(policy, max_attempts=3))
+    found = figures(impact)
+    assert (found["vendor calls"], found["delivered"], found["waiting for a person"]) == ((10, 8), (5, 5), (1, 1))
+    assert impact.not_simulated[0] == (
+        "as it happened, under the revisions of their time: 6 deliveries, 10 calls, 5 delivered, 1 waiting for a person, "
+        "0 on the way, 1 after their promise"
+    )
+    assert "replayed under what is in force" in impact.not_simulated[1]
+
+
 def test_what_the_policy_does_not_govern_is_left_out(past: Past) -> None:
     outage(past)
     unused = changed(default(past), first="9s").model_copy(
@@ -115,6 +132,16 @@ def level(past: Past, **spec: object) -> Document:
     return changed(found, **{"labels": {"target": "erp"}, "target": 0.99, "tiers": tiers, **spec})
 
 
+def told(past: Past, document: Document) -> str:
+    """The team that is told first when a service level calls."""
+    assert isinstance(document, ServiceLevel)
+    return past.registry.snapshot().escalation_paths[document.spec.escalation].spec.steps[0].team
+
+
+WEEKLY = 56.0
+"""One page in three hours."""
+
+
 def ill_for(past: Past, minutes: int) -> None:
     """Three hours of deliveries each minute, of which a stretch failed two hours ago."""
     began = past.clock.now().replace(second=0, microsecond=0) - timedelta(hours=3)
@@ -128,19 +155,34 @@ def test_a_stricter_target_gains_alerts_and_pages_for_the_owner(past: Past) -> N
     impact = past.simulated(service_levels.simulate, lax, strict)
     found = figures(impact)
     assert (found["alerts"], found["alerts gained"]) == ((0, 1), (0, 1))
-    assert isinstance(strict, ServiceLevel)
-    assert found[f"pages for {strict.spec.owner}"] == (0, 0.25), "one in four weeks"
+    assert found[f"pages for {told(past, strict)}"] == (0, WEEKLY), "one in the three hours that are known"
+    assert impact.since == past.clock.now().replace(second=0, microsecond=0) - timedelta(hours=3)
     [row] = impact.rows
     assert (row["change"], row["before"], row["after"]["severity"]) == ("gained", None, "page")
 
 
-def test_a_new_owner_takes_the_pages_over(past: Past) -> None:
+def test_pages_are_counted_for_whom_the_escalation_path_tells_first_and_not_for_the_owner(past: Past) -> None:
     ill_for(past, 10)
     old = level(past)
-    assert isinstance(old, ServiceLevel)
-    other = next(name for name in past.registry.snapshot().teams if name != old.spec.owner)
+    first = told(past, old)
+    other = next(name for name in past.registry.snapshot().teams if name != first)
     found = figures(past.simulated(service_levels.simulate, old, level(past, owner=other)))
-    assert (found[f"pages for {old.spec.owner}"], found[f"pages for {other}"]) == ((0.25, 0), (0, 0.25))
+    assert {name: both for name, both in found.items() if name.startswith("pages")} == {
+        f"pages for {first}": (WEEKLY, WEEKLY)
+    }
+
+
+def test_another_escalation_path_moves_the_pages_to_those_it_tells(past: Past) -> None:
+    ill_for(past, 10)
+    old = level(past)
+    first = told(past, old)
+    path, team = past.registry.snapshot().documents["EscalationPath", "records"], "finance-systems"
+    assert isinstance(path, EscalationPath)
+    steps = [{**one.model_dump(mode="json"), "team": team} for one in path.spec.steps]
+    with past.store.write() as conn:
+        revisions.write(conn, past.clock, [changed(path, steps=steps)], author="test", origin="test", reason="")
+    found = figures(past.simulated(service_levels.simulate, old, level(past, escalation="records")))
+    assert (found[f"pages for {first}"], found[f"pages for {team}"]) == ((WEEKLY, 0), (0, WEEKLY))
 
 
 def test_another_series_is_not_counted(past: Past) -> None:

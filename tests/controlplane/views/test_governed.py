@@ -59,7 +59,7 @@ def test_a_message_is_governed_by_the_flow_as_it_was_when_it_was_accepted(
     found = asked(house, "message", row["id"])
     assert found.registry_version == row["registry_version"]
     roles = by_role(found)
-    assert set(roles) == {"source", "flow", "blueprint"}
+    assert set(roles) == {"source", "flow", "blueprint", "mapping"}
     assert (roles["source"]["name"], roles["flow"]["revision"]) == ("shop", revision)
     if promise:
         assert roles["flow"]["document"]["spec"]["promise"] == promise
@@ -127,3 +127,33 @@ def test_a_comparison_and_its_findings_tell_the_version_they_were_made_under(hou
 def test_what_is_not_there_is_named(house: House, what: str, told: str) -> None:
     with pytest.raises(NotFoundError, match=told):
         asked(house, what, "nowhere")
+
+
+def test_an_offer_names_the_allocation_rule_that_made_its_quantity_as_it_was(store: Store, clock: ManualClock) -> None:
+    house = House(store, clock)
+    house.shop.levels[SKU, "WH1"] = 0
+    house.level(SKU, 5)
+    house.run()
+    [offer] = [row for row in rows(house, t.message) if row["type"] == "stock.offer"]
+    change(house, "AllocationRule", "shop", safety_stock=4)
+    rule = by_role(asked(house, "message", offer["id"]))["allocation rule"]
+    assert (rule["name"], rule["revision"], rule["id"]) == ("shop", 1, offer["data"]["rule_revision"])
+
+
+def test_what_a_version_held_is_told_rightly_where_a_plane_whose_clock_is_behind_wrote_the_next(
+    store: Store, clock: ManualClock
+) -> None:
+    house = House(store, clock)
+    clock.advance(100)
+    change(house, "RetryPolicy", "default", cap="9m")
+    with store.write() as connection:
+        old = revisions.get(connection, "RetryPolicy", "postings")["document"]
+        slower = KINDS["RetryPolicy"].model_validate({**old, "spec": {**old["spec"], "cap": "7m"}})
+        behind = ManualClock(clock.now() - timedelta(seconds=2))
+        revisions.write(connection, behind, [slower], author="test", origin="test", reason="test")
+    version = house.registry.snapshot().version
+    with store.read() as connection:
+        held = {(row["kind"], row["name"]): row["revision"] for row in revisions.of_version(connection, version)}
+        before = {(row["kind"], row["name"]): row["revision"] for row in revisions.of_version(connection, version - 1)}
+    assert (held["RetryPolicy", "default"], held["RetryPolicy", "postings"]) == (2, 2)
+    assert (before["RetryPolicy", "default"], before["RetryPolicy", "postings"]) == (2, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,56 @@ def test_an_orphan_and_an_empty_group_are_told_and_change_nothing(policies: Poli
     documents, told = owners(found, policies)
     assert {one["kind"] for one in documents} == {"Team"}
     assert sorted(line.split(":")[0] for line in told) == ["Flow/orders", "Group/nobody", "System/erp"]
+
+
+# --- what the formats would not take ---
+
+
+def other(documents: list[dict[str, Any]], kind: str, name: str, **spec: Any) -> Policies:
+    """The shipped policies with some keys of one changed."""
+    changed = [
+        {**one, "spec": {**one["spec"], **spec}} if (one["kind"], one["metadata"]["name"]) == (kind, name) else one
+        for one in documents
+    ]
+    return Policies(changed)
+
+
+def test_two_teams_that_one_system_tells_at_once_are_one_notification_target(documents: list[dict[str, Any]]) -> None:
+    level = next(one for one in documents if one["kind"] == "ServiceLevel")
+    path = level["spec"]["escalation"]
+    [steps] = [
+        one["spec"]["steps"] for one in documents if (one["kind"], one["metadata"]["name"]) == ("EscalationPath", path)
+    ]
+    found = other(documents, "EscalationPath", path, steps=[steps[0], {**steps[0], "team": "finance-systems"}])
+    [target] = of_kind(exported(found, "openslo")[f"{level['metadata']['name']}.yaml"], "AlertNotificationTarget")
+    assert target["metadata"]["annotations"]["trueup.io/team"] == f"{steps[0]['team']}, finance-systems"
+
+
+STRANGE = ["vic.lindqvist@corp.example", "Max Mustermann", "CORP\\eve", "a..b", "x" * 80, "Å", "max-mustermann"]
+
+
+def test_usernames_become_entity_names_that_differ_and_come_back_as_they_were(documents: list[dict[str, Any]]) -> None:
+    members = [{"username": one, "name": one} for one in STRANGE]
+    policies = other(documents, "Team", "ecommerce", members=members)
+    [file] = exported(policies, "backstage").values()
+    users = [one["metadata"] for one in of_kind(file, "User")]
+    names = [one["name"] for one in users]
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", name)
+        assert len(name) <= 63
+    found, told = owners(file.documents, policies)
+    assert told == []
+    [team] = [one for one in found if (one["kind"], one["metadata"]["name"]) == ("Team", "ecommerce")]
+    assert {one["username"] for one in team["spec"]["members"]} == set(STRANGE)
+
+
+def test_a_contract_says_that_it_does_not_carry_correction_archive_and_labels(documents: list[dict[str, Any]]) -> None:
+    retention = {"archive": "file:///archive", "raw": "30d", "attempts": "90d", "messages": "400d"}
+    labelled = [
+        {**one, "metadata": {**one["metadata"], "labels": {"tier": "gold"}}} if one["kind"] == "Domain" else one
+        for one in documents
+    ]
+    file = exported(other(labelled, "Domain", "returns", retention=retention), "odcs")["returns.odcs.yaml"]
+    for what in ("(correction)", "(retention.archive)", "the labels tier"):
+        assert any(what in line for line in file.not_carried)

@@ -19,8 +19,8 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-def offer(minutes: float, quantity: int, sku: str = "A") -> Offer:
-    return Offer(at(minutes), sku, "WH1", quantity)
+def offer(minutes: float, quantity: int, sku: str = "A", under: int = 0) -> Offer:
+    return Offer(at(minutes), sku, "WH1", quantity, Safety(under))
 
 
 def sale(minutes: float, quantity: int, sellable: int | None, sku: str = "A") -> Sale:
@@ -28,7 +28,8 @@ def sale(minutes: float, quantity: int, sellable: int | None, sku: str = "A") ->
 
 
 def effect(offers: list[Offer], sales: list[Sale], before: int, after: int) -> Effect:
-    return replay(offers, sales, Safety(before), Safety(after)).get(("A", "EUR"), Effect())
+    made = [replace(one, under=Safety(before)) for one in offers]
+    return replay(made, sales, Safety(after)).get(("A", "EUR"), Effect())
 
 
 def test_a_unit_that_would_not_have_been_shown_is_not_oversold() -> None:
@@ -60,7 +61,7 @@ def test_less_safety_stock_refuses_nothing() -> None:
 
 
 def test_a_sale_before_anything_was_offered_is_not_judged() -> None:
-    assert effect([], [sale(1, 1, 0)], before=0, after=5) == Effect(oversold=1, oversold_money=PRICE)
+    assert effect([], [sale(1, 1, 0)], before=0, after=5) == Effect(oversold=1, oversold_money=PRICE, unknown=1)
 
 
 def test_a_sale_whose_stock_was_not_known_is_not_oversold() -> None:
@@ -69,13 +70,21 @@ def test_a_sale_whose_stock_was_not_known_is_not_oversold() -> None:
 
 def test_a_sku_has_its_own_safety_stock() -> None:
     offers, sales = [offer(0, 1, "A"), offer(0, 1, "B")], [sale(1, 1, 1, "A"), sale(1, 1, 1, "B")]
-    found = replay(offers, sales, Safety(0), Safety(0, {"B": 1}))
+    found = replay(offers, sales, Safety(0, {"B": 1}))
     assert (found["A", "EUR"].missed, found["B", "EUR"].missed) == (0, 1)
+
+
+def test_each_offer_is_held_against_what_was_kept_back_when_it_was_made() -> None:
+    offers = [offer(0, 2, under=0), offer(10, 2, under=3)]
+    sales = [sale(1, 2, 2), sale(11, 2, 5)]
+    assert replay(offers, sales, Safety(3))["A", "EUR"].missed == 2, (
+        "the first two would not have been shown; the others were"
+    )
 
 
 def test_money_of_two_currencies_is_not_added_up() -> None:
     dollars = replace(sale(2, 1, 0), currency="USD")
-    found = replay([offer(0, 2)], [sale(1, 1, 0), dollars], Safety(0), Safety(9))
+    found = replay([offer(0, 2)], [sale(1, 1, 0), dollars], Safety(9))
     assert {key: one.avoided_money for key, one in found.items()} == {("A", "EUR"): PRICE, ("A", "USD"): PRICE}
 
 
