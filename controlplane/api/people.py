@@ -15,6 +15,8 @@ from controlplane.api.answers import actor, plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import KEPT, SAID, Body, Text
 from controlplane.api.schemas import TEXT, YES, row
+from controlplane.audit import keys
+from controlplane.sealing import Keys
 from controlplane.store import tables as t
 
 people = Blueprint("people", __name__, url_prefix="/api/v1")
@@ -65,6 +67,22 @@ class NewToken(Body):
         description="the rights that it is confined to; left out: all of the account's",
     )
     days: float = Field(default=365, gt=0, le=LONGEST, description="how long it is good for")
+
+
+class KeysDeed(Body):
+    """What was done to the keys of sealed records."""
+
+    deed: keys.Deed
+
+
+@people.post("/keys/actions")
+@contract({"noted": YES}, right=ADMIN, body=KeysDeed, once=True)
+def note_keys(asked: KeysDeed) -> Response:
+    """Note in the action log how the keys of sealed records are by now, as the plane itself finds them: deed. Told by `trueup keys`."""
+    ring = Keys(plane().settings).ring()
+    with plane().store.write() as conn:
+        noted = keys.note(conn, plane().clock, ring, asked.deed, actor().name)
+    return jsonify(noted=noted)
 
 
 @people.get("/accounts")
