@@ -43,7 +43,8 @@ def format_duration(value: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
-PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+POLICY_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+PolicyName = Annotated[str, Field(pattern=POLICY_NAME)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Severity = Literal["page", "ticket"]
 Showing = Literal["mask", "hash", "show"]
