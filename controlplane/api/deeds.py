@@ -29,6 +29,8 @@ LONGEST = LONGEST_BREAK.total_seconds() / 3600
 """Hours."""
 Document = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "title": POLICY})]
 REQUEST = row(t.change_request)
+FLAW = {name: WHOLE if name in ("line", "column") else TEXT for name in Problem.__dataclass_fields__}
+"""What is wrong with a text: not what is called a problem in an answer that refuses something."""
 ITS_ID = {"request_id": "/id"}
 NEXT_DEEDS = tuple(
     Link(f"deeds.{name}", ITS_ID)
@@ -101,7 +103,7 @@ class Comment(Body):
 class Draft(Body):
     """A text that is to become a policy."""
 
-    text: str = Field(max_length=500_000, pattern=KEPT, description="YAML or JSON, one document")
+    text: str = Field(pattern=KEPT, description="YAML or JSON, one document")
     kind: Kind | None = Field(default=None, description="it has to be of this kind")
     name: PolicyName | None = Field(default=None, description="and has to have this name")
 
@@ -237,7 +239,7 @@ def comment_on_request(request_id: str, asked: Comment) -> tuple[Response, int]:
 
 
 @deeds.post("/policies/lint")
-@contract({"problems": [Problem]}, right=("policy.propose", "policy.approve"), body=Draft)
+@contract({"problems": [FLAW]}, right=("policy.propose", "policy.approve"), body=Draft)
 def lint_policy(asked: Draft) -> Response:
     """Everything that is wrong with a text as a policy, and with the registry once it stood in it: text; kind, name. Keeps nothing."""
     return jsonify(problems=commands().changes.lint(asked.text, asked.kind, asked.name))

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, current_app, jsonify
 from werkzeug.routing import Rule
 
 from controlplane.api import once
-from controlplane.api.contract import CONTRACTS, JSON, LONGEST, Contract, contract
+from controlplane.api.contract import CONTRACTS, JSON, LONGEST, Contract, contract, may_be_left_out
 from controlplane.api.fields import KEPT
 from controlplane.api.gate import CSRF_HEADER, SESSION_COOKIE
 from controlplane.api.routes import PREFIX
@@ -61,7 +61,7 @@ def document(app: Flask) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {"Problem": PROBLEM, **schemas.components},
+            "schemas": {**schemas.components, "Problem": PROBLEM},
             "responses": {str(status): _problem(why) for status, why in REFUSED.items()},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "a service token"},
@@ -170,8 +170,7 @@ def _request_body(made: Contract, schemas: Schemas) -> dict[str, Any]:
         return {"required": True, "content": {media: {"schema": schema} for media, schema in made.takes.items()}}
     if made.body is None:
         return {}
-    needed = any(field.is_required() for field in made.body.model_fields.values())
-    return {"required": needed, "content": {JSON: {"schema": schemas.request(made.body)}}}
+    return {"required": not may_be_left_out(made.body), "content": {JSON: {"schema": schemas.request(made.body)}}}
 
 
 # --- what is answered ---

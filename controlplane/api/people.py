@@ -15,7 +15,9 @@ from controlplane.api.answers import actor, plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import KEPT, SAID, Body, Text
 from controlplane.api.schemas import TEXT, YES, row
+from controlplane.audit import keys
 from controlplane.errors import BadInputError
+from controlplane.sealing import Keys
 from controlplane.store import tables as t
 from rules.reach import Reach, unknown
 
@@ -88,6 +90,22 @@ class NewToken(Body):
     )
     reach: Confines = Field(default=Confines(), description=f"{ABOUT}, within its account's")
     days: float = Field(default=365, gt=0, le=LONGEST, description="how long it is good for")
+
+
+class KeysDeed(Body):
+    """What was done to the keys of sealed records."""
+
+    deed: keys.Deed
+
+
+@people.post("/keys/actions")
+@contract({"noted": YES}, right=ADMIN, body=KeysDeed, once=True)
+def note_keys(asked: KeysDeed) -> Response:
+    """Note in the action log how the keys of sealed records are by now, as the plane itself finds them: deed. Told by `trueup keys`."""
+    ring = Keys(plane().settings).ring()
+    with plane().store.write() as conn:
+        noted = keys.note(conn, plane().clock, ring, asked.deed, actor().name)
+    return jsonify(noted=noted)
 
 
 @people.get("/accounts")

@@ -19,12 +19,14 @@ from controlplane.views.quarantine import Held, about, case, held
 from controlplane.views.states import Light
 from controlplane.wiring import Plane
 from dashboards.components.asked import Asked
-from dashboards.components.live import acted, live, opens, refresh
+from dashboards.components.live import HIDE, acted, live, opens, refresh
 from dashboards.components.parts import Node, aria, card, chip, code, facts, page_head, quiet, state_column, table
 from dashboards.components.text import ago, counted, day_time, pretty, worded
 
 OF_CASE = {"waiting": Light.BREACH, "corrected": Light.WARN, "replayed": Light.OK, "dropped": Light.UNKNOWN}
-DEEDS = ("correct", "preview", "approve", "replay", "drop")
+DEEDS = ("correct", "preview", "approve", "replay", "vouch", "drop")
+REASONED = ("vouch", "drop")
+"""What takes a reason."""
 SHOWN = 3
 """Messages of a preview that are shown; a till row makes one."""
 COLUMNS = [
@@ -119,15 +121,18 @@ def _buttons(who: Actor, one: Mapping[str, Any]) -> Component:
         found: Component = dmc.Button(title, id=f"case-{name}", disabled=not allowed(who, right), size="sm", **look)
         return found
 
-    waits = one["needs_approval"] and not one["approved_by"]
-
+    waits, sent = one["needs_approval"] and not one["approved_by"], one["stage"] == "delivery"
+    reason = "Reason for dropping it, or how you know that it had no effect" if sent else "Reason for dropping it"
     return html.Div(
         [
             button("correct", "Save the correction", "quarantine.correct", variant="default"),
             button("preview", "What would a replay do?", "quarantine.replay", variant="default"),
-            button("approve", "Approve", "quarantine.approve", style={} if waits else {"display": "none"}),
+            button("approve", "Approve", "quarantine.approve", style={} if waits else HIDE),
             button("replay", "Replay", "quarantine.replay"),
-            dmc.TextInput(id="case-reason", placeholder="Reason for dropping it", size="sm", **aria(label="Reason")),
+            dmc.TextInput(id="case-reason", placeholder=reason, size="sm", **aria(label="Reason")),
+            button(
+                "vouch", "It had no effect there", "quarantine.replay", variant="default", style={} if sent else HIDE
+            ),
             button("drop", "Drop", "quarantine.drop", variant="outline", color="red"),
         ],
         className="tu-row",
@@ -183,7 +188,7 @@ def _act(plane: Plane, deed: str, case_id: str, record: str, reason: str) -> lis
         answer = acted(lambda: _do(plane, deed, case_id, record, reason), beside=(BadInputError,))
     except BadInputError as error:
         wrong = str(error)
-        return [no_update, None, *((None, wrong) if deed == "drop" else (wrong, None))]
+        return [no_update, None, *((None, wrong) if deed in REASONED else (wrong, None))]
     return [_panel(plane, case_id, answer), no_update, no_update, no_update]
 
 
@@ -193,6 +198,9 @@ def _do(plane: Plane, deed: str, case_id: str, record: str, reason: str) -> Any:
     if deed == "drop":
         commands().drop(case_id, reason, who)
         return "Dropped: it is not owed any more."
+    if deed == "vouch":
+        commands().vouch(case_id, reason, who)
+        return "Noted in your name: what was sent of it had no effect. Nothing is sent before the replay."
     if deed == "approve":
         with plane.store.read() as conn:
             one = case(conn, case_id)

@@ -57,7 +57,8 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
 ]
 """Whatever a policy in force may say is read; how long each may be when it is proposed is in `rules.policy.lengths`."""
-PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+POLICY_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+PolicyName = Annotated[str, Field(pattern=POLICY_NAME)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Severity = Literal["page", "ticket"]
 Showing = Literal["mask", "hash", "show"]

@@ -43,3 +43,14 @@ def in_order(document: Mapping[str, Any]) -> dict[str, Any]:
         return model.model_validate(document).model_dump(mode="json") if model else dict(document)
     except ValidationError:
         return dict(document)
+
+
+def begun(kind: str, name: str) -> str:
+    """Return the beginning of a policy as YAML: what its kind cannot do without, each key with what it means. It is no policy yet."""
+    spec = KINDS[kind].model_fields["spec"].annotation
+    needed = [(key, field) for key, field in spec.model_fields.items() if field.is_required()] if spec else []
+    keys = [
+        f"  {field.alias or key}:" + (f"  # {field.description}" if field.description else "") for key, field in needed
+    ]
+    head = yaml.safe_dump({"apiVersion": "trueup/v1", "kind": kind, "metadata": {"name": name}}, sort_keys=False)
+    return "\n".join([f"{head}spec:" if keys else f"{head}spec: {{}}", *keys]) + "\n"

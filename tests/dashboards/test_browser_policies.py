@@ -329,3 +329,91 @@ def test_an_installation_with_one_person_says_so(office: Site, browser: Browser)
                 disable_account(office.plane.store, office.plane.clock, name, actor="test")
         ben.reload()
         expect(ben.get_by_text("This installation has one person only")).to_be_visible()
+
+
+def test_a_policy_that_is_not_there_yet_is_begun_written_and_proposed_at_the_page(
+    office: Site, browser: Browser
+) -> None:
+    with visit(browser) as ada, visit(browser) as vic:
+        enter(ada, office, "ada", "/policies")
+        ada.get_by_text("A new policy").click()
+        ada.get_by_label("Name of the new policy").fill("default")
+        ada.get_by_role("textbox", name="Kind of the new policy").click()
+        ada.get_by_role("option", name="RetryPolicy").click()
+        ada.get_by_role("button", name="Begin").click()
+        expect(ada.locator("#policy-new-answer")).to_contain_text("RetryPolicy/default is in force already")
+        ada.get_by_label("Name of the new policy").fill("Gentle one")
+        ada.get_by_role("button", name="Begin").click()
+        expect(ada.locator("#policy-new-answer")).to_contain_text("'Gentle one' is no name of a policy")
+        ada.get_by_label("Name of the new policy").fill("gentle")
+        ada.get_by_role("button", name="Begin").click()
+        expect(ada.get_by_role("heading", name="RetryPolicy/gentle")).to_be_visible()
+        write(ada, "spec: {}", "spec:\n  cap: never")
+        expect(ada.locator("#policy-verdict")).to_have_text("1 problem")
+        write(ada, "never", "9m")
+        expect(ada.locator("#policy-verdict")).to_contain_text("No problem: the whole registry holds")
+        propose(ada, "A gentler one")
+        [made] = changes(office).list()
+        assert (made.name, made.base_revision, made.document["spec"]["cap"]) == ("gentle", None, "9m")
+        enter(vic, office, "vic", "/policies")
+        expect(vic.locator("#policies-grid")).to_be_visible()
+        expect(vic.get_by_text("A new policy")).to_have_count(0)
+
+
+def test_who_was_overtaken_with_a_new_policy_is_told_and_brings_both_together(office: Site, browser: Browser) -> None:
+    document = office.plane.registry.snapshot().retry_policies["default"].model_dump(mode="json")
+    document |= {"metadata": {**document["metadata"], "name": "gentle"}}
+    with visit(browser) as ada:
+        enter(ada, office, "ada", "/policies")
+        ada.get_by_text("A new policy").click()
+        ada.get_by_label("Name of the new policy").fill("gentle")
+        ada.get_by_role("textbox", name="Kind of the new policy").click()
+        ada.get_by_role("option", name="RetryPolicy").click()
+        ada.get_by_role("button", name="Begin").click()
+        expect(ada.get_by_role("heading", name="RetryPolicy/gentle")).to_be_visible()
+        write(ada, "spec: {}", "spec:\n  cap: 9m")
+        made = changes(office).open("RetryPolicy", "gentle", document, "Mine", "", ADA)
+        changes(office).submit(made.id, ADA)
+        for name in ("ben", "wim"):
+            if changes(office).get(made.id).state == "in_review":
+                changes(office).vote(made.id, Actor(name, frozenset({"approver"}), PEOPLE[name][1]), "approve")
+        changes(office).apply(made.id, ADA)
+        expect(ada.locator("#policy-moved")).to_contain_text("and you began it as a new policy")
+        ada.get_by_label("Title").fill("Mine")
+        ada.get_by_role("button", name="Propose and ask for review").click()
+        expect(ada.locator("#policy-answer")).to_contain_text("came into force since you began it as a new policy")
+        ada.get_by_role("button", name="Look at both, and bring mine onto it").click()
+        expect(ada.locator("#policy-answer")).to_contain_text("What you wrote stands on what is in force now")
+
+
+@pytest.mark.parametrize(
+    ("deed", "needed"), [("Apply now", "approved"), ("Schedule", "approved"), ("Break the glass", "draft")]
+)
+def test_what_puts_a_change_in_force_asks_at_the_page_for_a_proof_of_who_it_is(
+    tmp_path: Path, browser: Browser, deed: str, needed: str
+) -> None:
+    with a_plane(tmp_path, ManualClock(START)) as plane, served(plane, [mount]) as url, visit(browser) as ada:
+        site = Site(url, plane, {})
+        document = plane.registry.snapshot().retry_policies["default"].model_dump(mode="json")
+        document["spec"]["cap"] = "4m"
+        made = changes(site).open("RetryPolicy", "default", document, "Shorter", "", ADA)
+        if needed == "approved":
+            changes(site).submit(made.id, ADA)
+            changes(site).vote(made.id, Actor("ben", frozenset({"approver"}), "finance-systems"), "approve")
+        enter(ada, site, "ada", f"/policies?request={made.id}")
+        ada.get_by_label("Comment or reason").fill("now")
+        if deed == "Schedule":
+            ada.get_by_label("In force from, UTC").fill("2026-03-02 10:00")
+        assert isinstance(plane.clock, ManualClock)
+        plane.clock.advance(901)
+        press(ada, deed, "has not proved within the last 15m who it is")
+        assert changes(site).get(made.id).state == needed
+        ada.get_by_role("link", name="Prove that it is you").click()
+        ada.get_by_label("Password").fill(PASSWORD)
+        ada.get_by_role("button").first.click()
+        expect(ada.get_by_role("heading", name="Shorter")).to_be_visible()
+        ada.get_by_label("Comment or reason").fill("now")
+        if deed == "Schedule":
+            ada.get_by_label("In force from, UTC").fill("2026-03-02 10:00")
+        press(ada, deed, "orce")
+        assert changes(site).get(made.id).state == ("scheduled" if deed == "Schedule" else "effective")

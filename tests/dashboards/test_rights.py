@@ -70,7 +70,7 @@ API: dict[str, frozenset[str]] = {
     "audit.actions": AUDIT, "audit.checkpoints": AUDIT, "audit.export": AUDIT,
     "people.list_accounts": ADMIN, "people.make_account": ADMIN, "people.set_roles": ADMIN, "people.set_password": ADMIN,
     "people.disable": ADMIN, "people.enable": ADMIN, "people.list_tokens": ADMIN, "people.issue": ADMIN,
-    "people.revoke": ADMIN,
+    "people.revoke": ADMIN, "people.note_keys": ADMIN,
     "openapi.get_openapi": ALL, "kinds.get_schemas": ALL, "kinds.get_schema": ALL,
 }  # fmt: skip
 """Route of the API -> the roles that it is for."""
@@ -87,6 +87,7 @@ SIGNED_IN = frozenset({
 """What takes a session or token, of whatever role."""
 DEEDS: dict[str, frozenset[str]] = {
     "case-correct": OPERATE, "case-preview": OPERATE, "case-approve": AGREE, "case-replay": OPERATE, "case-drop": OPERATE,
+    "case-vouch": OPERATE,
     "policy-propose": PROPOSE, "policy-draft": PROPOSE, "rollback": PROPOSE,
     "request-edit": PROPOSE, "request-rebase": PROPOSE, "request-submit": PROPOSE, "request-withdraw": PROPOSE,
     "request-simulate": PROPOSE | APPROVE, "request-comment": PROPOSE | APPROVE,
@@ -95,7 +96,7 @@ DEEDS: dict[str, frozenset[str]] = {
     "incident-acknowledge": OPERATE, "comparison-run": OPERATE,
 }  # fmt: skip
 """Button -> the roles that it does something for."""
-LOOKS = frozenset({"policy-moved-see", "request-moved-see"})
+LOOKS = frozenset({"policy-moved-see", "request-moved-see", "policy-begin"})
 """Buttons that only show something else."""
 
 

@@ -9,10 +9,13 @@ import dash_mantine_components as dmc
 from dash import html
 from dash.development.base_component import Component
 
+from controlplane.access import allowed
+from controlplane.api.answers import actor
 from controlplane.views.catalogue import about, grouped
 from controlplane.views.policies import catalogue
 from controlplane.wiring import Plane
 from dashboards.components.parts import aria, card, table
+from rules.policy.kinds import KINDS
 
 BY = (
     {"value": "domain", "label": "By domain"},
@@ -37,7 +40,24 @@ def layout(plane: Plane) -> Component:
     head = html.Div([choice, wanted], className="tu-row tu-filter")
     options = {"rowClassRules": {"tu-heading": "params.data.heading"}}
     found = rows(plane, "domain", "")
-    return card("In force", head, table("policies-grid", PLAIN, found, "No policy answers to this.", 640, **options))
+    return card(
+        "In force", *_new(), head, table("policies-grid", PLAIN, found, "No policy answers to this.", 640, **options)
+    )
+
+
+def _new() -> list[Component]:
+    """Return what it takes to begin a policy that is not there yet; nothing for who may not propose one."""
+    if not allowed(actor(), "policy.propose"):
+        return []
+    kind = dmc.Select(id="policy-new-kind", data=list(KINDS), placeholder="Kind", size="sm", w=160, searchable=True,
+                      **aria(label="Kind of the new policy"))  # fmt: skip
+    name = dmc.TextInput(
+        id="policy-new-name", placeholder="its-name", size="sm", w=170, **aria(label="Name of the new policy")
+    )
+    begin = dmc.Button("Begin", id="policy-begin", size="sm", variant="default")
+    row = html.Div([kind, name, begin], className="tu-row", style={"margin": "12px 0"})
+    told = html.Div(id="policy-new-answer", className="tu-answer", **aria(live="polite"))
+    return [html.Details([html.Summary("A new policy"), row, told])]
 
 
 def rows(plane: Plane, by: Any, wanted: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,9 +12,9 @@ from dash import Dash, Input, Output, ctx, dcc, html, no_update
 from dash import State as Held
 from dash.development.base_component import Component
 
-from controlplane.access import allowed, roles_with
+from controlplane.access import allowed, require, roles_with
 from controlplane.api.answers import actor, commands
-from controlplane.errors import BadInputError, PolicyError
+from controlplane.errors import BadInputError, ConflictError, PolicyError, TrueupError
 from controlplane.registry import revisions
 from controlplane.registry.checking import read_one
 from controlplane.views.policies import policy, under_way
@@ -26,11 +27,14 @@ from dashboards.components.text import counted, day_time
 from dashboards.pages.policies import blueprint, difference, history
 from dashboards.pages.policies.requests import told
 from rules.policy.difference import Field, merged, three_way
-from rules.policy.writing import to_yaml
+from rules.policy.kinds import KINDS, POLICY_NAME
+from rules.policy.writing import begun, to_yaml
 
 Base = list[Any]
-"""What is open on the page: kind, name, and the revision that it stands on."""
+"""What is open on the page: kind, name, and the revision that it stands on, 0 for one that is new."""
 PROPOSE = "policy.propose"
+NEW = 0
+"""Revision that a policy stands on which is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,29 @@ def panel(plane: Plane, kind: str, name: str, written: Written | None = None) ->
         history.layout(page, may),
     ]  # fmt: skip
     return shown, [kind, name, now["revision"]]
+
+
+def blank(plane: Plane, kind: str, name: str) -> tuple[list[Component], Base]:
+    """Return the card of a policy that is to be, with what its kind asks for in the editor.
+
+    Raises BadInputError where that is none, ConflictError where it is in force.
+    """
+    require(actor(), PROPOSE)
+    if kind not in KINDS:
+        raise BadInputError("say of which kind the policy is")
+    if not re.fullmatch(POLICY_NAME, name):
+        raise BadInputError(
+            f"'{name}' is no name of a policy; give small letters, digits and dashes between them, 63 at most"
+        )
+    with plane.store.read() as conn:
+        if revisions.current(conn, kind, name) is not None:
+            raise ConflictError(f"{kind}/{name} is in force already; open it from the list, and change that")
+    put = Written(begun(kind, name))
+    shown = card(
+        f"{kind}/{name}", editor.editor("policy", put.text, readonly=False), _proposal(True, put),
+        html.Div(id="policy-answer", className="tu-answer", **aria(live="polite")), aside=chip(Light.INFO, "new"),
+    )  # fmt: skip
+    return [shown], [kind, name, NEW]
 
 
 def _both(put: Written) -> list[Component]:
@@ -105,9 +132,10 @@ def overtaken(plane: Plane, base: Base | None) -> str:
         now = revisions.current(conn, kind, name)
     if now is None or now["revision"] == revision:
         return ""
+    mine = f"you opened revision {revision}" if revision else "you began it as a new policy"
     return (
         f"Revision {now['revision']} of {kind}/{name}, written by {now['author']}, came into force at {day_time(now['valid_from'])}, "
-        f"and you opened revision {revision}. What you wrote is kept, and nothing was overwritten."
+        f"and {mine}. What you wrote is kept, and nothing was overwritten."
     )
 
 
@@ -137,6 +165,20 @@ def register(app: Dash, plane: Plane) -> None:
         if row is None or (base and base[:2] == [row["kind"], row["name"]]):
             return no_update, no_update  # what somebody has begun to write there stays
         return panel(plane, row["kind"], row["name"])
+
+    @app.callback(
+        Output("policy-one", "children", allow_duplicate=True), Output("policy-base", "data", allow_duplicate=True),
+        Output("policy-new-answer", "children"),
+        Input("policy-begin", "n_clicks"), Held("policy-new-kind", "value"), Held("policy-new-name", "value"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def begin(clicks: int | None, kind: str | None, name: str | None) -> Any:
+        if not clicks:
+            return no_update, no_update, no_update
+        try:
+            return *blank(plane, kind or "", (name or "").strip()), None
+        except TrueupError as error:
+            return no_update, no_update, refused(error)
 
     @app.callback(
         Output("policy-answer", "children"), Output("policy-title", "error"),
@@ -179,7 +221,8 @@ def _onto_newest(plane: Plane, base: Base, text: str) -> Written:
     if entry is None:
         raise PolicyError(f"mend what you wrote first, then both can be looked at: {problems[0]}")
     with plane.store.read() as conn:
-        was, now = (revisions.get(conn, kind, name, one)["document"] for one in (revision, None))
+        now = revisions.get(conn, kind, name)["document"]
+        was = revisions.get(conn, kind, name, revision)["document"] if revision else {}
     mine = revisions.dump(entry.document)
     found = three_way(was, now, mine)
     both = counted(sum(one.changed == "both" for one in found), "field")

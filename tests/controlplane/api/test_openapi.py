@@ -13,9 +13,9 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from controlplane.api.contract import contract
+from controlplane.api.contract import CONTRACTS, contract
 from controlplane.api.openapi import document
-from controlplane.api.schemas import TEXT
+from controlplane.api.schemas import TEXT, Schemas
 from controlplane.app import create_app
 from controlplane.wiring import Plane
 from rules.policy.kinds import KINDS
@@ -114,6 +114,13 @@ def test_who_lacks_the_right_that_it_names_is_refused_before_the_request_is_read
             assert (answer.status_code, any(right in answer.text for right in rights)) == (403, True), path
 
 
+def test_no_answer_takes_the_name_of_the_problem_document(told: dict[str, Any]) -> None:
+    """A type of that name would take its place, or it that type's: describe the answer by its keys instead."""
+    used = [made.gives for made in CONTRACTS.values()]
+    assert "Problem" not in Schemas([each for gives in used for each in gives.values()], []).components
+    assert told["components"]["schemas"]["Problem"]["required"] == ["type", "title", "status", "detail"]
+
+
 REFUSED: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("GET", "/findings?al=1", {}, 422, "no parameter 'al' here; it takes: limit, cursor, since, until, all, comparison"),
     ("GET", "/me?x=1", {}, 422, "it takes none"),
@@ -128,6 +135,7 @@ REFUSED: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("DELETE", "/flows/orders", {}, 405, "takes GET, HEAD, OPTIONS, and no DELETE"),
     ("GET", "/nothing", {}, 404, "GET /api/v1/ lists the routes"),
     ("POST", "/systems/erp/pause", {"content": b"reason=x"}, 415, "send a JSON object"),
+    ("POST", "/quarantine/x/correct", {}, 415, "send a JSON object"),
     ("POST", "/systems/erp/pause", {"json": ["reason"]}, 422, "urn:trueup:malformed"),
     ("POST", "/systems/erp/pause", {"json": {"reason": "a\0b"}}, 422, "`reason`"),
     ("POST", "/systems/erp/pause", {"json": {"reason": 5}}, 422, "`reason`: Input should be a valid string"),

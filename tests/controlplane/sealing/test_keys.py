@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from typer.testing import CliRunner
 
+from controlplane.audit import verify
+from controlplane.audit.key_commands import app
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError, KeyMissingError, SettingsError
 from controlplane.sealing import Keys, Ring
-from controlplane.sealing.commands import app
 from controlplane.settings import Settings, load_settings
 from controlplane.store import tables as t
-from controlplane.wiring import build_plane
-from tests.web import a_plane
+from controlplane.wiring import Plane, build_plane
+from tests.web import a_plane, found_by_the_console, served
 
 
 @pytest.fixture
@@ -102,6 +105,44 @@ def test_keys_in_the_environment_are_printed_to_be_put_there(
     printed = CliRunner().invoke(app, ["rotate", "--print"]).stdout
     assert len(Ring.read(printed, "printed").keys) == 2
     assert not any(settings.home.iterdir())
+
+
+def told(plane: Plane) -> list[tuple[str, str]]:
+    """Who did what to the keys, as the action log has it."""
+    a = t.action.c
+    with plane.store.read() as connection:
+        assert verify(connection) == []
+        rows = connection.execute(select(a.action, a.actor).where(a.subject == "keys/ring").order_by(a.seq))
+        return [(row.action, row.actor) for row in rows]
+
+
+def test_what_is_done_to_the_keys_stands_in_the_action_log_of_the_plane_that_runs(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_plane(tmp_path, clock) as plane, served(plane) as url:
+        found_by_the_console(plane, url, monkeypatch)
+        [first] = Keys(plane.settings).ring().keys
+        assert CliRunner().invoke(app, ["rotate"]).exit_code == 0
+        done = CliRunner().invoke(app, ["destroy", first.id, "--yes"])
+        assert (done.exit_code, "noted in the action log" in done.stderr) == (0, True)
+        assert "the action log knows it" in CliRunner().invoke(app, ["record"]).stderr
+        assert told(plane) == [("keys.rotate", "admin"), ("keys.destroy", "admin")]
+        with plane.store.read() as connection:
+            last = connection.execute(select(t.action).where(t.action.c.action == "keys.destroy")).one()
+        assert (last.before["opens"], last.after["destroyed"]) == ([first.id], [first.id])
+        ring = Keys(plane.settings).ring()
+        assert not [key for key in (*ring.keys, ring.hashing) if key.told()["key"] in str(last)]
+
+
+def test_what_is_done_to_the_keys_while_no_plane_runs_stands_in_the_action_log_too(
+    settings: Settings, clock: ManualClock
+) -> None:
+    assert "there is no action log yet" in CliRunner().invoke(app, ["new"]).stderr
+    with a_plane(settings.home, clock) as plane:
+        assert told(plane) == []
+    assert "noted in the action log" in CliRunner().invoke(app, ["rotate"]).stderr
+    with closing(build_plane(settings, clock)) as plane:
+        assert told(plane) == [("keys.rotate", f"console ({getpass.getuser()})")]
 
 
 def test_a_plane_whose_records_are_sealed_makes_no_other_keys_in_place_of_those_that_are_lost(
