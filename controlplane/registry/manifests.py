@@ -76,16 +76,6 @@ class Declaration(Protocol):
         ...
 
     @property
-    def receives(self) -> Sequence[str]:
-        """Topics of its webhooks."""
-        ...
-
-    @property
-    def consumes(self) -> bool:
-        """Whether it takes records off a queue."""
-        ...
-
-    @property
     def secrets(self) -> Sequence[str]:
         """Names of its secrets."""
         ...
@@ -129,7 +119,6 @@ def declared(manifest: Declaration) -> Declared:
         late_effects={spec.entity: timedelta(seconds=ceil(spec.late_effect)) for spec in manifest.writes},
         reads=frozenset(spec.entity for spec in manifest.reads if spec.changes),
         snapshots=frozenset(spec.entity for spec in manifest.reads if spec.snapshot),
-        hears=bool(manifest.receives) or manifest.consumes,
         secrets=frozenset(manifest.secrets),
         webhook_secrets=frozenset(manifest.webhook_secrets),
         optional_secrets=frozenset(manifest.optional_secrets),

@@ -32,8 +32,6 @@ class Declared:
     """Entities that can be polled."""
     snapshots: frozenset[str] = frozenset()
     """Entities that can be read whole, as a comparison does."""
-    hears: bool = True
-    """Whether it tells of events by itself: by webhooks, or off a queue."""
     secrets: frozenset[str] = frozenset()
     webhook_secrets: frozenset[str] = frozenset()
     """Those of the secrets that only a System that sends webhooks has to have."""
@@ -124,9 +122,6 @@ def _missing_secrets(document: k.System, declared: Declared, documents: Sequence
 
 def _flow(spec: k.FlowSpec, connectors: Mapping[str, str], manifests: Manifests) -> Iterator[Flaw]:
     source = connectors.get(spec.source, "")
-    if spec.method == "event" and source in manifests and not manifests[source].hears:
-        rule = f"the connector '{source}' tells of no events, so nothing would ever be read"
-        yield ("spec", "method"), rule, "write method: poll, with 'read' and 'poll_every'"
     if spec.read is not None and source in manifests and spec.read not in manifests[source].reads:
         rule = f"the connector '{source}' cannot be polled for '{spec.read}'"
         yield ("spec", "read"), rule, _choose(spec.read, manifests[source].reads, "entities to poll")

@@ -453,15 +453,6 @@ def told(text: str, manifests: dict[str, Declared]) -> list[str]:
     return [str(problem) for problem in problems_of(text, manifests) if problem.file == "new.yaml"]
 
 
-def test_a_flow_of_events_from_a_connector_that_tells_of_none_is_refused() -> None:
-    flow = document("Flow", FLOW + "  message_types: [stock.level]\n")
-    deaf = ABLE | {"books": Declared(hears=False)}
-    (found,) = told(flow, deaf)
-    assert "spec.method: the connector 'books' tells of no events" in found
-    assert "write method: poll" in found
-    assert told(flow, ABLE) == []
-
-
 def test_a_scheme_that_the_connector_does_not_speak_is_refused() -> None:
     folder = ABLE | {"store": replace(STORE, schemes=frozenset())}
     for text, able, remedy in (
