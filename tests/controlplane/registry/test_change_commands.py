@@ -126,7 +126,9 @@ def test_files_with_a_problem_propose_nothing(files: Path, url: str) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("command", [["plan"], ["plan", "--json"], ["apply", "--reason", "r"], ["drift"]])
+@pytest.mark.parametrize(
+    "command", [["plan"], ["plan", "--json"], ["apply", "--reason", "r", "--as", "ada"], ["drift"]]
+)
 def test_a_secret_by_value_in_a_file_is_refused_by_every_command_and_shown_by_none(
     files: Path, command: list[str]
 ) -> None:

@@ -105,7 +105,7 @@ def test_nobody_approves_a_document_that_was_edited_since_they_looked(changes: C
 def test_why_somebody_may_not_is_said_for_each_deed(changes: Changes) -> None:
     request = changes.submit(drafted(changes).id, ADA)
     admin, author, approver = (changes.refusals(request.id, who) for who in (ADMIN, ADA, BEN))
-    assert admin["approve"] == "it takes the role approver, and yours is admin"
+    assert admin["approve"] == "an admin approves nothing, whatever other roles"
     assert "comment" not in admin
     assert author["submit"] == "it is in review, and has to be draft for this"
     assert {"edit", "rebase", "withdraw", "simulate"}.isdisjoint(author)

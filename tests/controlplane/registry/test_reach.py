@@ -20,7 +20,7 @@ from tests.conftest import START
 from tests.two_brands import NORTH
 from tests.web import PASSWORD, a_plane
 
-NORA = Actor("nora", frozenset({"editor", "approver", "admin"}), "ecommerce", reach=NORTH)
+NORA = Actor("nora", frozenset({"editor", "approver"}), "ecommerce", reach=NORTH)
 CENTRAL = Actor("central", frozenset({"editor", "approver"}), "store-ops")
 
 
