@@ -73,13 +73,13 @@ def test_a_personal_field_is_masked_on_the_message_page(site: Site) -> None:
 def test_a_button_sent_by_hand_without_the_right_is_refused(site: Site) -> None:
     client = signed_in(site.url, "vic")
     asked = client.get("/_dash-dependencies").json()
-    output = next(one["output"] for one in asked if any(each["id"] == "case-drop" for each in one["inputs"]))
+    deeds = next(one for one in asked if any(each["id"] == "case-drop" for each in one["inputs"]))
+    output = deeds["output"]
     body = {
         "output": output,
         "outputs": [{"id": each.rpartition(".")[0], "property": each.rpartition(".")[2]}
                     for each in output.strip(".").split("...")],
-        "inputs": [{"id": f"case-{name}", "property": "n_clicks", "value": 1 if name == "drop" else None}
-                   for name in ("correct", "preview", "approve", "replay", "drop")],
+        "inputs": [{**each, "value": 1 if each["id"] == "case-drop" else None} for each in deeds["inputs"]],
         "state": [{"id": "case-id", "property": "data", "value": site.ids["case"]},
                   {"id": "case-record", "property": "value", "value": "{}"},
                   {"id": "case-reason", "property": "value", "value": "because"}],

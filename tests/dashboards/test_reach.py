@@ -119,7 +119,7 @@ QUERIES = {
 }  # fmt: skip
 
 
-UNNAMED = ("", "me", "domains", "processes", "schedules", "runs", f"runs/{MARK}-run")
+UNNAMED = ("", "me", "schemas", "schemas/Flow", "domains", "processes", "schedules", "runs", f"runs/{MARK}-run")
 """Rooms whose answers name no brand to anybody: of the plane's own, or of what both share."""
 
 
