@@ -145,6 +145,7 @@ def test_from_signing_in_over_a_change_that_another_approves_to_signing_out(plan
     assert (back.url.path, back.url.params["request"]) == ("/policies", request)
     assert vic.cookies["trueup_session"] != before
     assert done(vic.post(vote, json={"decision": "approve"}))["state"] == "approved"
+    ada.walk(f"/login/again?next=/policies?request={request}")
     assert done(ada.post(f"{REQUESTS}/{request}/apply"))["state"] == "effective"
     left = vic.post("/logout", data={"csrf_token": vic.cookies["_csrf_token"]})
     assert "Sign out of Company too" in left.text
@@ -154,7 +155,8 @@ def test_from_signing_in_over_a_change_that_another_approves_to_signing_out(plan
         assert verify(conn) == []
         told = conn.execute(select(t.action.c.actor, t.action.c.action).order_by(t.action.c.seq)).all()
     assert [one.action for one in told if one.actor == "vic@127.0.0.1"] == [
-        "account.create", "account.sign_in", "account.sign_in", "change_request.approve",
+        "account.create", "account.sign_in", "access.refuse", "account.sign_in", "session.end",
+        "change_request.approve", "session.end",
     ]  # fmt: skip
 
 
