@@ -6,8 +6,9 @@ when it is of at least one of their brands and one of their regions, so one that
 **whole** to them when it is of no other. A document is in sight when every system, flow, comparison and domain that it names
 is, and what a flow or a blueprint that names others too says is shown without them (its document is not); a row is in sight
 when every system, flow and policy that it names is, and so is the message that it came from. To look takes what is in sight. To
-act takes what is **in hand**: of a system, that it is whole to them; of another document, that all it names is in sight and
-something of that is whole to them; of a row, that it is in sight.
+act takes what is **in hand**: of a system, that it is whole to them, and of its new document that it names no secret but those
+of systems that are; of another document, that all it names is in sight and something of that is whole to them; of a row, that it
+is in sight.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ class Sight:
     systems: Names
     whole: Names
     """Systems that are whole to it."""
+    secrets: Names = frozenset()
+    """References to secrets of systems that are."""
     flows: Names = frozenset()
     comparisons: Names = frozenset()
     domains: Names = frozenset()
@@ -118,6 +121,8 @@ class Sight:
     """Documents that are in hand."""
     hidden: Names = frozenset()
     """Names of systems, flows, comparisons, domains, brands and regions that are out of sight."""
+    unnamed: Names = frozenset()
+    """Names of all documents that are, whatever their kind, but for those that something in sight has too."""
 
     def lists(self) -> dict[str, list[str]]:
         """Return the names by kind, as the store takes them to confine what is read."""
@@ -131,16 +136,25 @@ class Sight:
 
     def veil(self, text: str) -> str:
         """Return a text without the names of what is out of sight."""
-        if not self.hidden:
+        out = self.hidden | self.unnamed
+        if not out:
             return text
-        names = "|".join(re.escape(name) for name in sorted(self.hidden, key=len, reverse=True))
+        names = "|".join(re.escape(name) for name in sorted(out, key=len, reverse=True))
         return re.sub(rf"(?<![\w-])({names})(?![\w-])", VEIL, text)
 
     def has_in_hand(self, document: k.Document) -> bool:
         """Say whether somebody of this reach may put a document in force in place of one that is in hand, or as a new one."""
         if isinstance(document, k.System):
-            return ("System", document.name) in self.owned and _is_whole(document.spec, self.reach)
+            key = ("System", document.name)
+            return key in self.owned and _is_whole(document.spec, self.reach) and self._may_send(document)
         return self._named(document) and self._touches(document)
+
+    def _may_send(self, document: k.System) -> bool:
+        """Whether a system would be sent no other secrets than are its own to send, or just what it is sent now where it is."""
+        old, new = self.documents["System", document.name].spec, document.spec  # type: ignore[attr-defined]
+        return self.secrets.issuperset(new.secrets.values()) or all(
+            getattr(old, part) == getattr(new, part) for part in k.LEADING
+        )
 
     def _named(self, document: k.Document) -> bool:
         """Whether all that a document names is in sight."""
@@ -182,8 +196,20 @@ def sight(reach: Reach, documents: Iterable[k.Document]) -> Sight:
     sides = frozenset(one.name for one in given if isinstance(one, k.Comparison) and found._named(one))
     found = replace(found, flows=frozenset(one.name for one in flows), comparisons=sides, types=types)
     found = replace(found, documents=_shown(found, given), hidden=_hidden(found, given))
+    shown = {name for _, name in found.documents}
+    unnamed = frozenset(one.name for one in given if (one.kind, one.name) not in found.documents) - shown
+    found = replace(found, unnamed=unnamed, secrets=_secrets(parties, whole))
     found = replace(found, owned=_owned(found, given, lambda one: not isinstance(one, k.ServiceLevel | k.AlertRule)))
     return replace(found, owned=_owned(found, given, lambda _: True))  # a label may name a flow that is in hand
+
+
+def _secrets(parties: Iterable[k.System], whole: Names) -> Names:
+    """Return the references that only systems use that are whole: what another uses too is not theirs to send anywhere."""
+    used = {
+        mine: {ref for one in parties if (one.name in whole) is mine for ref in one.spec.secrets.values()}
+        for mine in (True, False)
+    }
+    return frozenset(used[True] - used[False])
 
 
 def _owned(found: Sight, given: Iterable[k.Document], which: Callable[[k.Document], bool]) -> frozenset[Key]:

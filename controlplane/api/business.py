@@ -8,7 +8,7 @@ from pydantic import Field
 from controlplane.api.answers import plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import Flag, Text
-from controlplane.api.pages import Narrowed, Timed
+from controlplane.api.pages import Narrowed, Timed, listed
 from controlplane.api.schemas import NEXT, row
 from controlplane.store import tables as t
 from controlplane.views import business as view
@@ -33,9 +33,7 @@ class ProductsQuery(Narrowed):
 )
 def list_products(query: ProductsQuery) -> Response:
     """Products by SKU."""
-    with plane().store.read() as conn:
-        found = view.products(conn, query.narrow, query.stretch)
-    return jsonify(products=found.rows, next=found.next)
+    return listed("products", view.products, query)
 
 
 @business.get("/products/<path:sku>")
@@ -57,9 +55,7 @@ class StockQuery(Narrowed):
 @contract({"stock": [POSITION], "next": NEXT}, query=StockQuery, links=(Link("business.get_position", ITS_KEY),))
 def list_stock(query: StockQuery) -> Response:
     """Positions of stock, by SKU and location."""
-    with plane().store.read() as conn:
-        found = view.stock(conn, query.narrow, query.stretch)
-    return jsonify(stock=found.rows, next=found.next)
+    return listed("stock", view.stock, query)
 
 
 @business.get("/stock/<sku>/<location>")
@@ -82,9 +78,7 @@ class ChangesQuery(Timed):
 @contract({"stock_changes": [CHANGE], "next": NEXT}, query=ChangesQuery)
 def list_stock_changes(query: ChangesQuery) -> Response:
     """How positions of stock changed, the newest first."""
-    with plane().store.read() as conn:
-        found = view.stock_changes(conn, query.narrow, query.stretch)
-    return jsonify(stock_changes=found.rows, next=found.next)
+    return listed("stock_changes", view.stock_changes, query)
 
 
 class LevelsQuery(Narrowed):
@@ -100,9 +94,7 @@ class LevelsQuery(Narrowed):
 @contract({"target_levels": [LEVEL], "next": NEXT}, query=LevelsQuery)
 def list_target_levels(query: LevelsQuery) -> Response:
     """What targets show of stock, as the ledger knows it; by SKU and location."""
-    with plane().store.read() as conn:
-        found = view.target_levels(conn, query.narrow, query.stretch)
-    return jsonify(target_levels=found.rows, next=found.next)
+    return listed("target_levels", view.target_levels, query)
 
 
 class OrdersQuery(Timed):
@@ -121,9 +113,7 @@ class OrdersQuery(Timed):
 )
 def list_orders(query: OrdersQuery) -> Response:
     """Orders by when they were placed, the newest first."""
-    with plane().store.read() as conn:
-        found = view.orders(conn, query.narrow, query.stretch)
-    return jsonify(orders=found.rows, next=found.next)
+    return listed("orders", view.orders, query)
 
 
 @business.get("/orders/<path:ref>")
@@ -150,9 +140,7 @@ class PostingsQuery(Timed):
 )
 def list_postings(query: PostingsQuery) -> Response:
     """Postings with their lines, by their key."""
-    with plane().store.read() as conn:
-        found = view.postings(conn, query.narrow, query.stretch)
-    return jsonify(postings=found.rows, next=found.next)
+    return listed("postings", view.postings, query)
 
 
 @business.get("/postings/<path:key>")

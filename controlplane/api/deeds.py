@@ -242,7 +242,7 @@ def comment_on_request(request_id: str, asked: Comment) -> tuple[Response, int]:
 @contract({"problems": [FLAW]}, right=("policy.propose", "policy.approve"), body=Draft)
 def lint_policy(asked: Draft) -> Response:
     """Everything that is wrong with a text as a policy, and with the registry once it stood in it: text; kind, name. Keeps nothing."""
-    return jsonify(problems=commands().changes.lint(asked.text, asked.kind, asked.name))
+    return jsonify(problems=commands().changes.lint(asked.text, actor(), asked.kind, asked.name))
 
 
 @deeds.post("/change-requests/<request_id>/withdraw")

@@ -8,7 +8,7 @@ from pydantic import Field
 from controlplane.api.answers import plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import Text
-from controlplane.api.pages import Timed
+from controlplane.api.pages import Timed, listed
 from controlplane.api.schemas import INSTANT, NEXT, OBJECT, TEXT, Null, Raw, row
 from controlplane.store import tables as t
 from controlplane.views import blueprint, systems
@@ -103,9 +103,7 @@ class RunsQuery(Timed):
 @contract({"runs": [RUN], "next": NEXT}, query=RunsQuery, links=(Link("installed.get_run", {"run_id": "/runs/0/id"}),))
 def list_runs(query: RunsQuery) -> Response:
     """Runs of what is scheduled or was asked for, the newest first."""
-    with plane().store.read() as conn:
-        found = view.runs(conn, query.narrow, query.stretch)
-    return jsonify(runs=found.rows, next=found.next)
+    return listed("runs", view.runs, query)
 
 
 @installed.get("/runs/<run_id>")

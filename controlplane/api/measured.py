@@ -10,7 +10,7 @@ from pydantic import Field
 from controlplane.api.answers import plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import KEPT, Text
-from controlplane.api.pages import Narrowed, Timed
+from controlplane.api.pages import Narrowed, Timed, listed
 from controlplane.api.schemas import NEXT, OBJECT, Null, Raw, row
 from controlplane.store import tables as t
 from controlplane.views import measured as view
@@ -68,9 +68,7 @@ class ObservationsQuery(Timed):
 @contract({"observations": [row(t.sample)], "next": NEXT}, query=ObservationsQuery)
 def list_observations(query: ObservationsQuery) -> Response:
     """Single observations, the newest first; for longer than they are kept there are the minutes of their indicator."""
-    with plane().store.read() as conn:
-        found = view.observations(conn, query.narrow, query.stretch)
-    return jsonify(observations=found.rows, next=found.next)
+    return listed("observations", view.observations, query)
 
 
 @measured.get("/service-levels")
@@ -104,9 +102,7 @@ class VerdictsQuery(Timed):
 @contract({"verdicts": [VERDICT], "next": NEXT}, query=VerdictsQuery)
 def list_verdicts(query: VerdictsQuery) -> Response:
     """What was judged of service levels, and under which revision; the newest first."""
-    with plane().store.read() as conn:
-        found = view.verdicts(conn, query.narrow, query.stretch)
-    return jsonify(verdicts=found.rows, next=found.next)
+    return listed("verdicts", view.verdicts, query)
 
 
 @measured.get("/comparisons/<name>")

@@ -8,7 +8,7 @@ from pydantic import Field
 from controlplane.api.answers import plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import Text
-from controlplane.api.pages import Timed
+from controlplane.api.pages import Timed, listed
 from controlplane.api.schemas import NEXT, YES, row
 from controlplane.store import tables as t
 from controlplane.views import moving as view
@@ -35,9 +35,7 @@ class IntakeQuery(Timed):
 )
 def list_intake(query: IntakeQuery) -> Response:
     """What systems told us, without what they said."""
-    with plane().store.read() as conn:
-        found = view.arrived(conn, query.narrow, query.stretch)
-    return jsonify(intake=found.rows, next=found.next)
+    return listed("intake", view.arrived, query)
 
 
 @moving.get("/intake/<intake_id>")
@@ -104,9 +102,7 @@ class DeliveriesQuery(Timed):
 )
 def list_deliveries(query: DeliveriesQuery) -> Response:
     """What was owed to targets, and what became of it, without what is sent."""
-    with plane().store.read() as conn:
-        found = view.deliveries(conn, query.narrow, query.stretch)
-    return jsonify(deliveries=found.rows, next=found.next)
+    return listed("deliveries", view.deliveries, query)
 
 
 @moving.get("/deliveries/<delivery_id>")
@@ -141,6 +137,4 @@ class AttemptsQuery(Timed):
 )
 def list_attempts(query: AttemptsQuery) -> Response:
     """Every try at a delivery with its outcome, by when it ended."""
-    with plane().store.read() as conn:
-        found = view.attempts(conn, query.narrow, query.stretch)
-    return jsonify(attempts=found.rows, next=found.next)
+    return listed("attempts", view.attempts, query)

@@ -56,7 +56,7 @@ class Claim:
             raise MalformedError(f"{HEADER}: {key[:80]!r} is none; give 1 to 200 visible ASCII characters", HEADER)
         now, route = plane().clock.now(), f"{request.method} {request.path}"
         query = request.query_string + b"\n" + request.get_data()
-        named = "\n".join((actor().name, route, key)).encode()
+        named = "\n".join((actor().name, str(actor().reach), route, key)).encode()  # an answer is for that reach alone
         return cls(hashlib.sha256(named).hexdigest(), key, route, hashlib.sha256(query).hexdigest(), new_id(now), now)
 
     def take(self) -> Row[tuple[object, ...]] | None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Callable
+from typing import Any
 
+from flask import Response, jsonify
+from pydantic import Field
+from sqlalchemy import Connection
+
+from controlplane.api.answers import plane
 from controlplane.api.fields import KEPT, Instant, Query
 from controlplane.views.narrowing import Narrow
-from controlplane.views.paging import MOST, Stretch
+from controlplane.views.paging import MOST, Part, Stretch
 
 
 class Paged(Query):
@@ -41,3 +47,10 @@ class Timed(Narrowed):
 
     since: Instant | None = Field(default=None, description="only from here")
     until: Instant | None = Field(default=None, description="only to here, not included")
+
+
+def listed(name: str, view: Callable[[Connection, Narrow, Stretch], Part[Any]], query: Narrowed) -> Response:
+    """Answer a part of what a view lists, under its name, and the cursor of the next."""
+    with plane().store.read() as conn:
+        found = view(conn, query.narrow, query.stretch)
+    return jsonify({name: found.rows, "next": found.next})

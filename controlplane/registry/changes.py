@@ -8,6 +8,7 @@ in force by break-glass only: for a day at most, with a reason, and owed a revie
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -35,6 +36,7 @@ from rules.changes import LONGEST_BREAK, UNDECIDED, WHO, Deed, State
 from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
+from rules.policy.kinds import LEADING
 from rules.policy.problems import Problem
 
 M = TypeVar("M", bound=Callable[..., Any])
@@ -195,13 +197,17 @@ class Changes(Steps):
             self._audit(conn, actor.name, "submit", request_id, after=told)
             return rows.get(conn, request_id)
 
-    @_of_a_request
     def simulate(self, request_id: str, actor: Actor) -> Standing:
         """Replay the plane's history for a request that is not decided yet, and keep what came of it.
 
         Who may propose or approve may ask for it. Takes as long as there is history: a second or two, and up to a minute for
         millions of tries. Raises ConflictError when the request is edited meanwhile.
         """
+        self._simulate(request_id, actor)
+        return self.simulation(request_id)
+
+    @_of_a_request
+    def _simulate(self, request_id: str, actor: Actor) -> None:
         permits.take_part(actor)
         with self.store.read() as conn:
             request, snapshot = rows.get(conn, request_id), self.registry.snapshot_in(conn)
@@ -211,18 +217,32 @@ class Changes(Steps):
                 raise ConflictError(f"{request} is {request.state}; what is decided is not simulated any more")
             found = simulation.run(conn, snapshot, request, self.clock.now())
         if found is None:
-            return self.simulation(request_id)
+            return
         with self.store.write() as conn:
             if rows.lock(conn, request_id).hash != request.hash:
                 raise ConflictError(f"{request} was edited while it was simulated; simulate it again")
             simulation.keep(conn, found)
             told = {"simulation": found.hash, "hash": request.hash, "inputs": found.inputs}
             self._audit(conn, actor.name, "simulate", request_id, after=told)
-        return self.simulation(request_id)
+
+    def simulation(self, request_id: str) -> Standing:
+        """Return the newest result of a request, and whether an approval can rest on it. Raises NotFoundError.
+
+        Of a result that speaks of what is out of sight only that is told, and `note` says so.
+        """
+        whole = self._simulation(request_id)
+        if whole.result is None or not self.store.is_confined:
+            return whole
+        with self.store.read() as conn:
+            shown = simulation.latest(conn, request_id)
+        if shown is not None and shown.hash == whole.result.hash:
+            return whole
+        return Standing(
+            None, whole.missing, "Its result speaks of what is out of your sight; ask somebody who sees all of it."
+        )
 
     @_of_a_request
-    def simulation(self, request_id: str) -> Standing:
-        """Return the newest result of a request, and whether an approval can rest on it. Raises NotFoundError."""
+    def _simulation(self, request_id: str) -> Standing:
         with self.store.read() as conn:
             return self._standing(conn, rows.get(conn, request_id))
 
@@ -332,6 +352,7 @@ class Changes(Steps):
             self._may(request, Deed.BREAK_GLASS, actor)
             self._proved(actor)
             _refuse_break(request, lasting, reason)
+            _refuse_elsewhere(request, revisions.current(conn, request.kind, request.name))
             owed = rows.owed_reviews(conn, request.kind, request.name)
             if owed:
                 raise ConflictError(f"{request}: a review is owed of {owed[0].id}; have that reviewed first")
@@ -371,15 +392,19 @@ class Changes(Steps):
             return rows.newest(conn, state, limit)
 
     @_by_all_that_is_known
-    def lint(self, text: str, kind: str | None = None, name: str | None = None) -> Sequence[Problem]:
+    def lint(self, text: str, actor: Actor, kind: str | None = None, name: str | None = None) -> Sequence[Problem]:
         """Return everything that is wrong with a text as a policy, and with the whole registry once it stood in it.
 
         Nothing is kept. A problem of the text has its line; one that another policy would have names that policy, without one.
-        Given a kind and a name, the text has to be that policy.
+        Given a kind and a name, the text has to be that policy. What is out of the actor's sight is not named.
         """
         with self.store.read() as conn:
             snapshot = self.registry.snapshot_in(conn)
-            return checking.problems_in(conn, snapshot, text, self._manifests(), (kind, name))
+            found = checking.problems_in(conn, snapshot, text, self._manifests(), (kind, name))
+        if actor.reach.everything:
+            return found
+        veil = snapshot.sight(actor.reach).veil
+        return [replace(one, name=veil(one.name), rule=veil(one.rule), remedy=veil(one.remedy)) for one in found]
 
     @_of_a_request
     def refusals(self, request_id: str, actor: Actor) -> dict[str, str]:
@@ -454,4 +479,16 @@ def _refuse_break(request: ChangeRequest, lasting: timedelta, reason: str) -> No
     if request.base_revision is None:
         raise BadInputError(
             f"{request}: nothing stands behind a new document that break-glass could go back to; ask for approval"
+        )
+
+
+def _refuse_elsewhere(request: ChangeRequest, base: dict[str, Any] | None) -> None:
+    """By one person alone no system is spoken to at another place, or with other secrets."""
+    if request.kind != "System" or base is None:
+        return
+    before, after = base["document"]["spec"], request.document["spec"]
+    changed = next((part for part in LEADING if before.get(part) != after.get(part)), None)
+    if changed:
+        raise ForbiddenError(
+            f"{request}: break-glass changes no `{changed}` of a System: where it leads, and by which secrets, takes an approval"
         )

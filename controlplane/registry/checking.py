@@ -34,12 +34,12 @@ def problems_of(conn: Connection, snapshot: Snapshot, entry: Entry, manifests: M
 
 
 def problems_of_all(
-    conn: Connection, snapshot: Snapshot, entries: Sequence[Entry], manifests: Manifests | None
+    conn: Connection, snapshot: Snapshot, entries: Sequence[Entry], manifests: Manifests | None, *, people: bool = True
 ) -> list[Problem]:
-    """Return the same of several documents that come into the registry together."""
+    """Return the same of several documents that come into the registry together. `people`: whether it is asked who is left."""
     own = {(entry.document.kind, entry.document.name): entry for entry in entries}
     known = {key: Entry(document) for key, document in snapshot.documents.items()}
-    gone = disabled(conn)
+    gone = disabled(conn) if people else frozenset[str]()
     before = set(_whole(known, manifests, gone))
     found = [
         each

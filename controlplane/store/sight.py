@@ -80,7 +80,10 @@ CONDITIONS: Mapping[str, str] = {
     "system_state": _names("system", "system_state.system"),
     "flow_state": _names("flow", "flow_state.flow"),
     # intake, ledger
-    "intake": f"{_names('system', 'intake.system')} AND ({_ALL_TYPES} OR {_of('message', 'intake_id', 'intake.id')})",
+    "intake": (
+        f"intake.topic <> 'messages/batch' AND {_names('system', 'intake.system')} "
+        f"AND ({_ALL_TYPES} OR {_of('message', 'intake_id', 'intake.id')})"
+    ),
     "message": (
         f"{_open('type', 'message.type')} AND ({_names('system', 'message.source')} OR (message.source = 'plane' "
         f"AND {_clean('message.data')} AND ({_names('system', '{cause}')} OR ({{cause}} IS NULL AND {_OWED}))))"

@@ -6,22 +6,24 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from controlplane.store.sight import ROLE, VEILED
+from controlplane.store.sight import CLOSED, CONDITIONS, ROLE, VEILED
 
 log = structlog.get_logger(__name__)
-_TABLES = """
+_OURS = ", ".join(f"'{name}'" for name in sorted({*CONDITIONS, *CLOSED, "in_reach"}))
+"""What the role may read, each by a policy of its own; whatever else somebody puts into the schema stays closed to it."""
+_TABLES = f"""
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version' ORDER BY 1"""
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v') AND c.relname IN ({_OURS}) ORDER BY 1"""  # noqa: S608
 _MADE = f"SELECT count(*) FROM pg_roles WHERE rolname = '{ROLE}'"  # noqa: S608
 _MEMBER = f"SELECT pg_has_role(current_user, '{ROLE}', 'MEMBER')"
 _READS = f"""
 SELECT has_schema_privilege('{ROLE}', current_schema(), 'USAGE')
 AND bool_and(has_any_column_privilege('{ROLE}', c.oid, 'SELECT'))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version'"""  # noqa: S608
-_UNBOUND = """
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v') AND c.relname IN ({_OURS})"""  # noqa: S608
+_UNBOUND = f"""
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema()
-AND c.relkind = 'r' AND NOT c.relrowsecurity AND c.relname <> 'alembic_version' ORDER BY 1"""
+AND c.relkind = 'r' AND NOT c.relrowsecurity AND c.relname IN ({_OURS}) ORDER BY 1"""  # noqa: S608
 
 
 def lacking(connection: Connection) -> tuple[str, str]:

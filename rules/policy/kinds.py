@@ -118,6 +118,10 @@ Names = Annotated[
 """Names that nothing else defines; one alone is written without the list."""
 
 
+LEADING = ("connector", "endpoint", "internal", "secrets")
+"""Parts of a System that say where it leads, and which secrets are sent there."""
+
+
 class SystemSpec(Part):
     """An outside party and how to reach it."""
 

@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 
 from controlplane.access import issue_token
 from controlplane.clock import ManualClock
 from controlplane.store import Store
+from controlplane.store import tables as t
 from controlplane.wiring import Plane
 from dashboards.app import mount
 from dashboards.pages import PAGES
@@ -228,6 +229,79 @@ def test_what_is_shared_is_seen_and_not_acted_on(plane: Plane, people: dict[str,
     assert set(shipments["cells"]) == {"wms", "shop", "erp"}
     assert client.post("/api/v1/flows/shipments/pause", json=why).status_code == 403
     assert client.post("/api/v1/flows/nothing/pause", json=why).status_code == 404
+
+
+def test_a_batch_that_speaks_of_two_brands_is_shown_as_it_came_to_nobody_who_is_confined(
+    plane: Plane, people: dict[str, httpx.Client]
+) -> None:
+    def placed(source: str, ref: str) -> str:
+        line = {
+            "line": 1,
+            "native_id": "1",
+            "sku": "0007-BLK-M",
+            "location": "WH1",
+            "quantity": 1,
+            "unit_price": "9.90",
+        }
+        data = {"ref": ref, "native_id": ref, "placed_at": START.isoformat(), "currency": "EUR", "lines": [line]}
+        told = {
+            "specversion": "1.0",
+            "id": ref,
+            "source": source,
+            "type": "order.placed",
+            "subject": ref,
+            "time": START.isoformat(),
+        }
+        return json.dumps({**told, "data": data})
+
+    body = "\n".join([placed("shop", "north-b1"), placed("zebra-shop", "zebra-b1")])
+    sent = people["free"].post("/api/v1/messages", content=body, headers={"Content-Type": "application/x-ndjson"})
+    assert sent.status_code == 202, sent.text
+    mine = sent.json()["ids"][0]
+    intake = people["free"].get(f"/api/v1/messages/{mine}").json()["message"]["intake_id"]
+    assert "zebra-b1" in people["free"].get(f"/api/v1/intake/{intake}").text
+    assert people["viewer"].get(f"/api/v1/intake/{intake}").status_code == 404
+    answer = people["viewer"].get(f"/api/v1/messages/{mine}")
+    assert (answer.status_code, named(answer)) == (200, False), answer.text
+
+
+def test_a_simulation_that_speaks_of_the_second_brand_is_not_shown(
+    plane: Plane, people: dict[str, httpx.Client]
+) -> None:
+    document = plane.registry.snapshot().retry_policies["default"].model_dump(mode="json")
+    document["spec"]["cap"] = "9m"
+    asked = {"kind": "RetryPolicy", "name": "default", "document": document, "title": "Shorter"}
+    made = people["free"].post("/api/v1/change-requests", json=asked).json()["id"]
+    path = f"/api/v1/change-requests/{made}"
+    assert people["free"].post(f"{path}/simulate").json()["result"] is not None
+    simulation = t.simulation.c.change_request_id == made
+    with plane.store.write() as conn:
+        conn.execute(update(t.simulation).where(simulation).values(impact={"rows": [{"flow": "zebra-orders"}]}))
+    assert people["free"].get(path).json()["simulation"]["result"] is not None
+    shown = people["viewer"].get(path)
+    assert (shown.status_code, named(shown)) == (200, False), shown.text
+    assert (shown.json()["simulation"]["result"], "out of your sight" in shown.json()["simulation"]["note"]) == (
+        None,
+        True,
+    )
+
+
+def test_an_answer_under_a_key_is_given_again_within_the_same_reach_only(
+    plane: Plane, people: dict[str, httpx.Client], ids: dict[str, dict[str, str]]
+) -> None:
+    document = plane.registry.snapshot().flows[FLOW[MARK]].model_dump(mode="json")
+    document["spec"]["promise"] = "3m"
+    asked = {"kind": "Flow", "name": FLOW[MARK], "document": document, "title": "Slower"}
+    under = {"Idempotency-Key": "the-same"}
+    first = people["free"].post("/api/v1/change-requests", json=asked, headers=under)
+    assert first.status_code == 201, first.text
+    assert people["free"].post("/api/v1/change-requests", json=asked, headers=under).headers["Idempotent-Replayed"]
+    token = issue_token(plane.store, plane.clock, "free-all", "test", actor="test", reach=NORTH)
+    url = str(people["free"].base_url)
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as narrowed:
+        answer = narrowed.post("/api/v1/change-requests", json=asked, headers=under)
+    assert answer.status_code == 404, answer.text
+    assert "Idempotent-Replayed" not in answer.headers
 
 
 def test_whoever_is_confined_acts_on_the_own_brand(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, select
@@ -43,8 +44,8 @@ def _promises(conn: Connection, snapshot: Snapshot, now: datetime) -> list[Verdi
         found += _apart(
             conn,
             f"service_level/{level.name}",
-            lambda level=level: judge_service_level(conn, snapshot, level, now),  # type: ignore[misc]
-            lambda reason, level=level: not_judged(conn, snapshot, level, now, reason),  # type: ignore[misc]
+            partial(judge_service_level, conn, snapshot, level, now),
+            partial(not_judged, conn, snapshot, level, now),
         )
     return found
 
@@ -55,8 +56,8 @@ def _alerts(conn: Connection, snapshot: Snapshot, now: datetime, told: set[str])
         found += _apart(
             conn,
             f"alert_rule/{rule.name}",
-            lambda rule=rule: judge_alert_rule(conn, snapshot, rule, seen[rule.spec.indicator], told),  # type: ignore[misc]
-            lambda reason, rule=rule: not_read(snapshot, rule, reason),  # type: ignore[misc]
+            partial(judge_alert_rule, conn, snapshot, rule, seen[rule.spec.indicator], told),
+            partial(not_read, snapshot, rule),
         )
     return found
 

@@ -102,7 +102,7 @@ def _voted(changes: Changes, seen: list[Any], who: Actor, decision: str, comment
 def _written(changes: Changes, request_id: str, text: str | None) -> Any:
     """Return what stands in the editor as a document. Raises PolicyError naming the first place that has to be mended."""
     about = changes.get(request_id)
-    problems = changes.lint(text or "", about.kind, about.name)
+    problems = changes.lint(text or "", actor(), about.kind, about.name)
     if problems:
         raise PolicyError(f"nothing was kept: {problems[0]}")
     entry, _ = read_one(text or "")

@@ -152,7 +152,10 @@ def others(plane: Plane, base: Base | None) -> str:
 def register(app: Dash, plane: Plane) -> None:
     """Open policies, check what is written, propose it, and bring it onto what came into force meanwhile."""
     editor.register(
-        app, "policy", lambda text, base: commands().changes.lint(text, base[0], base[1]), Held("policy-base", "data")
+        app,
+        "policy",
+        lambda text, base: commands().changes.lint(text, actor(), base[0], base[1]),
+        Held("policy-base", "data"),
     )
 
     @app.callback(
@@ -236,7 +239,7 @@ def _propose(base: Base, text: str, title: str, reason: str, *, review: bool) ->
     """Open a change of what the page showed, and ask for review. Raises ConflictError when that is not in force any more."""
     kind, name, revision = base
     changes, who = commands().changes, actor()
-    problems = changes.lint(text, kind, name)
+    problems = changes.lint(text, who, kind, name)
     if problems:
         raise PolicyError(f"nothing was proposed: {counted(len(problems), 'problem')}, told below the document")
     entry, _ = read_one(text)

@@ -193,4 +193,4 @@ def register(app: Dash, plane: Plane) -> None:
 
 def _lint(text: str, seen: Seen) -> Any:
     about = commands().changes.get(seen[0])
-    return commands().changes.lint(text, about.kind, about.name)
+    return commands().changes.lint(text, actor(), about.kind, about.name)

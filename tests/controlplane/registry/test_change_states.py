@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from controlplane.access import disable_account
+from controlplane.access import create_account, disable_account
 from controlplane.audit import verify
 from controlplane.clock import ManualClock
-from controlplane.errors import BadInputError, ConflictError, ForbiddenError
+from controlplane.errors import BadInputError, ConflictError, ForbiddenError, PolicyError
 from controlplane.registry import Registry, revisions
 from controlplane.registry.changes import Changes
 from controlplane.registry.checking import as_document
@@ -381,6 +382,35 @@ def test_a_break_glass_that_another_one_leans_on_ends_at_its_time_and_takes_that
     assert document(registry, "Comparison", "stock-three-way")["spec"]["locations"] == ["WH1"]
     assert told(registry, leaning)[-1] == ("plane", "revert")
     assert changes.get(leaning.id).review_owed
+
+
+def test_a_break_glass_goes_back_though_nobody_is_left_of_the_team_that_stands_behind_it(
+    registry: Registry, changes: Changes, clock: ManualClock
+) -> None:
+    members = document(registry, "Team", "warehouse-ops")["spec"]["members"]
+    owned = broken(changes, "RetryPolicy", "stock", HOUR, cap="9m")
+    team = broken(changes, "Team", "warehouse-ops", HOUR, members=[{**members[0], "username": "ada"}])
+    for one in members:
+        with suppress(ConflictError):  # some are there
+            create_account(registry.store, clock, one["username"], "a password of twenty", ["viewer"], actor="test")
+        disable_account(registry.store, clock, one["username"], actor="test")
+    clock.advance(3600)
+    assert changes.advance() == {"rolled_back": 2}
+    assert [changes.get(one.id).state for one in (owned, team)] == ["rolled_back"] * 2
+    assert document(registry, "Team", "warehouse-ops")["spec"]["members"] == members
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"endpoint": "https://elsewhere.example"}, {"internal": ["10.0.0.5:8080"]}, {"secrets": {"token": "env:OTHER"}},
+        {"connector": "netsuite"},
+    ],
+)  # fmt: skip
+def test_where_a_system_leads_and_by_which_secrets_takes_an_approval(changes: Changes, spec: dict[str, Any]) -> None:
+    with pytest.raises((ForbiddenError, PolicyError), match=f"break-glass changes no `{next(iter(spec))}`"):
+        broken(changes, "System", "pager", HOUR, **spec)
+    assert broken(changes, "System", "pager", HOUR, timeout="7s").state == "effective"
 
 
 # --- rollback and what is superseded ---

@@ -21,12 +21,12 @@ def text(changes: Changes, **spec: object) -> str:
 
 
 def test_a_text_without_a_problem_has_none_in_the_whole_registry(changes: Changes) -> None:
-    assert changes.lint(text(changes, cap="9m"), "RetryPolicy", "default") == []
+    assert changes.lint(text(changes, cap="9m"), ADA, "RetryPolicy", "default") == []
 
 
 def test_each_problem_has_its_line_its_rule_and_its_remedy(changes: Changes) -> None:
     written = text(changes).replace("budget: 1d", "budget: never").replace("factor:", "facter:")
-    first, second = changes.lint(written, "RetryPolicy", "default")
+    first, second = changes.lint(written, ADA, "RetryPolicy", "default")
     lines = written.splitlines()
     assert lines[first.line - 1].strip().startswith("facter:")
     assert (first.rule, first.remedy) == ("unknown key 'facter'", "did you mean 'factor'?")
@@ -45,25 +45,25 @@ def test_each_problem_has_its_line_its_rule_and_its_remedy(changes: Changes) -> 
     ],
 )
 def test_what_is_no_policy_at_all_is_told_with_its_line(changes: Changes, written: str, line: int, rule: str) -> None:
-    [problem] = changes.lint(written)
+    [problem] = changes.lint(written, ADA)
     assert problem.line >= line
     assert rule in problem.rule
 
 
 def test_a_text_that_became_another_policy_is_told(changes: Changes) -> None:
-    [problem] = changes.lint(text(changes).replace("name: default", "name: other"), "RetryPolicy", "default")
+    [problem] = changes.lint(text(changes).replace("name: default", "name: other"), ADA, "RetryPolicy", "default")
     assert (problem.path, problem.remedy) == ("metadata.name", "write name: default")
 
 
 def test_what_would_break_in_another_policy_is_told_by_its_name(registry: Registry, changes: Changes) -> None:
     pager = to_yaml(registry.snapshot().systems["pager"].model_dump(mode="json"))
-    first, *_ = changes.lint(pager.replace("role: incident", "role: bi"), "System", "pager")
+    first, *_ = changes.lint(pager.replace("role: incident", "role: bi"), ADA, "System", "pager")
     assert (first.kind, first.name, first.line) == ("EscalationPath", "records", 0)
     assert first.rule == "the System 'pager' has the role bi, and incident is wanted here"
 
 
 def test_a_lint_keeps_nothing(changes: Changes) -> None:
-    changes.lint(text(changes, cap="9m"))
+    changes.lint(text(changes, cap="9m"), ADA)
     assert changes.list() == []
 
 

@@ -14,6 +14,7 @@ from controlplane.errors import ForbiddenError, NotFoundError
 from controlplane.registry.changes import Changes
 from controlplane.registry.revisions import dump
 from controlplane.wiring import Plane
+from rules.policy.writing import to_yaml
 from rules.reach import EVERYTHING, Reach
 from tests import two_brands
 from tests.conftest import START
@@ -92,6 +93,24 @@ def test_a_change_of_the_own_brand_cannot_grow_beyond_it(plane: Plane, changes: 
     new = {**document(plane, "System", "shop"), "metadata": {"name": "shop-two"}}
     with pytest.raises(ForbiddenError):
         changes.open("System", "shop-two", new, "t", "", NORA)
+
+
+def test_nobody_confined_sends_a_secret_that_is_not_the_own_brands(plane: Plane, changes: Changes) -> None:
+    mine = document(plane, "System", "shop")
+    others = document(plane, "System", "erp")["spec"]["secrets"]
+    for ref in (next(iter(others.values())), "env:HOME"):
+        wrong = {**mine, "spec": {**mine["spec"], "secrets": {**mine["spec"]["secrets"], "access_token": ref}}}
+        with pytest.raises(ForbiddenError, match="beyond the reach"):
+            changes.open("System", "shop", wrong, "t", "", NORA)
+    assert changes.open("System", "shop", document(plane, "System", "shop", timeout="7s"), "t", "", NORA).id
+
+
+def test_lint_tells_whoever_is_confined_of_no_policy_that_is_out_of_sight(plane: Plane, changes: Changes) -> None:
+    wrong = document(plane, "Flow", "orders", source="nonesuch", owner="nobody")
+    whole, told = (changes.lint(to_yaml(wrong), who, "Flow", "orders") for who in (CENTRAL, NORA))
+    assert "zebra-shop" in str([*map(str, whole)]) and "zebra-team" in str([*map(str, whole)])  # noqa: PT018
+    assert len(told) == len(whole)
+    assert "zebra" not in str([*map(str, told)])
 
 
 def test_an_approval_counts_while_what_was_approved_is_within_the_reach(plane: Plane, changes: Changes) -> None:

@@ -165,6 +165,24 @@ def test_a_role_that_may_not_read_is_told_and_mended_at_the_next_start(postgresq
             conn.execute(text("ALTER TABLE message ENABLE ROW LEVEL SECURITY"))
 
 
+def test_what_somebody_else_puts_into_the_schema_stays_closed(postgresql_store: Store) -> None:
+    with postgresql_store.write() as conn:
+        conn.execute(text("CREATE TABLE extra (id text)"))
+        conn.execute(text("CREATE VIEW all_orders AS SELECT * FROM order_state"))
+        conn.execute(text("REVOKE SELECT ON message FROM trueup_web"))  # so that there is something to grant
+    try:
+        migrate(postgresql_store)
+        with postgresql_store.read() as conn:
+            assert webrole.lacking(conn) == ("", "")
+            for name in ("extra", "all_orders"):
+                asked = text("SELECT has_table_privilege(:role, :name, 'SELECT')")
+                assert conn.execute(asked, {"role": ROLE, "name": name}).scalar_one() is False
+    finally:
+        with postgresql_store.write() as conn:
+            conn.execute(text("DROP VIEW all_orders"))
+            conn.execute(text("DROP TABLE extra"))
+
+
 @pytest.fixture
 def owner(postgresql_schema: Store) -> Iterator[Store]:
     """A schema that is owned by a role without any privilege beyond it, as it ought to be in production."""

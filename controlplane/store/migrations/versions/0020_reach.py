@@ -71,9 +71,9 @@ CONDITIONS = {
     "system_state": "system_state.system IN (SELECT name FROM in_reach WHERE kind = 'system')",
     "flow_state": "flow_state.flow IN (SELECT name FROM in_reach WHERE kind = 'flow')",
     "intake": (
-        "intake.system IN (SELECT name FROM in_reach WHERE kind = 'system') AND (EXISTS (SELECT 1 FROM "
-        "in_reach WHERE kind = 'type' AND name = '*') OR EXISTS (SELECT 1 FROM message AS whose WHERE "
-        "whose.intake_id = intake.id))"
+        "intake.topic <> 'messages/batch' AND intake.system IN (SELECT name FROM in_reach WHERE kind = "
+        "'system') AND (EXISTS (SELECT 1 FROM in_reach WHERE kind = 'type' AND name = '*') OR EXISTS (SELECT "
+        "1 FROM message AS whose WHERE whose.intake_id = intake.id))"
     ),
     "message": (
         "(EXISTS (SELECT 1 FROM in_reach WHERE kind = 'type' AND name = '*') OR message.type IN (SELECT name "
