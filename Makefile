@@ -20,7 +20,7 @@ up: setup        ## run the plane with the sandbox retailer on the embedded defa
 	@exec $(BIN)/trueup up
 
 test: setup browser  ## the whole test suite but what is marked slow
-	$(BIN)/python -m pytest -m "not slow and not chaos_long"
+	$(BIN)/python -m pytest -m "not slow and not chaos_long" -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the slow suites: all scenarios over several seeds, large comparisons, real third parties
 	$(BIN)/python -m pytest -m slow

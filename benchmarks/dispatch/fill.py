@@ -10,6 +10,7 @@ from benchmarks.dispatch import rows
 from benchmarks.dispatch.rows import Expressions
 from controlplane.store import open_store
 from controlplane.store import tables as t
+from rules.ids import fact
 
 FAST = {
     "sqlite": (
@@ -52,6 +53,8 @@ def _fill(url: str, count: int, start: int, *, finished: bool, rebuild: bool) ->
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for setting in FAST[kind]:
             connection.exec_driver_sql(setting)
+        if store.is_sqlite:
+            connection.connection.driver_connection.create_function("fact", 2, fact, deterministic=True)  # type: ignore[union-attr]
         made = Expressions(store.is_sqlite, time.time_ns() // 1000, _revision(connection), finished)
         parts = [(t.message, made.message()), (t.delivery, made.delivery())]
         connection.exec_driver_sql("BEGIN")

@@ -5,7 +5,6 @@ by name (`complete`), so that the floor keeps writing what the plane writes. Val
 database, with instants as microseconds and JSON as text.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from sqlalchemy import Table
 
 from benchmarks.dispatch import jobs
 from controlplane.store import tables as t
-from rules.ids import new_id
+from rules.ids import fact, new_id
 
 DAY = 86_400_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -57,10 +56,9 @@ def accepted(body: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _message(told: dict[str, Any], at: datetime, now: int, intake_id: str, line: int) -> dict[str, Any]:
-    fingerprint = hashlib.blake2b(f"{told['source']}\0{told['id']}".encode(), digest_size=16).digest()
     known = {
         "id": new_id(at), "type": told["type"], "schema_version": 1, "source": told["source"],
-        "subject": told["subject"], "dedupe_key": told["id"], "fingerprint": fingerprint, "occurred_at": OCCURRED,
+        "subject": told["subject"], "dedupe_key": told["id"], "fingerprint": fact(told["source"], told["id"]), "occurred_at": OCCURRED,
         "accepted_at": now, "intake_id": intake_id, "intake_line": line, "trace_id": TRACE,
         "data": orjson.dumps(told["data"]).decode(), "state": "accepted", "registry_version": 1,
     }  # fmt: skip
@@ -176,7 +174,10 @@ class Expressions:
         return str(int(value)) if self.sqlite else str(value).lower()
 
     def _hash(self) -> str:
-        return "randomblob(16)" if self.sqlite else "decode(md5(i::text), 'hex')"
+        """A fact (`rules.ids.fact`) of what counts its events: the number, and a hash."""
+        if self.sqlite:  # a function that `fill` lends
+            return f"fact('{jobs.SOURCE}', {self._text('evt-{9}')})"
+        return f"decode({self._hex(8, 'i')} || md5(i::text), 'hex')"
 
     def _trace(self) -> str:
         return "lower(hex(randomblob(16)))" if self.sqlite else "md5((-i)::text)"

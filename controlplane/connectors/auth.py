@@ -92,18 +92,25 @@ class RefreshedBearer(httpx.Auth):
     `fetch` returns the token and when it runs out; it raises ConnectorError. One thread fetches, the others wait.
     """
 
-    def __init__(self, fetch: Callable[[], tuple[str, datetime]], clock: Clock) -> None:
-        self._fetch, self._clock = fetch, clock
+    def __init__(
+        self,
+        fetch: Callable[[], tuple[str, datetime]],
+        clock: Clock,
+        *,
+        header: str = "Authorization",
+        scheme: str = "Bearer ",
+    ) -> None:
+        self._fetch, self._clock, self._header, self._scheme = fetch, clock, header, scheme
         self._lock = threading.Lock()
         self._held: tuple[str, datetime] | None = None
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the token; a 401 means that the request was not taken, so it is sent once more with a fresh one."""
         token = self._token()
-        request.headers["Authorization"] = f"Bearer {token}"
+        request.headers[self._header] = f"{self._scheme}{token}"
         response = yield request
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            request.headers["Authorization"] = f"Bearer {self._token(refused=token)}"
+            request.headers[self._header] = f"{self._scheme}{self._token(refused=token)}"
             yield request
 
     def _token(self, refused: str | None = None) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from controlplane.store.types import Amount, BigKey, Instant, Json
-from rules.ids import fingerprint
+from rules.ids import fact
 
 metadata = MetaData(
     naming_convention={
@@ -301,7 +301,7 @@ intake = Table(
 # --- sync/ledger: the one account of what happened ----------------------------------------------------------------
 def _fingerprint(context: Any) -> bytes:
     row = context.get_current_parameters()
-    return fingerprint(row["source"], row["dedupe_key"])
+    return fact(row["source"], row["dedupe_key"])
 
 
 message = Table(
@@ -315,7 +315,7 @@ message = Table(
     Column("source_version", Name, doc="the source's own version of the subject, where it has one"),
     Column("dedupe_key", Name, nullable=False, doc="the same fact told twice has the same key"),
     Column(
-        "fingerprint", LargeBinary(16), nullable=False, unique=True, default=_fingerprint, doc="source and dedupe key"
+        "fingerprint", LargeBinary(20), nullable=False, unique=True, default=_fingerprint, doc="source and dedupe key"
     ),
     Column("occurred_at", Instant, nullable=False),
     Column("accepted_at", Instant, nullable=False),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.ids import new_id
+from rules.ids import PLACE, fact, fingerprint, new_id
 
 INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -42,3 +42,29 @@ def test_the_same_instant_told_in_another_zone_gives_the_same_millisecond() -> N
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         new_id(datetime(2026, 3, 2, 9))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("evt-000000999", "evt-000001000"),
+        ("order.placed:shop:#9", "order.placed:shop:#10"),
+        ("gid://shopify/Order/5551", "gid://shopify/Order/5552"),
+        ("A-1@WH1:2026-03-02T09:59:59.5Z:7,3", "B-9@WH2:2026-03-02T10:00:00Z:5,1"),
+        ("api:019cade2-7f00-7000-8000-ffffffffffff", "api:019cade2-7f01-7000-8000-000000000000"),
+    ],
+)
+def test_facts_that_their_source_counts_stand_in_its_order(earlier: str, later: str) -> None:
+    assert fact("shop", earlier) < fact("shop", later)
+
+
+@given(st.text(max_size=250), st.text(max_size=250))
+def test_a_fact_is_twenty_bytes_with_the_whole_fingerprint_whatever_the_key(source: str, key: str) -> None:
+    made = fact(source, key)
+    assert len(made) == 20
+    assert made[PLACE:] == fingerprint(source, key)
+    assert made == fact(source, key)
+
+
+def test_facts_with_one_place_are_told_apart() -> None:
+    assert len({fact("shop", f"x{letter}") for letter in "abc"} | {fact("till", "xa")}) == 4

@@ -32,7 +32,7 @@ from controlplane.sync.ledger.insert import insert_messages
 from controlplane.sync.ledger.messages import read, refuse_ahead, refuse_other_subject, refuse_unknown
 from controlplane.telemetry.facts import Accepted, Origin, Shared
 from controlplane.telemetry.tracing import Caller
-from rules.ids import fingerprint, new_ids
+from rules.ids import fact, new_ids
 from rules.model.messages import as_json, version_of
 from rules.personal import Personal
 
@@ -180,7 +180,7 @@ class Acceptor:
             messages.append({
                 "id": identity, "type": found.type, "schema_version": version_of(found.type), "source": found.source,
                 "subject": found.subject, "source_version": None, "dedupe_key": found.event_id,
-                "fingerprint": fingerprint(found.source, found.event_id), "occurred_at": (found.occurred_at - EPOCH) // MICROSECOND,
+                "fingerprint": fact(found.source, found.event_id), "occurred_at": (found.occurred_at - EPOCH) // MICROSECOND,
                 "accepted_at": stamp, "causation_id": found.causation_id, "intake_id": intake_id,
                 "intake_line": number if batch else None, "trace_id": trace.trace_id if trace else identity.replace("-", ""),
                 "data": as_json(data), "state": "accepted", "registry_version": snapshot.version,

@@ -20,7 +20,7 @@ from controlplane.store.text import is_kept, kept
 from controlplane.store.types import micros
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.telemetry.facts import PLANE, Accepted, Origin
-from rules.ids import bounded, fingerprint, new_id
+from rules.ids import bounded, fact, new_id
 from rules.model import messages as model
 
 LONGEST = 190
@@ -177,7 +177,7 @@ def row_of(
         "id": new_id(now), "type": draft.type, "schema_version": model.version_of(draft.type), "source": source,
         "subject": draft.subject, "source_version": draft.source_version,
         "dedupe_key": bounded(key),
-        "fingerprint": fingerprint(source, key), "occurred_at": micros(draft.occurred_at),
+        "fingerprint": fact(source, key), "occurred_at": micros(draft.occurred_at),
         "accepted_at": micros(now), "causation_id": draft.causation_id or causation_id, "intake_id": intake_id, "intake_line": None,
         "trace_id": trace_id, "data": checked(draft).model_dump_json(), "state": "accepted",
         "registry_version": registry_version,

@@ -19,7 +19,7 @@ from controlplane.sync import quarantine
 from controlplane.sync.ledger import seen
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.sync.ledger.messages import read
-from rules.ids import bounded, fingerprint
+from rules.ids import bounded, fact, fingerprint
 
 REMEDY = "accept it by replaying it where this content is meant too, or drop it; have the sender give each fact an id of its own"
 
@@ -69,7 +69,7 @@ def _apart(row: dict[str, Any]) -> dict[str, Any]:
     """The row as a fact of its own."""
     content = fingerprint(row["type"], row["subject"], row["data"]).hex()
     key = bounded(f"{row['dedupe_key']}#{content}")
-    return row | {"dedupe_key": key, "fingerprint": fingerprint(row["source"], key)}
+    return row | {"dedupe_key": key, "fingerprint": fact(row["source"], key)}
 
 
 def _case(snapshot: Snapshot, row: dict[str, Any], other: str) -> quarantine.Case:

@@ -42,6 +42,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "drift": ("rooms.get_findings",),
     "indeterminate": ("rooms.get_comparisons", "measured.get_comparison_run"),
     "policy": ("rooms.get_policies", "rooms.get_policy"),
+    "reach": ("people.list_accounts", "people.list_tokens"),
     "change request": ("deeds.list_requests", "deeds.get_request"),
     "incident": ("rooms.get_incidents", "rooms.get_incident"),
 }

@@ -22,6 +22,7 @@ from controlplane.sync.ledger.archive import columns, part, records
 from controlplane.sync.ledger.archive.families import kept_in
 from controlplane.sync.ledger.archive.part import MANIFEST, ROOT, TABLES, Manifest
 from controlplane.sync.ledger.archive.turns import Turns
+from rules.ids import fact
 from rules.policy.keeping import LONGEST
 from rules.policy.kinds import format_duration, parse_duration
 
@@ -184,6 +185,8 @@ class Restorer:
             for rows in self._portions(place, table, manifest, wanted):
                 if self._turns.stopped:
                     return put, there
+                if table is t.message:  # an older part has another form of it
+                    rows = [row | {"fingerprint": fact(row["source"], row["dedupe_key"])} for row in rows]
                 with self._turns.turn() as connection:
                     went_in = columns.insert(connection, table, rows)
                 put[table.name] += went_in
