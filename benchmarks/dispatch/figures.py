@@ -54,6 +54,7 @@ def _single(r: Sequence[Reading]) -> Found:
             (who, store) for who in (single.STORED, single.NOTHING, single.SLOW, single.SLOW_EACH)
         )
         found[f"single_accept_ratio_{store}"] = ratio(r, single.NAME, stored, nothing)
+        found[f"single_accept_read_ratio_{store}"] = ratio(r, single.NAME, stored, (single.READ, store))
         found[f"requests_per_commit_{store}"] = median(r, single.NAME, stored, "requests_per_commit")
         found[f"single_accept_gain_{store}"] = ratio(r, single.NAME, slow, each)
     return found | {name.removesuffix("_sqlite"): value for name, value in found.items() if name.endswith("_sqlite")}

@@ -30,7 +30,9 @@ class Commits:
 
 
 def mount(app: Flask, plane: Plane) -> None:
-    """Add `/bench/nothing` (answers without storing), `/bench/one` (bare SQL, a commit of its own) and `/bench/commits`."""
+    """Add what answers without storing (`/bench/nothing`), reads and validates before it (`/bench/read`), stores one message by bare
+    SQL with a commit of its own (`/bench/one`), and counts commits (`/bench/commits`).
+    """
     commits = Commits(plane.store.engine, float(os.environ.get(PAUSE, 0)))
     store_one = _store_one(plane)
 
@@ -38,6 +40,12 @@ def mount(app: Flask, plane: Plane) -> None:
     def nothing() -> Response:
         request.get_data()
         return jsonify(accepted=True, new=True)
+
+    @app.post("/bench/read")
+    def read() -> Response:
+        registry, body = plane.registry, request.get_data(cache=False)
+        read, _ = plane.sync.acceptor.read(body, registry.known(), None, None, batch=False, channel="api", headers="{}")
+        return jsonify(accepted=True, new=True, id=next(iter(read.lines)))
 
     @app.post("/bench/one")
     def one() -> Response:

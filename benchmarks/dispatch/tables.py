@@ -10,6 +10,7 @@ PROMISED: tuple[tuple[str, str, str, str], ...] = (
     ("accept, NDJSON batches ÷ raw SQL, SQLite", "accept_ratio_sqlite", "≥ 0.4", "0.8"),
     ("accept, NDJSON batches ÷ raw SQL, PostgreSQL", "accept_ratio_postgres", "≥ 0.4", "0.8"),
     ("accept, single requests, 64 clients ÷ the same server storing nothing", "single_accept_ratio", "≥ 0.7", "0.9"),
+    ("the same ÷ the server reading and validating, storing nothing", "single_accept_read_ratio", "", ""),
     ("requests a commit", "requests_per_commit", "≥ 8", ""),
     ("with 5 ms in every commit ÷ a commit for each request", "single_accept_gain", "≥ 5", ""),
     ("deliver, 1 worker ÷ raw SQL, SQLite", "deliver_ratio_sqlite", "≥ 0.4", "0.7"),

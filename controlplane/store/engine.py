@@ -99,8 +99,11 @@ class Store:
             _lists.reset(token)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, derived: bool = False) -> Iterator[Connection]:
         """Give a connection inside one transaction; it commits at the end, or rolls back when the block raises.
+
+        `derived`: all that it writes follows from what is committed, and is done again should PostgreSQL crash and forget it. Its
+        commit then waits for no disk; whatever is committed after it, and waits, brings it to the disk too.
 
         Not reentrant: a function that may be called inside a transaction takes the connection as an argument.
         Keep it under 20 ms: no network, no waiting inside.
@@ -108,6 +111,8 @@ class Store:
         if not self.is_sqlite:
             with self.engine.connect() as connection, direct.transaction(connection) as begun:
                 topics, facts = _empty_notes(connection)
+                if derived:
+                    direct.later(connection, "SET LOCAL synchronous_commit TO off")
                 _note_beside(connection)
                 yield connection
                 if topics and self._listener:

@@ -15,7 +15,8 @@ NAME = "single"
 CLIENTS = 64
 PAUSE = 0.005
 STORED, NOTHING, SLOW, SLOW_EACH = "trueup", "storing nothing", "trueup, 5 ms commits", "a commit each, 5 ms commits"
-PATHS = {NOTHING: "/bench/nothing", SLOW_EACH: "/bench/one"}
+READ = "read and validated, storing nothing"
+PATHS = {NOTHING: "/bench/nothing", READ: "/bench/read", SLOW_EACH: "/bench/one"}
 SLOWER = {SLOW_EACH: 8}
 """Contenders that get a fraction of the requests: they would take minutes."""
 
@@ -24,7 +25,7 @@ def run(bench: Bench) -> Sequence[Reading]:
     turns = [
         Turn(who, kind, partial(_measured, bench, kind, who))
         for kind in bench.stores.kinds
-        for who in (STORED, NOTHING, SLOW, SLOW_EACH)
+        for who in (STORED, NOTHING, READ, SLOW, SLOW_EACH)
     ]
     return bench.in_turns(NAME, turns)
 

@@ -104,7 +104,7 @@ class Acceptor:
         with more than may wait. Without `batch` also BadInputError for the event.
         """
         snapshot = self._registry.known() if self._registry.known().version else self._registry.snapshot()
-        request, refused = self._read(body, snapshot, told, may, batch=batch, channel=channel, headers=_sent_by(by))
+        request, refused = self.read(body, snapshot, told, may, batch=batch, channel=channel, headers=_sent_by(by))
         if not request.messages:
             return Receipt({}, {}, refused)
         self.room.refuse_too_many(len(request.messages))
@@ -134,7 +134,7 @@ class Acceptor:
 
     # --- reading ---
 
-    def _read(
+    def read(
         self,
         body: bytes,
         snapshot: Snapshot,
@@ -145,6 +145,7 @@ class Acceptor:
         channel: str,
         headers: str,
     ) -> tuple[_Request, list[Refusal]]:
+        """Return what `accept` would write, and the lines that it refuses. Raises BadInputError as `accept` does."""
         now = self._clock.now()
         stamp = micros(now)
         lines = (

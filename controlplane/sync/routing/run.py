@@ -118,7 +118,7 @@ class Processing:
 
     def _batch(self, *, careful: bool, most: int | None = None, contradicting: Mapping[str, str]) -> int:
         most = most or self._limit
-        with self._store.write() as connection:
+        with self._store.write(derived=True) as connection:
             lock_books(connection, in_index_order=True)
             asked, waiting = ask_paused(connection), _OLDEST.asked(connection, most=most)
             work = self._work_of(connection)

@@ -185,6 +185,14 @@ def test_a_store_that_is_closed_ends_its_checkpoints(sqlite_store: Store) -> Non
     assert "checkpoints" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_what_only_follows_from_what_is_committed_waits_for_no_disk_and_all_else_does(postgresql_store: Store) -> None:
+    def waits(*, derived: bool) -> str:
+        with postgresql_store.write(derived=derived) as connection:
+            return str(connection.exec_driver_sql("SHOW synchronous_commit").scalar())
+
+    assert [waits(derived=True), waits(derived=False)] == ["off", "on"]
+
+
 def test_a_commit_of_another_process_is_heard_on_postgresql(postgresql_store: Store) -> None:
     here, there = (open_store(postgresql_store.engine.url.render_as_string(False)) for _ in range(2))
     heard = threading.Event()
