@@ -16,7 +16,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-up: setup        ## run the plane with the sandbox retailer on the embedded default
+$(VENV)/.up: requirements.lock pyproject.toml  # what running needs and no more, in the same versions
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test $(VENV)/.ready -nt requirements.lock || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable .
+	@touch $@
+
+up: $(VENV)/.up  ## run the plane with the sandbox retailer on the embedded default
 	@exec $(BIN)/trueup up
 
 test: setup browser  ## the whole test suite but what is marked slow
