@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import cast
 
 import structlog
@@ -115,14 +116,27 @@ def count_tries() -> Response | None:
     """Count who tries to sign in, by address."""
     if request.endpoint not in TRIES:
         return None
-    g.rate = _rates().count(_rates().signing_in, f"address/{request.remote_addr}")
+    g.rate = _rates().count(_rates().signing_in, _from())
     return _too_often("too many tries to sign in come from this address", g.rate)
 
 
 def count_refused() -> Response | None:
     """Count who asks without a valid session or token, by address: so nobody guesses for long."""
-    g.rate = _rates().count(_rates().refused, f"address/{request.remote_addr}")
+    g.rate = _rates().count(_rates().refused, _from())
     return _too_often("too many requests without a valid session or token come from this address", g.rate)
+
+
+def _from() -> str:
+    """Where a request comes from: an IPv4 address, or the 64 bits that whoever has an IPv6 address holds all of."""
+    told = request.remote_addr or ""
+    try:
+        address = ip_address(told.partition("%")[0])
+    except ValueError:
+        return f"address/{told}"
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return f"address/{mapped or IPv6Network((address, 64), strict=False)}"
+    return f"address/{address}"
 
 
 def tell(answer: AnyResponse) -> AnyResponse:
