@@ -1,4 +1,4 @@
-"""The Tryton connector: stock and products, read only."""
+"""The Tryton connector: stock, products and shipments are read, orders written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors import settings
+from controlplane.connectors.builtin.tryton import shipments
 from controlplane.connectors.builtin.tryton.rpc import Rpc, encode
+from controlplane.connectors.builtin.tryton.sales import Sales
 from controlplane.connectors.builtin.tryton.stock import Position, Warehouses
 from controlplane.connectors.contract import (
     Connector,
@@ -19,24 +21,33 @@ from controlplane.connectors.contract import (
     ReadSpec,
     Record,
     Setting,
+    Write,
+    WriteSpec,
 )
+from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.records import content_key, read_json, verbatim
 from controlplane.errors import BadInputError
 from rules.model.messages import stock_key
+from rules.outcomes import Guarantee, Outcome
 
 OVERLAP = timedelta(minutes=5)
 BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 class TrytonConnector(Connector):
-    """A Tryton database. Options: database, company (id), currency, locations (ours, mapped to location codes)."""
+    """A Tryton database. Options: database, company (id), currency, locations (ours, mapped to location codes), customer (party code)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="tryton",
         title="Tryton (JSON-RPC)",
-        reads=(ReadSpec("stock", snapshot=True, changes=True), ReadSpec("items", changes=True)),
+        reads=(
+            ReadSpec("stock", snapshot=True, changes=True),
+            ReadSpec("items", changes=True),
+            ReadSpec("shipments", changes=True),
+        ),
+        writes=(WriteSpec("sale", ("order.placed",), Guarantee.READABLE, late_effect=60.0),),
         secrets=("user", "password"),
-        options=("database", "company", "currency", "locations"),
+        options=("database", "company", "currency", "locations", "customer"),
         verified_against="Tryton 8.2, running",
     )
 
@@ -45,6 +56,7 @@ class TrytonConnector(Connector):
         self._rpc = Rpc(context)
         self._currency = str(context.options.get("currency", "EUR"))
         self._company = int(context.options.get("company", 1))
+        self._sales = Sales(context, self._rpc, self._company, str(context.options.get("customer", "")))
         self._stock = Warehouses(context, self._rpc, [str(name) for name in context.options.get("locations", ())])
 
     def close(self) -> None:
@@ -92,6 +104,8 @@ class TrytonConnector(Connector):
             yield from self._poll_stock(since, held)
         elif entity == "items":
             yield from self._poll_items(since, held)
+        elif entity == "shipments":
+            yield from self._poll_shipments(since, held)
         else:
             yield from super().poll(entity, cursor)
 
@@ -116,10 +130,19 @@ class TrytonConnector(Connector):
             yield Page(tuple(_item_record(row) for row in told), held)
         yield Page((), {"since": seen} if seen else {})
 
+    def _poll_shipments(self, since: datetime | None, held: dict[str, Any]) -> Iterator[Page]:
+        seen = held.get("since", "")
+        for records, latest in shipments.done(self._rpc, self._company, since):
+            seen = max(seen, latest)
+            yield Page(tuple(records), held)
+        yield Page((), {"since": seen} if seen else {})
+
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read stock as `stock.level` and items as `product.described`."""
+        """Read stock as `stock.level`, items as `product.described`, shipments as `shipment.shipped`."""
         record = read_json(body)
         try:
+            if topic == "shipments":
+                return [shipments.draft(self.context, record)]
             return [self._stock_draft(record) if topic == "stock" else self._item_draft(record)]
         except BadInputError:
             raise
@@ -153,6 +176,18 @@ class TrytonConnector(Connector):
         }
         key = f"product.described:{sku}:{version}{'' if data['active'] else ':inactive'}"
         return Draft("product.described", sku, key, datetime.fromisoformat(version), data, source_version=version)
+
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Make an order a confirmed sale, once for its reference."""
+        self.manifest.write_spec(request.entity)
+        return self._sales.put(request)
+
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Look for the sale by its reference."""
+        self.manifest.write_spec(request.entity)
+        return self._sales.read_back(request)
 
 
 def _level(position: Position) -> Level:

@@ -69,8 +69,15 @@ class Rpc:
 
     def call(self, method: str, *params: Any) -> tuple[Any, Answer]:
         """Call a read method and return (result with plain values, answer). Raises ConnectorError."""
+        return self._called(method, params, write=False)
+
+    def tell(self, method: str, *params: Any) -> tuple[Any, Answer]:
+        """Call a method that changes something, in one transaction of Tryton's; as `call`, and without an answer the effect is unknown."""
+        return self._called(method, params, write=True)
+
+    def _called(self, method: str, params: tuple[Any, ...], *, write: bool) -> tuple[Any, Answer]:
         body = {"id": 1, "method": method, "params": list(params)}
-        answer = self.http.send("POST", self._path, write=False, auth=self._session, json=body)
+        answer = self.http.send("POST", self._path, write=write, auth=self._session, json=body)
         parsed = answer.json()
         if not isinstance(parsed, dict):
             answer.fail("answered a call with something that is not an object")
