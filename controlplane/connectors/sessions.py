@@ -76,6 +76,11 @@ class LoginSession(httpx.Auth):
         """The headers of the open session, for signing out; None where there is none."""
         return self._held
 
+    def forget(self) -> None:
+        """Sign in anew before the next request: the system says in its own way that the session is over."""
+        with self._lock:
+            self._held = None
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the session's headers."""
         used = self._session(None)

@@ -1,0 +1,124 @@
+"""The Vendure connector: stock and orders are read, availability and fulfilments written. Not a manifest, and why:
+
+every refusal comes as a member of a union inside HTTP 200, the session comes from a mutation whose token is a header, what is available
+is computed from two counts, and a fulfilment takes two mutations with a look before: none of it is a request with a path to its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from controlplane.connectors import settings
+from controlplane.connectors.builtin.vendure import orders
+from controlplane.connectors.builtin.vendure.api import Api
+from controlplane.connectors.builtin.vendure.fulfilments import Fulfilments
+from controlplane.connectors.builtin.vendure.stock import Stock
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Level,
+    Manifest,
+    Page,
+    ReadSpec,
+    Setting,
+    Write,
+    WriteSpec,
+)
+from controlplane.connectors.outcomes import answering_read_back, answering_write
+from controlplane.connectors.records import read_json
+from controlplane.errors import BadInputError
+from rules.outcomes import Guarantee, Outcome
+
+OVERLAP = timedelta(minutes=5)
+LATE = 60.0
+PLACES = """
+query($skip: Int!, $take: Int!) {
+  stockLocations(options: {skip: $skip, take: $take, sort: {id: ASC}}) { totalItems items { id } } }"""
+ME = "{ me { id } }"
+
+
+class VendureConnector(Connector):
+    """A Vendure shop. Options: locations (ours, mapped to the ids of stock locations; online orders are shipped from the first)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="vendure",
+        title="Vendure (Admin API)",
+        reads=(ReadSpec("levels", snapshot=True), ReadSpec("orders", changes=True)),
+        writes=(
+            WriteSpec("available", ("stock.offer",), Guarantee.READABLE, late_effect=LATE),
+            WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=LATE),
+        ),
+        secrets=("user", "password"),
+        options=("locations",),
+        verified_against="Vendure 3.7, running",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._api = Api(context)
+        self._locations = [str(name) for name in context.options.get("locations", ())]
+        self._stock, self._fulfilments = Stock(context, self._api), Fulfilments(context, self._api)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.http.close()
+
+    def ping(self) -> None:
+        """Ask who we are, which proves the session too."""
+        self._api.ask(ME)
+
+    def settings(self) -> list[Setting]:
+        """Read whether each stock location is there."""
+        known = {str(row["id"]): True for rows, _ in self._api.pages(PLACES) for row in rows}
+        return settings.locations(self.context, settings.among(known), "Settings > Stock Locations")
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield the `levels` of the configured locations, or of the keys."""
+        if entity != "levels":
+            yield from super().snapshot(entity, keys)
+        yield from self._stock.snapshot(self._locations, keys)
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield `orders` that changed since the cursor, which moves at the end: pages come by id."""
+        if entity != "orders":
+            yield from super().poll(entity, cursor)
+        held = cursor or {}
+        since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
+        seen = held.get("since", "")
+        for records, latest in orders.changed(self._api, since):
+            seen = max(seen, latest)
+            yield Page(tuple(records), held)
+        yield Page((), {"since": seen} if seen else {})
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read orders as `order.placed`."""
+        told = read_json(body)
+        if not self._locations:
+            raise BadInputError(
+                "the System has no `options.locations`; name the location that online orders are shipped from"
+            )
+        try:
+            return orders.draft(self.context, told, self._locations[0])
+        except BadInputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInputError(f"the order breaks the shop's contract: {error!r}; correct it, or drop it") from error
+
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Set what is available, or make a fulfilment."""
+        self.manifest.write_spec(request.entity)
+        if request.entity == "available":
+            return self._stock.set_available(request)
+        return self._fulfilments.create(request)
+
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Look at the level, or for the fulfilment."""
+        self.manifest.write_spec(request.entity)
+        if request.entity == "available":
+            return self._stock.read_back(request)
+        return self._fulfilments.read_back(request)
