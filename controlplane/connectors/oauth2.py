@@ -17,9 +17,9 @@ from joserfc.jwk import ECKey, RSAKey
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Context
-from controlplane.connectors.http import HttpClient
+from controlplane.connectors.http import HttpClient, with_evidence
 from controlplane.connectors.redaction import Redactor
-from controlplane.errors import SettingsError
+from controlplane.errors import RejectedError, SettingsError, UnavailableError
 
 Fetch = Callable[[], tuple[str, datetime]]
 """Gets a token, and when it runs out. Raises ConnectorError."""
@@ -97,7 +97,12 @@ def _sign(claims: Mapping[str, Any], key: str, key_id: str, algorithm: str) -> s
 
 def _ask(http: HttpClient, path: str, fields: Mapping[str, str], auth: httpx.Auth | None) -> tuple[str, datetime]:
     # a token that nobody uses changes nothing, so asking is a read; it happens within the place of the request that needs it
-    answer = http.send("POST", path, write=False, auth=auth, data=dict(fields), limited=False)
+    try:
+        answer = http.send("POST", path, write=False, auth=auth, data=dict(fields), limited=False)
+    except RejectedError as error:  # nothing is wrong with what waits for the token
+        http.context.refused()
+        told = f"{http.context.system} gives no token: {error}; check the secrets of the System policy"
+        raise with_evidence(UnavailableError(told), error.evidence) from error
     told = answer.json()
     try:
         life = timedelta(seconds=float(told.get("expires_in", USUAL_LIFE)))

@@ -1,0 +1,86 @@
+"""The Selling Partner API: a token of Login with Amazon in a header of its own, and a token bucket for each operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controlplane.connectors.auth import RefreshedBearer
+from controlplane.connectors.contract import Context
+from controlplane.connectors.http import Answer, HttpClient, with_evidence
+from controlplane.connectors.oauth2 import refresh, token_client
+from controlplane.connectors.redaction import Redactor
+from controlplane.errors import RejectedError, ThrottledError, UnavailableError
+
+LOGIN = "https://api.amazon.com"
+TOKEN = "/auth/o2/token"  # noqa: S105 - a path
+LIMIT = "x-amzn-ratelimit-limit"
+SLOWEST = 1 / 180
+"""Requests a second of the operation with the smallest bucket, for where an answer names no rate."""
+
+
+class Api:
+    """One seller's account in one marketplace."""
+
+    def __init__(self, context: Context) -> None:
+        secrets = [context.secret(name) for name in ("client_id", "client_secret", "refresh_token")]
+        client_id, client_secret, refresh_token = secrets
+        redactor = Redactor(secrets[1:])
+        self.http = HttpClient(context, redactor)
+        self._login = token_client(context, redactor, str(context.options.get("login_endpoint", LOGIN)))
+        fetch = refresh(self._login, TOKEN, refresh_token, client_id, client_secret)
+        self._auth = RefreshedBearer(self._learning(fetch), context.clock, header="x-amz-access-token", scheme="")
+
+    def _learning(self, fetch: Any) -> Any:
+        def fetched() -> Any:
+            token, until = fetch()
+            return self.http.redactor.learn(token), until
+
+        return fetched
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+        self._login.close()
+
+    def ask(self, path: str, *, accept: tuple[int, ...] = (), **params: Any) -> Answer:
+        """Read. Raises ConnectorError."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._sent("GET", path, accept, write=False, params=given)
+
+    def tell(self, method: str, path: str, body: Any, **params: Any) -> Answer:
+        """Change something. Raises ConnectorError."""
+        return self._sent(method, path, (), write=True, json=body, params=params)
+
+    def _sent(self, method: str, path: str, accept: tuple[int, ...], *, write: bool, **content: Any) -> Answer:
+        answer = self.http.send(method, path, write=write, auth=self._auth, accept=(*accept, 403, 429), **content)
+        if answer.status == 429:
+            raise with_evidence(
+                ThrottledError(f"{self.http.context.system} throttles: {_told(answer)}", _wait(answer)), answer.evidence
+            )
+        if answer.status == 403:  # of a token, of a role, or of the seller's consent: never of the document
+            self.http.context.refused()
+            told = f"{self.http.context.system} forbids it: {_told(answer)}; check the secrets, and the roles of the application"
+            raise with_evidence(UnavailableError(told), answer.evidence)
+        return answer
+
+
+def expired(error: RejectedError, system: str) -> UnavailableError:
+    """Return what a page that was refused in the middle of a walk means: its token ran out, and all has to be read anew."""
+    return UnavailableError(f"{system} gave no further page, the token of a page is good for seconds only: {error}")
+
+
+def _wait(answer: Answer) -> float:
+    """The bucket is empty: it gives one more after this time. The rate is told, the size of the bucket never."""
+    try:
+        rate = float(answer.headers.get(LIMIT, SLOWEST))
+        return 1 / rate if rate > 0 else 1 / SLOWEST
+    except ValueError:
+        return 1 / SLOWEST
+
+
+def _told(answer: Answer) -> str:
+    found = answer.json()
+    errors = found.get("errors") if isinstance(found, dict) else None
+    if not isinstance(errors, list):
+        return f"{answer.status}"
+    return "; ".join(f"{one.get('code')}: {one.get('message', '')}" for one in errors if isinstance(one, dict))

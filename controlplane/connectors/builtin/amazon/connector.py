@@ -1,0 +1,125 @@
+"""The Amazon connector: orders and stock of its warehouses are read, quantities offered and shipments confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from controlplane.connectors.builtin.amazon import orders
+from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.inventory import SUMMARIES, Inventory
+from controlplane.connectors.builtin.amazon.shipments import Shipments
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Level,
+    Manifest,
+    Page,
+    ReadSpec,
+    Write,
+    WriteSpec,
+)
+from controlplane.connectors.outcomes import answering_read_back, answering_write
+from controlplane.connectors.records import read_json
+from controlplane.errors import BadInputError
+from rules.outcomes import Guarantee, Outcome
+
+OVERLAP = timedelta(minutes=5)
+OLDEST = timedelta(days=30)
+"""How far back a first poll looks."""
+QUEUED = 300.0
+"""Seconds within which a quantity that was accepted shows, or will not."""
+
+
+class AmazonConnector(Connector):
+    """A seller in one marketplace. Options: seller, marketplace, location (ours, of what we ship), fba_location (of what Amazon ships)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="amazon",
+        title="Amazon (Selling Partner API)",
+        reads=(
+            ReadSpec("fba", snapshot=True),
+            ReadSpec("offers", snapshot=True),
+            ReadSpec("orders", changes=True),
+        ),
+        writes=(
+            WriteSpec("quantity", ("stock.offer",), Guarantee.READABLE, late_effect=QUEUED),
+            WriteSpec("shipment_confirmation", ("shipment.shipped",), Guarantee.READABLE, late_effect=120.0),
+        ),
+        secrets=("client_id", "client_secret", "refresh_token"),
+        options=("seller", "marketplace", "location", "fba_location", "login_endpoint"),
+        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings 2021-08-01), a simulator",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._api = Api(context)
+        self._marketplace = str(context.options.get("marketplace", ""))
+        self._location, self._fba = (str(context.options.get(name, "")) for name in ("location", "fba_location"))
+        seller = str(context.options.get("seller", ""))
+        self._inventory = Inventory(context, self._api, seller, self._marketplace)
+        self._shipments = Shipments(context, self._api, self._marketplace)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()
+
+    def ping(self) -> None:
+        """Ask for one SKU of Amazon's warehouses."""
+        self._api.ask(
+            SUMMARIES, granularityType="Marketplace", granularityId=self._marketplace, marketplaceIds=self._marketplace,
+            sellerSkus="TRUEUP-PING",
+        )  # fmt: skip
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield the stock of Amazon's warehouses (`fba`), or what listings of ours offer (`offers`, of keys only)."""
+        if entity == "fba":
+            yield from self._inventory.fba(self._fba, keys)
+        elif entity == "offers" and keys is not None:
+            yield from self._inventory.offered(self._location, keys)
+        elif entity == "offers":
+            raise BadInputError(
+                "Amazon tells at most 1,000 listings by search; read `offers` for the keys that are compared"
+            )
+        else:
+            yield from super().snapshot(entity, keys)
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield `orders` that changed, up to two minutes ago; what is younger may not be told yet. The cursor moves at the end."""
+        if entity != "orders":
+            yield from super().poll(entity, cursor)
+        now = self.context.clock.now()
+        held = cursor or {}
+        since = datetime.fromisoformat(held["until"]) - OVERLAP if held else now - OLDEST
+        until = now - orders.SETTLES
+        for records in orders.changed(self._api, self._marketplace, since, until):
+            yield Page(tuple(records), held)
+        yield Page((), {"until": until.isoformat()})
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read orders as `order.placed`."""
+        told = read_json(body)
+        try:
+            return orders.draft(told, self._location, self._fba, self.context.codes.ours)
+        except BadInputError:
+            raise
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise BadInputError(f"the order breaks Amazon's contract: {error!r}; correct it, or drop it") from error
+
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Offer a quantity, or confirm a shipment."""
+        self.manifest.write_spec(request.entity)
+        return (
+            self._inventory.set_quantity(request) if request.entity == "quantity" else self._shipments.confirm(request)
+        )
+
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Look at the listing, or for the package."""
+        self.manifest.write_spec(request.entity)
+        return (
+            self._inventory.read_back(request) if request.entity == "quantity" else self._shipments.read_back(request)
+        )

@@ -1,0 +1,146 @@
+"""What the marketplace knows: orders, packages, stock of its warehouses, listings, and what it was told and has not carried out yet."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+MERCHANT = "DEFAULT"
+
+
+@dataclass
+class Bucket:
+    """Requests of one operation: so many at once, then so many a second."""
+
+    rate: float
+    burst: float
+    left: float = field(init=False)
+    at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.left = self.burst
+
+    def take(self, now: datetime) -> bool:
+        """Whether one more may pass."""
+        if self.at is not None:
+            self.left = min(self.burst, self.left + (now - self.at).total_seconds() * self.rate)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+RATES = {
+    "searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2, 10), "getInventorySummaries": (2, 2),
+    "getListingsItem": (5, 5), "patchListingsItem": (5, 5),
+}  # fmt: skip
+"""Operation -> requests a second and burst, as the vendor publishes them."""
+
+
+@dataclass
+class Market:
+    """One seller in one marketplace. `now` is the clock of both."""
+
+    now: Callable[[], datetime]
+    seller: str = "SELLER1"
+    marketplace: str = "ATVPDKIKX0DER"
+    page: int = 50
+    settles: timedelta = timedelta(minutes=2)
+    """What changed within this time is not told yet."""
+    token_life: timedelta = timedelta(seconds=30)
+    queue: timedelta = timedelta(minutes=1)
+    """How long an accepted change of a listing takes to show."""
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stock: dict[str, dict[str, Any]] = field(default_factory=dict)
+    listings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queued: list[tuple[datetime, str, int]] = field(default_factory=list)
+    tokens: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    limited: bool = True
+    lost: Counter[str] = field(default_factory=Counter)
+    """Operation -> how many of the next requests take effect and are not answered."""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    buckets: dict[str, Bucket] = field(default_factory=lambda: {name: Bucket(*told) for name, told in RATES.items()})
+
+    def order(self, ref: str, *items: tuple[str, int, str], by: str = "MERCHANT", status: str = "UNSHIPPED") -> None:
+        """Somebody orders (SKU, quantity, price)."""
+        now = stamp(self.now())
+        lines = [
+            {
+                "orderItemId": f"{ref}-{at}", "quantityOrdered": quantity,
+                "product": {
+                    "asin": f"B0{at:08d}", "title": sku, "sellerSku": sku,
+                    "price": {"unitPrice": {"amount": price, "currencyCode": "USD"}},
+                },
+                "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": quantity},
+            }
+            for at, (sku, quantity, price) in enumerate(items, 1)
+        ]  # fmt: skip
+        if status.startswith("PENDING"):
+            for line in lines:
+                del line["product"]["price"]  # type: ignore[attr-defined]
+        self.orders[ref] = {
+            "orderId": ref, "createdTime": now, "lastUpdatedTime": now,
+            "salesChannel": {"channelName": "AMAZON", "marketplaceId": self.marketplace, "marketplaceName": "Amazon.com"},
+            "fulfillment": {"fulfillmentStatus": status, "fulfilledBy": by}, "orderItems": lines, "packages": [],
+        }  # fmt: skip
+
+    def pay(self, ref: str, price: str) -> None:
+        """What was pending is authorised."""
+        order = self.orders[ref]
+        order["fulfillment"]["fulfillmentStatus"] = "UNSHIPPED"
+        for line in order["orderItems"]:
+            line["product"]["price"] = {"unitPrice": {"amount": price, "currencyCode": "USD"}}
+        order["lastUpdatedTime"] = stamp(self.now())
+
+    def ship(self, ref: str, package: dict[str, Any]) -> str:
+        """Take a package of the order; return what is wrong with it. Told again under its number it is the same package."""
+        order = self.orders[ref]
+        held = [one for one in order["packages"] if one["packageReferenceId"] == package["packageReferenceId"]]
+        if held:
+            held[0]["trackingNumber"] = package["trackingNumber"]
+            return ""
+        lines = {line["orderItemId"]: line for line in order["orderItems"]}
+        for item in package["orderItems"]:
+            line = lines.get(item["orderItemId"])
+            if line is None or item["quantity"] > line["fulfillment"]["quantityUnfulfilled"]:
+                return f"Invalid quantity {item['quantity']} of order item {item['orderItemId']}"
+        for item in package["orderItems"]:
+            lines[item["orderItemId"]]["fulfillment"]["quantityUnfulfilled"] -= item["quantity"]
+            lines[item["orderItemId"]]["fulfillment"]["quantityFulfilled"] += item["quantity"]
+        open_ = sum(line["fulfillment"]["quantityUnfulfilled"] for line in order["orderItems"])
+        order["packages"].append({
+            "packageReferenceId": package["packageReferenceId"], "createdTime": stamp(self.now()),
+            "packageStatus": {"status": "SHIPPED"}, "carrier": package.get("carrierName") or package["carrierCode"],
+            "shipTime": package["shipDate"], "trackingNumber": package["trackingNumber"], "packageItems": package["orderItems"],
+        })  # fmt: skip
+        order["fulfillment"]["fulfillmentStatus"] = "PARTIALLY_SHIPPED" if open_ else "SHIPPED"
+        order["lastUpdatedTime"] = stamp(self.now())
+        return ""
+
+    def keep(self, sku: str, fulfillable: int, reserved: int = 0) -> None:
+        """The warehouses hold so many."""
+        self.stock[sku] = {"fulfillable": fulfillable, "reserved": reserved, "changed": stamp(self.now())}
+
+    def list_item(self, sku: str, quantity: int) -> None:
+        """The seller lists an article that he ships himself."""
+        self.listings[sku] = {
+            "quantity": quantity,
+            "created": stamp(self.now()),
+            "changed": stamp(self.now()),
+            "issues": [],
+        }
+
+    def settle(self) -> None:
+        """Carry out what was accepted long enough ago, the last of each listing last."""
+        now = self.now()
+        for at, sku, quantity in [one for one in self.queued if one[0] + self.queue <= now]:
+            self.queued.remove((at, sku, quantity))
+            self.listings[sku] |= {"quantity": quantity, "changed": stamp(now)}
+
+
+def stamp(at: datetime) -> str:
+    """Return an instant as the vendor writes it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,140 @@
+"""Every exchange with a simulator held against the vendor's own description, Swagger 2.0: what was asked, and what was answered."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from jsonschema import Draft4Validator
+
+PLAIN = {"type", "enum", "minimum", "maximum", "items", "maxItems", "minItems", "pattern"}
+
+
+@dataclass
+class Operation:
+    """One operation of a description."""
+
+    path: re.Pattern[str]
+    told: Mapping[str, Any]
+    parameters: list[Mapping[str, Any]]
+    whole: Mapping[str, Any]
+
+    def complaints(self, query: str, body: bytes, status: int, answer: bytes) -> Iterable[str]:
+        """Say what of an exchange breaks the description."""
+        yield from self._asked(dict(parse_qsl(query, keep_blank_values=True)), body)
+        response = self.told["responses"].get(str(status))
+        if response is None:
+            yield f"it answers {status}, which is not described"
+        elif "schema" in response:
+            yield from self._against(response["schema"], answer, f"the answer {status}")
+        elif answer:
+            yield f"it answers {status} with a body, and none is described"
+
+    def _asked(self, query: Mapping[str, str], body: bytes) -> Iterable[str]:
+        known = {one["name"]: one for one in self.parameters if one["in"] == "query"}
+        yield from (f"it asks with '{name}', which is not described" for name in query if name not in known)
+        for name, one in known.items():
+            if one.get("required") and name not in query:
+                yield f"it asks without '{name}'"
+            if name in query:
+                schema = {key: value for key, value in one.items() if key in PLAIN}
+                yield from (
+                    f"it asks with {name}={query[name]!r}: {e.message}"
+                    for e in _errors(schema, _typed(one, query[name]))
+                )
+        for one in self.parameters:
+            if one["in"] == "body":
+                yield from self._against(one["schema"], body, "the request")
+
+    def _against(self, schema: Mapping[str, Any], body: bytes, what: str) -> Iterable[str]:
+        try:
+            value = json.loads(body)
+        except ValueError:
+            yield f"{what} is no JSON"
+            return
+        rooted = {**schema, "definitions": self.whole.get("definitions", {})}  # references begin at the root
+        for error in Draft4Validator(rooted).iter_errors(value):
+            yield f"{what}: {error.json_path}: {error.message[:200]}"
+
+
+def _typed(parameter: Mapping[str, Any], text: str) -> Any:
+    kind = parameter.get("type")
+    if kind == "array":
+        return text.split(",")
+    if kind in ("integer", "number", "boolean"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _errors(schema: Mapping[str, Any], value: Any) -> Iterable[Any]:
+    return Draft4Validator(dict(schema)).iter_errors(value)
+
+
+@dataclass
+class Contract:
+    """WSGI middleware that notes what breaks the descriptions. `used`: the operations that were seen."""
+
+    files: Iterable[Path]
+    broken: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._operations: list[tuple[str, Operation]] = []
+        for file in self.files:
+            whole = json.loads(file.read_text(encoding="utf-8"))
+            for path, item in whole["paths"].items():
+                pattern = re.compile("^" + re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(path)) + "$")
+                for method in item.keys() & {"get", "post", "put", "patch", "delete"}:
+                    shared = [*item.get("parameters", []), *item[method].get("parameters", [])]
+                    told = [_resolved(whole, one) for one in shared]
+                    self._operations.append((method.upper(), Operation(pattern, item[method], told, whole)))
+
+    def around(self, app: Callable[..., Iterable[bytes]], free: Iterable[str] = ()) -> Callable[..., Iterable[bytes]]:
+        """Wrap an application; paths that are `free` belong to no description."""
+        exempt = set(free)
+
+        def wrapped(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+
+            environ["wsgi.input"] = io.BytesIO(body)
+            seen: list[Any] = []
+
+            def started(status: str, headers: Any, *rest: Any) -> Any:
+                seen.append(int(status.split()[0]))
+                return start(status, headers, *rest)
+
+            answer = b"".join(app(environ, started))
+            cut = (seen[-1], answer) == (502, b"")  # the sandbox hung up: nobody reads an answer
+            if environ["PATH_INFO"] not in exempt and not cut:
+                self._check(environ, body, seen[-1], answer)
+            return [answer]
+
+        return wrapped
+
+    def _check(self, environ: Mapping[str, Any], body: bytes, status: int, answer: bytes) -> None:
+        method, path = environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"])
+        found = [one for verb, one in self._operations if verb == method and one.path.match(path)]
+        if not found:
+            self.broken.append(f"{method} {path} is not described")
+            return
+        self.used.add(str(found[0].told.get("operationId")))
+        told = found[0].complaints(environ.get("QUERY_STRING", ""), body, status, answer)
+        self.broken += [f"{method} {path}: {one}" for one in told]
+
+
+def _resolved(whole: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in one:
+        return one
+    found: Any = whole
+    for part in one["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return dict(found)
