@@ -167,9 +167,11 @@ def revoke_token(store: Store, clock: Clock, prefix: str, *, actor: str) -> None
 def ensure_cli_token(store: Store, clock: Clock, path: Path, account: str = "admin") -> None:
     """See to it that the file holds a token that works, readable by its owner only: the command line speaks to the plane with it.
 
-    Whoever is on the machine has it, so it changes no policy: what is proposed or decided has a person's name and password.
+    Whoever is on the machine has it, so it changes no policy: what is proposed or decided has a person's name and password. One that
+    may do more, from an older version, is replaced and ended.
     """
-    known = check_token(store, clock, path.read_text(encoding="ascii").strip()) if path.exists() else None
+    held = path.read_text(encoding="ascii").strip() if path.exists() else ""
+    known = check_token(store, clock, held) if held else None
     if known is not None and not any(map(_personal, known.rights)):
         return
     with store.read() as conn:
@@ -179,6 +181,8 @@ def ensure_cli_token(store: Store, clock: Clock, path: Path, account: str = "adm
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
         file.write(token + "\n")
+    if known is not None and (match := SHAPE.match(held)):
+        revoke_token(store, clock, match[1], actor="setup")
 
 
 def _personal(right: str) -> bool:

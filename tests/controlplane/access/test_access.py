@@ -179,8 +179,10 @@ def test_the_command_lines_token_changes_no_policy_and_one_from_before_that_coul
 ) -> None:
     path = tmp_path / "cli-token"
     access.ensure_admin(store, clock, "a password of twenty")
-    path.write_text(access.issue_token(store, clock, "admin", "command line", actor="setup"))
+    old = access.issue_token(store, clock, "admin", "command line", actor="setup")
+    path.write_text(old)
     access.ensure_cli_token(store, clock, path)
+    assert access.check_token(store, clock, old) is None
     found = access.check_token(store, clock, path.read_text().strip())
     assert access.allowed(found, "admin.accounts")
     for right in ("policy.propose", "policy.apply", "policy.break_glass"):
