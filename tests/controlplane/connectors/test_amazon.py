@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
-from waitress import create_server
 
 from controlplane.connectors.builtin.amazon.connector import AmazonConnector
 from controlplane.connectors.contract import Draft, Write
 from controlplane.errors import BadInputError, ThrottledError, UnavailableError
 from controlplane.sandbox.amazon.app import create
 from controlplane.sandbox.amazon.market import Market
-from controlplane.sandbox.gate import Channel
 from rules.model.messages import parse
 from rules.outcomes import Result
 from tests.controlplane.connectors.conftest import Given
-from tests.swagger import Contract
+from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
+from tests.openapi import Contract
 
-MODELS = Path(os.environ.get("TRUEUP_SHARED") or Path(__file__).parents[4] / "shared") / "specs/amazon-sp-api/models"
+MODELS = SPECS / "amazon-sp-api/models"
 FILES = (
     "orders-api-model/orders_2026-01-01.json", "orders-api-model/ordersV0.json", "fba-inventory-api-model/fbaInventory.json",
     "listings-items-api-model/listingsItems_2021-08-01.json",
@@ -53,20 +47,6 @@ class Bench:
         self.given.clock.advance(seconds)
 
 
-@contextmanager
-def hanging_up(app: Flask) -> Iterator[int]:
-    """Serve as the sandbox does, which can cut a connection; give the port."""
-    server = create_server(app, host="127.0.0.1", port=0, threads=4)
-    server.channel_class = Channel
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield int(server.effective_port)
-    finally:
-        server.close()
-        thread.join(timeout=10)
-
-
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     given = Given(
@@ -75,9 +55,7 @@ def bench() -> Iterator[Bench]:
     given.secrets = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
     market = Market(given.clock.now, page=3)
     app = create(market)
-    contract = Contract([MODELS / name for name in FILES]) if MODELS.is_dir() else None
-    if contract:
-        app.wsgi_app = contract.around(app.wsgi_app, {"/auth/o2/token"})  # type: ignore[method-assign]
+    contract = held_against(app, [MODELS / name for name in FILES], {"/auth/o2/token"})
     with hanging_up(app) as port:
         given.endpoint = f"http://127.0.0.1:{port}"
         given.options["login_endpoint"] = given.endpoint

@@ -1,4 +1,4 @@
-"""Every exchange with a simulator held against the vendor's own description, Swagger 2.0: what was asked, and what was answered."""
+"""Exchanges with a simulator held against the vendor's own description (OpenAPI 3.0, Swagger 2.0): what was asked, what was answered."""
 
 from __future__ import annotations
 
@@ -11,9 +11,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from jsonschema import Draft4Validator
+from jsonschema import Draft4Validator, validators
 
 PLAIN = {"type", "enum", "minimum", "maximum", "items", "maxItems", "minItems", "pattern"}
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def _type(validator: Any, types: Any, instance: Any, schema: Mapping[str, Any]) -> Iterable[Any]:
+    """What may be null in OpenAPI 3.0 says so beside its type."""
+    if instance is None and schema.get("nullable"):
+        return
+    yield from Draft4Validator.VALIDATORS["type"](validator, types, instance, schema)
+
+
+def _enum(validator: Any, enums: Any, instance: Any, schema: Mapping[str, Any]) -> Iterable[Any]:
+    if instance is None and schema.get("nullable"):
+        return
+    yield from Draft4Validator.VALIDATORS["enum"](validator, enums, instance, schema)
+
+
+_Validator: Any = validators.extend(Draft4Validator, {"type": _type, "enum": _enum})
 
 
 @dataclass
@@ -28,11 +45,15 @@ class Operation:
     def complaints(self, query: str, body: bytes, status: int, answer: bytes) -> Iterable[str]:
         """Say what of an exchange breaks the description."""
         yield from self._asked(dict(parse_qsl(query, keep_blank_values=True)), body)
-        response = self.told["responses"].get(str(status))
+        responses = self.told["responses"]
+        response = responses.get(str(status), responses.get("default"))
         if response is None:
-            yield f"it answers {status}, which is not described"
-        elif "schema" in response:
-            yield from self._against(response["schema"], answer, f"the answer {status}")
+            if status < 400 or any(code[0] in "45" for code in responses):
+                yield f"it answers {status}, which is not described"
+            return  # a description that knows no errors says nothing of them
+        schema = _schema(_resolved(self.whole, response))
+        if schema is not None:
+            yield from self._against(schema, answer, f"the answer {status}")
         elif answer:
             yield f"it answers {status} with a body, and none is described"
 
@@ -43,14 +64,16 @@ class Operation:
             if one.get("required") and name not in query:
                 yield f"it asks without '{name}'"
             if name in query:
-                schema = {key: value for key, value in one.items() if key in PLAIN}
-                yield from (
-                    f"it asks with {name}={query[name]!r}: {e.message}"
-                    for e in _errors(schema, _typed(one, query[name]))
-                )
+                told = one.get("schema", one)
+                schema = {key: value for key, value in told.items() if key in PLAIN}
+                found = _Validator(schema).iter_errors(_typed(told, query[name]))
+                yield from (f"it asks with {name}={query[name]!r}: {error.message}" for error in found)
         for one in self.parameters:
             if one["in"] == "body":
                 yield from self._against(one["schema"], body, "the request")
+        if "requestBody" in self.told:
+            schema = _schema(_resolved(self.whole, self.told["requestBody"]))
+            yield from self._against(schema or {}, body, "the request")
 
     def _against(self, schema: Mapping[str, Any], body: bytes, what: str) -> Iterable[str]:
         try:
@@ -58,9 +81,17 @@ class Operation:
         except ValueError:
             yield f"{what} is no JSON"
             return
-        rooted = {**schema, "definitions": self.whole.get("definitions", {})}  # references begin at the root
-        for error in Draft4Validator(rooted).iter_errors(value):
+        rooted = {**schema, **{name: self.whole.get(name, {}) for name in ("definitions", "components")}}
+        for error in _Validator(rooted).iter_errors(value):  # references begin at the root
             yield f"{what}: {error.json_path}: {error.message[:200]}"
+
+
+def _schema(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the schema of a body: of Swagger beside its description, of OpenAPI by its media type."""
+    if "content" not in told:
+        return told.get("schema")
+    found: Mapping[str, Any] | None = next(iter(told["content"].values()), {}).get("schema")
+    return found
 
 
 def _typed(parameter: Mapping[str, Any], text: str) -> Any:
@@ -73,10 +104,6 @@ def _typed(parameter: Mapping[str, Any], text: str) -> Any:
         except ValueError:
             return text
     return text
-
-
-def _errors(schema: Mapping[str, Any], value: Any) -> Iterable[Any]:
-    return Draft4Validator(dict(schema)).iter_errors(value)
 
 
 @dataclass
@@ -92,11 +119,11 @@ class Contract:
         for file in self.files:
             whole = json.loads(file.read_text(encoding="utf-8"))
             for path, item in whole["paths"].items():
-                pattern = re.compile("^" + re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(path)) + "$")
-                for method in item.keys() & {"get", "post", "put", "patch", "delete"}:
+                for method in item.keys() & METHODS:
                     shared = [*item.get("parameters", []), *item[method].get("parameters", [])]
                     told = [_resolved(whole, one) for one in shared]
-                    self._operations.append((method.upper(), Operation(pattern, item[method], told, whole)))
+                    self._operations.append((method.upper(), Operation(_pattern(path), item[method], told, whole)))
+        self._operations.sort(key=lambda one: one[1].path.pattern.count("[^/]+"))  # what is written out goes before
 
     def around(self, app: Callable[..., Iterable[bytes]], free: Iterable[str] = ()) -> Callable[..., Iterable[bytes]]:
         """Wrap an application; paths that are `free` belong to no description."""
@@ -104,9 +131,8 @@ class Contract:
 
         def wrapped(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-
             environ["wsgi.input"] = io.BytesIO(body)
-            seen: list[Any] = []
+            seen: list[int] = []
 
             def started(status: str, headers: Any, *rest: Any) -> Any:
                 seen.append(int(status.split()[0]))
@@ -129,6 +155,10 @@ class Contract:
         self.used.add(str(found[0].told.get("operationId")))
         told = found[0].complaints(environ.get("QUERY_STRING", ""), body, status, answer)
         self.broken += [f"{method} {path}: {one}" for one in told]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile("^" + re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(path)) + "$")
 
 
 def _resolved(whole: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,1 @@
+"""Tills that speak Square's API."""
