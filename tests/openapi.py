@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import yaml
 from jsonschema import Draft4Validator, validators
 
 PLAIN = {"type", "enum", "minimum", "maximum", "items", "maxItems", "minItems", "pattern"}
@@ -46,11 +48,11 @@ class Operation:
         """Say what of an exchange breaks the description."""
         yield from self._asked(dict(parse_qsl(query, keep_blank_values=True)), body)
         responses = self.told["responses"]
-        response = responses.get(str(status), responses.get("default"))
+        response = responses.get(str(status), responses.get("default") if status >= 400 else None)
         if response is None:
-            if status < 400 or any(code[0] in "45" for code in responses):
+            if any(code[0] == str(status)[0] for code in responses):
                 yield f"it answers {status}, which is not described"
-            return  # a description that knows no errors says nothing of them
+            return  # a description that knows no such answers says nothing of them
         schema = _schema(_resolved(self.whole, response))
         if schema is not None:
             yield from self._against(schema, answer, f"the answer {status}")
@@ -59,6 +61,9 @@ class Operation:
 
     def _asked(self, query: Mapping[str, str], body: bytes) -> Iterable[str]:
         known = {one["name"]: one for one in self.parameters if one["in"] == "query"}
+        query = {
+            re.sub(r"\[\d+\]", "[0]", name): value for name, value in query.items()
+        }  # the first stands for all of a kind
         yield from (f"it asks with '{name}', which is not described" for name in query if name not in known)
         for name, one in known.items():
             if one.get("required") and name not in query:
@@ -111,13 +116,15 @@ class Contract:
     """WSGI middleware that notes what breaks the descriptions. `used`: the operations that were seen."""
 
     files: Iterable[Path]
+    below: str = ""
+    """What stands before the paths of the descriptions."""
     broken: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._operations: list[tuple[str, Operation]] = []
         for file in self.files:
-            whole = json.loads(file.read_text(encoding="utf-8"))
+            whole = _read(file)
             for path, item in whole["paths"].items():
                 for method in item.keys() & METHODS:
                     shared = [*item.get("parameters", []), *item[method].get("parameters", [])]
@@ -147,7 +154,7 @@ class Contract:
         return wrapped
 
     def _check(self, environ: Mapping[str, Any], body: bytes, status: int, answer: bytes) -> None:
-        method, path = environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"])
+        method, path = environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]).removeprefix(self.below)
         found = [one for verb, one in self._operations if verb == method and one.path.match(path)]
         if not found:
             self.broken.append(f"{method} {path} is not described")
@@ -155,6 +162,13 @@ class Contract:
         self.used.add(str(found[0].told.get("operationId")))
         told = found[0].complaints(environ.get("QUERY_STRING", ""), body, status, answer)
         self.broken += [f"{method} {path}: {one}" for one in told]
+
+
+@cache
+def _read(file: Path) -> Mapping[str, Any]:
+    text = file.read_text(encoding="utf-8")
+    found: Mapping[str, Any] = json.loads(text) if file.suffix == ".json" else yaml.load(text, yaml.CSafeLoader)
+    return found
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -61,7 +61,7 @@ def base_string(method: str, url: httpx.URL, parameters: Iterable[tuple[str, str
 
 
 class OAuth1(httpx.Auth):
-    """OAuth 1.0a with HMAC-SHA256 and a realm, as NetSuite's token-based authentication wants it (RFC 5849)."""
+    """OAuth 1.0a with HMAC-SHA256 (RFC 5849), with a realm where one is given, as NetSuite wants it."""
 
     def __init__(self, keys: OAuth1Keys, realm: str, clock: Clock) -> None:
         self._keys, self._realm, self._clock = keys, realm, clock
@@ -77,7 +77,8 @@ class OAuth1(httpx.Auth):
             "oauth_version": "1.0",
         }
         given["oauth_signature"] = self._sign(base_string(request.method, request.url, given.items()))
-        fields = [f'realm="{self._realm}"', *(f'{name}="{percent(value)}"' for name, value in given.items())]
+        realm = [f'realm="{self._realm}"'] if self._realm else []
+        fields = [*realm, *(f'{name}="{percent(value)}"' for name, value in given.items())]
         request.headers["Authorization"] = f"OAuth {', '.join(fields)}"
         yield request
 

@@ -59,6 +59,21 @@ def by_offset(
         at += step or size
 
 
+def by_page(
+    fetch: Callable[[int], Answer], rows_of: Callable[[Answer], Sequence[Any]], total_of: Callable[[Answer], int]
+) -> Iterator[tuple[Sequence[Any], Answer]]:  # fmt: skip
+    """Count pages from 1 until as many rows came as there are; yield (rows, answer). What a page beyond the end repeats is left out."""
+    page, seen = 1, 0
+    while True:
+        answer = fetch(page)
+        rows, total = rows_of(answer), total_of(answer)
+        yield rows[: max(0, total - seen)], answer
+        seen += len(rows)
+        if not rows or seen >= total:
+            return
+        page += 1
+
+
 def by_key(
     fetch: Callable[[Any], Answer], rows_of: Callable[[Answer], Sequence[Any]], key_of: Callable[[Any], Any], size: int, *,
     after: Any = None,

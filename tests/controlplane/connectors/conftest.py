@@ -103,11 +103,12 @@ class Given:
     """What policy states; unless told, the endpoint's own pair."""
     resolve: Resolve = look_up
 
-    def context(self) -> Context:
+    def context(self, given: frozenset[str] = frozenset()) -> Context:
         return Context(
             system="theirs", endpoint=self.endpoint, options=self.options, secret=self.secrets.__getitem__,
             codes=PlainCodes(), clock=self.clock, timeout=self.timeout, concurrency=self.concurrency, rate=self.rate,
             internal=opened(self.endpoint) if self.internal is None else self.internal, resolve=self.resolve,
+            given=given,
         )  # fmt: skip
 
 

@@ -31,11 +31,11 @@ def hanging_up(app: Flask) -> Iterator[int]:
         thread.join(timeout=10)
 
 
-def held_against(app: Flask, files: Iterable[Path], free: Iterable[str] = ()) -> Contract | None:
+def held_against(app: Flask, files: Iterable[Path], free: Iterable[str] = (), below: str = "") -> Contract | None:
     """Hold every exchange of an application against the descriptions, where they are at hand."""
     found = list(files)
     if not all(file.is_file() for file in found):
         return None
-    contract = Contract(found)
+    contract = Contract(found, below)
     app.wsgi_app = contract.around(app.wsgi_app, free)  # type: ignore[method-assign]
     return contract

@@ -1,0 +1,86 @@
+"""Orders of Adobe Commerce once they are paid for, in the order's own currency, net of discounts and tax. Nothing personal is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from controlplane.connectors.builtin.adobe_commerce.api import Api
+from controlplane.connectors.contract import Context, Draft, Record
+from controlplane.connectors.records import content_key, verbatim
+from controlplane.errors import BadInputError
+
+PAID = frozenset({"processing", "complete", "closed"})
+GOODS = frozenset({"simple", "configurable", "grouped"})
+"""Types of lines that leave a warehouse; of a bundle its parts do."""
+SMALLEST = Decimal("1e-12")
+ORDER = ("entity_id", "increment_id", "state", "created_at", "updated_at", "order_currency_code")
+LINE = (
+    "item_id", "parent_item_id", "sku", "product_type", "qty_ordered", "row_total", "discount_amount",
+    "discount_tax_compensation_amount",
+)  # fmt: skip
+
+
+def changed(api: Api, since: datetime | None) -> Iterator[tuple[list[Record], str]]:
+    """Yield pages of (records, latest change in them). Raises ConnectorError."""
+    filters = [("updated_at", "gteq", stamp(since))] if since else []
+    for rows, answer in api.rows("/orders", *filters, sort="entity_id"):
+        try:
+            latest = max((str(row["updated_at"]) for row in rows), default="")
+            yield [_record(row) for row in rows if row["state"] in PAID], latest
+        except (KeyError, TypeError):
+            answer.fail("answered an order that breaks its contract")
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    told = {name: row.get(name) for name in ORDER}
+    body = verbatim({**told, "items": [{name: line.get(name) for name in LINE} for line in row["items"]]})
+    return Record("orders", content_key("orders", f"{row['increment_id']}@{row['updated_at']}", body), body)
+
+
+def stamp(at: datetime) -> str:
+    """Return an instant as the store writes it: UTC, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def read_stamp(text: str) -> datetime:
+    """Read an instant of the store. Raises ValueError."""
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+
+
+def draft(context: Context, told: Mapping[str, Any], location: str) -> list[Draft]:
+    """Return `order.placed`. Raises BadInputError, UnmappedError, KeyError, TypeError, ValueError, ArithmeticError."""
+    ref, placed = str(told["increment_id"]), read_stamp(str(told["created_at"]))
+    types = {line["item_id"]: line["product_type"] for line in told["items"]}
+    goods = [
+        line
+        for line in told["items"]
+        if line["product_type"] in GOODS
+        and types.get(line.get("parent_item_id")) != "configurable"
+        and Decimal(str(line["qty_ordered"]))
+    ]
+    lines = [_line(context, at, line, location, ref) for at, line in enumerate(goods, 1)]
+    data = {
+        "ref": ref, "native_id": str(told["entity_id"]), "placed_at": placed.isoformat(),
+        "currency": told["order_currency_code"], "lines": lines,
+    }  # fmt: skip
+    return [Draft("order.placed", ref, f"order.placed:{ref}", placed, data)] if lines else []
+
+
+def _line(context: Context, at: int, line: Mapping[str, Any], location: str, ref: str) -> dict[str, Any]:
+    quantity = Decimal(str(line["qty_ordered"]))
+    if quantity != quantity.to_integral_value():
+        raise BadInputError(
+            f"line {at} of order {ref} is of {quantity} pieces; stock is counted in whole units", "items"
+        )
+    net = sum(
+        (sign * Decimal(str(line.get(name) or 0)))
+        for name, sign in (("row_total", 1), ("discount_amount", -1), ("discount_tax_compensation_amount", 1))
+    )
+    price = (Decimal(net) / quantity).quantize(SMALLEST).normalize()
+    return {
+        "line": at, "native_id": str(line["item_id"]), "sku": context.codes.ours("sku", str(line["sku"])), "location": location,
+        "quantity": int(quantity), "unit_price": format(price, "f"),
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""A store that speaks Adobe Commerce's REST."""
