@@ -173,6 +173,22 @@ def test_a_token_is_hidden_in_what_is_kept_of_later_exchanges(scripted: Begin) -
     assert HIDDEN in str(raised.value.evidence)
 
 
+def test_a_token_that_is_given_out_twice_is_the_same_token_and_stays_hidden(scripted: Begin) -> None:
+    given_out = "the-same-token-again-and-again"
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path == "/token":
+            return Reply(body={"access_token": given_out, "expires_in": 300})
+        good = asked.headers["authorization"] == f"Bearer {given_out}"
+        return Reply(200 if good else 401, {"echo": given_out})
+
+    http, given = client(scripted(answer))
+    auth = bearer(http, given)
+    for _ in range(2):
+        assert http.send("GET", "/x", write=False, auth=auth).json() == {"echo": HIDDEN}
+        given.clock.advance(290)
+
+
 def test_a_refresh_token_that_is_good_for_one_use_is_followed_by_the_new_one(scripted: Begin) -> None:
     wanted = ["first-refresh-token"]
 
@@ -351,12 +367,12 @@ class Desk:
         return Reply(200)
 
 
-def session(server: ScriptedServer, given_password: str = "right") -> tuple[HttpClient, LoginSession]:
+def session(server: ScriptedServer, typed: str = "right") -> tuple[HttpClient, LoginSession]:
     http, _ = client(server)
 
     def login() -> dict[str, str]:
         with signing_in(http.context):
-            told = {"name": "u", "password": given_password}
+            told = {"name": "u", "password": typed}
             answer = http.send("POST", "/login", write=False, limited=False, json=told)
         return {"cookie": answer.headers["set-cookie"].split(";")[0]}
 
