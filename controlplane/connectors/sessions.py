@@ -16,7 +16,8 @@ from controlplane.errors import ConnectorError
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def _unauthorized(response: httpx.Response) -> bool:
+def unauthorized(response: httpx.Response) -> bool:
+    """Say whether the answer is a 401."""
     return response.status_code == httpx.codes.UNAUTHORIZED
 
 
@@ -72,7 +73,7 @@ class LoginSession(httpx.Auth):
     """
 
     def __init__(
-        self, login: Callable[[], Mapping[str, str]], *, over: Callable[[httpx.Response], bool] = _unauthorized,
+        self, login: Callable[[], Mapping[str, str]], *, over: Callable[[httpx.Response], bool] = unauthorized,
         logout: Callable[[Mapping[str, str]], object] | None = None,
     ) -> None:  # fmt: skip
         self._login, self._over, self._logout = login, over, logout

@@ -15,7 +15,11 @@ from controlplane.connectors.contract import Context
 from controlplane.connectors.declared.request import PathBelow, Request
 from controlplane.connectors.declared.values import JmesPath, Part, Scope, found, secrets_in
 from controlplane.connectors.http import Answer, HttpClient
-from controlplane.connectors.sessions import CsrfToken, LoginSession
+from controlplane.connectors.sessions import CsrfToken, LoginSession, unauthorized
+from controlplane.errors import BadInputError
+
+BRIEF = 2**16
+"""Bytes of the longest answer in which the end of a session is looked for."""
 
 
 def _token_address(text: str) -> str:
@@ -130,7 +134,7 @@ class Login(_Kind):
     prefix: str = "Bearer "
     logout: Request | None = None
     over: JmesPath | None = Field(
-        default=None, description="true of an answer that says that the session is over; put to its body"
+        default=None, description="true of an answer inside 200 that says that the session is over; put to its body"
     )
 
     def secrets(self) -> tuple[str, ...]:
@@ -185,7 +189,8 @@ class Entrance:
             case OAuth1Access():
                 return OAuth1(OAuth1Keys(*(secret(name) for name in access.taken)), access.realm, self._context.clock)
             case Login():
-                self.session = LoginSession(lambda: self._login(access), logout=self._leaving(access))
+                over = (lambda response: _is_over(access.over, response)) if access.over else unauthorized
+                self.session = LoginSession(lambda: self._login(access), over=over, logout=self._leaving(access))
                 return self.session
         return RefreshedBearer(self._fetch(access), self._context.clock)
 
@@ -245,6 +250,17 @@ class Entrance:
 
     def _scope(self, data: Mapping[str, Any]) -> Scope:
         return Scope(data, lambda _, code: code, self._context.options, self._context.secret)
+
+
+def _is_over(sign: str, response: httpx.Response) -> bool:
+    """A session's end is told briefly: what is long, or of no told length, is read by the client only, which bounds it."""
+    if unauthorized(response) or not 0 < int(response.headers.get("content-length", 0)) <= BRIEF:
+        return unauthorized(response)
+    response.read()
+    try:
+        return bool(found(sign, response.json()))
+    except (ValueError, BadInputError):
+        return False
 
 
 def told(answer: Answer) -> dict[str, Any]:

@@ -152,6 +152,15 @@ class Lookup(Part):
     at: JmesPath | None = Field(default=None, description="when it took effect, by the system's clock")
 
 
+class Before(Part):
+    """What is asked before a write is made up: the answer's body is `before` in its expressions."""
+
+    request: Request
+    needs: JmesPath | None = Field(
+        default=None, description="finds nothing: the write waits until it does; put to the body"
+    )
+
+
 class Condition(Part):
     """The value that a write was computed from, and the tag by which the vendor refuses it when that has moved."""
 
@@ -170,6 +179,7 @@ class DeclaredWrite(Part):
     message_types: tuple[MessageType, ...] = Field(min_length=1)
     guarantee: Guarantee
     late_effect: Duration = timedelta(seconds=30)
+    before: Before | None = None
     request: Request
     answers: dict[int, Meaning] = Field(
         default={}, description="what a status of 400 to 499 means here, where it is not a refusal"

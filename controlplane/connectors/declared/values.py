@@ -78,11 +78,17 @@ class Shape(Part):
     each: JmesPath | None = Field(default=None, description="a list; its elements are `item` in `fields`")
     items: list[Value] | None = Field(default=None, description="a list of so many values")
     code: Code | None = Field(default=None, description="translate it by the Mapping of this entity")
+    among: JmesPath | None = Field(
+        default=None, description="a list to find it in: the first element whose `by` is this value"
+    )
+    by: JmesPath | None = None
+    take: JmesPath = Field(default="@", description="what is taken of that element")
     map: dict[str, Scalar] | None = Field(
         default=None, description="what stands for each value; one that is not listed is refused"
     )
     kind: Kind | None = Field(default=None, alias="as")
     scale: int = Field(default=0, ge=-12, le=12, description="decimal places to shift by: 2 makes 1999 into 19.99")
+    minus: JmesPath | None = Field(default=None, description="a number to take off it; nothing found counts as 0")
     zone: Zone | None = Field(default=None, description="of an instant that names none")
     default: Scalar = Field(default=None, description="where nothing is found")
 
@@ -93,6 +99,8 @@ class Shape(Part):
             if self.fields is None:
                 raise ValueError("`each` needs `fields`, which say what is made of every element")
             given.remove("each")
+        if (self.among is None) != (self.by is None):
+            raise ValueError("`among` and `by` belong together: the list, and what its elements are known by")
         if len(given) != 1:
             raise ValueError(f"exactly one of {', '.join(SOURCES)} is said, here: {', '.join(given) or 'none'}")
         return self
@@ -187,15 +195,30 @@ def _made(value: Shape, given: Any, scope: Scope, name: str) -> Any:
         given = value.map[_word(given)]
     if value.code is not None and given is not None:
         given = scope.translate(value.code, _word(given))
-    if value.kind is None and not value.scale:
+    if value.among is not None and given is not None:
+        given = _joined(value, given, scope, name)
+    if value.kind is None and not value.scale and value.minus is None:
         return given
     try:
-        return _converted(value, given)
+        return _converted(value, _less(value, given, scope))
     except (ValueError, ArithmeticError, TypeError):
         kind = value.kind or "decimal"
         raise BadInputError(
             f"{name}: {_short(given)} cannot be read as {kind}; correct the record, or the manifest", name
         ) from None
+
+
+def _less(value: Shape, given: Any, scope: Scope) -> Any:
+    return given if value.minus is None else _number(given, 0) - _number(found(value.minus, scope.data) or 0, 0)
+
+
+def _joined(value: Shape, given: Any, scope: Scope, name: str) -> Any:
+    for one in found(str(value.among), scope.data) or []:
+        if _word(found(str(value.by), one)) == _word(given):
+            return found(value.take, one)
+    raise BadInputError(
+        f"{name}: {_short(given)} is not among '{value.among}'; correct the record, or what the system has", name
+    )
 
 
 def _word(given: Any) -> str:
@@ -260,7 +283,7 @@ def expressions(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Shape):
-        yield from (one for one in (value.path, value.each) if one)
+        yield from (one for one in (value.path, value.each, value.among, value.minus) if one)
         yield from expressions(value.fields)
         yield from expressions(value.items)
     elif isinstance(value, Mapping):

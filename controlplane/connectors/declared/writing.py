@@ -27,6 +27,12 @@ def asked(request: Write) -> dict[str, Any]:
 
 def write(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:
     """Send it once. Raises ConnectorError, and BadInputError before anything is sent."""
+    data = asked(request)
+    if spec.before:
+        data["before"] = told(wire.ask(spec.before.request, data, write=False, accept=NOT_FOUND))["body"]
+        if spec.before.needs is not None and not found(spec.before.needs, data["before"]):
+            waits = f"{wire.context.system} has nothing yet where '{spec.before.needs}' looks; the {spec.entity} waits for it"
+            return Outcome(Result.UNAVAILABLE, waits, evidence={"waits_for": waits})
     headers: dict[str, str] = {}
     if spec.condition:
         current, etag, answer = _shown(wire, spec.condition, request)
@@ -39,7 +45,7 @@ def write(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:
                 evidence=answer.evidence,
             )
         headers = {"If-Match": etag}
-    answer = wire.ask(spec.request, asked(request), write=True, accept=tuple(spec.answers), headers=headers)
+    answer = wire.ask(spec.request, data, write=True, accept=tuple(spec.answers), headers=headers)
     return _outcome(wire, spec, answer)
 
 

@@ -410,3 +410,50 @@ def test_errors_of_graphql_inside_http_200_are_errors(graph: tuple[ScriptedServe
 def test_a_login_that_gives_nothing_is_no_session(graph: tuple[ScriptedServer, dict[str, Any]]) -> None:
     with pytest.raises(UnreadableError, match="check the secrets"):
         drafts(graphed(graph[0], "wrong-word"), "items")
+
+
+def test_a_write_may_need_what_another_request_answers_and_waits_until_that_is_there(house: House) -> None:
+    """An order's lines have ids of their own, which the shipment has to name."""
+    before = {"request": {"path": "/v1/orders"}, "needs": "data[?number=='O/1']"}
+    found = {"path": "item.sku", "among": "before.data[0].lines", "by": "article", "take": "id"}
+    body = {"fields": {"number": "ref", "lines": {"each": "payload.lines", "fields": {"line": found}}}}
+    changed = {"writes__0__before": before, "writes__0__request__body": body}
+    waiting = house.connector(**changed).write(shipment())
+    assert (waiting.result, "waits for it" in waiting.detail) == (Result.UNAVAILABLE, True)
+    assert not house.vendor.shipments
+    house.vendor.orders = [order("O/1")]
+    assert house.connector(**changed).write(shipment()).result is Result.DELIVERED
+    assert house.vendor.shipments["SHP-1"]["lines"] == [{"line": 71}]
+    outcome = house.connector(**changed).write(shipment("SHP-2", lines=[{"sku": "A9", "quantity": 1}]))
+    assert (outcome.result, "'A9' is not among" in outcome.detail) == (Result.REJECTED, True)
+
+
+def test_a_number_may_be_the_difference_of_two(house: House) -> None:
+    house.vendor.rows = [row(1, held=4), row(2)]
+    free = {"path": "count", "minus": "held", "as": "integer"}
+    found = drafts(house.connector(reads__0__messages__0__fields__available=free), "stock")
+    assert [draft.data["available"] for draft in found] == [7, 12]
+
+
+def test_a_session_that_is_told_to_be_over_inside_http_200_is_opened_anew(
+    graph: tuple[ScriptedServer, dict[str, Any]],
+) -> None:
+    server, told = graph
+    plain = server.answer
+
+    def inside(asked: Asked) -> Reply:
+        reply = plain(asked)
+        return (
+            Reply(body={"errors": [{"extensions": {"code": "FORBIDDEN"}}], "data": None})
+            if reply.status == 401
+            else reply
+        )
+
+    server.answer = inside
+    options = {"manifest": {**GRAPH, "access": {**GRAPH["access"], "over": "errors[?extensions.code=='FORBIDDEN']"}}}
+    connector = DeclaredConnector(
+        Given(server.url, {"user": "u-name", "password": "pass-word"}, options, timeout=3.0).context()
+    )
+    assert len(drafts(connector, "items")) == 6
+    told["open"] = "session-token-of-some-length-2"
+    assert len(drafts(connector, "items")) == 6
