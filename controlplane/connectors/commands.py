@@ -80,7 +80,7 @@ def snapshot(
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="What the System is to be called, e.g. acme-shop.")],
-    kind: Annotated[str, typer.Option(help="What it speaks: rest or graphql.")] = "rest",
+    kind: Annotated[str, typer.Option(help="What it speaks: rest, graphql, sql or files.")] = "rest",
     out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.yaml here.")] = None,
 ) -> None:
     """Begin a declared connector: a System policy with a manifest to fill in."""
@@ -123,9 +123,9 @@ def try_(
 @app.command("schema")
 def schema() -> None:
     """Print the form of a manifest as JSON Schema."""
-    from controlplane.connectors.declared.manifest import Document
+    from controlplane.connectors.declared.manifest import FORM
 
-    typer.echo(json.dumps(Document.model_json_schema(), indent=2))
+    typer.echo(json.dumps(FORM.json_schema(), indent=2))
 
 
 class FixedPolicies:

@@ -90,7 +90,7 @@ def test_a_session_is_opened_and_a_wrong_password_is_named(server: Server, conne
 
 def test_a_session_that_somebody_ended_is_opened_anew(server: Server, connector: DeclaredConnector) -> None:
     connector.ping()
-    session = connector._entrance.session
+    session = connector.source.entrance.session  # type: ignore[attr-defined]
     assert session is not None
     headers = dict(session._held or {})
     done = httpx.post(f"{server.url}/admin-api", json={"query": "mutation { logout { success } }"}, headers=headers)

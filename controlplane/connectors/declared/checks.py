@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from controlplane.connectors.contract import Flaw, Manifest, ReadSpec, WriteSpec
 from controlplane.connectors.declared.access import KINDS
-from controlplane.connectors.declared.manifest import Document, Read
+from controlplane.connectors.declared.manifest import FORM, RestRead, Whole
 from controlplane.connectors.declared.values import Shape, secrets_in
 from controlplane.errors import BadInputError
 from rules.canonical import canonical_json
@@ -42,7 +42,7 @@ def shipped() -> dict[str, str]:
     }
 
 
-def document_of(options: Mapping[str, Any]) -> Document:
+def document_of(options: Mapping[str, Any]) -> Whole:
     """Return the manifest of a System's options: written there, or shipped under the name that stands there. Raises ManifestError."""
     given = options.get("manifest")
     path = ("options", "manifest")
@@ -72,9 +72,9 @@ def document_of(options: Mapping[str, Any]) -> Document:
 
 
 @lru_cache(maxsize=64)
-def _read(text: str) -> Document | list[Flaw]:
+def _read(text: str) -> Whole | list[Flaw]:
     try:
-        return Document.model_validate(json.loads(text))
+        return FORM.validate_python({"kind": "rest", **json.loads(text)})
     except ValidationError as error:
         return _flaws(error)
     except RecursionError:
@@ -95,12 +95,14 @@ def _flaws(error: ValidationError) -> list[Flaw]:
     ]
 
 
+DOCUMENTS = frozenset({"rest", "sql", "files"})
 FORMS = frozenset({"Shape", "bool", "int", "float", "none", "str"})
 
 
 def _place(given: tuple[int | str, ...]) -> tuple[str, ...]:
     """Return where something stands, without the forms that were tried on it."""
     parts = [str(part) for part in given]
+    parts = parts[1:] if parts and parts[0] in DOCUMENTS else parts
     named = [part for at, part in enumerate(parts) if not (at == 1 and parts[0] == "access" and part in KINDS)]
     return tuple(part for part in named if part not in FORMS and not part.startswith(("function-", "constrained-")))
 
@@ -141,7 +143,7 @@ def check(_endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
             )
 
 
-def flaws_of(document: Document) -> Iterator[Flaw]:
+def flaws_of(document: Whole) -> Iterator[Flaw]:
     """Find where a manifest that is well formed contradicts itself."""
     base = ("options", "manifest")
     for option in sorted(set(_options_in(document)) - set(document.options) - set(OWN_OPTIONS)):
@@ -153,14 +155,14 @@ def flaws_of(document: Document) -> Iterator[Flaw]:
     for at, read in enumerate(document.reads):
         if any(secrets_in(read)):
             yield (*base, "reads", str(at)), "a request of data takes a secret", "secrets go in by `access` only"
-        for path, rule, remedy in _of_read(read):
+        for path, rule, remedy in _of_read(read) if isinstance(read, RestRead) else ():
             yield (*base, "reads", str(at), *path), rule, remedy
     for at, write in enumerate(document.writes):
         if any(secrets_in(write)):
             yield (*base, "writes", str(at)), "a request of data takes a secret", "secrets go in by `access` only"
 
 
-def _of_read(read: Read) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def _of_read(read: RestRead) -> Iterator[tuple[tuple[str, ...], str, str]]:
     asked = " ".join(read.request.expressions())
     if read.since is not None and "since" not in asked:
         yield (
@@ -200,7 +202,7 @@ def manifest_of(options: Mapping[str, Any]) -> Manifest | None:
         return None
 
 
-def declared(document: Document) -> Manifest:
+def declared(document: Whole) -> Manifest:
     """Return what a manifest declares, in the form of every connector."""
     return Manifest(
         name="declared",
@@ -212,7 +214,9 @@ def declared(document: Document) -> Manifest:
             WriteSpec(one.entity, one.message_types, one.guarantee, late_effect=one.late_effect.total_seconds())
             for one in document.writes
         ),
-        secrets=document.access.secrets(),
+        secrets=document.secrets(),
+        optional_secrets=document.optional_secrets(),
+        schemes=document.schemes,
         options=tuple(dict.fromkeys((*OWN_OPTIONS, *document.options))),
         check=check,
         verified_against=document.verified_against,

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from controlplane.connectors.contract import Connector, Context, Draft, Level, Manifest, Page, UnsupportedError, Write
-from controlplane.connectors.declared import reading, writing
-from controlplane.connectors.declared.access import Entrance
+from controlplane.connectors.declared import reading
 from controlplane.connectors.declared.checks import OWN_OPTIONS, check, declared, document_of, manifest_of
-from controlplane.connectors.declared.manifest import DeclaredWrite, Read
-from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.declared.files import FilesSource
+from controlplane.connectors.declared.manifest import (
+    DeclaredWrite,
+    Document,
+    FilesDocument,
+    Read,
+    SqlDocument,
+    Whole,
+)
+from controlplane.connectors.declared.rest import RestSource
+from controlplane.connectors.declared.source import Source
+from controlplane.connectors.declared.sql import SqlSource
+from controlplane.connectors.http import Answer
 from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.records import read_json
-from controlplane.connectors.redaction import Redactor
 from rules.outcomes import Outcome
 
 
 class DeclaredConnector(Connector):
-    """A REST or GraphQL system by its manifest. Options: manifest, locations, and those that the manifest names."""
+    """A REST or GraphQL system, a database or a folder by its manifest. Options: manifest, locations, and those that the manifest names."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="declared",
-        title="Any REST, JSON or GraphQL system, by a manifest in YAML",
+        title="Any REST or GraphQL system, database or folder, by a manifest in YAML",
         options=OWN_OPTIONS,
         check=check,
         specific=manifest_of,
@@ -35,23 +43,15 @@ class DeclaredConnector(Connector):
         self.document = document_of(context.options)
         self.manifest = declared(self.document)  # type: ignore[misc]  # what it can do is its system's own
         self.options = {**self.document.optional, **context.options}
-        redactor = Redactor(context.secret(name) for name in self.manifest.secrets)
-        self._http = HttpClient(context, redactor)
-        self._entrance = Entrance(context, self._http, self.document.access, self.document.csrf)
-        self._wire = reading.Wire(context, self._http, self._entrance.auth, self.document, self.options)
+        self.source = _source(context, self.document, self.options)
 
     def close(self) -> None:
         """Leave the session and close the connections."""
-        self._entrance.close()
-        self._http.close()
+        self.source.close()
 
     def ping(self) -> None:
-        """Send the manifest's ping."""
-        if self.document.ping is None:
-            raise UnsupportedError(
-                "the manifest has no `ping`; add a cheap request that proves that the system answers us"
-            )
-        self._wire.ask(self.document.ping, {}, write=False)
+        """Ask whether the system answers."""
+        self.source.ping()
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield what changed since the cursor, everything where the manifest has no `since`."""
@@ -59,16 +59,8 @@ class DeclaredConnector(Connector):
         if read is None:
             yield from super().poll(entity, cursor)
             return
-        held = cursor or {}
-        last = datetime.fromisoformat(held["since"]) if held and read.since else None
-        asked = reading.asked_since(read.since, last) if read.since and last else None
-        seen = last
-        for rows, answer in reading.pages(self._wire, read, asked):
-            seen = _later(read, rows, answer, seen)
-            records = tuple(reading.record_of(read, row, answer.started) for row in rows)
-            moves = seen is not None and read.since is not None and read.since.grows
-            yield Page(records, _cursor(seen) if moves else held)
-        yield Page((), _cursor(seen) if read.since else {})
+        for rows, answer, moved in self.source.polled(read, cursor):
+            yield Page(tuple(reading.record_of(read, row, answer.started) for row in rows), moved)
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
         """Make the messages of the manifest of a record."""
@@ -84,7 +76,7 @@ class DeclaredConnector(Connector):
             yield from super().snapshot(entity, keys)
             return
         wanted = None if keys is None else set(keys)
-        for rows, answer in reading.pages(self._wire, read, None):
+        for rows, answer in self.source.pages(read, None):
             told = (
                 one for row in rows for one in reading.levels_of(read.levels, row, answer, self.context, self.options)
             )
@@ -93,19 +85,19 @@ class DeclaredConnector(Connector):
     @answering_write
     def write(self, request: Write) -> Outcome:
         """Send the request of the manifest."""
-        return writing.write(self._wire, self._write(request.entity), request)
+        return self.source.write(self._write(request.entity), request)
 
     @answering_read_back
     def read_back(self, request: Write) -> Outcome:
         """Look it up by the manifest."""
-        return writing.read_back(self._wire, self._write(request.entity), request)
+        return self.source.read_back(self._write(request.entity), request)
 
     def first_page(self, entity: str) -> tuple[Read, list[dict[str, Any]], Answer]:
         """Return one page as it came, for `trueup connector try`. Raises ConnectorError, UnsupportedError."""
         read = next((one for one in self.document.reads if one.entity == entity), None)
         if read is None:
             raise UnsupportedError(f"the manifest does not read '{entity}'")
-        rows, answer = next(reading.pages(self._wire, read, None))
+        rows, answer = next(self.source.pages(read, None))
         return read, rows, answer
 
     def _read(self, entity: str, *, messages: bool) -> Read | None:
@@ -117,16 +109,10 @@ class DeclaredConnector(Connector):
         return next(one for one in self.document.writes if one.entity == entity)
 
 
-def _later(read: Read, rows: Sequence[dict[str, Any]], answer: Answer, seen: datetime | None) -> datetime | None:
-    """Return the last change of all, never one that is still to come: it would hide all until then."""
-    if read.since is None or not rows:
-        return seen
-    changes = [at for row in rows if (at := reading.changed_at(read.since, row))]
-    if not changes:
-        answer.fail(f"gives no time of change where '{read.since.field}' of the manifest looks for it")
-    latest = min(max(changes), answer.ended)
-    return latest if seen is None else max(seen, latest)
-
-
-def _cursor(seen: datetime | None) -> dict[str, Any]:
-    return {"since": seen.isoformat()} if seen else {}
+def _source(context: Context, document: Whole, options: Mapping[str, Any]) -> Source:
+    if isinstance(document, SqlDocument):
+        return SqlSource(context, options)
+    if isinstance(document, FilesDocument):
+        return FilesSource(context, options)
+    assert isinstance(document, Document)  # noqa: S101  # there are no others
+    return RestSource(context, options, document)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from controlplane.connectors.declared.access import Access, Csrf
 from controlplane.connectors.declared.request import Request
@@ -18,6 +18,14 @@ from controlplane.connectors.declared.values import JmesPath, Part, Value, Zone
 from rules.model.messages import TYPES
 from rules.outcomes import Guarantee
 from rules.policy.kinds import Duration, Entity
+
+SQL_SCHEMES = (
+    "sqlite", "postgresql", "postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql", "mssql+pyodbc", "oracle+oracledb",
+)  # fmt: skip
+"""Dialects that are let through; all but sqlite and postgresql take a driver that is not installed with Trueup."""
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+_PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)")
+FILE_SCHEMES = ("file",)
 
 
 def _type(text: str) -> str:
@@ -114,12 +122,9 @@ class Levels(Part):
 
 
 class Read(Part):
-    """One thing that is read."""
+    """One thing that is read, whatever the system speaks."""
 
     entity: Entity
-    request: Request = Request()
-    records: JmesPath = Field(default="@", description="the list of records in an answer")
-    paging: Paging = Paging()
     identity: JmesPath = Field(description="what a record is known by, for people and in its event key")
     since: Since | None = Field(default=None, description="without it every poll reads everything")
     messages: tuple[Told, ...] = ()
@@ -130,6 +135,14 @@ class Read(Part):
         if not self.messages and self.levels is None:
             raise ValueError("what is read makes `messages` or `levels`; say one of them, or both")
         return self
+
+
+class RestRead(Read):
+    """One thing that is read by requests."""
+
+    request: Request = Request()
+    records: JmesPath = Field(default="@", description="the list of records in an answer")
+    paging: Paging = Paging()
 
 
 class Rule(Part):
@@ -208,21 +221,29 @@ class DeclaredWrite(Part):
         return any(re.search(r"(?<![\w.])(key|ref|subject)\b", one) for one in self.request.expressions())
 
 
-class Document(Part):
-    """A whole connector."""
+class Whole(Part):
+    """A whole connector, whatever it speaks."""
 
-    kind: Literal["rest"] = "rest"
+    schemes: ClassVar[tuple[str, ...]] = ("http", "https")
     title: str = Field(min_length=1, max_length=120)
     verified_against: str = "nothing yet"
-    access: Access = Field(default={"kind": "none"}, validate_default=True, discriminator="kind")
-    csrf: Csrf | None = None
-    headers: dict[str, str] = Field(default={})
     options: tuple[str, ...] = Field(default=(), description="keys of the System's options that values are taken from")
     optional: dict[str, Any] = Field(default={}, description="what an option is where the System does not say it")
-    ping: Request | None = None
-    errors: tuple[Rule, ...] = ()
     reads: tuple[Read, ...] = ()
     writes: tuple[DeclaredWrite, ...] = ()
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the names of the secrets that it takes."""
+        return ()
+
+    def optional_secrets(self) -> tuple[str, ...]:
+        """Return those without which it works."""
+        return ()
+
+    @property
+    def can_be_pinged(self) -> bool:
+        """Whether it is known how to ask if the system answers."""
+        return True
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -234,3 +255,107 @@ class Document(Part):
         if not self.reads and not self.writes:
             raise ValueError("nothing is read and nothing is written; say `reads` or `writes`")
         return self
+
+
+class Document(Whole):
+    """A system that speaks REST, JSON or GraphQL."""
+
+    kind: Literal["rest"] = "rest"
+    access: Access = Field(default={"kind": "none"}, validate_default=True, discriminator="kind")
+    csrf: Csrf | None = None
+    headers: dict[str, str] = Field(default={})
+    ping: Request | None = None
+    errors: tuple[Rule, ...] = ()
+    reads: tuple[RestRead, ...] = ()
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the names of the secrets that getting in takes."""
+        return self.access.secrets()
+
+    @property
+    def can_be_pinged(self) -> bool:
+        """Whether there is a `ping`."""
+        return self.ping is not None
+
+
+class SqlRead(Read):
+    """Rows of a query, in the order in which the database gives them."""
+
+    query: str = Field(min_length=1, max_length=20_000, description="one SELECT; `:name` is a parameter")
+    params: dict[str, Value] = Field(default={}, description="parameter -> value; expressions see `since`")
+    size: int = Field(default=1000, ge=1, le=100_000, description="rows of one page")
+
+    @model_validator(mode="after")
+    def _selects(self) -> Self:
+        plain = _COMMENT.sub(" ", self.query).strip().rstrip(";")
+        if not re.match(r"(?i)(select|with)\b", plain) or ";" in plain:
+            raise ValueError("`query` is something else than one SELECT; a database is read only")
+        missing = sorted(set(_PARAMETER.findall(plain)) - set(self.params))
+        if missing:
+            raise ValueError(f"`query` takes :{missing[0]}, and `params` do not say what it is; add it there")
+        return self
+
+
+class SqlDocument(Whole):
+    """A database that SQLAlchemy knows. The endpoint is its URL without a password. It is read only."""
+
+    schemes: ClassVar[tuple[str, ...]] = SQL_SCHEMES
+    kind: Literal["sql"]
+    reads: tuple[SqlRead, ...] = Field(min_length=1)
+    writes: tuple[DeclaredWrite, ...] = Field(default=(), max_length=0, description="nothing: a database is read only")
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the name of the password."""
+        return ("password",)
+
+    def optional_secrets(self) -> tuple[str, ...]:
+        """A database may let in without."""
+        return ("password",)
+
+
+class Column(Part):
+    """A column of a file without separators: from character `at` (the first is 1), so many long."""
+
+    name: str
+    at: int = Field(ge=1)
+    length: int = Field(ge=1)
+
+
+class FilesRead(Read):
+    """Records of files in a folder; each file is read once, whole, and stays where it is."""
+
+    pattern: str = Field(min_length=1, max_length=200, description="of file names, e.g. stock_*.csv")
+    form: Literal["csv", "json_lines", "excel", "fixed"]
+    encoding: str = "utf-8-sig"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    sheet: str | None = Field(default=None, description="of a spreadsheet; the first, unless told")
+    header: int = Field(default=1, ge=1, description="the line, or row, that names the columns")
+    columns: tuple[Column, ...] = ()
+    size: int = Field(default=1000, ge=1, le=100_000, description="records of one page")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        if (self.form == "fixed") != bool(self.columns):
+            raise ValueError("`columns` say where each column stands; they belong to the form fixed, which needs them")
+        if "/" in self.pattern or ".." in self.pattern:
+            raise ValueError(f"'{self.pattern}' leads out of the folder; write a pattern of file names")
+        if self.since is not None:
+            raise ValueError("files have no `since`: each is read once; take it out")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ValueError(f"there is no encoding '{self.encoding}'; write one like utf-8-sig or cp1252") from None
+        return self
+
+
+class FilesDocument(Whole):
+    """A folder of this machine. The endpoint is its path."""
+
+    schemes: ClassVar[tuple[str, ...]] = FILE_SCHEMES
+    kind: Literal["files"]
+    reads: tuple[FilesRead, ...] = Field(min_length=1)
+    writes: tuple[DeclaredWrite, ...] = Field(default=(), max_length=0, description="nothing: a folder is read only")
+
+
+AnyDocument = Annotated[Document | SqlDocument | FilesDocument, Field(discriminator="kind")]
+FORM: TypeAdapter[Document | SqlDocument | FilesDocument] = TypeAdapter(AnyDocument)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from controlplane.connectors import paging
 from controlplane.connectors.contract import Context, Draft, Level, Record, UnmappedError
-from controlplane.connectors.declared.manifest import Document, Levels, Read, Since, Told
+from controlplane.connectors.declared.manifest import Document, Levels, Read, RestRead, Since, Told
 from controlplane.connectors.declared.request import Request
 from controlplane.connectors.declared.values import Scope, elements, evaluate, found, read_instant, tree
 from controlplane.connectors.graphql import GraphqlClient
@@ -28,6 +28,10 @@ from rules.personal import without_addresses
 
 READ_AT = "_read_at"
 """Key of a record without a version that says when it was read: it is then an event of its own."""
+PLACE = "_at"
+"""Key of a file's record that says in which file, and in which line, it stands."""
+BROKEN = "_broken"
+"""Key of a file's record that could not be taken apart: why. It waits for a person; its neighbours go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +94,13 @@ def _seconds(told: Any) -> float:
     return wait if math.isfinite(wait) and wait >= 0 else DEFAULT_WAIT
 
 
-def pages(wire: Wire, read: Read, since: str | None) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
+def pages(wire: Wire, read: RestRead, since: str | None) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
     """Yield the records of each page, with the answer that they came in. Raises ConnectorError."""
     for answer in _walk(wire, read, since):
         yield rows_of(read, answer), answer
 
 
-def rows_of(read: Read, answer: Answer) -> list[dict[str, Any]]:
+def rows_of(read: RestRead, answer: Answer) -> list[dict[str, Any]]:
     """Return the records of an answer; without an answer there are none. What is no list of objects breaks the contract."""
     rows = found(read.records, answer.json()) if answer.content else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -104,7 +108,7 @@ def rows_of(read: Read, answer: Answer) -> list[dict[str, Any]]:
     return rows
 
 
-def _walk(wire: Wire, read: Read, since: str | None) -> Iterator[Answer]:
+def _walk(wire: Wire, read: RestRead, since: str | None) -> Iterator[Answer]:
     how = read.paging
     size = how.size
 
@@ -135,7 +139,7 @@ def _walk(wire: Wire, read: Read, since: str | None) -> Iterator[Answer]:
     return iter((fetch(None),))
 
 
-def _token(read: Read, answer: Answer) -> str | None:
+def _token(read: RestRead, answer: Answer) -> str | None:
     how, body = read.paging, answer.json()
     if how.kind == "relay":
         info = found(f"{how.connection}.pageInfo", body)
@@ -148,7 +152,7 @@ def _token(read: Read, answer: Answer) -> str | None:
     return None if told in (None, "", False) else str(told)
 
 
-def _total(read: Read, answer: Answer) -> int | None:
+def _total(read: RestRead, answer: Answer) -> int | None:
     if read.paging.total is None:
         return None
     told = found(read.paging.total, answer.json())
@@ -192,7 +196,8 @@ def record_of(read: Read, row: dict[str, Any], read_at: datetime) -> Record:
     if _is_unversioned(read):
         return Record(read.entity, "", verbatim({**row, READ_AT: read_at.isoformat()}))
     body = verbatim(row)
-    return Record(read.entity, content_key(read.entity, str(found(read.identity, row)), body), body)
+    identity = str(row[PLACE] if PLACE in row else found(read.identity, row))
+    return Record(read.entity, content_key(read.entity, identity, body), body)
 
 
 def _is_unversioned(read: Read) -> bool:
@@ -201,6 +206,8 @@ def _is_unversioned(read: Read) -> bool:
 
 def drafts_of(read: Read, row: Mapping[str, Any], context: Context, options: Mapping[str, Any]) -> Iterator[Draft]:
     """Yield what a record says. Raises BadInputError (UnmappedError) naming the field."""
+    if row.get(BROKEN):
+        raise BadInputError(f"{row.get(PLACE)}: {row[BROKEN]}; correct the record, or drop it")
     for told in read.messages:
         within = elements(told.each, row, told.each) if told.each else iter((dict(row),))
         for data in within:

@@ -17,7 +17,7 @@ from controlplane.connectors.contract import UnsupportedError
 from controlplane.connectors.declared import reading
 from controlplane.connectors.declared.checks import ManifestError, check, document_of
 from controlplane.connectors.declared.connector import DeclaredConnector
-from controlplane.connectors.declared.manifest import Document, Read
+from controlplane.connectors.declared.manifest import Read, Whole
 from controlplane.connectors.declared.promises import shortfalls
 from controlplane.connectors.http import Answer
 from controlplane.errors import BadInputError, ConnectorError, NotFoundError, TrueupError
@@ -68,10 +68,10 @@ def check_file(path: Path) -> tuple[list[str], bool]:
     return lines, good
 
 
-def _summary(name: str, document: Document) -> Iterator[str]:
+def _summary(name: str, document: Whole) -> Iterator[str]:
     reads = ", ".join(one.entity for one in document.reads) or "nothing"
     writes = ", ".join(f"{one.entity} ({one.guarantee})" for one in document.writes) or "nothing"
-    yield f"{name}: good. It reads {reads}; it writes {writes}; secrets: {', '.join(document.access.secrets()) or 'none'}"
+    yield f"{name}: good. It reads {reads}; it writes {writes}; secrets: {', '.join(document.secrets()) or 'none'}"
     yield from (f"{name}: cannot be promised: {told}" for told in shortfalls(document))
 
 

@@ -36,7 +36,7 @@ def test_what_is_begun_is_good_and_is_not_written_over(tmp_path: Path, kind: str
 
 
 @pytest.mark.parametrize(("words", "told"), [
-    (("new", "Acme Shop"), "is no name of a System"), (("new", "acme", "--kind", "telepathy"), "there are: graphql, rest"),
+    (("new", "Acme Shop"), "is no name of a System"), (("new", "acme", "--kind", "telepathy"), "there are: files, graphql, rest, sql"),
     (("check", "no-such.yaml"), "cannot be read"),
 ])  # fmt: skip
 def test_what_cannot_be_begun_or_read_is_named(
@@ -137,4 +137,4 @@ def test_what_is_not_there_to_try_is_named(tmp_path: Path, vendor: tuple[Acme, S
 
 def test_the_form_is_printed_as_json_schema() -> None:
     form = json.loads(run("schema").stdout)
-    assert {"title", "access", "reads", "writes"} <= set(form["properties"])
+    assert {"title", "access", "reads", "writes"} <= set(form["$defs"]["Document"]["properties"])
