@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from controlplane.connectors.contract import Flaw, Manifest, ReadSpec, WriteSpec
 from controlplane.connectors.declared.access import KINDS
-from controlplane.connectors.declared.manifest import FORM, RestRead, Whole
-from controlplane.connectors.declared.values import Shape, secrets_in
+from controlplane.connectors.declared.manifest import FORM, Document, RestRead, Whole
+from controlplane.connectors.declared.request import Request
+from controlplane.connectors.declared.values import Part, Shape, secrets_in
 from controlplane.errors import BadInputError
 from rules.canonical import canonical_json
 
@@ -152,6 +153,12 @@ def flaws_of(document: Whole) -> Iterator[Flaw]:
             f"a value takes the option '{option}', which is not declared",
             f"add {option} to `options`",
         )
+    if isinstance(document, Document) and document.soap is None and any(_operations_in(document)):
+        yield (
+            base,
+            f"a request calls the operation '{next(_operations_in(document))}', and there is no WSDL",
+            "add `soap` with its `wsdl`",
+        )
     for at, read in enumerate(document.reads):
         if any(secrets_in(read)):
             yield (*base, "reads", str(at)), "a request of data takes a secret", "secrets go in by `access` only"
@@ -178,6 +185,17 @@ def _of_read(read: RestRead) -> Iterator[tuple[tuple[str, ...], str, str]]:
         )
     if read.paging.kind in ("link", "next_url") and read.request.graphql is not None:
         yield ("paging",), "a GraphQL request has no next address", "page by token, relay, offset or key"
+
+
+def _operations_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Request):
+        yield from [value.operation] if value.operation is not None else []
+    elif isinstance(value, Part):
+        for name in type(value).model_fields:
+            yield from _operations_in(getattr(value, name))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _operations_in(one)
 
 
 def _options_in(value: Any) -> Iterator[str]:

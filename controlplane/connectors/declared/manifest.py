@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from controlplane.connectors.declared.access import Access, Csrf
-from controlplane.connectors.declared.request import Request
+from controlplane.connectors.declared.request import PathBelow, Request
 from controlplane.connectors.declared.values import JmesPath, Part, Value, Zone
 from rules.model.messages import TYPES
 from rules.outcomes import Guarantee
@@ -221,6 +221,15 @@ class DeclaredWrite(Part):
         return any(re.search(r"(?<![\w.])(key|ref|subject)\b", one) for one in self.request.expressions())
 
 
+class Soap(Part):
+    """A WSDL, for requests that name an `operation`."""
+
+    wsdl: PathBelow = Field(description="its path below the endpoint, e.g. /stock?wsdl")
+    service: PathBelow | None = Field(
+        default=None, description="where it is sent to, if the WSDL names a place outside of the endpoint"
+    )
+
+
 class Whole(Part):
     """A whole connector, whatever it speaks."""
 
@@ -258,7 +267,7 @@ class Whole(Part):
 
 
 class Document(Whole):
-    """A system that speaks REST, JSON or GraphQL."""
+    """A system that speaks REST, JSON, GraphQL or SOAP."""
 
     kind: Literal["rest"] = "rest"
     access: Access = Field(default={"kind": "none"}, validate_default=True, discriminator="kind")
@@ -266,6 +275,7 @@ class Document(Whole):
     headers: dict[str, str] = Field(default={})
     ping: Request | None = None
     errors: tuple[Rule, ...] = ()
+    soap: Soap | None = None
     reads: tuple[RestRead, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:

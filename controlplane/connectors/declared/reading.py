@@ -17,6 +17,7 @@ from controlplane.connectors import paging
 from controlplane.connectors.contract import Context, Draft, Level, Record, UnmappedError
 from controlplane.connectors.declared.manifest import Document, Levels, Read, RestRead, Since, Told
 from controlplane.connectors.declared.request import Request
+from controlplane.connectors.declared.soap import SoapClient
 from controlplane.connectors.declared.values import Scope, elements, evaluate, found, read_instant, tree
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import DEFAULT_WAIT, Answer, HttpClient, with_evidence
@@ -43,11 +44,17 @@ class Wire:
     auth: httpx.Auth | None
     document: Document
     options: Mapping[str, Any]
+    soap: SoapClient | None = None
 
     def ask(self, request: Request, data: Mapping[str, Any], *, write: bool, accept: tuple[int, ...] = (), path: str = "",
             headers: Mapping[str, str] | None = None) -> Answer:  # fmt: skip
         """Send one request, `path` instead of its own where one is given. Raises ConnectorError, BadInputError before it is sent."""
-        method, own, content = request.filled(Scope(data, self.context.codes.theirs, self.options))
+        scope = Scope(data, self.context.codes.theirs, self.options)
+        if request.operation is not None and self.soap:
+            answer = self.soap.call(request.operation, tree(request.arguments, scope), write=write)
+            self._refuse_errors(answer)
+            return answer
+        method, own, content = request.filled(scope)
         if path:
             content.pop("params", None)
         content["headers"] = {**self.document.headers, **content.get("headers", {}), **(headers or {})}

@@ -37,20 +37,24 @@ class Request(Part):
     form: dict[str, Value] | None = None
     graphql: str | None = Field(default=None, max_length=20_000, description="a GraphQL document; it is sent by POST")
     variables: dict[str, Value] = Field(default={})
+    operation: str | None = Field(default=None, max_length=200, description="of the WSDL in `soap`, instead of a path")
+    arguments: dict[str, Value] = Field(default={})
 
     @model_validator(mode="after")
     def _one_body(self) -> Self:
-        given = [name for name in ("body", "form", "graphql") if getattr(self, name) is not None]
+        given = [name for name in ("body", "form", "graphql", "operation") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"a request has one of body, form and graphql, not {' and '.join(given)}")
+            raise ValueError(f"a request has one of body, form, graphql and operation, not {' and '.join(given)}")
         if self.variables and self.graphql is None:
             raise ValueError("`variables` belong to `graphql`")
+        if self.arguments and self.operation is None:
+            raise ValueError("`arguments` belong to `operation`")
         return self
 
     def expressions(self) -> Iterator[str]:
         """Yield every expression in it."""
         yield from _HOLE.findall(self.path)
-        for part in (self.params, self.headers, self.body, self.form, self.variables):
+        for part in (self.params, self.headers, self.body, self.form, self.variables, self.arguments):
             yield from expressions(part)
 
     def filled(self, scope: Scope) -> tuple[str, str, dict[str, Any]]:

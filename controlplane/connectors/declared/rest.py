@@ -9,6 +9,7 @@ from controlplane.connectors.contract import Context, UnsupportedError, Write
 from controlplane.connectors.declared import reading, writing
 from controlplane.connectors.declared.access import Entrance
 from controlplane.connectors.declared.manifest import DeclaredWrite, Document, Read, RestRead
+from controlplane.connectors.declared.soap import SoapClient
 from controlplane.connectors.declared.source import Rows, Source
 from controlplane.connectors.http import Answer, HttpClient
 from controlplane.connectors.redaction import Redactor
@@ -22,7 +23,9 @@ class RestSource(Source):
         super().__init__(context, options)
         self._http = HttpClient(context, Redactor(context.secret(name) for name in document.secrets()))
         self.entrance = Entrance(context, self._http, document.access, document.csrf)
-        self._wire = reading.Wire(context, self._http, self.entrance.auth, document, options)
+        told = document.soap
+        soap = SoapClient(self._http, self.entrance.auth, told.wsdl, told.service) if told else None
+        self._wire = reading.Wire(context, self._http, self.entrance.auth, document, options, soap)
 
     def ping(self) -> None:
         """Send the manifest's ping."""
