@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
@@ -15,12 +16,15 @@ from controlplane.connectors.contract import Flaw, Manifest, ReadSpec, WriteSpec
 from controlplane.connectors.declared.access import KINDS
 from controlplane.connectors.declared.manifest import FORM, Document, RestRead, Whole
 from controlplane.connectors.declared.request import Request
-from controlplane.connectors.declared.values import Part, Shape, secrets_in
+from controlplane.connectors.declared.values import Part, Shape, expressions, secrets_in
 from controlplane.errors import BadInputError
 from rules.canonical import canonical_json
+from rules.personal import USUAL
 
 OWN_OPTIONS = ("manifest", "locations")
 """Options of every declared connector: its manifest, and the locations that policies speak of."""
+_LITERAL = re.compile(r"'[^']*'|`[^`]*`")
+_WORD = re.compile(r"[A-Za-z_][\w-]*(?!\w*\s*\()")
 LARGEST = 200_000
 """Characters of the largest manifest that is read."""
 
@@ -160,6 +164,14 @@ def flaws_of(document: Whole) -> Iterator[Flaw]:
             "add `soap` with its `wsdl`",
         )
     for at, read in enumerate(document.reads):
+        for which, told in enumerate(read.messages):
+            for name, field in _personal_in(told.fields):
+                rule = f"it takes '{field}', which by its name tells of a person; messages hold nothing personal"
+                yield (
+                    (*base, "reads", str(at), "messages", str(which), "fields", name),
+                    rule,
+                    "take something else, or leave it out",
+                )
         if any(secrets_in(read)):
             yield (*base, "reads", str(at)), "a request of data takes a secret", "secrets go in by `access` only"
         for path, rule, remedy in _of_read(read) if isinstance(read, RestRead) else ():
@@ -185,6 +197,15 @@ def _of_read(read: RestRead) -> Iterator[tuple[tuple[str, ...], str, str]]:
         )
     if read.paging.kind in ("link", "next_url") and read.request.graphql is not None:
         yield ("paging",), "a GraphQL request has no next address", "page by token, relay, offset or key"
+
+
+def _personal_in(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a field of a message is taken from, where that is personal by its name, or stands in something that is."""
+    for name, value in fields.items():
+        for expression in expressions(value):
+            for word in _WORD.findall(_LITERAL.sub(" ", expression)):
+                if USUAL.of((word,)) not in (None, "show"):
+                    yield name, word
 
 
 def _operations_in(value: Any) -> Iterator[str]:

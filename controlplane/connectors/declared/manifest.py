@@ -208,6 +208,10 @@ class DeclaredWrite(Part):
             raise ValueError(
                 f"`answers` gives {odd[0]} a meaning; of statuses from 400 to 499 only, without 401 and 408"
             )
+        if (self.condition or self.answers) and (self.request.graphql or self.request.operation):
+            raise ValueError(
+                "`condition` and `answers` are of HTTP, and graphql and operation have none of it; use `errors` of the manifest"
+            )
         needs = {Guarantee.READABLE: "lookup", Guarantee.CONDITIONAL: "condition"}.get(self.guarantee)
         if needs and getattr(self, needs) is None:
             raise ValueError(f"the guarantee {self.guarantee} needs `{needs}`; add it, or declare another guarantee")

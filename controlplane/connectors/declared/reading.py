@@ -57,7 +57,7 @@ class Wire:
         method, own, content = request.filled(scope)
         if path:
             content.pop("params", None)
-        content["headers"] = {**self.document.headers, **content.get("headers", {}), **(headers or {})}
+        content["headers"] = {**content.get("headers", {}), **(headers or {})}
         if request.graphql is None:
             answer = self.http.send(method, path or own, write=write, auth=self.auth, accept=accept, **content)
         else:

@@ -45,6 +45,10 @@ class Request(Part):
         given = [name for name in ("body", "form", "graphql", "operation") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"a request has one of body, form, graphql and operation, not {' and '.join(given)}")
+        if (self.graphql or self.operation) and (self.headers or self.params):
+            raise ValueError(
+                "graphql and operation take no `headers` and `params` of their own; use variables, or arguments"
+            )
         if self.variables and self.graphql is None:
             raise ValueError("`variables` belong to `graphql`")
         if self.arguments and self.operation is None:

@@ -21,7 +21,7 @@ class RestSource(Source):
 
     def __init__(self, context: Context, options: Mapping[str, Any], document: Document) -> None:
         super().__init__(context, options)
-        self._http = HttpClient(context, Redactor(context.secret(name) for name in document.secrets()))
+        self._http = HttpClient(context, Redactor(map(context.secret, document.secrets())), headers=document.headers)
         self.entrance = Entrance(context, self._http, document.access, document.csrf)
         told = document.soap
         soap = SoapClient(self._http, self.entrance.auth, told.wsdl, told.service) if told else None

@@ -20,6 +20,7 @@ from controlplane.connectors.declared.values import Scope, tree
 from controlplane.connectors.http import Answer
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import RejectedError, SettingsError, UnavailableError
+from rules.personal import without_addresses
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 PLAIN = str | int | float | bool | None
@@ -101,7 +102,7 @@ class SqlSource(Source):
 
     def _told(self, error: SQLAlchemyError) -> RejectedError | UnavailableError:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        told = f"{self.context.system}: {self._redactor.text(str(cause).strip())[:500]}"
+        told = f"{self.context.system}: {without_addresses(self._redactor.text(str(cause).strip()))[:500]}"
         if isinstance(error, InterfaceError) or (
             isinstance(error, OperationalError) and not _is_of_the_query(str(cause))
         ):

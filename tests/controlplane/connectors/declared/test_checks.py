@@ -56,6 +56,11 @@ def test_a_good_manifest_has_no_flaw_and_the_published_form_takes_it() -> None:
     ({"writes__0__answers": {401: "rejected"}}, "writes.0", "`answers` gives 401 a meaning"),
     ({"writes__0__guarantee": "readable", "writes__0__lookup": None}, "writes.0", "the guarantee readable needs `lookup`"),
     ({"writes__1__condition": None}, "writes.1", "the guarantee conditional needs `condition`"),
+    ({"writes__0__request__operation": "Book", "writes__0__request__body": None}, "writes.0.request", "take no `headers`"),
+    ({"writes__1__request": {"path": "/g", "graphql": "mutation", "variables": {"n": "payload.quantity"}}}, "writes.1", "are of HTTP"),
+    ({"reads__1__messages__0__fields__ref": "customer.id"}, "reads.1.messages.0.fields.ref", "tells of a person"),
+    ({"reads__1__messages__0__fields__lines__fields__native_id": {"path": "item.Email", "as": "text"}},
+     "reads.1.messages.0.fields.lines", "it takes 'Email'"),
     ({"writes__0__guarante": "keyed"}, "writes.0.guarante", "'guarante' is not known here"),
     ({"writes__0__guarantee": None}, "writes.0.guarantee", "'guarantee' is missing"),
 ])  # fmt: skip

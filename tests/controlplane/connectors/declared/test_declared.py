@@ -396,6 +396,15 @@ def test_a_graphql_system_is_signed_in_to_read_by_relay_and_left(graph: tuple[Sc
     assert told["left"] is True
 
 
+def test_headers_of_the_manifest_are_sent_with_every_request(graph: tuple[ScriptedServer, dict[str, Any]]) -> None:
+    options = {"manifest": {**GRAPH, "headers": {"X-Channel": "web"}}}
+    secrets = {"user": "u-name", "password": "pass-word"}
+    connector = DeclaredConnector(Given(graph[0].url, secrets, options, timeout=3.0).context())
+    drafts(connector, "items")
+    connector.close()
+    assert {one.headers.get("x-channel") for one in graph[0].asked} == {"web"}
+
+
 def test_errors_of_graphql_inside_http_200_are_errors(graph: tuple[ScriptedServer, dict[str, Any]]) -> None:
     server, told = graph
     connector = graphed(server, "pass-word")
