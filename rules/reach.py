@@ -152,8 +152,8 @@ class Sight:
     def _may_send(self, document: k.System) -> bool:
         """Whether a system would be sent no other secrets than are its own to send, or just what it is sent now where it is."""
         old, new = self.documents["System", document.name].spec, document.spec  # type: ignore[attr-defined]
-        return self.secrets.issuperset(new.secrets.values()) or all(
-            getattr(old, part) == getattr(new, part) for part in k.LEADING
+        return self.secrets.issuperset(new.secrets.values()) or not k.leads_elsewhere(
+            old.model_dump(mode="json"), new.model_dump(mode="json")
         )
 
     def _named(self, document: k.Document) -> bool:

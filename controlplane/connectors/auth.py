@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
@@ -18,6 +19,8 @@ from urllib.parse import quote
 import httpx
 
 from controlplane.clock import Clock
+from controlplane.connectors.contract import Context
+from controlplane.errors import RejectedError, UnavailableError
 
 MARGIN = timedelta(minutes=2)
 """A token is renewed so long before it runs out."""
@@ -87,10 +90,23 @@ class OAuth1(httpx.Auth):
         return base64.b64encode(hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()).decode()
 
 
+class QueryKey(httpx.Auth):
+    """A key as a parameter of every address; it is hidden in evidence like any secret."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self._name, self._value = name, value
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the parameter."""
+        request.url = request.url.copy_set_param(self._name, self._value)
+        yield request
+
+
 class RefreshedBearer(httpx.Auth):
     """A bearer token that is fetched when needed, kept until shortly before it runs out, and fetched anew after a 401.
 
-    `fetch` returns the token and when it runs out; it raises ConnectorError. One thread fetches, the others wait.
+    `fetch` returns the token and when it runs out; it raises ConnectorError. One thread fetches, the others wait. A token that lives
+    shortly is renewed after half of its life.
     """
 
     def __init__(
@@ -104,6 +120,7 @@ class RefreshedBearer(httpx.Auth):
         self._fetch, self._clock, self._header, self._scheme = fetch, clock, header, scheme
         self._lock = threading.Lock()
         self._held: tuple[str, datetime] | None = None
+        """The token, and from when on it is renewed."""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the token; a 401 means that the request was not taken, so it is sent once more with a fresh one."""
@@ -116,9 +133,22 @@ class RefreshedBearer(httpx.Auth):
 
     def _token(self, refused: str | None = None) -> str:
         with self._lock:
-            if self._held is None or self._held[0] == refused or self._clock.now() >= self._held[1] - MARGIN:
-                self._held = self._fetch()
+            if self._held is None or self._held[0] == refused or self._clock.now() >= self._held[1]:
+                token, until = self._fetch()
+                self._held = (token, until - min(MARGIN, (until - self._clock.now()) / 2))
             return self._held[0]
+
+
+@contextmanager
+def signing_in(context: Context) -> Iterator[None]:
+    """Within it a refusal is one of our credentials, not of the document that needs them: the document waits (UnavailableError)."""
+    try:
+        yield
+    except RejectedError as error:
+        context.refused()
+        told = UnavailableError(f"{error}; it did not let us in: check the secrets of the System policy")
+        told.evidence = error.evidence
+        raise told from error
 
 
 def signed_by(secret: str, body: bytes, signature: str | None) -> bool:

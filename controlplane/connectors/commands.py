@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from controlplane.connectors.contract import Level, Manifest
     from controlplane.registry import Snapshot
 
-app = typer.Typer(help="List connectors, take a snapshot of a system.", no_args_is_help=True)
+app = typer.Typer(
+    help="List connectors, declare one in YAML and try it, take a snapshot of a system.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -73,6 +75,57 @@ def snapshot(
     finally:
         connections.close()
     typer.echo(f"{count} rows of {system}/{entity} written to {out}")
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="What the System is to be called, e.g. acme-shop.")],
+    kind: Annotated[str, typer.Option(help="What it speaks: rest, graphql, sql or files.")] = "rest",
+    out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.yaml here.")] = None,
+) -> None:
+    """Begin a declared connector: a System policy with a manifest to fill in."""
+    from controlplane.connectors.declared.workshop import begin
+
+    path = begin(name, kind, out or Path(f"{name}.yaml"))
+    typer.echo(
+        f"{path} is written. Fill it in; then `trueup connector check {path}`, and `trueup connector try {path}`"
+    )
+
+
+@app.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(help="A manifest, or policies with Systems whose connector is declared.")],
+) -> None:
+    """Check the manifests of a file, and say which promises cannot be made with them."""
+    from controlplane.connectors.declared.workshop import check_file
+
+    lines, good = check_file(file)
+    for line in lines:
+        typer.echo(line)
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command("try")
+def try_(
+    file: Annotated[Path, typer.Argument(help="Policies with the System.")],
+    system: Annotated[str, typer.Option(help="Which System, where the file has several.")] = "",
+    entity: Annotated[str, typer.Option(help="Which entity to read; default: all.")] = "",
+    rows: Annotated[int, typer.Option(min=1, max=100, help="Records to show of each.")] = 3,
+) -> None:
+    """Read the first page live; show what the system says beside what is understood of it. Writes nothing anywhere."""
+    from controlplane.connectors.declared.workshop import try_file
+
+    if not try_file(file, system, entity, rows, typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the form of a manifest as JSON Schema."""
+    from controlplane.connectors.declared.manifest import FORM
+
+    typer.echo(json.dumps(FORM.json_schema(), indent=2))
 
 
 class FixedPolicies:

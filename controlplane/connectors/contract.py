@@ -119,6 +119,8 @@ class Manifest:
     """Schemes that an endpoint may have; none where it is a folder."""
     check: Callable[[str, Mapping[str, Any]], Iterable[Flaw]] | None = None
     """Finds what is wrong with an endpoint and options; a System with flaws is refused."""
+    specific: Callable[[Mapping[str, Any]], Manifest | None] | None = None
+    """Where a System's options declare what its connector can do: that; None when they declare nothing that can be read."""
     probes: tuple[str, ...] = ("latency",)
     verified_against: str = "prose only"
 

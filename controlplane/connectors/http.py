@@ -136,13 +136,14 @@ class HttpClient:
         """Send one request to endpoint + path (already percent-encoded) and return the answer.
 
         `content` is httpx's: json, content, data, params, headers. Statuses other than 2xx are raised unless accepted.
-        `limited` is False only for fetching a token, which happens while the request that needs it holds its place.
+        `limited` is False only for fetching a token, which happens while the request that needs it holds its place. Such an answer is
+        read as it came: a system may give out the same token again, which is hidden everywhere else by then.
         Raises the ConnectorErrors above, each with the redacted exchange as evidence.
         """
         request = self._request(method, path, content)
         with self._place() if limited else nullcontext():
             self.context.meter()
-            answer = self._exchange(request, auth, write=write)
+            answer = self._exchange(request, auth, write=write, plain=not limited)
         if answer.status not in accept and not 200 <= answer.status < 300:
             raise with_evidence(self._refusal(answer), answer.evidence)
         return answer
@@ -169,7 +170,7 @@ class HttpClient:
         finally:
             self._places.release()
 
-    def _exchange(self, request: httpx.Request, auth: httpx.Auth | None, *, write: bool) -> Answer:
+    def _exchange(self, request: httpx.Request, auth: httpx.Auth | None, *, write: bool, plain: bool) -> Answer:
         started = self.context.clock.now()
         if write and (until := ours_until.get()) is not None and started >= until():
             raise UnavailableError(
@@ -179,7 +180,8 @@ class HttpClient:
             with within(self._wall):
                 response = self._client.send(request, auth=auth, stream=True)
                 try:
-                    content = self.redactor.content(self._read(response))
+                    read = self._read(response)
+                    content = read if plain else self.redactor.content(read)
                 finally:
                     response.close()
         except BlockedAddressError as error:

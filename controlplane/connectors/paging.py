@@ -1,62 +1,79 @@
 """Ways in which systems give a long answer in parts, each walked once: no connector turns pages by itself.
 
 Each takes `fetch`, which asks for one page and returns the answer, and yields the answers of all pages, one after another, so that
-no more than one is held. A cursor that does not move raises UnreadableError: a walk always ends. GraphQL's are in `graphql.relay`.
+no more than one is held. A page with fewer rows than were asked for ends a walk only where an earlier page had as many: a system may have
+a limit of its own. A cursor that was there before, and a page that comes twice in a row, raise UnreadableError: a walk always ends.
+GraphQL's are in `graphql.relay`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from controlplane.connectors.http import Answer
+from controlplane.connectors.http import Answer, with_evidence
+from controlplane.errors import RejectedError, UnavailableError
 
-_LINK = re.compile(r'<([^>]*)>\s*((?:;\s*[\w*]+\s*=\s*(?:"[^"]*"|[^",;]+)\s*)*)')
-_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^",;]+))', re.IGNORECASE)
+_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*-]+(?:\s*=\s*(?:"[^"]*"|[^",;\s]+))?)*)')
+_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]+))', re.IGNORECASE)
+PORTS = {"http": 80, "https": 443}
+GONE = frozenset({400, 404, 410, 422})
+"""Statuses by which vendors say that a page token ran out."""
+
+
+class ExpiredPageError(UnavailableError):
+    """A page token ran out in the middle of a walk; what was read is only a part. Read again from the last key, or from the start."""
 
 
 def by_token(fetch: Callable[[str | None], Answer], token_of: Callable[[Answer], str | None]) -> Iterator[Answer]:
     """Follow a cursor or page token that each answer gives to the next; none, or an empty one, ends it."""
     token: str | None = None
+    seen = _Seen()
     while True:
         answer = fetch(token)
         yield answer
-        following = token_of(answer)
-        if not following:
+        token = token_of(answer)
+        if not token:
             return
-        if following == token:
-            answer.fail("promises another page and gives no new cursor to it")
-        token = following
+        seen.once(token, answer)
 
 
 def by_link(fetch: Callable[[str | None], Answer], endpoint: str) -> Iterator[Answer]:
     """Follow `Link: <…>; rel="next"` (RFC 8288). `fetch` takes path and query below the endpoint, None for the first."""
-    return by_token(fetch, lambda answer: _below(endpoint, linked(answer.headers, "next"), answer))
+    return by_token(fetch, lambda answer: below(endpoint, linked(answer.headers, "next"), answer))
 
 
 def by_next_url(
     fetch: Callable[[str | None], Answer], endpoint: str, url_of: Callable[[Answer], str | None]
 ) -> Iterator[Answer]:
     """Follow the address that the body gives (`@odata.nextLink`, `__next`, `next`). `fetch` as in `by_link`."""
-    return by_token(fetch, lambda answer: _below(endpoint, url_of(answer), answer))
+    return by_token(fetch, lambda answer: below(endpoint, url_of(answer), answer))
 
 
 def by_offset(
-    fetch: Callable[[int], Answer], rows_of: Callable[[Answer], Sequence[Any]], size: int, *, first: int = 0, step: int = 0
+    fetch: Callable[[int], Answer], rows_of: Callable[[Answer], Sequence[Any]], size: int, *, first: int = 0, step: int = 0,
+    total_of: Callable[[Answer], int | None] = lambda _: None,
 ) -> Iterator[Answer]:  # fmt: skip
-    """Count on by `step` (the rows of a full page unless given: 1 where pages are numbered) until a page is not full.
+    """Count on by the rows that came (by `step` where given: 1 for numbered pages) until none are left, or all of the total came.
 
     Rows that move while they are read are repeated or missed: only for what is sorted by something that does not change.
     """
-    at = first
+    at, count, before, last = first, 0, b"", _Last(size)
     while True:
         answer = fetch(at)
         yield answer
-        if len(rows_of(answer)) < size:
+        rows, total = rows_of(answer), total_of(answer)
+        count += len(rows)
+        if last.with_(rows) or (total is not None and count >= total):
             return
-        at += step or size
+        told = hashlib.sha256(answer.content).digest()
+        if told == before:
+            answer.fail("gives the same page again: it does not take the offset, or the page number")
+        before = told
+        at += step or len(rows)
 
 
 def by_page(
@@ -75,20 +92,56 @@ def by_page(
 
 
 def by_key(
-    fetch: Callable[[Any], Answer], rows_of: Callable[[Answer], Sequence[Any]], key_of: Callable[[Any], Any], size: int, *,
+    fetch: Callable[[Any], Answer], rows_of: Callable[[Answer], Sequence[Any]], key_of: Callable[[Any], Hashable], size: int, *,
     after: Any = None,
 ) -> Iterator[Answer]:  # fmt: skip
-    """Ask for what comes after the last key of the page before, by a unique order, until a page is not full."""
+    """Ask for what comes after the last key of the page before, by a unique order, until none are left."""
+    seen, last = _Seen(after), _Last(size)
     while True:
         answer = fetch(after)
         yield answer
         rows = rows_of(answer)
-        if len(rows) < size:
+        if last.with_(rows):
             return
-        following = key_of(rows[-1])
-        if following == after:
-            answer.fail("gives the same page again after its last key")
-        after = following
+        after = key_of(rows[-1])
+        seen.once(after, answer)
+
+
+def expiring(fetch: Callable[[str | None], Answer], statuses: frozenset[int] = GONE) -> Callable[[str | None], Answer]:
+    """Tell a page token that ran out by name: what refuses the first page is a refusal, what refuses a later one is an expiry.
+
+    Raises ExpiredPageError.
+    """
+
+    def asked(token: str | None) -> Answer:
+        try:
+            return fetch(token)
+        except RejectedError as error:
+            status = (error.evidence.get("response") or {}).get("status")
+            if token is None or status not in statuses:
+                raise
+            told = f"the page token ran out in the middle of the walk ({error}); it is read again from where it stood"
+            raise with_evidence(ExpiredPageError(told), error.evidence) from error
+
+    return asked
+
+
+def resuming(
+    walk: Callable[[Any], Iterator[Answer]], last_key: Callable[[Answer], Any], *, after: Any = None
+) -> Iterator[Answer]:
+    """Walk on from the last key that came when a page token runs out. Raises ExpiredPageError when nothing came in between."""
+    while True:
+        reached = after
+        try:
+            for answer in walk(after):
+                found = last_key(answer)
+                reached = reached if found is None else found
+                yield answer
+            return
+        except ExpiredPageError:
+            if reached == after:
+                raise
+            after = reached
 
 
 def linked(headers: Mapping[str, str], relation: str) -> str | None:
@@ -100,14 +153,46 @@ def linked(headers: Mapping[str, str], relation: str) -> str | None:
     return None
 
 
-def _below(endpoint: str, url: str | None, answer: Answer) -> str | None:
-    """Return path and query of the address, relative to the endpoint. What leads elsewhere is not followed."""
+def below(endpoint: str, url: str | None, answer: Answer) -> str | None:
+    """Return path and query of the address, relative to the endpoint. What leads elsewhere is not followed: UnreadableError."""
     if not url:
         return None
     base = endpoint.rstrip("/") + "/"
     found, ours = urlsplit(urljoin(base, url)), urlsplit(base)
-    same = (found.scheme, found.netloc.lower()) == (ours.scheme, ours.netloc.lower())
-    if not same or not found.path.startswith(ours.path):
-        answer.fail(f"gives a next page at {found.netloc or url}, outside of its own endpoint")
+    climbs = ".." in unquote(unquote(found.path)).replace("\\", "/").split("/")
+    if _place(found) != _place(ours) or climbs or not found.path.startswith(ours.path):
+        answer.fail(f"gives a next page at {found.hostname or url}{found.path}, outside of its own endpoint")
     path = "/" + found.path[len(ours.path) :]
     return f"{path}?{found.query}" if found.query else path
+
+
+def _place(url: SplitResult) -> tuple[str, str, int | None, bool]:
+    try:
+        port = url.port
+    except ValueError:
+        port = -1
+    return (url.scheme, (url.hostname or "").lower(), port or PORTS.get(url.scheme), "@" in url.netloc)
+
+
+class _Last:
+    """Knows the last page of a walk: an empty one, or one that is not full where an earlier one was."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._was_full = size, False
+
+    def with_(self, rows: Sequence[Any]) -> bool:
+        over = not rows or (self._was_full and len(rows) < self._size)
+        self._was_full = self._was_full or len(rows) >= self._size
+        return over
+
+
+class _Seen:
+    """Remembers cursors by their hash: a cursor that comes again would lead round for ever."""
+
+    def __init__(self, *given: Any) -> None:
+        self._known = {hash(one) for one in given}
+
+    def once(self, cursor: Hashable, answer: Answer) -> None:
+        if hash(cursor) in self._known:
+            answer.fail("promises another page and gives no new cursor to it")
+        self._known.add(hash(cursor))

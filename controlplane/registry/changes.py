@@ -36,7 +36,7 @@ from rules.changes import LONGEST_BREAK, UNDECIDED, WHO, Deed, State
 from rules.ids import new_id
 from rules.policy.abilities import Manifests
 from rules.policy.difference import Field
-from rules.policy.kinds import LEADING
+from rules.policy.kinds import leads_elsewhere
 from rules.policy.problems import Problem
 
 M = TypeVar("M", bound=Callable[..., Any])
@@ -487,7 +487,7 @@ def _refuse_elsewhere(request: ChangeRequest, base: dict[str, Any] | None) -> No
     if request.kind != "System" or base is None:
         return
     before, after = base["document"]["spec"], request.document["spec"]
-    changed = next((part for part in LEADING if before.get(part) != after.get(part)), None)
+    changed = leads_elsewhere(before, after)
     if changed:
         raise ForbiddenError(
             f"{request}: break-glass changes no `{changed}` of a System: where it leads, and by which secrets, takes an approval"

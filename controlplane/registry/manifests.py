@@ -5,10 +5,10 @@ Connectors stand above this room, so it knows their manifests by shape only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from math import ceil
-from typing import Protocol
+from typing import Any, Protocol
 
 from controlplane.plugins import load_all, registered
 from rules.outcomes import Guarantee
@@ -105,6 +105,11 @@ class Declaration(Protocol):
         """What finds flaws in an endpoint and options, where something does."""
         ...
 
+    @property
+    def specific(self) -> Callable[[Mapping[str, Any]], Declaration | None] | None:
+        """What reads the declaration of one system off its options, where they have it."""
+        ...
+
 
 def declared_connectors() -> Manifests | None:
     """Return connector name -> what it declares, of all connector plugins; None when there is no connector."""
@@ -125,7 +130,18 @@ def declared(manifest: Declaration) -> Declared:
         options=frozenset(manifest.options),
         schemes=frozenset(manifest.schemes),
         check=manifest.check,
+        specific=_specific(manifest.specific) if manifest.specific else None,
     )
+
+
+def _specific(
+    read: Callable[[Mapping[str, Any]], Declaration | None],
+) -> Callable[[Mapping[str, Any]], Declared | None]:
+    def of(options: Mapping[str, Any]) -> Declared | None:
+        found = read(options)
+        return declared(found) if found else None
+
+    return of
 
 
 def uninstalled(entries: Sequence[Entry]) -> list[Problem]:

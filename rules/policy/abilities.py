@@ -41,6 +41,8 @@ class Declared:
     schemes: frozenset[str] = frozenset({"http", "https"})
     """Schemes that an endpoint may have; none where it is a folder."""
     check: Check | None = None
+    specific: Callable[[Mapping[str, Any]], Declared | None] | None = None
+    """From a System's options to what its connector can do, where they declare it; None when they cannot be read."""
 
 
 Manifests = Mapping[str, Declared]
@@ -52,15 +54,29 @@ def beyond(document: k.Document, documents: Sequence[k.Document], manifests: Man
     if isinstance(document, k.System):
         yield from _system(document, documents, manifests)
     elif isinstance(document, k.Flow):
-        yield from _flow(document.spec, _connectors(documents), manifests)
+        yield from _flow(document.spec, *_abilities(documents, manifests))
         yield from _unverified(document.spec, documents, manifests)
     elif isinstance(document, k.Comparison):
-        yield from _comparison(document.spec, _connectors(documents), manifests)
+        yield from _comparison(document.spec, *_abilities(documents, manifests))
 
 
-def _connectors(documents: Iterable[k.Document]) -> dict[str, str]:
-    """Return System -> name of its connector."""
-    return {one.name: one.spec.connector for one in documents if isinstance(one, k.System)}
+def _abilities(documents: Iterable[k.Document], manifests: Manifests) -> tuple[dict[str, str], Manifests]:
+    """Return System -> what its connector is called, and that -> what it can do; what is not known is left out."""
+    systems = [one for one in documents if isinstance(one, k.System)]
+    known = {one.name: found for one in systems if (found := declared_of(one.spec, manifests))}
+    names = {one.name: _called(one, manifests) for one in systems}
+    return names, {names[system]: found for system, found in known.items()}
+
+
+def declared_of(spec: k.SystemSpec, manifests: Manifests) -> Declared | None:
+    """Return what the connector of a System can do; None where there is none, or its options declare nothing that can be read."""
+    general = manifests.get(spec.connector)
+    return general.specific(spec.options) if general and general.specific else general
+
+
+def _called(system: k.System, manifests: Manifests) -> str:
+    general = manifests.get(system.spec.connector)
+    return f"{system.spec.connector} of {system.name}" if general and general.specific else system.spec.connector
 
 
 def _choose(given: str, known: Set[str], plural: str) -> str:
@@ -69,10 +85,17 @@ def _choose(given: str, known: Set[str], plural: str) -> str:
 
 def _system(document: k.System, documents: Sequence[k.Document], manifests: Manifests) -> Iterator[Flaw]:
     spec = document.spec
-    declared = manifests.get(spec.connector)
-    if declared is None:
+    general = manifests.get(spec.connector)
+    if general is None:
         rule = f"there is no connector plugin '{spec.connector}'"
         yield ("spec", "connector"), rule, nearest(spec.connector, manifests, "connectors")
+        return
+    declared = declared_of(spec, manifests)
+    if declared is None:
+        yield from (
+            (("spec", *path), rule, remedy)
+            for path, rule, remedy in (general.check or _unchecked)(spec.endpoint, spec.options)
+        )
         return
     for option in spec.options:
         if option not in declared.options:
@@ -87,6 +110,10 @@ def _system(document: k.System, documents: Sequence[k.Document], manifests: Mani
     if not any(path == ("endpoint",) for path, _, _ in checked):
         yield from _scheme(spec, declared)
     yield from _missing_secrets(document, declared, documents)
+
+
+def _unchecked(_endpoint: str, _options: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    yield ("options",), "they declare no connector that can be read", "correct them"
 
 
 def _unknown_secret(connector: str, secret: str, declared: Declared) -> Flaw:
@@ -167,9 +194,10 @@ def _unverified(spec: k.FlowSpec, documents: Sequence[k.Document], manifests: Ma
     budgets = {one.name: one.spec.budget for one in documents if isinstance(one, k.RetryPolicy)}
     for position, target in enumerate(spec.targets):
         name, system = target.retry or spec.retry, systems.get(target.system)
-        if system is None or system.connector not in manifests or name not in budgets:
+        declared = declared_of(system, manifests) if system else None
+        if system is None or declared is None or name not in budgets:
             continue
-        late = manifests[system.connector].late_effects.get(target.entity, timedelta(0))
+        late = declared.late_effects.get(target.entity, timedelta(0))
         if late and budgets[name] < system.timeout + late:
             budget, least = k.format_duration(budgets[name]), k.format_duration(system.timeout + late)
             rule = (

@@ -121,6 +121,19 @@ def test_whoever_is_confined_puts_in_place_what_stays_within_the_reach(put: k.Do
     assert sight(of(brands="a"), REGISTRY).has_in_hand(put) is may
 
 
+def test_a_manifest_that_may_send_tokens_elsewhere_leads_elsewhere() -> None:
+    here = {
+        "connector": "declared",
+        "endpoint": "https://a",
+        "secrets": {"token": "env:A"},
+        "options": {"manifest": {"title": "x"}},
+    }
+    assert k.leads_elsewhere(here, {**here, "timeout": "7s", "options": {**here["options"], "currency": "EUR"}}) == ""  # type: ignore[dict-item]
+    assert k.leads_elsewhere(here, {**here, "options": {"manifest": {"title": "y"}}}) == "options.manifest"
+    assert k.leads_elsewhere(here, {**here, "options": {}}) == "options.manifest"
+    assert k.leads_elsewhere(here, {**here, "endpoint": "https://b"}) == "endpoint"
+
+
 def test_a_domain_has_its_flows_and_their_types_of_message_and_pauses_no_system() -> None:
     found = sight(of(domains="inventory"), REGISTRY)
     assert (found.flows, found.types, found.domains) == ({"levels"}, {"stock.level"}, {"inventory"})

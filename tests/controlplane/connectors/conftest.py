@@ -20,6 +20,7 @@ from controlplane.settings import Settings
 from rules.addresses import Pair
 from tests.addresses import opened
 from tests.controlplane.connectors.bad_server import BadServer
+from tests.controlplane.connectors.scripted import Asked, Reply, ScriptedServer
 from tests.controlplane.sandbox.client import Client, Listener
 from tests.controlplane.sandbox.conftest import listener, start
 
@@ -130,3 +131,17 @@ def offer(sku: str, quantity: int, expected: int | None, key: str = "offer-1") -
     """The write that sets what the shop may sell."""
     payload = {"sku": sku, "location": "WH1", "channel": "shop", "quantity": quantity, "expected": expected}
     return Write("available", f"{sku}@WH1", key, payload, f"{sku}@WH1")
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[[Callable[[Asked], Reply]], ScriptedServer]]:
+    """Start a server that answers by a function."""
+    servers: list[ScriptedServer] = []
+
+    def begin(answer: Callable[[Asked], Reply]) -> ScriptedServer:
+        servers.append(ScriptedServer(answer))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.close()

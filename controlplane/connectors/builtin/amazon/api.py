@@ -9,7 +9,7 @@ from controlplane.connectors.contract import Context
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.connectors.oauth2 import refresh, token_client
 from controlplane.connectors.redaction import Redactor
-from controlplane.errors import RejectedError, ThrottledError, UnavailableError
+from controlplane.errors import ThrottledError, UnavailableError
 
 LOGIN = "https://api.amazon.com"
 TOKEN = "/auth/o2/token"  # noqa: S105 - a path
@@ -62,11 +62,6 @@ class Api:
             told = f"{self.http.context.system} forbids it: {_told(answer)}; check the secrets, and the roles of the application"
             raise with_evidence(UnavailableError(told), answer.evidence)
         return answer
-
-
-def expired(error: RejectedError, system: str) -> UnavailableError:
-    """Return what a page that was refused in the middle of a walk means: its token ran out, and all has to be read anew."""
-    return UnavailableError(f"{system} gave no further page, the token of a page is good for seconds only: {error}")
 
 
 def _wait(answer: Answer) -> float:

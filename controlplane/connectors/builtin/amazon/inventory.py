@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from controlplane.connectors.builtin.amazon.api import Api, expired
+from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.contract import Context, Level, Write
 from controlplane.connectors.http import Answer
-from controlplane.connectors.paging import by_token
+from controlplane.connectors.paging import by_token, expiring
 from controlplane.errors import RejectedError
 from rules.outcomes import Outcome, Result
 
@@ -43,7 +43,7 @@ class Inventory:
             )
             if skus == "":
                 continue
-            for answer in by_token(partial(self._summaries, skus), _next_summary):
+            for answer in by_token(expiring(partial(self._summaries, skus)), _next_summary):
                 try:
                     rows = answer.json()["payload"]["inventorySummaries"]
                     yield [self._level(row, location, answer) for row in rows]
@@ -55,12 +55,7 @@ class Inventory:
             "details": "true", "granularityType": "Marketplace", "granularityId": self._marketplace,
             "marketplaceIds": self._marketplace, "sellerSkus": skus, "nextToken": token,
         }  # fmt: skip
-        try:
-            return self._api.ask(SUMMARIES, **asked)
-        except RejectedError as error:
-            if token is None:
-                raise
-            raise expired(error, self._context.system) from error
+        return self._api.ask(SUMMARIES, **asked)
 
     def _level(self, row: Mapping[str, Any], location: str, answer: Answer) -> Level:
         details = row["inventoryDetails"]

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from controlplane.connectors.builtin.amazon.api import Api, expired
+from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.contract import Draft, Record
 from controlplane.connectors.http import Answer
-from controlplane.connectors.paging import by_token
+from controlplane.connectors.paging import by_token, expiring
 from controlplane.connectors.records import content_key, verbatim
-from controlplane.errors import BadInputError, RejectedError
+from controlplane.errors import BadInputError
 
 PATH = "/orders/2026-01-01/orders"
 PAGE = 100
@@ -30,14 +30,9 @@ def changed(api: Api, marketplace: str, since: datetime, until: datetime) -> Ite
             "marketplaceIds": marketplace, "lastUpdatedAfter": stamp(since), "lastUpdatedBefore": stamp(until),
             "includedData": "FULFILLMENT", "maxResultsPerPage": PAGE, "paginationToken": token,
         }  # fmt: skip
-        try:
-            return api.ask(PATH, **asked)
-        except RejectedError as error:
-            if token is None:
-                raise
-            raise expired(error, api.http.context.system) from error
+        return api.ask(PATH, **asked)
 
-    for answer in by_token(fetch, _next):
+    for answer in by_token(expiring(fetch), _next):
         try:
             yield [
                 _record(row)

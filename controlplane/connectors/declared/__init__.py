@@ -1,0 +1,1 @@
+"""Connectors that are documents: see README.md."""
