@@ -119,7 +119,7 @@ def test_items_and_orders_are_read_with_exact_money_and_later_polls_ask_for_chan
     assert drafts(connector, "items")[0].data["unit_price"] == "6.99"
     assert drafts(connector, "items", {"since": "2100-01-01T00:00:00+00:00"}) == []
     orders = [parse(draft.type, draft.data) for draft in drafts(connector, "orders")]
-    assert len(orders) == 3
+    assert len(orders) >= 3
     assert all(isinstance(one, OrderPlaced) and one.value > 0 for one in orders)
     assert drafts(connector, "orders", {"since": "2100-01-01T00:00:00+00:00"}) == []
 

@@ -1,7 +1,6 @@
-"""The Vendure connector: stock and orders are read, availability and fulfilments written. Not a manifest, and why:
+"""The Vendure connector: stock and orders are read, availability and fulfilments written. Not a manifest, though one reads it as well:
 
-every refusal comes as a member of a union inside HTTP 200, the session comes from a mutation whose token is a header, what is available
-is computed from two counts, and a fulfilment takes two mutations with a look before: none of it is a request with a path to its records.
+what is available is computed from two counts, and a fulfilment takes a look and two mutations, of which a refusal is a member of a union.
 """
 
 from __future__ import annotations
