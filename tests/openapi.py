@@ -32,7 +32,13 @@ def _enum(validator: Any, enums: Any, instance: Any, schema: Mapping[str, Any]) 
     yield from Draft4Validator.VALIDATORS["enum"](validator, enums, instance, schema)
 
 
-_Validator: Any = validators.extend(Draft4Validator, {"type": _type, "enum": _enum})
+def _any_of(validator: Any, schemas: Any, instance: Any, schema: Mapping[str, Any]) -> Iterable[Any]:
+    if instance is None and schema.get("nullable"):
+        return
+    yield from Draft4Validator.VALIDATORS["anyOf"](validator, schemas, instance, schema)
+
+
+_Validator: Any = validators.extend(Draft4Validator, {"type": _type, "enum": _enum, "anyOf": _any_of})
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Operation:
 
     def _asked(self, query: Mapping[str, str], body: bytes) -> Iterable[str]:
         known = {one["name"]: one for one in self.parameters if one["in"] == "query"}
+        deep = {name for name, one in known.items() if one.get("style") == "deepObject"}
+        query = {name: value for name, value in query.items() if name.partition("[")[0] not in deep}
         query = {
             re.sub(r"\[\d+\]", "[0]", name): value for name, value in query.items()
         }  # the first stands for all of a kind
@@ -77,8 +85,9 @@ class Operation:
             if one["in"] == "body":
                 yield from self._against(one["schema"], body, "the request")
         if "requestBody" in self.told:
-            schema = _schema(_resolved(self.whole, self.told["requestBody"]))
-            yield from self._against(schema or {}, body, "the request")
+            told_body = _resolved(self.whole, self.told["requestBody"])
+            if body or told_body.get("required"):
+                yield from self._against(_schema(told_body) or {}, body, "the request")
 
     def _against(self, schema: Mapping[str, Any], body: bytes, what: str) -> Iterable[str]:
         try:

@@ -126,5 +126,7 @@ WITHOUT_GOODS = frozenset({"posting.made", "incident.notified"})
 NOT_MADE = {
     "shipment.shipped": "it needs an order at the target that it ships",
     "product.described": "it would overwrite what goods are called and cost",
+    "payment.recorded": "it would tell of money that never moved",
+    "settlement.changed": "it would tell of money that never moved",
 }
 """Why some types are not made up."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from rules.model import upcast
 from rules.money import to_minor
@@ -160,6 +160,55 @@ class PostingMade(Data):
     rule_revision: str
 
 
+PaymentKind = Literal[
+    "charge", "refund", "refund_failed", "dispute", "dispute_won", "fee", "payout", "payout_failed", "other",
+]  # fmt: skip
+
+
+class PaymentRecorded(Data):
+    """`payment.recorded`: money moved on the balance at a payment provider; document-like. No personal data in it."""
+
+    ref: Text
+    """The provider's id of the movement."""
+    kind: PaymentKind
+    native_kind: Text
+    """What the provider calls it."""
+    about: str = ""
+    """The provider's id of the payment, refund, dispute or payout that it is of; empty where there is none."""
+    order_ref: str = ""
+    """The order that was paid for, where the provider was told."""
+    amount: Price
+    fee: Price
+    net: Price
+    """amount less fee; negative: it left the balance."""
+    currency: Currency
+    recorded_at: AwareDatetime
+    available_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        for name in ("amount", "fee", "net"):
+            if getattr(self, name) != to_minor(getattr(self, name), self.currency):
+                raise ValueError(f"{name} is no whole number of the minor units of {self.currency}")
+        if self.amount - self.fee != self.net:
+            raise ValueError(f"the amount {self.amount} less the fee {self.fee} is not the net {self.net}")
+        return self
+
+
+class SettlementChanged(Data):
+    """`settlement.changed`: where a payout to the bank stands; document-like, each state a fact of its own: paid, then failed, are two."""
+
+    ref: Text
+    """The provider's id of the payout."""
+    state: Literal["pending", "in_transit", "paid", "failed", "canceled"]
+    amount: Price
+    currency: Currency
+    arrives_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    reason: str = ""
+    """Why it failed, in the provider's words."""
+    changed_at: AwareDatetime
+
+
 class IncidentNotified(Data):
     """`incident.notified`: what an incident tool is told; document-like, made by the plane."""
 
@@ -187,6 +236,8 @@ TYPES: dict[str, type[Data]] = {
     "sale.recorded": SaleRecorded,
     "stock.offer": StockOffer,
     "posting.made": PostingMade,
+    "payment.recorded": PaymentRecorded,
+    "settlement.changed": SettlementChanged,
     "incident.notified": IncidentNotified,
 }
 """Message type to the model of its data."""
@@ -248,6 +299,8 @@ def worth_of(data: Data) -> tuple[Decimal, str] | None:
             return to_minor(data.unit_price * data.quantity, data.currency), data.currency
         case PostingMade():
             return sum((line.debit for line in data.lines), Decimal(0)), data.currency
+        case PaymentRecorded() | SettlementChanged():
+            return abs(data.amount), data.currency
     return None
 
 

@@ -20,6 +20,8 @@ ENTITIES = {
     "receipt.received": "receipt",
     "return.received": "return",
     "sale.recorded": "sale",
+    "payment.recorded": "payment",
+    "settlement.changed": "settlement",
 }
 """Message type -> the entity that it speaks of. What the plane itself makes of others' messages claims no record."""
 KEYS = frozenset({"sku", "location", "source_at"})

@@ -1,0 +1,155 @@
+"""The Stripe connector: movements of the balance and payouts are read, webhooks taken. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from controlplane.connectors.auth import StaticHeader
+from controlplane.connectors.builtin.stripe import money, signature
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Draft,
+    Inbound,
+    Manifest,
+    Page,
+    ReadSpec,
+    Record,
+    SignatureError,
+)
+from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.paging import by_token
+from controlplane.connectors.records import content_key, read_json, verbatim
+from controlplane.connectors.redaction import Redactor
+from controlplane.errors import BadInputError
+
+VERSION = "2020-03-02"
+PAGE = 100
+OVERLAP = timedelta(hours=1)
+OPEN = timedelta(days=30)
+"""How long a payout may still change: one that was paid may fail days later, and its time of creation stays."""
+PAYOUTS = tuple(f"payout.{name}" for name in ("created", "updated", "paid", "failed", "canceled"))
+BALANCE, SETTLED = "balance_transactions", "payouts"
+
+
+class StripeConnector(Connector):
+    """An account at Stripe. Options: api_version, order_metadata (key of a payment's metadata that names the order)."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="stripe",
+        title="Stripe",
+        reads=(ReadSpec(BALANCE, changes=True), ReadSpec(SETTLED, changes=True)),
+        receives=PAYOUTS,
+        secrets=("secret_key", "webhook_secret"),
+        webhook_secrets=("webhook_secret",),
+        options=("api_version", "order_metadata"),
+        verified_against=f"Stripe's description and fixtures ({VERSION}), a simulator",
+    )
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        key = context.secret("secret_key")
+        version = str(context.options.get("api_version", VERSION))
+        self._http = HttpClient(context, Redactor([key]), headers={"Stripe-Version": version})
+        self._auth = StaticHeader("Authorization", f"Bearer {key}")
+        self._order_key = str(context.options.get("order_metadata", "order_ref"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ping(self) -> None:
+        """Read the balance."""
+        self._http.send("GET", "/v1/balance", write=False, auth=self._auth)
+
+    def receive(self, inbound: Inbound) -> Record:
+        """Check the signature of time and body; the event's id stays the same over Stripe's retries."""
+        wrong = signature.check(
+            inbound.headers.get("stripe-signature", ""),
+            inbound.body,
+            self.context.secret("webhook_secret"),
+            self.context.clock.now(),
+        )
+        if wrong:
+            raise SignatureError(
+                f"Stripe-Signature: {wrong}; check webhook_secret of the System policy, and the clocks"
+            )
+        told = read_json(inbound.body)
+        topic, event = str(told.get("type") or "unknown"), told.get("id")
+        return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", inbound.body), inbound.body)
+
+    def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+        """Yield `balance_transactions` or `payouts` since the cursor. Stripe gives the newest first, so the cursor moves at the end."""
+        if entity not in (BALANCE, SETTLED):
+            yield from super().poll(entity, cursor)
+        held = cursor or {}
+        since = datetime.fromisoformat(held["since"]) - (OVERLAP if entity == BALANCE else OPEN) if held else None
+        seen = held.get("since", "")
+        for rows, answer in self._pages(entity, since):
+            try:
+                records = tuple(self._record(entity, row) for row in rows)
+                seen = max([seen, *(datetime.fromtimestamp(int(row["created"]), UTC).isoformat() for row in rows)])
+            except (KeyError, TypeError, ValueError, OverflowError, OSError):
+                answer.fail(f"answered one of {entity} that breaks its contract")
+            yield Page(records, held)
+        yield Page((), {"since": seen} if seen else {})
+
+    def _pages(self, entity: str, since: datetime | None) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
+        asked: dict[str, Any] = {"limit": PAGE}
+        if since:
+            asked["created[gte]"] = int(since.timestamp())
+        if entity == BALANCE:
+            asked |= {"expand[0]": "data.source", "expand[1]": "data.source.charge"}
+
+        def fetch(after: str | None) -> Answer:
+            params = {**asked, "starting_after": after} if after else asked
+            return self._http.send("GET", f"/v1/{entity}", write=False, auth=self._auth, params=params)
+
+        for answer in by_token(fetch, _last):
+            yield _rows(answer), answer
+
+    def _record(self, entity: str, row: dict[str, Any]) -> Record:
+        whole = entity == BALANCE
+        told = money.kept_movement(row, self._order_key) if whole else {name: row.get(name) for name in money.PAYOUT}
+        body = verbatim(told)
+        return Record(entity, content_key(entity, str(row["id"]), body), body)
+
+    def translate(self, topic: str, body: bytes) -> list[Draft]:
+        """Read movements as `payment.recorded`, payouts as `settlement.changed`; other events are told by the polls."""
+        told = read_json(body)
+        try:
+            if topic == BALANCE:
+                return [money.movement(told)]
+            if topic == SETTLED:
+                return [money.payout(told, self._since(told))]
+            if topic in PAYOUTS:
+                return [money.payout(told["data"]["object"], datetime.fromtimestamp(int(told["created"]), UTC))]
+        except BadInputError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise BadInputError(f"the record breaks Stripe's contract: {error!r}; correct it, or drop it") from error
+        return []
+
+    @staticmethod
+    def _since(told: dict[str, Any]) -> datetime:
+        """A polled payout does not say when it came into its state: when it was made, or was to arrive, is known."""
+        made = (
+            told["created"]
+            if told["status"] in ("pending", "in_transit")
+            else max(told["created"], told["arrival_date"])
+        )
+        return datetime.fromtimestamp(int(made), UTC)
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    found = answer.json()
+    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
+        answer.fail("answered a list without data")
+    return list(found["data"])
+
+
+def _last(answer: Answer) -> str | None:
+    rows = _rows(answer)
+    return str(rows[-1].get("id")) if rows and answer.json().get("has_more") else None
