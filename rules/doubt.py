@@ -33,8 +33,12 @@ def in_doubt(tries: Iterable[Tried]) -> bool:
 def may_change(seen: Result, *, doubtful: bool, vouched: bool) -> bool:
     """Say whether a corrected payload may go under a key of its own, by what reading back the first write came to.
 
+    A connector answers REJECTED to a read-back only where the target says so.
+
     `vouched`: a person says that it had no effect, and nothing was tried since. Against what the target shows nobody's word counts.
     """
+    if seen is Result.REJECTED:  # of a read-back: the target took it and refused it later, so it has none
+        return True
     if seen is Result.UNSEEN:
         return vouched or not doubtful
     return seen is Result.ABSENT or (vouched and seen is Result.UNKNOWN)

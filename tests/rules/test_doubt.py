@@ -49,6 +49,6 @@ def test_a_corrected_payload_is_let_go_by_a_proof_or_a_word_and_never_against_wh
     seen: Result, doubtful: bool, vouched: bool
 ) -> None:
     may = may_change(seen, doubtful=doubtful, vouched=vouched)
-    assert may <= (seen in (Result.ABSENT, Result.UNSEEN, Result.UNKNOWN))
+    assert may <= (seen in (Result.ABSENT, Result.REJECTED, Result.UNSEEN, Result.UNKNOWN))
     if doubtful and not vouched:
-        assert may == (seen is Result.ABSENT)
+        assert may == (seen in (Result.ABSENT, Result.REJECTED))
