@@ -147,7 +147,7 @@ def test_what_misses_for_business_only_is_acknowledged_and_refused(bench: Bench)
     bench.drop(interchange(one_set("945", "W06*N*#1*20261127", *SHIPPED[1:])))
     connector = bench.connector()
     (record,) = polled(connector)
-    with pytest.raises(EdiError, match="element W0604, .*: the number of the shipment is missing"):
+    with pytest.raises(EdiError, match=r"element W0604, .*: the number of the shipment is missing"):
         connector.translate(record.topic, record.body)
     assert "AK5*A~" in bench.said()[0]
 

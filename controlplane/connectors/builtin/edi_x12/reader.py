@@ -16,6 +16,8 @@ from controlplane.errors import BadInputError
 LARGEST = 16 * 2**20
 """Bytes of the largest file that is read."""
 MOST_SEGMENTS = 500_000
+MOST_FLAWS = 100
+"""Strays of one group or interchange that are noted; the first ones are enough."""
 ISA_LENGTH = 106
 WIDTHS = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1, 1)
 """Characters of ISA01 to ISA16."""
@@ -261,12 +263,17 @@ def _within(
         case _ if current is not None:
             current.segments.append(segment)
         case _ if group is not None:
-            group.flaws.append(EdiError(f"'{segment.id[:20]}' stands in no set", segment.place, "1"))
+            _note(group.flaws, EdiError(f"'{segment.id[:20]}' stands in no set", segment.place, "1"))
         case "ISB" | "ISE" | "TA3":
             pass  # services of the interchange that say nothing of its content
         case _:
-            interchange.flaws.append(EdiError(f"'{segment.id[:20]}' stands in no group", segment.place, "022"))
+            _note(interchange.flaws, EdiError(f"'{segment.id[:20]}' stands in no group", segment.place, "022"))
     return group, current
+
+
+def _note(flaws: list[EdiError], flaw: EdiError) -> None:
+    if len(flaws) < MOST_FLAWS:
+        flaws.append(flaw)
 
 
 def _unclosed(group: Group | None, current: TransactionSet | None) -> None:
