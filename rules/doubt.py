@@ -9,6 +9,8 @@ from rules.outcomes import DONE, Result
 
 WRITE = "write"
 """The kind of a first write; all others (read-back, repeat) follow one whose outcome nobody knew, recorded or not."""
+READ_BACK = "read-back"
+"""The kind of a try that looks for the effect; a refusal that it finds is the target's late answer to the write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ def in_doubt(tries: Iterable[Tried]) -> bool:
     """Say whether one of the tries (in their order) may have had an effect, and none after it showed that it had none."""
     doubt = False
     for one in tries:
-        if one.outcome == Result.ABSENT:
+        if one.outcome == Result.ABSENT or (one.kind == READ_BACK and one.outcome == Result.REJECTED):
             doubt = False
         elif one.kind != WRITE or one.outcome == Result.UNKNOWN or one.outcome in DONE:
             doubt = True

@@ -423,6 +423,14 @@ def test_control_numbers_are_never_given_twice_by_any_process(bench: Bench) -> N
     assert sorted(told) == [f"{number:09d}" for number in range(1, 6)]
 
 
+def test_who_takes_over_from_another_translator_goes_on_with_its_numbers_and_wraps(bench: Bench) -> None:
+    connector = bench.connector(first_control=999_999_998)
+    told = [connector.write(order(f"delivery-{number}", f"#{number}")).native_id for number in range(3)]
+    assert told == ["999999998", "999999999", "000000001"]
+    bench.drop(said_997(1))
+    assert connector.read_back(order("delivery-2", "#2")).result is Result.ALREADY_DELIVERED
+
+
 @pytest.mark.parametrize("died", ["before all", "number taken", "written aside", "about to rename"])
 def test_a_crash_before_the_name_is_given_proves_that_nothing_was_handed_over(bench: Bench, died: str) -> None:
     connector = bench.connector()

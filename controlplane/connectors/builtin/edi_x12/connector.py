@@ -136,7 +136,7 @@ class EdiX12Connector(Connector):
         key = f"ack/{told['key']}"
         number = self.context.numbers.take(SERIES, key)
         tas, sets = acks.lines_of(told)
-        control = writer.control_of(number.value)
+        control = writer.control_of(number.value, self._profile.first_control)
         body = writer.interchange(
             self._profile, control, number.taken_at.astimezone(self._profile.zone), "FA", sets, tas
         )
@@ -197,7 +197,7 @@ class EdiX12Connector(Connector):
                 return key, told if refused else None
             if number.used_at is None:
                 return key, None
-            control = writer.control_of(number.value)
+            control = writer.control_of(number.value, self._profile.first_control)
             verdict = self._verdict_of(control)
             if verdict is None or verdict.accepted:
                 return key, self._told(request, control, verdict, number.used_at)
@@ -227,7 +227,7 @@ class EdiX12Connector(Connector):
         numbers = self.context.numbers
         lines = writer.order(request, self.context.codes, self._profile)
         number = numbers.take(SERIES, key)
-        control = writer.control_of(number.value)
+        control = writer.control_of(number.value, self._profile.first_control)
         at = number.taken_at.astimezone(self._profile.zone)
         body = writer.interchange(self._profile, control, at, "OW", [lines])
         path, name = self._path(control), f"{control:09d}"

@@ -19,7 +19,7 @@ USUAL_STOCK: Mapping[str, tuple[str, ...]] = {"on_hand": ("17",), "available": (
 """QTY01 of an 846 that each count is the sum of, unless the profile says otherwise."""
 OPTIONS = (
     "us", "partner", "version", "separators", "usage", "inbox", "outbox", "archive", "acknowledge", "await_997", "location",
-    "sku_qualifier", "stock", "time_zone", "look_back_days", "host_key",
+    "sku_qualifier", "stock", "time_zone", "first_control", "look_back_days", "host_key",
 )  # fmt: skip
 
 
@@ -56,6 +56,7 @@ class Profile:
     stock: Mapping[str, tuple[str, ...]]
     zone: ZoneInfo
     look_back_days: int
+    first_control: int
 
     def stranger(self, interchange: Interchange) -> str:
         """Say why an interchange is not from this partner to us; empty where it is."""
@@ -89,6 +90,7 @@ def profile_of(context: Context) -> Profile:
         await_997=bool(options.get("await_997", True)), location=str(options.get("location", "")),
         sku_qualifier=str(options.get("sku_qualifier", "VN")), stock=_stock(options.get("stock", {})),
         zone=ZoneInfo(str(options.get("time_zone", "UTC"))), look_back_days=int(options.get("look_back_days", 30)),
+        first_control=int(options.get("first_control", 1)),
     )  # fmt: skip
 
 
@@ -124,14 +126,15 @@ def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
         ZoneInfo(str(options.get("time_zone", "UTC")))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield ("options", "time_zone"), "there is no such time zone", "write for instance America/Chicago"
-    if not isinstance(options.get("look_back_days", 30), int) or not 1 <= options.get("look_back_days", 30) <= 3650:
-        yield ("options", "look_back_days"), "it is no number of days", "write a whole number, 1 to 3650"
+    for name, usual, most in (("look_back_days", 30, 3650), ("first_control", 1, 999_999_999)):
+        told = options.get(name, usual)
+        if isinstance(told, bool) or not isinstance(told, int) or not 1 <= told <= most:
+            yield ("options", name), f"{told!r} is no such number", f"write a whole number, 1 to {most}"
     for name in ("acknowledge", "await_997"):
         if not isinstance(options.get(name, True), bool):
             yield ("options", name), "it is neither true nor false", "write true or false"
-    if endpoint.startswith("sftp://") and not re.fullmatch(
-        r"[a-z0-9-]+ [A-Za-z0-9+/=]{40,}( .*)?", str(options.get("host_key", ""))
-    ):
+    key = str(options.get("host_key", "")).strip()
+    if endpoint.startswith("sftp://") and not re.fullmatch(r"[a-z0-9-]+ [A-Za-z0-9+/=]{40,}( .*)?", key):
         rule = "the server's key is not stated, so anybody could stand in its place"
         yield (
             ("options",),

@@ -16,9 +16,9 @@ Line = tuple[str, ...]
 """A segment: its id and elements."""
 
 
-def control_of(number: int) -> int:
-    """Return the control number that a number stands for: nine digits at most, never 0."""
-    return (number - 1) % HIGHEST + 1
+def control_of(number: int, first: int = 1) -> int:
+    """Return the control number that a number stands for, counted from the first: nine digits at most, never 0."""
+    return (number + first - 2) % HIGHEST + 1
 
 
 def interchange(
