@@ -80,6 +80,17 @@ def test_an_846_is_a_record_an_item_so_that_one_without_a_count_keeps_no_other_b
         connector.translate(third.topic, third.body)
 
 
+def test_a_head_without_end_is_not_repeated_for_each_item(bench: Bench) -> None:
+    notes = [f"REF*ZZ*{number}" for number in range(200)]
+    bench.drop(interchange(one_set("846", *STOCK[:2], *notes, *STOCK[2:]), group="IB"))
+    connector = bench.connector()
+    (record,) = polled(connector)
+    assert [(one.data["sku"], one.data["on_hand"]) for one in drafts(connector, [record])] == [
+        ("SKU-1", 40),
+        ("SKU-2", 7),
+    ]
+
+
 def test_an_856_is_a_shipment_for_each_order_in_it(bench: Bench) -> None:
     lines = (
         "BSN*00*S-9*20261127*0600*0001", "HL*1**S", "TD5**2*UPSN", "REF*CN*1Z5", "DTM*011*20261127*0700", "N1*SF**ZZ*DC3",
@@ -94,6 +105,14 @@ def test_an_856_is_a_shipment_for_each_order_in_it(bench: Bench) -> None:
         ("S-9/#2", "#2", [{"sku": "SKU-2", "quantity": 1}]),
     ]
     assert {one.data["tracking"] for one in found} == {"1Z5"}
+
+
+def test_an_856_without_an_order_is_refused_with_its_place(bench: Bench) -> None:
+    bench.drop(interchange(one_set("856", "BSN*00*S-9*20261127*0600*0001", "HL*1**S"), group="SH"))
+    connector = bench.connector()
+    (record,) = polled(connector)
+    with pytest.raises(EdiError, match=r"^segment 5 \(HL\), .*: no HL of level O names an order"):
+        connector.translate(record.topic, record.body)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import Any
 
 from controlplane.connectors.builtin.edi_x12.partner import COUNTS, Profile
@@ -196,7 +197,7 @@ def _notice(reading: Reading) -> list[Draft]:
 def _orders(reading: Reading) -> Iterator[tuple[str, list[Segment]]]:
     """Yield the order that each HL of level O names, with the segments down to the next."""
     starts = [at for at, one in enumerate(reading.segments) if one.id == "HL" and one.at(3) == "O"]
-    for start, end in zip(starts, [*starts[1:], len(reading.segments)], strict=True):
+    for start, end in pairwise([*starts, len(reading.segments)]):
         mine = list(reading.segments[start:end])
         prf = next((one for one in mine if one.id == "PRF"), None)
         if prf is None:
@@ -234,14 +235,20 @@ def _item(reading: Reading, lin: Segment) -> str:
 
 
 def _stock(reading: Reading) -> list[Draft]:
-    bia, lin = reading.needed("BIA"), reading.needed("LIN")
-    at = reading.instant(bia, 4, 5)
-    sku, location = _item(reading, lin), reading.location("WH", "ST")
-    counts = _counts(reading, lin)
+    bia = reading.needed("BIA")
+    at, location = reading.instant(bia, 4, 5), reading.location("WH", "ST")
+    starts = [place for place, segment in enumerate(reading.segments) if segment.id == "LIN"]
+    loops = (reading.segments[start:end] for start, end in pairwise([*starts, len(reading.segments)]))
+    return [_level(Reading(loop, reading.codes, reading.profile, reading.system), at, location) for loop in loops]
+
+
+def _level(reading: Reading, at: datetime, location: str) -> Draft:
+    lin = reading.segments[0]
+    sku, counts = _item(reading, lin), _counts(reading, lin)
     subject, version = stock_key(sku, location), at.isoformat()
     data = {"sku": sku, "location": location, **counts, "source_at": version}
     told = "/".join(str(counts[name]) for name in COUNTS)
-    return [Draft("stock.level", subject, f"stock.level:{subject}:{version}:{told}", at, data, source_version=version)]
+    return Draft("stock.level", subject, f"stock.level:{subject}:{version}:{told}", at, data, source_version=version)
 
 
 def _counts(reading: Reading, lin: Segment) -> dict[str, int]:
@@ -268,8 +275,8 @@ def _unit(reading: Reading, quantity: Segment) -> str:
     """Return the unit of a QTY: within it, or in the UIT that follows."""
     if quantity.at(3):
         return quantity.at(3)
-    after = [one for one in reading.segments if one.place.segment == quantity.place.segment + 1]
-    return after[0].at(1) if after and after[0].id == "UIT" else ""
+    after = next((one for one in reading.segments if one.place.segment == quantity.place.segment + 1), None)
+    return after.at(1) if after is not None and after.id == "UIT" else ""
 
 
 READERS: Mapping[str, Callable[[Reading], list[Draft]]] = {

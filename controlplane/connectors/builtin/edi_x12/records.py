@@ -6,6 +6,7 @@ An 846 is one record an item, so that an item without a translation keeps no oth
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from controlplane.connectors.builtin.edi_x12.acks import ACKNOWLEDGING
@@ -22,6 +23,8 @@ PERSONAL: dict[str, frozenset[int] | None] = {
 """Segments that may tell of a person, and which of their elements; None: all."""
 HIDDEN = "addressee"
 """Masked under this name by what is shipped (rules.personal)."""
+LONGEST_HEAD = 100
+"""Segments before the first item that are repeated in the record of each; of a longer head the set stays one record."""
 UNREADABLE = "x12/unreadable"
 
 
@@ -58,11 +61,11 @@ def _of_set(name: str, interchange: Interchange, group: Group, one: TransactionS
 
 def _parts(one: TransactionSet) -> Iterator[list[Segment]]:
     starts = [at for at, segment in enumerate(one.segments) if segment.id == "LIN"] if one.type == "846" else []
-    if not starts:
+    if not starts or starts[0] > LONGEST_HEAD:
         yield one.segments
         return
     head = one.segments[: starts[0]]
-    for start, end in zip(starts, [*starts[1:], len(one.segments)], strict=True):
+    for start, end in pairwise([*starts, len(one.segments)]):
         yield [*head, *one.segments[start:end]]
 
 
