@@ -151,7 +151,7 @@ def _keep_keys(settings: Settings, store: Store, clock: Clock) -> None:
 
 def _wired(settings: Settings, clock: Clock, store: Store, registry: Registry, telemetry: Telemetry) -> Plane:
     store.facts.subscribe(telemetry.told)
-    connections = Connections(registry, settings, clock)
+    connections = Connections(registry, settings, clock, store=store)
     sync = Sync(store, clock, registry, connections, settings.accept_limit, telemetry.tracer, Keys(settings))
     sync.delivering.lease = timedelta(seconds=settings.lease)
     return Plane(settings, clock, store, registry, connections, sync, clock.now(), telemetry)

@@ -2,8 +2,8 @@
 
 Only attempts that finished `SETTLE` ago are counted, because a row may be committed after one with a later time; what
 is counted once is never counted again. Attempts that prove nothing about the target's health count neither way:
-`throttled` (it asked us to wait), `stale` (it refused what was out of date, as it should) and read-backs (they look
-into a write that was counted).
+`throttled` (it asked us to wait), `stale` (it refused what was out of date, as it should), what is queued at the target, and
+read-backs (they look into a write that was counted).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, select
 
+from controlplane.connectors.outcomes import AWAITED
 from controlplane.health.observations import Observation, ProbeContext, last_at
 from controlplane.store import tables as t
 from probes.flows import counted
@@ -80,13 +81,20 @@ def _outcomes(conn: Connection, since: datetime, until: datetime) -> dict[str, C
     a = t.attempt.c
     query = (
         select(a.system, a.outcome, func.count())
-        .where(a.finished_at > since, a.finished_at <= until, a.kind == "write")
+        .where(a.finished_at > since, a.finished_at <= until, a.kind == "write", ~_queued())
         .group_by(a.system, a.outcome)
     )
     found: dict[str, Counter[str]] = {}
     for system, outcome, count in conn.execute(query):
         found.setdefault(system, Counter())[outcome] += count
     return found
+
+
+def _queued() -> ColumnElement[bool]:
+    """What the target took and has yet to carry out: its answer is still to come."""
+    a = t.attempt.c
+    told = func.coalesce(cast(a.evidence, Text), "").contains(f'"{AWAITED}"', autoescape=True)
+    return and_(a.outcome == Result.UNKNOWN, told)
 
 
 def _judged(counts: Counter[str] | None) -> int:

@@ -56,9 +56,9 @@ def after(outcome: Outcome, tried: Try, policy: RetryPolicySpec, now: datetime) 
 
 
 def _wait(outcome: Outcome, tried: Try, policy: RetryPolicySpec) -> timedelta:
-    if outcome.result is Result.UNKNOWN:
-        return VERIFY_PAUSE if tried.read_back else tried.late_effect
     asked = timedelta(seconds=min(outcome.retry_after or 0, retry.LONGEST_WAIT.total_seconds()))
+    if outcome.result is Result.UNKNOWN:
+        return max(asked, VERIFY_PAUSE if tried.read_back else tried.late_effect)
     if outcome.result is Result.THROTTLED:
         return asked or timedelta(seconds=1)
     return max(asked, retry.delay(policy, tried.attempt, tried.draw, outcome.result))

@@ -9,6 +9,8 @@ from rules.outcomes import DONE, Result
 
 WRITE = "write"
 """The kind of a first write; all others (read-back, repeat) follow one whose outcome nobody knew, recorded or not."""
+READ_BACK = "read-back"
+"""The kind of a try that looks for the effect; a refusal that it finds is the target's late answer to the write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ def in_doubt(tries: Iterable[Tried]) -> bool:
     """Say whether one of the tries (in their order) may have had an effect, and none after it showed that it had none."""
     doubt = False
     for one in tries:
-        if one.outcome == Result.ABSENT:
+        if one.outcome == Result.ABSENT or (one.kind == READ_BACK and one.outcome == Result.REJECTED):
             doubt = False
         elif one.kind != WRITE or one.outcome == Result.UNKNOWN or one.outcome in DONE:
             doubt = True
@@ -33,8 +35,12 @@ def in_doubt(tries: Iterable[Tried]) -> bool:
 def may_change(seen: Result, *, doubtful: bool, vouched: bool) -> bool:
     """Say whether a corrected payload may go under a key of its own, by what reading back the first write came to.
 
+    A connector answers REJECTED to a read-back only where the target says so.
+
     `vouched`: a person says that it had no effect, and nothing was tried since. Against what the target shows nobody's word counts.
     """
+    if seen is Result.REJECTED:  # of a read-back: the target took it and refused it later, so it has none
+        return True
     if seen is Result.UNSEEN:
         return vouched or not doubtful
     return seen is Result.ABSENT or (vouched and seen is Result.UNKNOWN)

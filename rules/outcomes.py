@@ -50,7 +50,7 @@ class Outcome:
     result: Result
     detail: str = ""
     retry_after: float | None = None
-    """Seconds that the target asked to be left alone for; with THROTTLED and UNAVAILABLE."""
+    """Seconds that the target asked to be left alone for, with THROTTLED and UNAVAILABLE; with UNKNOWN, when to read back."""
     target_at: datetime | None = None
     """When it took effect, by the target's clock, where the target says so."""
     native_id: str | None = None

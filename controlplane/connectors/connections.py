@@ -15,12 +15,14 @@ from controlplane.clock import Clock, SystemClock
 from controlplane.connectors.codes import codes_for
 from controlplane.connectors.contract import Connector, Context, Manifest
 from controlplane.connectors.network import Resolve, look_up
+from controlplane.connectors.numbers import StoredNumbers
 from controlplane.connectors.redaction import Redactor
 from controlplane.connectors.vault import Vault
 from controlplane.errors import NotFoundError, SettingsError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.settings import Settings
 from controlplane.settings import resolve_secret as resolve_local
+from controlplane.store import Store
 from rules.addresses import SANDBOX, Pair, literal_refusal
 from rules.canonical import digest
 from rules.policy.kinds import System, SystemSpec
@@ -57,7 +59,16 @@ class _Made:
 class Connections:
     """One connector per system, made anew when its policies or the values of its secrets change. Safe to use from several threads."""
 
-    def __init__(self, registry: Policies, settings: Settings, clock: Clock, resolve: Resolve = look_up) -> None:
+    def __init__(
+        self,
+        registry: Policies,
+        settings: Settings,
+        clock: Clock,
+        resolve: Resolve = look_up,
+        store: Store | None = None,
+    ) -> None:
+        """`store`: where numbers are kept; without it nothing is written that has to be numbered."""
+        self._store = store
         self._registry, self._settings, self._clock, self._resolve = registry, settings, clock, resolve
         self._vault = Vault(settings.vault_addr, settings.vault_namespace, clock)
         self._lock = threading.Lock()
@@ -170,8 +181,9 @@ class Connections:
         connector: type[Connector] = plugins.load("connectors", spec.connector)
         context = context_of(snapshot, name, self._settings, self._clock, self._resolve)
         watched = replace(
-            context, secret=self._secrets(name, spec), hidden=self._hidden[name], refused=lambda: self.refused(name)
-        )
+            context, secret=self._secrets(name, spec), hidden=self._hidden[name], refused=lambda: self.refused(name),
+            numbers=StoredNumbers(self._store, self._clock, name) if self._store else context.numbers,
+        )  # fmt: skip
         return connector(watched)
 
 

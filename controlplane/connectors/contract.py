@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 from controlplane.clock import Clock
 from controlplane.connectors.network import Door, Resolve, look_up
 from controlplane.connectors.redaction import Redactor
-from controlplane.errors import BadInputError, RejectedError
+from controlplane.errors import BadInputError, RejectedError, SettingsError
 from controlplane.telemetry.tracing import Caller
 from rules.addresses import Pair
 from rules.outcomes import Guarantee, Outcome
@@ -257,6 +257,53 @@ class Codes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that something sent to a system bears, and nothing else ever."""
+
+    value: int
+    """From 1 on, without end; whoever has fewer digits decides what it wraps at."""
+    taken_at: datetime
+    used_at: datetime | None
+    """Since when what bears it may have reached the system; None proves that it has not."""
+
+
+class Numbers(Protocol):
+    """What counts what is sent to one system. Kept by the plane, for a connector keeps nothing; each call commits."""
+
+    def find(self, series: str, key: str) -> Number | None:
+        """Return the number of what the key names; None proves that it was never about to be sent."""
+        ...
+
+    def take(self, series: str, key: str) -> Number:
+        """Return the number of what the key names, the next one of the series if it has none: the same key, the same number."""
+        ...
+
+    def use(self, series: str, key: str) -> None:
+        """Note, before it happens, that what bears the number reaches the system from now on."""
+        ...
+
+
+class NoNumbers:
+    """Stands where there is no store to keep numbers in."""
+
+    def find(self, series: str, key: str) -> Number | None:
+        """Refuse."""
+        raise SettingsError(
+            "numbers are kept in the plane's store, and there is none here; write through a running plane"
+        )
+
+    def take(self, series: str, key: str) -> Number:
+        """Refuse."""
+        raise SettingsError(
+            "numbers are kept in the plane's store, and there is none here; write through a running plane"
+        )
+
+    def use(self, series: str, key: str) -> None:
+        """Refuse."""
+        self.take(series, key)
+
+
 def uncounted() -> None:
     """Count nothing, tell nobody."""
 
@@ -299,6 +346,8 @@ class Context:
     """Called when the system refuses the credentials: the secrets are looked up anew before the next request."""
     personal: Personal = USUAL
     """What policy says of the personal fields of the system's records."""
+    numbers: Numbers = field(default_factory=NoNumbers)
+    """Counts what is sent, for systems that want each document numbered."""
 
 
 class Connector(ABC):
@@ -368,5 +417,6 @@ class Connector(ABC):
         """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now.
 
         ABSENT is a proof: it was looked for. Where nothing can be looked up, and the key makes the same write harmless: UNSEEN.
+        REJECTED: the target had taken it, and has refused it since. UNKNOWN with `AWAITED`: it is queued there.
         """
         raise UnsupportedError(f"the connector '{self.manifest.name}' cannot read back")

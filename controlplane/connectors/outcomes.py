@@ -21,6 +21,10 @@ Self = TypeVar("Self")
 DEFECTIVE = "defect"
 """Key of an outcome's evidence that says that the connector failed in a way nobody foresaw, which tells nothing of the system."""
 
+AWAITED = "awaited"
+"""Key of an UNKNOWN outcome's evidence that names what the system has yet to say of a write that it holds: it is queued there, and the
+system is not at fault for it. `retry_after` says when to look."""
+
 
 def outcome_of(error: ConnectorError | BadInputError) -> Outcome:
     """Return what the error means for a write.

@@ -135,6 +135,7 @@ CLOSED: Mapping[str, str] = {
     "message_seen": "fingerprints that name no system",
     "delivery_seen": "fingerprints that name no system",
     "archive": "a part of the archive holds the rows of every system",
+    "control_number": "only the connector that counts by it reads it",
     "run": "the plane's own jobs",
     "lease": "the plane's own jobs",
 }

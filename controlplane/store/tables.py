@@ -239,6 +239,17 @@ source_cursor = Table(
     Column("value", Json, nullable=False, doc="whatever the connector needs to go on; opaque to all others"),
     Column("read_at", Instant, nullable=False, doc="when the last complete read began"),
 )
+control_number = Table(
+    "control_number",
+    metadata,
+    Column("system", Name, primary_key=True),
+    Column("series", Name, primary_key=True),
+    Column("key", Name, primary_key=True, doc="what bears the number"),
+    Column("number", BigInteger, nullable=False),
+    Column("taken_at", Instant, nullable=False),
+    Column("used_at", Instant, doc="since when what bears it may have reached the system; NULL: it has not"),
+    UniqueConstraint("system", "series", "number"),
+)
 system_state = Table(
     "system_state",
     metadata,

@@ -104,3 +104,10 @@ def test_the_number_of_attempts_ends_it_too_and_of_a_class_first() -> None:
     assert after(Outcome(Result.UNAVAILABLE), tried(5), policy, NOW).state is DeliveryState.QUARANTINED
     assert after(Outcome(Result.UNKNOWN), tried(1), policy, NOW).state is DeliveryState.UNKNOWN
     assert after(Outcome(Result.UNKNOWN), tried(2), policy, NOW).state is DeliveryState.QUARANTINED
+
+
+def test_what_is_queued_at_the_target_is_looked_at_when_the_connector_says() -> None:
+    asked = Outcome(Result.UNKNOWN, retry_after=900)
+    assert after(asked, tried(), POLICY, NOW).due == NOW + timedelta(seconds=900)
+    assert after(asked, tried(read_back=True), POLICY, NOW).due == NOW + timedelta(seconds=900)
+    assert after(Outcome(Result.UNKNOWN, retry_after=1), tried(read_back=True), POLICY, NOW).due == NOW + VERIFY_PAUSE

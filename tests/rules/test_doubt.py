@@ -14,11 +14,13 @@ TRIES = st.lists(st.builds(Tried, st.sampled_from(["write", "read-back", "repeat
 
 
 @given(TRIES, TRIES)
-def test_only_what_was_not_found_where_it_was_looked_for_takes_a_doubt_away(
+def test_only_what_was_looked_for_and_not_found_or_found_refused_takes_a_doubt_away(
     before: list[Tried], after: list[Tried]
 ) -> None:
     tries = [*before, Tried("write", "unknown"), *after]
-    if not any(one.outcome is Result.ABSENT for one in after):
+    if not any(
+        one.outcome is Result.ABSENT or (one.kind, one.outcome) == ("read-back", Result.REJECTED) for one in after
+    ):
         assert in_doubt(tries)
 
 
@@ -38,6 +40,8 @@ def test_what_was_tried_before_a_proof_counts_for_nothing(before: list[Tried]) -
         ([("read-back", "unavailable")], True),
         ([("repeat", "rejected")], True),
         ([("read-back", "absent"), ("write", "delivered")], True),
+        ([("write", "unknown"), ("read-back", "unknown"), ("read-back", "rejected")], False),
+        ([("write", "unknown"), ("read-back", "rejected"), ("write", "unknown")], True),
     ],
 )
 def test_a_doubt_stays_through_whatever_proves_nothing(tries: list[tuple[str, str]], doubt: bool) -> None:
@@ -49,6 +53,6 @@ def test_a_corrected_payload_is_let_go_by_a_proof_or_a_word_and_never_against_wh
     seen: Result, doubtful: bool, vouched: bool
 ) -> None:
     may = may_change(seen, doubtful=doubtful, vouched=vouched)
-    assert may <= (seen in (Result.ABSENT, Result.UNSEEN, Result.UNKNOWN))
+    assert may <= (seen in (Result.ABSENT, Result.REJECTED, Result.UNSEEN, Result.UNKNOWN))
     if doubtful and not vouched:
-        assert may == (seen is Result.ABSENT)
+        assert may == (seen in (Result.ABSENT, Result.REJECTED))

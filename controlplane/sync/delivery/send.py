@@ -108,6 +108,10 @@ def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
         outcome = connector.read_back(request) if kind == "read-back" else connector.write(request)
     except Exception as error:  # noqa: BLE001 - a defect of a plugin is this record's problem, not its neighbours'
         outcome, late = _outcome(error, late)
+        if (
+            kind == "read-back" and outcome.result is Result.REJECTED
+        ):  # it was the reading that failed: nothing is proven
+            outcome = replace(outcome, result=Result.UNKNOWN, detail=f"it cannot be read back: {outcome.detail}")
     outcome = _hiding(connector, outcome)
     return Sent(claimed, outcome, kind, started, clock.now(), late, seen_at, connector.allowance())
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, String, bindparam, func, select, type_coerce, update
 
 from controlplane.clock import Clock
-from controlplane.connectors.outcomes import DEFECTIVE
+from controlplane.connectors.outcomes import AWAITED, DEFECTIVE
 from controlplane.store import tables as t
 from controlplane.store.direct import Prepared
 from controlplane.store.text import kept
@@ -83,14 +83,14 @@ def note(
 ) -> None:  # fmt: skip
     """Note the outcomes of a batch, in the order in which they came. `before`: how the system stood, seen without a lock.
 
-    What a defect of the connector left unknown tells nothing of the system.
+    What a defect of the connector left unknown tells nothing of the system; what is queued there was taken.
     """
     spoke = [one for one in outcomes if one.result not in SILENT and DEFECTIVE not in one.evidence]
     if not spoke:
         return
     tail: list[Outcome] = []
     for outcome in reversed(spoke):
-        if outcome.result not in FAILED:
+        if outcome.result not in FAILED or AWAITED in outcome.evidence:
             break
         tail.append(outcome)
     if len(tail) < len(spoke):

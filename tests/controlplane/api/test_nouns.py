@@ -61,6 +61,7 @@ TABLES: dict[str, tuple[str, ...] | str] = {
     "change_vote": ("deeds.get_request",),
     "simulation": ("deeds.get_request",),
     "source_cursor": "opaque to all but its connector; how old it is stands at the flow",
+    "control_number": "counts what a connector sent; which number a delivery bears stands with its attempts",
     "system_state": ("installed.list_systems", "installed.get_system"),
     "flow_state": ("rooms.get_flow",),
     "intake": ("moving.list_intake", "moving.get_arrival"),

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import select, text
 
 from controlplane.clock import ManualClock
-from controlplane.connectors.contract import Draft
-from controlplane.errors import ConflictError, NotFoundError
+from controlplane.connectors.contract import Draft, Write
+from controlplane.errors import ConflictError, NotFoundError, RejectedError
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.types import micros
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import send, statements
-from rules.outcomes import Outcome, Result
-from tests.controlplane.sync.kit import PLAIN, House
+from rules.outcomes import Guarantee, Outcome, Result
+from tests.controlplane.sync.kit import PLAIN, House, Vendor
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
 
@@ -53,6 +53,25 @@ def test_an_unknown_outcome_is_read_back_before_any_retry(house: House) -> None:
         kinds = connection.execute(select(a.kind, a.outcome).where(a.system == "wms").order_by(a.id)).all()
     assert [tuple(row) for row in kinds] == [("write", "unknown"), ("read-back", "already_delivered")]
     assert house.wms.writes == 1
+
+
+class Mute(Vendor):
+    """A system that refuses to tell what it has."""
+
+    def read_back(self, request: Write) -> Outcome:
+        raise RejectedError("nobody may look")
+
+
+def test_a_reading_that_is_refused_proves_nothing_of_the_write(house: House) -> None:
+    house.wms = Mute("wms", house.clock, Guarantee.READABLE)
+    house.wms.faults.append("lost answer")
+    house.order("#1001", SKU, 1)
+    house.run(minutes=1)
+    with house.store.read() as connection:
+        a = t.attempt.c
+        tries = connection.execute(select(a.kind, a.outcome).where(a.system == "wms").order_by(a.id)).all()
+    assert {tuple(row) for row in tries[1:]} == {("read-back", "unknown")}
+    assert states(house, "order") == ["unknown"]
 
 
 def test_the_last_stock_level_arrives_after_an_outage_and_only_it(house: House) -> None:

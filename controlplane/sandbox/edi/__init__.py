@@ -1,0 +1,1 @@
+"""A third-party logistics provider who speaks X12 over folders."""
