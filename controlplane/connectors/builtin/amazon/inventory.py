@@ -14,6 +14,7 @@ from urllib.parse import quote
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.contract import Context, Level, Write
 from controlplane.connectors.http import Answer
+from controlplane.connectors.outcomes import AWAITED
 from controlplane.connectors.paging import by_token, expiring
 from controlplane.errors import RejectedError
 from rules.outcomes import Outcome, Result
@@ -114,7 +115,7 @@ class Inventory:
             return Outcome(Result.REJECTED, f"Amazon refused: {_issues(told)}", evidence=answer.evidence)
         if status != "ACCEPTED":
             answer.fail(f"answered a listing's change with the status {status!r}")
-        evidence = {**answer.evidence, "from": shown, "to": wanted}
+        evidence = {**answer.evidence, "from": shown, "to": wanted, AWAITED: "the listing"}
         return Outcome(
             Result.UNKNOWN, f"queued as {told.get('submissionId')}; it counts when it shows", evidence=evidence
         )
