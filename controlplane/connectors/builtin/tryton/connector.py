@@ -38,6 +38,16 @@ class TrytonConnector(Connector):
         secrets=("user", "password"),
         options=("database", "company", "currency", "locations"),
         verified_against="Tryton 8.2, running",
+        kind="erp",
+        auth="session of a user (JSON-RPC), opened anew when it ends",
+        limits="none known",
+        gaps=("writing",),
+        option_schemas={
+            "database": {"type": "string"},
+            "company": {"type": "integer", "default": 1},
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "EUR"},
+            "locations": {"type": "array", "items": {"type": "string"}},
+        },
     )
 
     def __init__(self, context: Context) -> None:
