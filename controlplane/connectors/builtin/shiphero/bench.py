@@ -34,6 +34,8 @@ SPENT = {
         }
     ]
 }
+ARRIVED = 1000
+"""Seconds within which what was ordered arrives; afterwards nothing moves by itself."""
 BATCH = 40
 """Orders that are given to the warehouse before its credits are let fill up."""
 
@@ -93,6 +95,7 @@ class ShipHeroBench(Bench):
         self.retailer.control("POST", "/actors", {"running": True})
         self.retailer.advance(1800)
         self.retailer.control("POST", "/actors", {"running": False})
+        self.retailer.advance(ARRIVED)
 
     def _ship(self, orders: int) -> None:
         for _ in range(orders):
