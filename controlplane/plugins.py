@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from controlplane.errors import NotFoundError
 
-Family = Literal["commands", "connectors", "probes", "comparisons", "processes", "dashboards", "simulators"]
+Family = Literal[
+    "commands", "connectors", "probes", "comparisons", "processes", "dashboards", "simulators", "conformance"
+]
 
 
 @cache

@@ -5,25 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from controlplane.connectors.contract import Level, Manifest
+    from controlplane.connectors.contract import Level
     from controlplane.registry import Snapshot
 
 app = typer.Typer(
-    help="List connectors, declare one in YAML and try it, take a snapshot of a system.", no_args_is_help=True
+    help="List connectors, declare one in YAML and try it, hold one to what it promises, take a snapshot of a system.",
+    no_args_is_help=True,
 )
 
 
 @app.command("list")
-def list_connectors(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_connectors(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of docs/connectors.md.")] = False,
+) -> None:
     """List the connectors that are installed: what they read, write and receive."""
+    from controlplane.connectors import catalogue
     from controlplane.plugins import load_all
 
-    found = [_described(connector.manifest) for _, connector in load_all("connectors")]
+    if markdown:
+        typer.echo(catalogue.table())
+        return
+    found = [catalogue.listed(connector.manifest) for _, connector in load_all("connectors")]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -33,22 +41,42 @@ def list_connectors(as_json: Annotated[bool, typer.Option("--json", help="Print 
     table = Table("connector", "reads", "writes (guarantee)", "receives", "verified against")
     for row in found:
         writes = ", ".join(f"{entity} ({guarantee})" for entity, guarantee in row["writes"].items())
-        receives = [*row["receives"], *(["what is in a queue"] if row["consumes"] else [])]
-        table.add_row(row["name"], ", ".join(row["reads"]), writes, ", ".join(receives), row["verified_against"])
+        table.add_row(row["name"], ", ".join(row["reads"]), writes, ", ".join(row["receives"]), row["verified_against"])
     Console().print(table)
 
 
-def _described(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "name": manifest.name,
-        "title": manifest.title,
-        "reads": [spec.entity for spec in manifest.reads],
-        "writes": {spec.entity: str(spec.guarantee) for spec in manifest.writes},
-        "receives": list(manifest.receives),
-        "consumes": manifest.consumes,
-        "secrets": list(manifest.secrets),
-        "verified_against": manifest.verified_against,
-    }
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="Name of a connector, as `list` has it.")]) -> None:
+    """Print all that a connector declares, as JSON; schemas of options and credentials, and its native statuses included."""
+    from controlplane.connectors.catalogue import declared
+    from controlplane.plugins import load
+
+    typer.echo(json.dumps(declared(load("connectors", name).manifest), indent=2, ensure_ascii=False))
+
+
+@app.command("conformance")
+def conformance(
+    name: Annotated[str, typer.Argument(help="Name of a connector, as `list` has it.")],
+    only: Annotated[str, typer.Option(help="Make only the checks whose name begins so, e.g. writes.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Try a connector against the system of its bench, with faults in between. Exit code 1 when a check fails or none applies."""
+    from controlplane.connectors.conformance.suite import CHECKS, bench_of, run
+
+    bench = bench_of(name)()
+    if as_json:
+        report = run(name, bench, only)
+        typer.echo(json.dumps(report.document(), indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(f"{name} on trial", total=sum(check.name.startswith(only) for check in CHECKS))
+            report = run(name, bench, only, lambda _: progress.advance(task))
+        typer.echo(report.text())
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 @app.command("snapshot")

@@ -77,6 +77,8 @@ class WriteSpec:
     """Seconds within which a request that was not answered may still take effect."""
     batch: int = 1
     """How many writes one request can carry at most; above 1, `write_many` is implemented."""
+    how: str = ""
+    """By what the vendor, or we, know the same write again: a header, an external id, a look-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,29 @@ class Manifest:
     """Where a System's options declare what its connector can do: that; None when they declare nothing that can be read."""
     probes: tuple[str, ...] = ("latency",)
     verified_against: str = "prose only"
+    kind: str = "other"
+    """What sort of system it is, as `role` of a System says it: erp, wms, shop, till, marketplace … or broker."""
+    auth: str = "none"
+    """How a request proves who sends it."""
+    limits: str = "none known"
+    """What the vendor limits, and how large pages and batches are for it."""
+    gaps: tuple[str, ...] = ()
+    """What is known not to work, each in a few words."""
+    statuses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The system's own statuses: of what -> as the system calls it -> what it is taken for."""
+    option_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON Schema of an option, by its name; an option that is not in it takes anything."""
+
+    def config_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a System's `options`."""
+        known = {name: dict(self.option_schemas.get(name, {})) for name in self.options}
+        return {"type": "object", "properties": known, "additionalProperties": False}
+
+    def credential_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a System's `secrets`: names to references, never values."""
+        needed = [name for name in self.secrets if name not in {*self.webhook_secrets, *self.optional_secrets}]
+        known = {name: {"type": "string", "description": "a reference: env:, file: or vault:"} for name in self.secrets}
+        return {"type": "object", "properties": known, "required": needed, "additionalProperties": False}
 
     def write_spec(self, entity: str) -> WriteSpec:
         """Return the declaration of one entity. Raises UnsupportedError naming those there are."""

@@ -36,6 +36,10 @@ class DeclaredConnector(Connector):
         check=check,
         specific=manifest_of,
         verified_against="each manifest says",
+        kind="any",
+        auth="as the manifest says: basic, bearer, API key, OAuth 1.0a and 2, login",
+        limits="as the manifest says",
+        gaps=("webhooks", "several writes in one request", "folders over SFTP and S3"),
     )
 
     def __init__(self, context: Context) -> None:

@@ -23,7 +23,25 @@ def test_the_list_names_every_connector_with_what_it_guarantees() -> None:
     found = {row["name"]: row for row in json.loads(done.stdout)}
     assert found["shopify"]["writes"] == {"available": "conditional", "fulfillment": "readable"}
     assert found["netsuite"]["verified_against"].startswith("prose only")
+    assert set(found["shopify"]) == {"name", "kind", "reads", "writes", "receives", "probes", "verified_against"}
+    assert (found["broker"]["kind"], found["broker"]["receives"]) == ("broker", ["what is in a queue"])
     assert "netsuite" in CliRunner().invoke(app, ["list"]).stdout
+
+
+def test_a_connector_shows_all_that_it_declares() -> None:
+    shown = json.loads(CliRunner().invoke(app, ["show", "shopify"]).stdout)
+    assert shown["reads"][1] == {"entity": "orders", "snapshot": False, "changes": True}
+    assert shown["writes"][0]["late_effect_seconds"] == 5.0
+    assert shown["credentials"]["required"] == ["access_token"]
+    assert shown["statuses"]["fulfillment"]["CANCELLED"] == "counts as not there"
+
+
+def test_a_connector_is_tried_and_the_exit_code_says_what_came_of_it() -> None:
+    done = CliRunner().invoke(app, ["conformance", "till_files", "--only", "paging.complete", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["passed"]) == (0, True)
+    nothing = CliRunner().invoke(app, ["conformance", "till_files", "--only", "writes"])
+    assert nothing.exit_code == 1
+    assert "0 passed, 0 failed" in nothing.stdout
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from controlplane.connectors.builtin.netsuite import records, suiteql
+from controlplane.connectors.builtin.netsuite.connector import NetSuiteConnector
 from controlplane.connectors.contract import Write
 from rules.model.messages import parse
 from rules.outcomes import Result
-from tests.controlplane.connectors.conftest import PlainCodes, Retailer, write_of
+from tests.controlplane.connectors.bad_server import BadServer, Habit
+from tests.controlplane.connectors.conftest import Given, PlainCodes, Retailer, write_of
 
 SKU, OTHER = "0007-BLK-M", "0001-WHT-L"
 LINES = [{"sku": SKU, "quantity": 2}]
@@ -131,6 +133,17 @@ def test_a_lost_answer_is_unknown_and_the_read_back_finds_the_record(retailer: R
     connector = retailer.connector("erp")
     assert connector.write(sale()).result is Result.UNKNOWN
     assert connector.read_back(sale()).result is Result.ALREADY_DELIVERED
+
+
+def test_a_page_of_some_proxy_is_no_success_whatever_its_status(bad_server: BadServer) -> None:
+    """The vendor says 204 when it has the record; 200 comes from whoever stands in between."""
+    bad_server.script(Habit(200, b"<html>sign in to the guest network</html>", Content_Type="text/html"))
+    keys = dict.fromkeys(NetSuiteConnector.manifest.secrets, "of-no-account")
+    connector = NetSuiteConnector(Given(bad_server.url, secrets=keys).context())
+    outcome = connector.write(sale())
+    connector.close()
+    assert outcome.result is Result.UNKNOWN
+    assert "204 is how it says that it has the record" in outcome.detail
 
 
 def test_too_many_requests_are_throttling(retailer: Retailer) -> None:

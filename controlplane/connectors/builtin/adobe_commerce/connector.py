@@ -40,13 +40,42 @@ class AdobeCommerceConnector(Connector):
         title="Adobe Commerce (Magento 2, REST)",
         reads=(ReadSpec("source_items", snapshot=True), ReadSpec("orders", changes=True)),
         writes=(
-            WriteSpec("source_item", ("stock.level",), Guarantee.READABLE, late_effect=LATE),
-            WriteSpec("shipment", ("shipment.shipped",), Guarantee.READABLE, late_effect=LATE),
+            WriteSpec(
+                "source_item", ("stock.level",), Guarantee.READABLE, late_effect=LATE, how="set absolutely, read back"
+            ),
+            WriteSpec(
+                "shipment",
+                ("shipment.shipped",),
+                Guarantee.READABLE,
+                late_effect=LATE,
+                how="looked up by track number and contents",
+            ),
         ),
         secrets=OAUTH,
         optional_secrets=("consumer_key", "consumer_secret", "access_token_secret"),
         options=("store", "locations"),
         verified_against="Adobe's description of 2.4.9, a simulator",
+        kind="shop",
+        auth="OAuth 1.0a, HMAC-SHA256; or an integration's bearer token",
+        limits="pages of 300 rows; 20 entities a call, where the store's limits are switched on",
+        gaps=(
+            "bulk operations",
+            "credit memos and returns",
+            "salable quantities",
+            "webhooks, which the core has none of",
+        ),
+        statuses={
+            "order.state": {
+                "processing": "placed",
+                "complete": "placed",
+                "closed": "placed",
+                "pending_payment": "not yet",
+            }
+        },
+        option_schemas={
+            "store": {"type": "string", "default": "default"},
+            "locations": {"type": "array", "items": {"type": "string"}},
+        },
     )
 
     def __init__(self, context: Context) -> None:

@@ -45,12 +45,25 @@ class AmazonConnector(Connector):
             ReadSpec("orders", changes=True),
         ),
         writes=(
-            WriteSpec("quantity", ("stock.offer",), Guarantee.READABLE, late_effect=QUEUED),
-            WriteSpec("shipment_confirmation", ("shipment.shipped",), Guarantee.READABLE, late_effect=120.0),
+            WriteSpec("quantity", ("stock.offer",), Guarantee.READABLE, late_effect=QUEUED, how="the listing shows it"),
+            WriteSpec(
+                "shipment_confirmation",
+                ("shipment.shipped",),
+                Guarantee.READABLE,
+                late_effect=120.0,
+                how="looked up by the package's number, or its tracking number",
+            ),
         ),
         secrets=("client_id", "client_secret", "refresh_token"),
         options=("seller", "marketplace", "location", "fba_location", "login_endpoint"),
         verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings 2021-08-01), a simulator",
+        kind="marketplace",
+        auth="token of Login with Amazon by a refresh token, in x-amz-access-token",
+        limits="a token bucket for each operation, of orders one in three minutes after 20; the token of a page is good for 30 seconds",
+        gaps=("settlement reports", "feeds", "notifications, which come by SQS", "all listings at once"),
+        statuses={
+            "order.fulfillmentStatus": {"PENDING": "not yet", "PENDING_AVAILABILITY": "not yet", "CANCELLED": "nothing"}
+        },
     )
 
     def __init__(self, context: Context) -> None:

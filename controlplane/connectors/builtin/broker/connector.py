@@ -45,6 +45,14 @@ class BrokerConnector(Connector):
         schemes=tuple(PORTS),
         check=flaws,
         verified_against="RabbitMQ 3.10 and Redis 7.0, running",
+        kind="broker",
+        auth="user and password of the broker, TLS by the scheme",
+        limits="`prefetch` records are held at once and committed together",
+        gaps=("streams of RabbitMQ", "Redis before 6.2", "publishing"),
+        option_schemas={
+            "queue": {"type": "string", "minLength": 1, "maxLength": 255},
+            "prefetch": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+        },
     )
 
     def __init__(self, context: Context) -> None:

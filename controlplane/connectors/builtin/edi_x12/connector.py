@@ -48,13 +48,25 @@ class EdiX12Connector(Connector):
         name="edi_x12",
         title="EDI X12 (940, 944, 945, 846, 856, 997, TA1) over a folder or SFTP",
         reads=(ReadSpec("interchanges", changes=True),),
-        writes=(WriteSpec("order", ("order.placed",), Guarantee.READABLE, late_effect=LATE),),
+        writes=(
+            WriteSpec(
+                "order",
+                ("order.placed",),
+                Guarantee.READABLE,
+                late_effect=LATE,
+                how="looked up by its control number, the file that was written aside, the partner's 997",
+            ),
+        ),
         secrets=("user", "password", "private_key"),
         optional_secrets=("user", "password", "private_key"),
         options=OPTIONS,
         schemes=("sftp",),
         check=flaws,
         verified_against="public sample files, OpenSSH's SFTP server, the sandbox's partner",
+        kind="3pl",
+        auth="none for a folder; password or key of an SFTP user, the host's key checked",
+        limits="none; a file is an interchange",
+        gaps=("an address to ship to", "180, 943 and 947", "AS2", "an order from several locations"),
     )
 
     def __init__(self, context: Context) -> None:

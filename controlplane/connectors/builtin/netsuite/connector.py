@@ -33,8 +33,11 @@ from rules.outcomes import Guarantee, Outcome, Result
 
 OVERLAP = timedelta(minutes=10)
 LATE = 15.0
+NO_CONTENT = 204
+"""How the vendor answers an upsert. A page that some proxy made up has another status, and says nothing of the record."""
 KEY_FIELD = "custbody_trueup_key"
 """Tells which of our writes a record shows: a corrected document is put under the same external id."""
+HOW = "upsert by external id"
 WRITES = (
     ("sales_order", "order.placed"),
     ("item_fulfillment", "shipment.shipped"),
@@ -52,10 +55,20 @@ class NetSuiteConnector(Connector):
         name="netsuite",
         title="NetSuite (SuiteTalk REST, SuiteQL)",
         reads=(ReadSpec("inventory_balance", snapshot=True), ReadSpec("items", changes=True)),
-        writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE) for entity, kind in WRITES),
+        writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE, how=HOW) for entity, kind in WRITES),
         secrets=("consumer_key", "consumer_secret", "token_id", "token_secret"),
         options=("realm", "currency", "locations"),
         verified_against="prose only, the sandbox",
+        kind="erp",
+        auth="OAuth 1.0a (token-based authentication), HMAC-SHA256",
+        limits="15 requests at once for the account; 1,000 rows a page, 100,000 a query, which paging by key gets round",
+        gaps=("accounts in another time zone than UTC", "goods handed back at a till", "asynchronous requests"),
+        statuses={"item.isinactive": {"T": "not sold any more", "F": "sold"}},
+        option_schemas={
+            "realm": {"type": "string", "description": "the account's id"},
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "USD"},
+            "locations": {"type": "array", "items": {"type": "string"}},
+        },
     )
 
     def __init__(self, context: Context) -> None:
@@ -184,6 +197,8 @@ class NetSuiteConnector(Connector):
             if waiting is None:
                 raise
             return Outcome(Result.UNAVAILABLE, waiting, evidence={**error.evidence, "waits_for": waiting})
+        if answer.status != NO_CONTENT:
+            answer.fail(f"answered a PUT with {answer.status}, and {NO_CONTENT} is how it says that it has the record")
         native = answer.headers.get("location", "").rpartition("/")[2]
         return Outcome(Result.DELIVERED, native_id=native or None, evidence=answer.evidence)
 

@@ -32,6 +32,7 @@ from controlplane.connectors.outcomes import answering_read_back, answering_writ
 from controlplane.connectors.records import content_key, read_json, verbatim
 from rules.outcomes import Guarantee, Outcome, Result
 
+HOW = "looked up by `partner_order_id` before any create"
 PAGE = 100
 FEW = 20
 """Up to so many keys are read one by one; more are cheaper read with all the others."""
@@ -69,12 +70,20 @@ class ShipHeroConnector(Connector):
             ReadSpec("receipts", changes=True),
             ReadSpec("returns", changes=True),
         ),
-        writes=(WriteSpec("order", ("order.placed",), Guarantee.READABLE, late_effect=15.0),),
+        writes=(WriteSpec("order", ("order.placed",), Guarantee.READABLE, late_effect=15.0, how=HOW),),
         receives=("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
         secrets=("refresh_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
         options=("locations", "webhook_url"),
         verified_against="prose only, the sandbox",
+        kind="wms",
+        auth="bearer token from a refresh token, renewed before it runs out; webhooks by HMAC-SHA256",
+        limits="4,004 credits, 60 a second come back; a query costs 1 and 1 for each row of its pages of 100",
+        gaps=("lots and serial numbers", "cancelling an order"),
+        option_schemas={
+            "locations": {"type": "array", "items": {"type": "string"}},
+            "webhook_url": {"type": "string", "format": "uri"},
+        },
     )
 
     def __init__(self, context: Context) -> None:

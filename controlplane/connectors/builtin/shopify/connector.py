@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from controlplane.connectors.auth import signed_by
 from controlplane.connectors.builtin.shopify import documents, settings
 from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
-from controlplane.connectors.builtin.shopify.fulfilments import Fulfilments
+from controlplane.connectors.builtin.shopify.fulfilments import FULFILLABLE, VOID, Fulfilments
 from controlplane.connectors.builtin.shopify.orders import order_draft
 from controlplane.connectors.builtin.shopify.stock import Stock
 from controlplane.connectors.contract import (
@@ -37,6 +37,8 @@ OVERLAP = timedelta(minutes=5)
 """How far behind the last change seen a poll starts; the vendor's search index lags."""
 ORDER_TOPICS = ("orders/create", "orders/updated")
 PAGE = 25
+COMPARED = "`changeFromQuantity` and `@idempotent`"
+TRACKED = "looked up by tracking number and contents"
 
 
 class ShopifyConnector(Connector):
@@ -50,14 +52,29 @@ class ShopifyConnector(Connector):
         title="Shopify (GraphQL Admin)",
         reads=(ReadSpec("levels", snapshot=True), ReadSpec("orders", changes=True)),
         writes=(
-            WriteSpec("available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0),
-            WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=10.0),
+            WriteSpec("available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0, how=COMPARED),
+            WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=10.0, how=TRACKED),
         ),
         receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
         options=("api_version", "locations", "currency", "time_zone", "webhook_url"),
         verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
+        kind="shop",
+        auth="access token in X-Shopify-Access-Token; webhooks by HMAC-SHA256",
+        limits="cost of a query against a bucket of points (2,000 and 100 a second at least); pages of 25 orders, 100 items",
+        gaps=("refunds and edits of orders", "two parcels of one order with the same number and contents"),
+        statuses={
+            "fulfillmentOrder": dict.fromkeys(sorted(FULFILLABLE), "can be fulfilled"),
+            "fulfillment": dict.fromkeys(sorted(VOID), "counts as not there"),
+        },
+        option_schemas={
+            "api_version": {"type": "string", "pattern": r"^\d{4}-\d{2}$", "default": DEFAULT_VERSION},
+            "locations": {"type": "array", "items": {"type": "string"}},
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+            "time_zone": {"type": "string", "description": "as Etc/UTC"},
+            "webhook_url": {"type": "string", "format": "uri"},
+        },
     )
 
     def __init__(self, context: Context) -> None:

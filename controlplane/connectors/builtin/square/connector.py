@@ -45,12 +45,18 @@ class SquareConnector(Connector):
         name="square",
         title="Square (point of sale)",
         reads=(ReadSpec("counts", snapshot=True), ReadSpec("sales", changes=True)),
-        writes=(WriteSpec("count", ("stock.offer",), Guarantee.KEYED, late_effect=60.0),),
+        writes=(WriteSpec("count", ("stock.offer",), Guarantee.KEYED, late_effect=60.0, how="`idempotency_key`"),),
         receives=(COUNTED, *ORDERS),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
         options=("locations", "webhook_url", "api_version"),
         verified_against="Square's OpenAPI description, a simulator",
+        kind="till",
+        auth="bearer token; webhooks by HMAC-SHA256 of address and body",
+        limits="not published; 1,000 counts, 500 orders a page, ten locations a search",
+        gaps=("payments and payouts", "stock in other states than IN_STOCK", "goods by weight"),
+        statuses={"order.state": {"COMPLETED": "sold", "OPEN": "not yet", "CANCELED": "nothing"}},
+        option_schemas={"locations": {"type": "array", "items": {"type": "string"}}},
     )
 
     def __init__(self, context: Context) -> None:

@@ -46,6 +46,11 @@ class StripeConnector(Connector):
         webhook_secrets=("webhook_secret",),
         options=("api_version", "order_metadata"),
         verified_against=f"Stripe's description and fixtures ({VERSION}), a simulator",
+        kind="payment",
+        auth="secret key as bearer token; webhooks by Stripe-Signature, five minutes",
+        limits="100 requests a second, 25 in test mode; pages of 100",
+        gaps=("refunds as a write", "a payout that changes after 30 days"),
+        statuses={"balance_transaction.type": dict(money.KINDS)},
     )
 
     def __init__(self, context: Context) -> None:

@@ -41,6 +41,14 @@ class TillFilesConnector(Connector):
         options=("currency", "encoding"),
         schemes=(),
         verified_against="the sandbox",
+        kind="till",
+        auth="none: a folder",
+        limits="none; a file is a page",
+        gaps=("corrected files under their old name",),
+        option_schemas={
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "USD"},
+            "encoding": {"type": "string", "description": "default: UTF-8, with or without BOM, else Latin-1"},
+        },
     )
 
     def __init__(self, context: Context) -> None:

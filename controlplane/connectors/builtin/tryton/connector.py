@@ -45,10 +45,25 @@ class TrytonConnector(Connector):
             ReadSpec("items", changes=True),
             ReadSpec("shipments", changes=True),
         ),
-        writes=(WriteSpec("sale", ("order.placed",), Guarantee.READABLE, late_effect=60.0),),
+        writes=(
+            WriteSpec(
+                "sale", ("order.placed",), Guarantee.READABLE, late_effect=60.0, how="looked up by its reference"
+            ),
+        ),
         secrets=("user", "password"),
         options=("database", "company", "currency", "locations", "customer"),
         verified_against="Tryton 8.2, running",
+        kind="erp",
+        auth="session of a user (JSON-RPC), opened anew when it ends",
+        limits="none known",
+        gaps=("stock as a write", "orders from several warehouses", "purchases and their receipts"),
+        option_schemas={
+            "database": {"type": "string"},
+            "company": {"type": "integer", "default": 1},
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "EUR"},
+            "locations": {"type": "array", "items": {"type": "string"}},
+            "customer": {"type": "string", "description": "code of the party that orders are sold to"},
+        },
     )
 
     def __init__(self, context: Context) -> None:

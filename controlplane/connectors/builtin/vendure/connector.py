@@ -47,12 +47,30 @@ class VendureConnector(Connector):
         title="Vendure (Admin API)",
         reads=(ReadSpec("levels", snapshot=True), ReadSpec("orders", changes=True)),
         writes=(
-            WriteSpec("available", ("stock.offer",), Guarantee.READABLE, late_effect=LATE),
-            WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=LATE),
+            WriteSpec(
+                "available", ("stock.offer",), Guarantee.READABLE, late_effect=LATE, how="set absolutely, read back"
+            ),
+            WriteSpec(
+                "fulfillment",
+                ("shipment.shipped",),
+                Guarantee.READABLE,
+                late_effect=LATE,
+                how="looked up by tracking code and contents",
+            ),
         ),
         secrets=("user", "password"),
         options=("locations",),
         verified_against="Vendure 3.7, running",
+        kind="shop",
+        auth="session of an administrator by a login, whose token is a header",
+        limits="pages of 100",
+        gaps=(
+            "refunds",
+            "an order that is shipped while its stock is written",
+            "currencies kept in other than hundredths",
+        ),
+        statuses={"order.state": {"Cancelled": "nothing", "ArrangingPayment": "not yet", "AddingItems": "not yet"}},
+        option_schemas={"locations": {"type": "array", "items": {"type": "string"}}},
     )
 
     def __init__(self, context: Context) -> None:

@@ -16,6 +16,8 @@ from controlplane.connectors.outcomes import answering_read_back, answering_writ
 from controlplane.connectors.redaction import Redactor
 from rules.outcomes import Guarantee, Outcome, Result
 
+HOW = "`dedup_key` and `Idempotency-Key`"
+
 
 class WebhookConnector(Connector):
     """Notifications to one address. The endpoint is the whole address; the secret `token` goes as a bearer."""
@@ -23,9 +25,12 @@ class WebhookConnector(Connector):
     manifest: ClassVar[Manifest] = Manifest(
         name="webhook",
         title="Incident tool (webhook)",
-        writes=(WriteSpec("incident", ("incident.notified",), Guarantee.KEYED),),
+        writes=(WriteSpec("incident", ("incident.notified",), Guarantee.KEYED, how=HOW),),
         secrets=("token",),
         probes=(),
+        kind="incident",
+        auth="bearer token",
+        gaps=("acknowledgements made in the tool do not come back",),
         verified_against="the sandbox; fields after PagerDuty's Events API v2",
     )
 

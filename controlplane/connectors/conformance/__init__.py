@@ -1,0 +1,1 @@
+"""The conformance suite: `trueup connector conformance NAME`, and a pytest plugin."""
