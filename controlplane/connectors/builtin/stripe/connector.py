@@ -53,7 +53,7 @@ class StripeConnector(Connector):
         secrets=("secret_key", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
         options=("api_version", "order_metadata"),
-        verified_against=f"Stripe's description and fixtures ({VERSION}), a simulator",
+        verified_against=f"Stripe's description and fixtures ({VERSION}), localstripe (refunds, payouts, webhooks), a simulator",
         kind="payment",
         auth="secret key as bearer token; webhooks by Stripe-Signature, five minutes",
         limits="100 requests a second, 25 in test mode; pages of 100",
