@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft4Validator, validators
 
 PLAIN = {"type", "enum", "minimum", "maximum", "items", "maxItems", "minItems", "pattern"}
+FORM = "application/x-www-form-urlencoded"
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -53,16 +54,16 @@ class Operation:
     def complaints(self, query: str, body: bytes, status: int, answer: bytes) -> Iterable[str]:
         """Say what of an exchange breaks the description."""
         yield from self._asked(dict(parse_qsl(query, keep_blank_values=True)), body)
-        responses = self.told["responses"]
+        responses = {str(code): one for code, one in self.told["responses"].items()}  # of YAML they are numbers
         response = responses.get(str(status), responses.get("default") if status >= 400 else None)
         if response is None:
-            if any(code[0] == str(status)[0] for code in responses):
+            if status != 429 and any(code[0] == str(status)[0] for code in responses):
                 yield f"it answers {status}, which is not described"
             return  # a description that knows no such answers says nothing of them
         schema = _schema(_resolved(self.whole, response))
         if schema is not None:
             yield from self._against(schema, answer, f"the answer {status}")
-        elif answer:
+        elif answer and status < 400:  # what an error looks like is often told in prose only
             yield f"it answers {status} with a body, and none is described"
 
     def _asked(self, query: Mapping[str, str], body: bytes) -> Iterable[str]:
@@ -87,11 +88,12 @@ class Operation:
         if "requestBody" in self.told:
             told_body = _resolved(self.whole, self.told["requestBody"])
             if body or told_body.get("required"):
-                yield from self._against(_schema(told_body) or {}, body, "the request")
+                form = list(told_body.get("content", ())) == [FORM]
+                yield from self._against(_schema(told_body) or {}, body, "the request", form=form)
 
-    def _against(self, schema: Mapping[str, Any], body: bytes, what: str) -> Iterable[str]:
+    def _against(self, schema: Mapping[str, Any], body: bytes, what: str, *, form: bool = False) -> Iterable[str]:
         try:
-            value = json.loads(body)
+            value = _form(schema, body) if form else json.loads(body)
         except ValueError:
             yield f"{what} is no JSON"
             return
@@ -105,6 +107,19 @@ def _schema(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if "content" not in told:
         return told.get("schema")
     found: Mapping[str, Any] | None = next(iter(told["content"].values()), {}).get("schema")
+    return found
+
+
+def _form(schema: Mapping[str, Any], body: bytes) -> dict[str, Any]:
+    """Return the fields of a form by their schemas; `metadata[key]` is a member of metadata."""
+    found: dict[str, Any] = {}
+    for name, text in parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True):
+        outer, _, inner = name.partition("[")
+        value = _typed(schema.get("properties", {}).get(outer, {}), text)
+        if inner:
+            found.setdefault(outer, {})[inner.removesuffix("]")] = value
+        else:
+            found[outer] = value
     return found
 
 

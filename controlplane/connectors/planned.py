@@ -6,7 +6,6 @@ PLANNED: tuple[tuple[str, str, str], ...] = (
     ("acumatica", "Acumatica, contract-based REST", "erp"),
     ("adyen", "Adyen", "payment"),
     ("aftership", "AfterShip", "carrier"),
-    ("avalara", "Avalara AvaTax", "tax"),
     ("bigcommerce", "BigCommerce", "shop"),
     ("business_central", "Dynamics 365 Business Central", "erp"),
     ("dynamics365", "Dynamics 365 Finance and Operations", "erp"),

@@ -1,0 +1,1 @@
+"""Avalara AvaTax, sales tax."""

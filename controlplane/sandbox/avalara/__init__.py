@@ -1,0 +1,1 @@
+"""A tax engine that speaks AvaTax's API."""

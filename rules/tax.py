@@ -1,0 +1,155 @@
+"""Tax that a document says against tax that an engine computes of the same document: where they differ, and how. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from rules.money import MINOR_UNITS, to_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where goods leave or arrive, as far as tax depends on it. Nobody's street or name."""
+
+    country: str
+    """ISO 3166-1, two letters."""
+    region: str = ""
+    postal_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxLine:
+    """A line of a document, without its tax, and the tax that was put on it."""
+
+    number: str
+    """Unique within the document."""
+    amount: Decimal
+    tax: Decimal
+    tax_code: str
+    """Ours; a Mapping policy translates it."""
+    quantity: Decimal = Decimal(1)
+    sku: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxDocument:
+    """What is about to be posted."""
+
+    ref: str
+    issued_on: date
+    """The business date; it decides which rates are in force."""
+    currency: str
+    ship_from: Place
+    ship_to: Place
+    lines: tuple[TaxLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What the engine says of one line."""
+
+    tax: Decimal
+    exempt: Decimal
+    """How much of the line's amount it holds for exempt."""
+    tax_code: str
+    """The engine's, under which it was computed; empty where it does not say."""
+
+
+class Fault(StrEnum):
+    """How a document and the engine disagree."""
+
+    UNKNOWN_CODE = "unknown_code"
+    INACTIVE_CODE = "inactive_code"
+    UNTOLD_CODE = "untold_code"
+    """The code is known, and the engine does not say whether it is in use."""
+    OTHER_CODE = "other_code"
+    """It was computed under another code than was asked for."""
+    NOT_TAXABLE = "not_taxable"
+    """Tax was charged where none is due."""
+    NOT_CHARGED = "not_charged"
+    """None was charged where some is due."""
+    WRONG_SIGN = "wrong_sign"
+    """Charged where it is to be given back, or the other way round."""
+    RATE = "rate"
+    """More, or less, than is due."""
+    ROUNDING = "rounding"
+    """Every line is right to the minor unit, and their sum is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement. `line` is empty where it is about the whole document."""
+
+    fault: Fault
+    line: str
+    detail: str
+    charged: Decimal | None = None
+    due: Decimal | None = None
+
+
+def unexact(document: TaxDocument) -> list[str]:
+    """Return what of a document has no exact meaning: no lines, lines with one number, amounts finer than the minor unit."""
+    numbers = [line.number for line in document.lines]
+    told = [] if numbers else ["it has no lines"]
+    told += [f"line {name} is there twice" for name in sorted({name for name in numbers if numbers.count(name) > 1})]
+    for line in document.lines:
+        for name, amount in (("amount", line.amount), ("tax", line.tax)):
+            if not amount.is_finite() or amount != to_minor(amount, document.currency):
+                told.append(
+                    f"the {name} {amount} of line {line.number} is no whole number of the minor units of {document.currency}"
+                )
+    return told
+
+
+def compare(document: TaxDocument, codes: Mapping[str, str], computed: Mapping[str, Computed]) -> list[Finding]:
+    """Return where the engine differs by more than one minor unit. `codes`: ours -> the engine's; `computed`: by line number."""
+    unit = Decimal(1).scaleb(-MINOR_UNITS.get(document.currency, 2))
+    found = [
+        finding
+        for line in document.lines
+        for finding in _of_line(line, codes, computed[line.number], unit, document.currency)
+    ]
+    charged, due = sum_of(line.tax for line in document.lines), sum_of(one.tax for one in computed.values())
+    if not found and abs(charged - due) > unit:
+        detail = f"{charged} {document.currency} of tax was charged, {due} is due; every line is right to {unit}, their sum is not"
+        found.append(Finding(Fault.ROUNDING, "", detail, charged, due))
+    return found
+
+
+def sum_of(amounts: Iterator[Decimal] | Sequence[Decimal]) -> Decimal:
+    """Return the exact sum."""
+    return sum(amounts, Decimal(0))
+
+
+def _of_line(
+    line: TaxLine, codes: Mapping[str, str], told: Computed, unit: Decimal, currency: str
+) -> Iterator[Finding]:
+    asked = codes[line.tax_code]
+    if told.tax_code and told.tax_code.upper() != asked.upper():
+        detail = f"line {line.number} was asked for under {asked} and computed under {told.tax_code}"
+        yield Finding(Fault.OTHER_CODE, line.number, detail)
+    if abs(line.tax - told.tax) > unit:
+        fault, how = _how(line, told)
+        detail = (
+            f"line {line.number}: {line.tax} {currency} of tax was charged on {line.amount}, {told.tax} is due: {how}"
+        )
+        yield Finding(fault, line.number, detail, line.tax, told.tax)
+
+
+def _how(line: TaxLine, told: Computed) -> tuple[Fault, str]:
+    if not told.tax:
+        exempt = f"{told.exempt} of it is exempt" if told.exempt else f"{line.tax_code} is not taxed there"
+        return Fault.NOT_TAXABLE, exempt
+    if not line.tax:
+        return Fault.NOT_CHARGED, "none was charged"
+    if (line.tax < 0) != (told.tax < 0):
+        return Fault.WRONG_SIGN, "the sign is the other one"
+    return Fault.RATE, f"{_rate(line.tax, line.amount)} instead of {_rate(told.tax, line.amount)}"
+
+
+def _rate(tax: Decimal, amount: Decimal) -> str:
+    return f"{(100 * tax / amount).quantize(Decimal('0.01'))} %" if amount else "something on nothing"

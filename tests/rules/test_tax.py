@@ -1,0 +1,79 @@
+"""Where a document's tax and an engine's differ, and how that is told."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from rules.tax import Computed, Fault, Place, TaxDocument, TaxLine, compare, unexact
+
+
+def document(*lines: TaxLine, currency: str = "USD") -> TaxDocument:
+    return TaxDocument("#1001", date(2026, 11, 27), currency, Place("US", "NY"), Place("US", "CA", "92614"), lines)
+
+
+def line(tax: str, amount: str = "50.00", number: str = "1") -> TaxLine:
+    return TaxLine(number, Decimal(amount), Decimal(tax), "clothes")
+
+
+def judged(
+    charged: TaxLine, due: str, exempt: str = "0", code: str = "PC040100", currency: str = "USD"
+) -> list[tuple[Fault, str]]:
+    computed = {charged.number: Computed(Decimal(due), Decimal(exempt), code)}
+    found = compare(document(charged, currency=currency), {"clothes": "PC040100"}, computed)
+    return [(one.fault, one.detail) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("charged", "due"), [("4.13", "4.13"), ("4.13", "4.12"), ("4.13", "4.14"), ("0.01", "0"), ("-4.13", "-4.12")]
+)
+def test_a_cent_more_or_less_is_no_disagreement(charged: str, due: str) -> None:
+    assert judged(line(charged), due) == []
+
+
+@pytest.mark.parametrize(
+    ("charged", "due", "exempt", "fault", "told"),
+    [
+        ("4.13", "4.15", "0", Fault.RATE, "8.26 % instead of 8.30 %"),
+        ("4.13", "0", "50", Fault.NOT_TAXABLE, "50 of it is exempt"),
+        ("4.13", "0", "0", Fault.NOT_TAXABLE, "clothes is not taxed there"),
+        ("0", "4.13", "0", Fault.NOT_CHARGED, "none was charged"),
+        ("-4.13", "4.13", "0", Fault.WRONG_SIGN, "the sign is the other one"),
+    ],
+)
+def test_a_difference_beyond_a_cent_is_told_as_what_it_is(
+    charged: str, due: str, exempt: str, fault: Fault, told: str
+) -> None:
+    [(found, detail)] = judged(line(charged), due, exempt)
+    assert found is fault
+    assert detail.startswith("line 1: ")
+    assert told in detail
+    assert f"{charged} USD of tax was charged on 50.00, {due} is due" in detail
+
+
+def test_a_cent_is_the_minor_unit_of_the_currency() -> None:
+    assert judged(line("501", "5000"), "500", currency="JPY") == []
+    assert [fault for fault, _ in judged(line("502", "5000"), "500", currency="JPY")] == [Fault.RATE]
+    assert [fault for fault, _ in judged(line("0.502", "5.000"), "0.500", currency="KWD")] == [Fault.RATE]
+
+
+def test_a_code_that_was_taken_for_another_is_told_though_the_amount_agrees() -> None:
+    assert judged(line("4.13"), "4.13", code="pc040100") == []
+    [(fault, detail)] = judged(line("4.13"), "4.13", code="P0000000")
+    assert (fault, detail) == (Fault.OTHER_CODE, "line 1 was asked for under PC040100 and computed under P0000000")
+
+
+def test_lines_that_are_right_to_the_cent_and_do_not_add_up_are_rounding() -> None:
+    lines = [line("1.01", number=str(n)) for n in range(3)]
+    computed = {one.number: Computed(Decimal("1.00"), Decimal(0), "PC040100") for one in lines}
+    [found] = compare(document(*lines), {"clothes": "PC040100"}, computed)
+    assert (found.fault, found.line, found.charged, found.due) == (Fault.ROUNDING, "", Decimal("3.03"), Decimal("3.00"))
+
+
+def test_what_cannot_be_computed_exactly_is_named() -> None:
+    assert unexact(document()) == ["it has no lines"]
+    assert unexact(document(line("1.00"), line("1.00"))) == ["line 1 is there twice"]
+    assert "the tax 1.001 of line 1 is no whole number of the minor units of USD" in unexact(document(line("1.001")))
+    assert len(unexact(document(line("NaN", "Infinity")))) == 2
