@@ -17,9 +17,13 @@ __all__ = ["shop"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PREFIX = f"PB{os.getpid()}"
 ZONES = "{ zones { items { id } } }"
-OPEN = "mutation($i: CreateChannelInput!) { createChannel(input: $i) { ... on Channel { id token } ... on ErrorResult { errorCode message } } }"
+OPEN = """
+mutation($i: CreateChannelInput!) { createChannel(input: $i) {
+  ... on Channel { id token } ... on ErrorResult { errorCode message } } }"""
 SHUT = "mutation($id: ID!) { deleteChannel(id: $id) { result message } }"
-OURS = "query($skip: Int!, $take: Int!, $p: String!) { products(options: {skip: $skip, take: $take, filter: {slug: {contains: $p}}}) { totalItems items { id slug name variants { sku name price enabled } } } }"
+OURS = """
+query($skip: Int!, $take: Int!, $p: String!) { products(options: {skip: $skip, take: $take, filter: {slug: {contains: $p}}}) {
+  totalItems items { id slug name variants { sku name price enabled } } } }"""
 GONE = "mutation($ids: [ID!]!) { deleteProducts(ids: $ids) { result message } }"
 BARE = "mutation($i: CreateProductInput!) { createProduct(input: $i) { id } }"
 
@@ -115,7 +119,10 @@ def test_a_price_that_is_not_told_is_left_as_it_is(connector: VendureConnector) 
 
 def test_a_product_that_was_left_without_its_variant_is_taken_further(connector: VendureConnector) -> None:
     sku = f"{PREFIX}-e1"
-    told = {"enabled": True, "translations": [{"languageCode": "en", "name": "x", "slug": sku.lower(), "description": ""}]}
+    told = {
+        "enabled": True,
+        "translations": [{"languageCode": "en", "name": "x", "slug": sku.lower(), "description": ""}],
+    }
     connector._api.tell(BARE, i=told)
     assert connector.read_back(item("e1")).result is Result.ABSENT
     assert results(connector, item("e1"), item("e2")) == [Result.DELIVERED] * 2

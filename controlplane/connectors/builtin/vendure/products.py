@@ -48,7 +48,9 @@ class Way:
         """Return the price as Vendure keeps it. Raises BadInputError where it cannot be kept exactly."""
         found = price.scaleb(self.precision)
         if found != found.to_integral_value():
-            raise BadInputError(f"the shop keeps {self.precision} digits, and {price} has more; correct it at the source")
+            raise BadInputError(
+                f"the shop keeps {self.precision} digits, and {price} has more; correct it at the source"
+            )
         return int(found)
 
 
@@ -70,7 +72,9 @@ class Products:
         for at, item in items.items():
             found = shown[item.sku]
             if len(found) > 1:
-                outcomes[at] = _rejected(f"the shop has {len(found)} variants with the SKU {item.sku}; leave one of them")
+                outcomes[at] = _rejected(
+                    f"the shop has {len(found)} variants with the SKU {item.sku}; leave one of them"
+                )
             elif not found and item.price is None:
                 outcomes[at] = _rejected(f"{item.sku} is new to the shop and has no price; give it one at the source")
             elif not found:
@@ -105,7 +109,9 @@ class Products:
                 str(channel["defaultLanguageCode"]), int(settings["serverConfig"]["moneyStrategyPrecision"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError):
-            answer.fail("answered its channel without currency, language and taxes, or its settings without the precision")
+            answer.fail(
+                "answered its channel without currency, language and taxes, or its settings without the precision"
+            )
 
     def _told(self, requests: Sequence[Write], way: Way) -> tuple[dict[int, Outcome], dict[int, Wanted]]:
         outcomes: dict[int, Outcome] = {}
@@ -172,7 +178,10 @@ class Products:
         missing = [item for item in items if item.sku not in found]
         if missing:
             inputs = [
-                {"enabled": True, "translations": [{**_name(item, way), "slug": handle_of(item.sku), "description": ""}]}
+                {
+                    "enabled": True,
+                    "translations": [{**_name(item, way), "slug": handle_of(item.sku), "description": ""}],
+                }
                 for item in missing
             ]
             made = self._api.tell_each("createProduct", "CreateProductInput!", "id slug", inputs)
@@ -194,7 +203,9 @@ class Products:
         for at, item in items:
             row = rows.get(item.sku)
             if row is None or answer is None or _variant_differs(row, item, way):
-                outcomes[at] = Outcome(Result.UNKNOWN, f"the shop answered for {item.sku} with something else than was told")
+                outcomes[at] = Outcome(
+                    Result.UNKNOWN, f"the shop answered for {item.sku} with something else than was told"
+                )
             else:
                 evidence = {"to": {"name": row["name"], "price": row["price"], "enabled": row["enabled"]}}
                 outcomes[at] = Outcome(Result.DELIVERED, native_id=str(row["id"]), evidence=evidence)
