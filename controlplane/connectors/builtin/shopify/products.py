@@ -6,6 +6,7 @@ is sold is the shop's own affair beyond this: what is not sold any more is archi
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ from controlplane.connectors.builtin.shopify.api import refusal, term
 from controlplane.connectors.builtin.shopify.bulk import Bulk
 from controlplane.connectors.contract import Context, Write
 from controlplane.connectors.graphql import GraphqlClient, relay
-from controlplane.connectors.http import Answer
+from controlplane.connectors.http import Answer, with_evidence
 from controlplane.connectors.outcomes import outcome_of
 from controlplane.connectors.products import Selling, Wanted, already, handle_of, wanted
-from controlplane.errors import BadInputError
+from controlplane.errors import BadInputError, ThrottledError
 from rules.outcomes import Outcome, Result
 
 PAGE, TERMS = 250, 100
 FEW = 3
 """Up to so many items are set one by one; more by a bulk operation."""
+REFILL = 0.02
+"""Seconds for each item of a look, in which the shop restores what that costs (100 points a second, some 1.3 points an item)."""
+Found = dict[str, list[dict[str, Any]]]
 OPTION, VALUE = "Title", "Default Title"
 """What the vendor calls the option and the value of a product without options."""
 
@@ -43,13 +47,11 @@ class Products:
 
     def __init__(self, context: Context, graphql: GraphqlClient) -> None:
         self._context, self._graphql, self._bulk = context, graphql, Bulk(context, graphql)
+        self._looking = threading.Lock()
 
     def put(self, requests: Sequence[Write]) -> list[Outcome]:
         """Have the items shown as they are told, each looked at first; what is shown already is not written. Raises ConnectorError."""
-        selling = self._selling()
-        outcomes, items = self._told(requests, selling)
-        shown = self._shown([item.sku for item in items.values()])
-        taken = self._handles([item.sku for item in items.values() if not shown.get(item.sku)])
+        outcomes, items, shown, taken = self._looked(requests)
         changes: dict[int, Change] = {}
         for at, item in items.items():
             found = _decided(item, shown.get(item.sku, []), taken)
@@ -59,6 +61,21 @@ class Products:
                 changes[at] = found
         outcomes |= self._one_by_one(changes) if len(changes) <= FEW else self._together(changes)
         return [outcomes[at] for at in range(len(requests))]
+
+    def _looked(self, requests: Sequence[Write]) -> tuple[dict[int, Outcome], dict[int, Wanted], Found, Found]:
+        """Return what is refused, what is wanted, and what the shop shows under the SKUs, and under the handles of those it lacks.
+
+        One look at a time, and after a throttled one not before there is budget for a whole one: looks that share what is
+        restored in a second would each spend it on their first pages, over and over.
+        """
+        with self._looking:
+            try:
+                outcomes, items = self._told(requests, self._selling())
+                shown = self._shown([item.sku for item in items.values()])
+                return outcomes, items, shown, self._handles([i.sku for i in items.values() if not shown.get(i.sku)])
+            except ThrottledError as error:
+                wait = max(error.retry_after, REFILL * len(requests))
+                raise with_evidence(ThrottledError(str(error), wait), error.evidence) from error
 
     def read_back(self, request: Write) -> Outcome:
         """Tell from what is shown."""
@@ -91,13 +108,13 @@ class Products:
         return outcomes, dict(items.values())
 
     # --- looking ---
-    def _shown(self, skus: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    def _shown(self, skus: Sequence[str]) -> Found:
+        found: Found = defaultdict(list)
         for node in self._search(documents.VARIANTS_BY_SKU, "productVariants", "sku", skus):
             found[str(node["sku"])].append(node)
         return found
 
-    def _handles(self, skus: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    def _handles(self, skus: Sequence[str]) -> Found:
         """Return the variants under the handle of each new SKU: the index of SKUs lags, and the handle may be somebody else's."""
         handles = [handle_of(sku) for sku in skus]
         nodes = self._search(documents.PRODUCTS_BY_HANDLE, "products", "handle", handles)

@@ -44,7 +44,11 @@ def _newest(rpc: Rpc, company: int) -> str:
 
 
 def _changed(row: Mapping[str, Any]) -> datetime:
-    stamps: list[datetime | None] = [row["write_date"], row["create_date"], (row.get("template.") or {}).get("write_date")]
+    stamps: list[datetime | None] = [
+        row["write_date"],
+        row["create_date"],
+        (row.get("template.") or {}).get("write_date"),
+    ]
     return max(stamp for stamp in stamps if stamp)
 
 
