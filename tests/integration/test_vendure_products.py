@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane.connectors.builtin.tryton.connector import TrytonConnector
 from controlplane.connectors.builtin.vendure.connector import VendureConnector
 from controlplane.connectors.contract import Write
+from controlplane.store import Store
 from rules.outcomes import Result
+from tests.controlplane.sync.catalogue import SECRETS, Planed, pack
+from tests.integration.test_tryton import Server, make, server
 from tests.integration.vendure import Shop, connector_of, shop
 
-__all__ = ["shop"]
+__all__ = ["server", "shop"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PREFIX = f"PB{os.getpid()}"
 ZONES = "{ zones { items { id } } }"
@@ -129,3 +135,48 @@ def test_a_product_that_was_left_without_its_variant_is_taken_further(connector:
     assert [row["slug"] for row in ours(connector) if row["slug"].startswith(sku.lower())] == [sku.lower()]
     results(connector, item("e1"))
     assert shown(connector, "e1") == [("Article e1", "Article e1", 1234, True)]
+
+
+def stocked(erp: TrytonConnector, prices: dict[str, str]) -> list[int]:
+    """Make items of these codes in the ERP; return their templates, to be taken away."""
+    told = [
+        {
+            "name": f"Article {code}", "type": "goods", "default_uom": 1, "list_price": {"__class__": "Decimal", "decimal": price},
+            "products": [["create", [{"suffix_code": code}]]],
+        }
+        for code, price in prices.items()
+    ]  # fmt: skip
+    found, _ = erp._rpc.tell("model.product.template.create", told, {"company": 1})
+    return [int(one) for one in found]
+
+
+def test_items_of_the_erp_are_carried_into_the_shop_and_then_only_the_price_that_changed(
+    shop: Shop, euros: str, server: Server, connector: VendureConnector, sqlite_store: Store, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, value in {**SECRETS, "TRYTON_PASSWORD": server.password, "VENDURE_PASSWORD": shop.password}.items():
+        monkeypatch.setenv(name, value)
+    codes = [f"{PREFIX}-T{number}" for number in range(1, 21)]
+    erp = make(server)
+    templates = stocked(erp, {code: f"{number}.05" for number, code in enumerate(codes, 1)})
+    policies = pack(
+        tmp_path, "EUR", mapping={code: code for code in codes}, options={"vendure": {"channel": euros}}, tryton=server.url,
+        vendure=shop.url,
+    )  # fmt: skip
+    plane = Planed(sqlite_store, tmp_path, policies, start=datetime.now(UTC))
+    try:
+        plane.sync.poll("catalogue")
+        plane.run()
+        assert plane.deliveries("vendure") == {"delivered": 20}
+        assert [shown(connector, f"T{number}")[0][2] for number in (1, 20)] == [105, 2005]
+
+        price = {"__class__": "Decimal", "decimal": "9.99"}
+        erp._rpc.tell("model.product.template.write", [templates[4]], {"list_price": price}, {"company": 1})
+        plane.sync.poll("catalogue")
+        plane.run()
+        assert plane.deliveries("vendure") == {"delivered": 21}
+        assert shown(connector, "T5") == [(f"Article {codes[4]}", f"Article {codes[4]}", 999, True)]
+    finally:
+        erp._rpc.tell("model.product.template.delete", templates, {})
+        erp.close()
+        plane.close()

@@ -105,10 +105,13 @@ def _moment(told: dict[str, Any]) -> datetime:
     return datetime(**{name: value for name, value in told.items() if name != "__class__"}, tzinfo=UTC)
 
 
-def pack(folder: Path, currency: str, *, mapping: dict[str, str] | None = None, **urls: str) -> Path:
+def pack(
+    folder: Path, currency: str, *, mapping: dict[str, str] | None = None, options: dict[str, dict[str, str]] | None = None, **urls: str
+) -> Path:  # fmt: skip
     """Write the shipped pack with these addresses (system = url); a system without one is no target.
 
-    `mapping`: the codes of the ERP that are of interest, ours beside theirs; all others wait in quarantine.
+    `options`: of a system, beside those it has. `mapping`: the codes of the ERP that are of interest, ours beside theirs; all
+    others wait in quarantine.
     """
     documents = list(
         yaml.safe_load_all((pack_folder("catalogue") / "catalogue.yaml").read_text(encoding="utf-8"))
@@ -117,6 +120,7 @@ def pack(folder: Path, currency: str, *, mapping: dict[str, str] | None = None, 
         name, spec = document["metadata"]["name"], document["spec"]
         if document["kind"] == "System" and name in urls:
             spec |= {"endpoint": urls[name], "internal": list(pairs_of(urls[name]))}
+            spec["options"] = {**spec.get("options", {}), **(options or {}).get(name, {})}
             if "currency" in spec.get("options", {}):
                 spec["options"]["currency"] = currency
         if document["kind"] == "Flow":

@@ -122,13 +122,16 @@ class Products:
 
     def _search(self, document: str, field: str, name: str, values: Sequence[str]) -> Iterator[dict[str, Any]]:
         for at in range(0, len(values), TERMS):
-            query = " OR ".join(term(name, value) for value in values[at : at + TERMS])
-            for nodes, _ in relay(self._fetch(document, field, query)):
+            chosen = values[at : at + TERMS]
+            query, first = " OR ".join(term(name, value) for value in chosen), min(PAGE, len(chosen) + 2)
+            for nodes, _ in relay(self._fetch(document, field, query, first)):
                 yield from nodes
 
-    def _fetch(self, document: str, field: str, query: str) -> Callable[[str | None], tuple[dict[str, Any], Answer]]:
+    def _fetch(
+        self, document: str, field: str, query: str, first: int
+    ) -> Callable[[str | None], tuple[dict[str, Any], Answer]]:
         def fetch(after: str | None) -> tuple[dict[str, Any], Answer]:
-            data, answer = self._graphql.ask(document, first=PAGE, after=after, query=query)
+            data, answer = self._graphql.ask(document, first=first, after=after, query=query)
             return data[field], answer
 
         return fetch
