@@ -21,7 +21,7 @@ from tests.controlplane.connectors.conftest import Retailer
 def test_the_list_names_every_connector_with_what_it_guarantees() -> None:
     done = CliRunner().invoke(app, ["list", "--json"])
     found = {row["name"]: row for row in json.loads(done.stdout)}
-    assert found["shopify"]["writes"] == {"available": "conditional", "fulfillment": "readable"}
+    assert found["shopify"]["writes"] == {"available": "conditional", "fulfillment": "readable", "product": "readable"}
     assert found["netsuite"]["verified_against"].startswith("prose only")
     assert "netsuite" in CliRunner().invoke(app, ["list"]).stdout
 
