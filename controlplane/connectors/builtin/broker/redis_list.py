@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
+from controlplane.connectors import contract
 from controlplane.connectors.builtin.broker.address import Address, Login
 from controlplane.connectors.contract import Record
 from controlplane.connectors.network import Door
@@ -63,7 +64,7 @@ class Broker:
                         "name another queue in the System policy, or remove the key"
                     )
 
-    def open(self) -> Feed:
+    def open(self) -> contract.Feed:
         """Take from the list, after what was left before was moved back. Raises UnavailableError, RejectedError."""
         self.look()
         with self.named():
