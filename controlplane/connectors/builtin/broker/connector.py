@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 import orjson
 
 from controlplane.connectors.builtin.broker.address import GAP, PORTS, Login, address_of, flaws
-from controlplane.connectors.contract import Connector, Context, Draft, Feed, Manifest, Record
+from controlplane.connectors.contract import Connector, Context, Draft, Feed, Manifest, Record, Waiting
 from controlplane.connectors.envelope import open_envelope
 from controlplane.connectors.records import content_key
 from controlplane.errors import BadInputError, SettingsError
@@ -25,6 +25,10 @@ class _Broker(Protocol):
 
     def open(self) -> Feed:
         """Open the queue, which is made if it is not there."""
+        ...
+
+    def waiting(self) -> Waiting:
+        """Say how much waits, as far as the broker tells. Changes nothing."""
         ...
 
     def look(self) -> None:
@@ -46,6 +50,7 @@ class BrokerConnector(Connector):
         schemes=tuple(PORTS),
         check=flaws,
         verified_against="RabbitMQ 3.10 and Redis 7.0, running",
+        probes=("latency", "depth"),
         kind="broker",
         auth="user and password of the broker, TLS by the scheme",
         limits="`prefetch` records are held at once and committed together",
@@ -68,6 +73,10 @@ class BrokerConnector(Connector):
     def consume(self) -> Feed:
         """Open the queue. Raises UnavailableError, RejectedError for a queue that cannot be used, SettingsError."""
         return self._broker().open()
+
+    def waiting(self) -> Waiting:
+        """Ask how much waits. Raises UnavailableError, SettingsError."""
+        return self._broker().waiting()
 
     def _broker(self) -> _Broker:
         secret, given = self.context.secret, self.context.given

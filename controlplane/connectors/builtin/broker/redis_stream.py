@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from controlplane.connectors.builtin.broker import redis_list
 from controlplane.connectors.builtin.broker.address import GAP, Address, Login
-from controlplane.connectors.contract import Record
+from controlplane.connectors.contract import Record, Waiting
 from controlplane.errors import RejectedError
 
 FIELD = b"event"
@@ -106,6 +107,31 @@ class Broker(redis_list.Broker):
                 raise
         return Feed(self, client)
 
+    def waiting(self) -> Waiting:
+        """Return how many are pending or unread; unknown where Redis lost count. Raises UnavailableError."""
+        with self.named(), self.connected() as client:
+            if not client.exists(self.queue):
+                return Waiting(None, note=f"there is no stream '{self.queue}' at {self.address}")
+            groups = {one["name"].decode(): one for one in client.xinfo_groups(self.queue)}
+            if self.group not in groups:
+                return Waiting(
+                    None, note=f"the stream '{self.queue}' has no group '{self.group}' yet, so nothing was ever read"
+                )
+            return self._counted(client, groups[self.group])
+
+    def _counted(self, client: Any, group: dict[str, Any]) -> Waiting:
+        pending = client.xpending_range(self.queue, self.group, "-", "+", 1)
+        unread = client.xrange(self.queue, b"(" + group["last-delivered-id"], count=1)
+        oldest = [
+            _moment(one) for one in [*(entry["message_id"] for entry in pending), *(entry[0] for entry in unread)]
+        ]
+        at = min((one for one in oldest if one is not None), default=None)
+        if group.get("lag") is None:
+            return Waiting(
+                None, at, "Redis does not know the group's lag: entries were deleted, or it is older than 7.0"
+            )
+        return Waiting(int(group["pending"] + group["lag"]), at)
+
     def _group(self, client: Any) -> None:
         """Make the group, before the first entry that is there; what was gone by then was never ours to read."""
         try:
@@ -118,6 +144,14 @@ class Broker(redis_list.Broker):
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+
+def _moment(identity: bytes) -> datetime | None:
+    """Return when an entry was added, by its id; None where its sender made up an id that is no time."""
+    try:
+        return datetime.fromtimestamp(int(identity.partition(b"-")[0]) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class Feed:
