@@ -145,8 +145,12 @@ class HttpClient:
             self.context.meter()
             answer = self._exchange(request, auth, write=write, plain=not limited)
         if answer.status not in accept and not 200 <= answer.status < 300:
-            raise with_evidence(self._refusal(answer), answer.evidence)
+            self.refuse(answer)
         return answer
+
+    def refuse(self, answer: Answer) -> NoReturn:
+        """Raise what the status of an answer that was accepted means after all. Raises ConnectorError."""
+        raise with_evidence(self._refusal(answer), answer.evidence)
 
     def _request(self, method: str, path: str, content: dict[str, Any]) -> httpx.Request:
         traced = outgoing.get()

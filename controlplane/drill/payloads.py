@@ -128,5 +128,6 @@ NOT_MADE = {
     "product.described": "it would overwrite what goods are called and cost",
     "payment.recorded": "it would tell of money that never moved",
     "settlement.changed": "it would tell of money that never moved",
+    "refund.requested": "it would give money back that somebody paid",
 }
 """Why some types are not made up."""

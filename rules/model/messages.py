@@ -209,6 +209,26 @@ class SettlementChanged(Data):
     changed_at: AwareDatetime
 
 
+class RefundRequested(Data):
+    """`refund.requested`: a customer is owed money back by the payment provider; document-like. No personal data in it."""
+
+    ref: Text
+    """Ours; one refund, however often it is told."""
+    payment: Text
+    """The provider's id of the payment."""
+    order_ref: str = ""
+    amount: Annotated[Price, Field(gt=0)]
+    currency: Currency
+    reason: Literal["", "duplicate", "fraudulent", "requested_by_customer"] = ""
+    requested_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        if self.amount != to_minor(self.amount, self.currency):
+            raise ValueError(f"amount is no whole number of the minor units of {self.currency}")
+        return self
+
+
 class IncidentNotified(Data):
     """`incident.notified`: what an incident tool is told; document-like, made by the plane."""
 
@@ -238,6 +258,7 @@ TYPES: dict[str, type[Data]] = {
     "posting.made": PostingMade,
     "payment.recorded": PaymentRecorded,
     "settlement.changed": SettlementChanged,
+    "refund.requested": RefundRequested,
     "incident.notified": IncidentNotified,
 }
 """Message type to the model of its data."""
@@ -299,7 +320,7 @@ def worth_of(data: Data) -> tuple[Decimal, str] | None:
             return to_minor(data.unit_price * data.quantity, data.currency), data.currency
         case PostingMade():
             return sum((line.debit for line in data.lines), Decimal(0)), data.currency
-        case PaymentRecorded() | SettlementChanged():
+        case PaymentRecorded() | SettlementChanged() | RefundRequested():
             return abs(data.amount), data.currency
     return None
 

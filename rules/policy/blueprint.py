@@ -22,6 +22,7 @@ ENTITIES = {
     "sale.recorded": "sale",
     "payment.recorded": "payment",
     "settlement.changed": "settlement",
+    "refund.requested": "refund",
 }
 """Message type -> the entity that it speaks of. What the plane itself makes of others' messages claims no record."""
 KEYS = frozenset({"sku", "location", "source_at"})

@@ -1,92 +1,18 @@
-"""An account: what moved on its balance, its payouts, and the events that it tells, signed. Lists come newest first."""
+"""An account over HTTP: its balance, payouts, payments, refunds and disputes. Lists come newest first, and writes remember their key."""
 
-import hashlib
-import hmac
-import json
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from functools import wraps
-from itertools import count
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
+from controlplane.sandbox.gate import hang_up
+from controlplane.sandbox.stripe.account import Account, RefusedError
+
 KEY = "sk_test_key"  # a sandbox's
+DAY = 86_400
 Answer = Response | tuple[Response, int]
 Handler = Callable[..., Answer]
-
-
-@dataclass
-class Account:
-    """What Stripe knows of one account. `now` is the clock of both."""
-
-    now: Callable[[], datetime]
-    balance: list[dict[str, Any]] = field(default_factory=list)
-    charges: dict[str, dict[str, Any]] = field(default_factory=dict)
-    payouts: list[dict[str, Any]] = field(default_factory=list)
-    throttled: int = 0
-    """How many of the next requests are refused for their number."""
-    numbers: Any = field(default_factory=lambda: count(1))
-    lock: threading.RLock = field(default_factory=threading.RLock)
-
-    def _seconds(self) -> int:
-        return int(self.now().timestamp())
-
-    def moved(self, kind: str, amount: int, fee: int = 0, source: str | None = None, currency: str = "usd") -> str:
-        """Note a movement of the balance; return its id."""
-        name, now = f"txn_{next(self.numbers)}", self._seconds()
-        self.balance.append({
-            "id": name, "object": "balance_transaction", "type": kind, "reporting_category": kind, "amount": amount, "fee": fee,
-            "net": amount - fee, "fee_details": [], "currency": currency, "created": now, "available_on": now + 172_800,
-            "status": "pending", "source": source, "description": None, "exchange_rate": None,
-        })  # fmt: skip
-        return name
-
-    def charge(self, amount: int, fee: int, order: str = "", currency: str = "usd") -> str:
-        """Somebody pays; return the payment's id."""
-        name = f"ch_{next(self.numbers)}"
-        self.charges[name] = {
-            "id": name, "object": "charge", "amount": amount, "amount_refunded": 0, "captured": True, "created": self._seconds(),
-            "currency": currency, "disputed": False, "livemode": False, "metadata": {"order_ref": order} if order else {}, "paid": True,
-            "refunded": False, "status": "succeeded", "receipt_email": "somebody@example.test",
-            "billing_details": {"address": None, "email": "somebody@example.test", "name": "Some Body", "phone": None},
-            "refunds": {"object": "list", "data": [], "has_more": False, "url": f"/v1/charges/{name}/refunds"},
-        }  # fmt: skip
-        self.moved("charge", amount, fee, name, currency)
-        return name
-
-    def pay_out(self, amount: int, state: str = "in_transit") -> str:
-        """Money goes to the bank; return the payout's id."""
-        name = f"po_{next(self.numbers)}"
-        self.payouts.append({
-            "id": name, "object": "payout", "amount": amount, "arrival_date": self._seconds() + 86_400, "automatic": True,
-            "created": self._seconds(), "currency": "usd", "livemode": False, "metadata": {}, "method": "standard",
-            "source_type": "card", "status": state, "type": "bank_account", "failure_code": None, "failure_message": None,
-        })  # fmt: skip
-        self.moved("payout", -amount, 0, name)
-        return name
-
-    def settle(self, name: str, state: str, why: str | None = None) -> dict[str, Any]:
-        """The payout comes into another state; return the event."""
-        [held] = [one for one in self.payouts if one["id"] == name]
-        held |= {"status": state, "failure_code": why}
-        if state == "failed":
-            held["failure_balance_transaction"] = self.moved("payout_failure", held["amount"], 0, name)
-        return {
-            "id": f"evt_{next(self.numbers)}", "object": "event", "type": f"payout.{state}", "created": self._seconds(),
-            "livemode": False, "pending_webhooks": 1, "data": {"object": dict(held)},
-        }  # fmt: skip
-
-
-def signed(secret: str, at: datetime, told: dict[str, Any], *others: str) -> tuple[bytes, str]:
-    """Return the body of a webhook and its signature; `others`: secrets that are in force beside it."""
-    body, time = json.dumps(told).encode(), str(int(at.timestamp()))
-    marks = [
-        hmac.new(one.encode(), f"{time}.".encode() + body, hashlib.sha256).hexdigest() for one in (*others, secret)
-    ]
-    return body, ",".join([f"t={time}", *(f"v1={mark}" for mark in marks), "v0=older"])
 
 
 def refused(status: int, kind: str, message: str, code: str = "") -> tuple[Response, int]:
@@ -119,20 +45,109 @@ def create(account: Account) -> Flask:
     @app.get("/v1/balance_transactions")
     @admitted
     def transactions() -> Answer:
-        wanted = {value for name, value in request.args.items() if name.startswith("expand")}
-        return _listed(account.balance, "/v1/balance_transactions", lambda row: _expanded(account, row, wanted))
+        return _listed(
+            account.balance, "/v1/balance_transactions", lambda row: _expanded(account, row, _wanted("data."))
+        )
+
+    @app.get("/v1/balance_transactions/<name>")
+    @admitted
+    def transaction(name: str) -> Answer:
+        found = [row for row in account.balance if row["id"] == name]
+        return jsonify(_expanded(account, found[0], _wanted(""))) if found else _missing(name)
 
     @app.get("/v1/payouts")
     @admitted
     def payouts() -> Answer:
         return _listed(account.payouts, "/v1/payouts", lambda row: row)
 
+    @app.get("/v1/<any(charges, refunds, disputes, payment_intents):kind>/<name>")
+    @admitted
+    def one(kind: str, name: str) -> Answer:
+        found = getattr(account, kind).get(name)
+        return jsonify(found) if found else _missing(name)
+
+    @app.get("/v1/refunds")
+    @admitted
+    def refunds() -> Answer:
+        wanted = {name: request.args[name] for name in ("charge", "payment_intent") if name in request.args}
+        rows = [row for row in account.refunds.values() if wanted.items() <= row.items()]
+        return _listed(rows, "/v1/refunds", lambda row: row)
+
+    @app.post("/v1/refunds")
+    @admitted
+    def refund() -> Answer:
+        return _once(account, _refund)
+
     return app
 
 
-def _expanded(account: Account, row: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
-    charge = account.charges.get(row["source"] or "")
-    return {**row, "source": charge} if charge and "data.source" in wanted else row
+def _once(account: Account, act: Callable[[Account, dict[str, Any]], Response | tuple[Response, int]]) -> Answer:
+    """Answer a key again what it was answered first, whatever that was; parameters are compared, and a key is forgotten after a day."""
+    key, form = request.headers.get("Idempotency-Key", ""), request.form.to_dict()
+    if key in account.busy:
+        return refused(
+            409,
+            "idempotency_error",
+            "There is currently another in-progress request using this key.",
+            "idempotency_key_in_use",
+        )
+    held = account.keys.get(key)
+    if held and account.seconds() - held[3] < DAY:
+        if held[0] != form:
+            return refused(
+                400, "idempotency_error", "Keys for idempotent requests can only be used with the same parameters."
+            )
+        again = Response(held[2], held[1], mimetype="application/json")
+        again.headers["Idempotent-Replayed"] = "true"
+        return again
+    made = act(account, form)
+    answer, status = made if isinstance(made, tuple) else (made, 200)
+    if key and answer.headers.pop("x-not-begun", None) is None:
+        account.keys[key] = (form, status, answer.get_data(), account.seconds())
+    if account.lost:
+        account.lost -= 1
+        return hang_up()
+    return answer, status
+
+
+def _refund(account: Account, form: dict[str, Any]) -> Response | tuple[Response, int]:
+    if not str(form.get("amount", "")).isdigit() or not int(form["amount"]):
+        answer, status = refused(400, "invalid_request_error", "Invalid positive integer", "parameter_invalid_integer")
+        answer.headers["x-not-begun"] = "1"  # parameters that are no parameters are refused before anything begins
+        return answer, status
+    if account.broken:
+        account.broken -= 1
+        return refused(500, "api_error", "An unknown error occurred")
+    metadata = {name[9:-1]: value for name, value in form.items() if name.startswith("metadata[")}
+    try:
+        made = account.refund(
+            form.get("charge"), form.get("payment_intent"), int(form["amount"]), form.get("reason"), metadata
+        )
+    except RefusedError as error:
+        return refused(error.status, "invalid_request_error", str(error), error.code)
+    if account.broken_after:
+        account.broken_after -= 1
+        return refused(500, "api_error", "An unknown error occurred")
+    return jsonify(made)
+
+
+def _missing(name: str) -> tuple[Response, int]:
+    return refused(404, "invalid_request_error", f"No such object: '{name}'", "resource_missing")
+
+
+def _wanted(before: str) -> set[str]:
+    return {value.removeprefix(before) for name, value in request.args.items() if name.startswith("expand")}
+
+
+def _expanded(account: Account, row: dict[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
+    """Put the source in the place of its id, and its payment in the place of that one's."""
+    name, asked = row["source"] or "", set(wanted)
+    source = account.charges.get(name) or account.refunds.get(name) or account.disputes.get(name)
+    if source is None or not asked:
+        return row
+    if "source.charge" in asked and source["object"] != "charge":
+        source = {**source, "charge": account.charges[source["charge"]]}
+    return {**row, "source": source}
 
 
 def _listed(rows: list[dict[str, Any]], url: str, shown: Callable[[dict[str, Any]], dict[str, Any]]) -> Answer:

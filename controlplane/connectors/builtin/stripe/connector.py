@@ -1,4 +1,4 @@
-"""The Stripe connector: movements of the balance and payouts are read, webhooks taken. Nothing is written."""
+"""The Stripe connector: movements of the balance and payouts are read, refunds asked for, webhooks taken."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from controlplane.connectors.auth import StaticHeader
-from controlplane.connectors.builtin.stripe import money, signature
+from controlplane.connectors.builtin.stripe import events, money, refunds, signature
+from controlplane.connectors.builtin.stripe.api import VERSION, Api
 from controlplane.connectors.contract import (
     Connector,
     Context,
@@ -18,19 +18,18 @@ from controlplane.connectors.contract import (
     ReadSpec,
     Record,
     SignatureError,
+    Write,
+    WriteSpec,
 )
-from controlplane.connectors.http import Answer, HttpClient
-from controlplane.connectors.paging import by_token
+from controlplane.connectors.http import Answer
+from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.records import content_key, read_json, verbatim
-from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError
+from rules.outcomes import Guarantee, Outcome
 
-VERSION = "2020-03-02"
-PAGE = 100
 OVERLAP = timedelta(hours=1)
 OPEN = timedelta(days=30)
 """How long a payout may still change: one that was paid may fail days later, and its time of creation stays."""
-PAYOUTS = tuple(f"payout.{name}" for name in ("created", "updated", "paid", "failed", "canceled"))
 BALANCE, SETTLED = "balance_transactions", "payouts"
 
 
@@ -41,7 +40,16 @@ class StripeConnector(Connector):
         name="stripe",
         title="Stripe",
         reads=(ReadSpec(BALANCE, changes=True), ReadSpec(SETTLED, changes=True)),
-        receives=PAYOUTS,
+        writes=(
+            WriteSpec(
+                "refund",
+                ("refund.requested",),
+                Guarantee.KEYED,
+                late_effect=60.0,
+                how="`Idempotency-Key` for a day; looked up by the key in its metadata",
+            ),
+        ),
+        receives=(*events.PAYOUTS, *events.MOVED),
         secrets=("secret_key", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
         options=("api_version", "order_metadata"),
@@ -49,28 +57,25 @@ class StripeConnector(Connector):
         kind="payment",
         auth="secret key as bearer token; webhooks by Stripe-Signature, five minutes",
         limits="100 requests a second, 25 in test mode; pages of 100",
-        gaps=("refunds as a write", "a payout that changes after 30 days"),
+        gaps=("a payout that changes after 30 days", "which movements a payout is made up of"),
         statuses={"balance_transaction.type": dict(money.KINDS)},
     )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        key = context.secret("secret_key")
-        version = str(context.options.get("api_version", VERSION))
-        self._http = HttpClient(context, Redactor([key]), headers={"Stripe-Version": version})
-        self._auth = StaticHeader("Authorization", f"Bearer {key}")
+        self._api = Api(context)
         self._order_key = str(context.options.get("order_metadata", "order_ref"))
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._api.http.close()
 
     def ping(self) -> None:
         """Read the balance."""
-        self._http.send("GET", "/v1/balance", write=False, auth=self._auth)
+        self._api.ask("/v1/balance")
 
     def receive(self, inbound: Inbound) -> Record:
-        """Check the signature of time and body; the event's id stays the same over Stripe's retries."""
+        """Check the signature of time and body; the event's id stays the same over Stripe's retries. What tells of a person is not kept."""
         wrong = signature.check(
             inbound.headers.get("stripe-signature", ""),
             inbound.body,
@@ -83,7 +88,8 @@ class StripeConnector(Connector):
             )
         told = read_json(inbound.body)
         topic, event = str(told.get("type") or "unknown"), told.get("id")
-        return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", inbound.body), inbound.body)
+        key = f"{topic}:{event}" if event else content_key(topic, "", inbound.body)
+        return Record(topic, key, events.kept(told))
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield `balance_transactions` or `payouts` since the cursor. Stripe gives the newest first, so the cursor moves at the end."""
@@ -102,18 +108,10 @@ class StripeConnector(Connector):
         yield Page((), {"since": seen} if seen else {})
 
     def _pages(self, entity: str, since: datetime | None) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
-        asked: dict[str, Any] = {"limit": PAGE}
-        if since:
-            asked["created[gte]"] = int(since.timestamp())
+        asked: dict[str, Any] = {"created[gte]": int(since.timestamp())} if since else {}
         if entity == BALANCE:
             asked |= {"expand[0]": "data.source", "expand[1]": "data.source.charge"}
-
-        def fetch(after: str | None) -> Answer:
-            params = {**asked, "starting_after": after} if after else asked
-            return self._http.send("GET", f"/v1/{entity}", write=False, auth=self._auth, params=params)
-
-        for answer in by_token(fetch, _last):
-            yield _rows(answer), answer
+        yield from self._api.rows(f"/v1/{entity}", asked)
 
     def _record(self, entity: str, row: dict[str, Any]) -> Record:
         whole = entity == BALANCE
@@ -122,14 +120,16 @@ class StripeConnector(Connector):
         return Record(entity, content_key(entity, str(row["id"]), body), body)
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read movements as `payment.recorded`, payouts as `settlement.changed`; other events are told by the polls."""
+        """Read movements as `payment.recorded`, payouts as `settlement.changed`. What other events are about is read anew."""
         told = read_json(body)
         try:
             if topic == BALANCE:
                 return [money.movement(told)]
             if topic == SETTLED:
                 return [money.payout(told, self._since(told))]
-            if topic in PAYOUTS:
+            if topic in events.MOVED:
+                return events.movements(self._api, told, self._order_key)
+            if topic in events.PAYOUTS:
                 return [money.payout(told["data"]["object"], datetime.fromtimestamp(int(told["created"]), UTC))]
         except BadInputError:
             raise
@@ -147,14 +147,15 @@ class StripeConnector(Connector):
         )
         return datetime.fromtimestamp(int(made), UTC)
 
+    # --- writing ---
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Ask for a refund."""
+        self.manifest.write_spec(request.entity)
+        return refunds.ask(self._api, request)
 
-def _rows(answer: Answer) -> list[dict[str, Any]]:
-    found = answer.json()
-    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
-        answer.fail("answered a list without data")
-    return list(found["data"])
-
-
-def _last(answer: Answer) -> str | None:
-    rows = _rows(answer)
-    return str(rows[-1].get("id")) if rows and answer.json().get("has_more") else None
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Look for the refund."""
+        self.manifest.write_spec(request.entity)
+        return refunds.read_back(self._api, request)

@@ -43,6 +43,14 @@ def amount(units: Any, currency: str) -> Decimal:
     return Decimal(units).scaleb(-DIGITS.get(currency, 2))
 
 
+def units(value: Decimal, currency: str) -> int:
+    """Return an amount as minor units, as Stripe counts them. Raises ValueError for what is finer."""
+    scaled = value.scaleb(DIGITS.get(currency, 2))
+    if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError(f"{value} {currency} is no whole number of minor units")
+    return int(scaled)
+
+
 def kept_movement(row: Mapping[str, Any], order_key: str) -> dict[str, Any]:
     """Return what is kept of a balance transaction with its source: nothing that speaks of a person."""
     source = row.get("source")
