@@ -31,6 +31,8 @@ INDICATORS: dict[str, Indicator] = {
     "api_down": Indicator("1 the system does not answer us, 0 it does", "state", SYSTEM),
     "queue_depth": Indicator("Deliveries owed and not finished, without those in quarantine", "count", TARGET | FLOW),
     "queue_age": Indicator("Age of the oldest delivery that is owed and not finished, 0 when none is", "seconds", TARGET | FLOW),
+    "broker_depth": Indicator("Messages at the broker that are not acknowledged; unknown where it cannot tell", "count", SYSTEM),
+    "broker_age": Indicator("Age of the oldest message at the broker; unknown where it does not say", "seconds", SYSTEM),
     "failed_messages": Indicator("Records that wait in quarantine for a person", "count", FLOW),
     "deliveries_given_up": Indicator("Deliveries that wait in quarantine for a person", "count", TARGET),
     "retries": Indicator("Attempts beyond the first since the last observation", "count", TARGET),

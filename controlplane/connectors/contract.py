@@ -203,6 +203,18 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a queue holds that is not acknowledged, as its broker tells it."""
+
+    count: int | None
+    """None: the broker cannot tell, which is never taken for none."""
+    oldest_at: datetime | None = None
+    """Since when the oldest waits, by the broker's clock; None where it does not say, and where nothing waits."""
+    note: str = ""
+    """Why something is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of records; the cursor is stored only together with the records that came before it."""
 
@@ -408,6 +420,10 @@ class Connector(ABC):
     def consume(self) -> Feed:
         """Open the queue; what was given and not acknowledged before is given again. Raises ConnectorError, SettingsError."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' takes nothing off a queue")
+
+    def waiting(self) -> Waiting:
+        """Ask the broker how much waits in the queue. Changes nothing. Raises ConnectorError, SettingsError."""
+        raise UnsupportedError(f"the connector '{self.manifest.name}' has no queue to look into")
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
         """Turn a record into canonical messages; an empty list means that it is of no interest.

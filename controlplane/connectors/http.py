@@ -159,7 +159,9 @@ class HttpClient:
             url = httpx.URL(self.context.endpoint.rstrip("/") + path)
         except httpx.InvalidURL as error:
             raise RejectedError(f"the endpoint of {self.context.system} is no address: {error}") from error
-        return self._client.build_request(method, url, headers=headers, **content)
+        request = self._client.build_request(method, url, headers=headers, **content)
+        request.read()  # a form with files is a stream until it is read, and could not be shown as evidence
+        return request
 
     @contextmanager
     def _place(self) -> Iterator[None]:

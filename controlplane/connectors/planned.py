@@ -19,7 +19,6 @@ PLANNED: tuple[tuple[str, str, str], ...] = (
     ("oracle", "Oracle Fusion Cloud ERP and SCM", "erp"),
     ("pagerduty", "PagerDuty Events v2", "incident"),
     ("paypal", "PayPal", "payment"),
-    ("redis_streams", "Redis Streams", "broker"),
     ("salesforce_commerce", "Salesforce B2C Commerce", "shop"),
     ("sap_s4", "SAP S/4HANA", "erp"),
     ("servicenow", "ServiceNow event management", "incident"),

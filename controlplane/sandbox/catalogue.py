@@ -57,6 +57,11 @@ class Item(NamedTuple):
         return 45_000_000_000 + self.number
 
     @property
+    def shop_product_id(self) -> int:
+        """The shop's product number."""
+        return 44_000_000_000 + self.number
+
+    @property
     def shop_variant_id(self) -> int:
         """The shop's product variant number."""
         return 46_000_000_000 + self.number

@@ -117,6 +117,38 @@ class KeptAnswer(BaseModel):
     payload: dict[str, Any]
 
 
+class ShopProduct(BaseModel):
+    """What the shop shows of an article since somebody changed it there, or made it there."""
+
+    number: int
+    sku: str
+    title: str
+    price: Decimal
+    status: str = "ACTIVE"
+    handle: str
+    updated_at: datetime
+
+
+class Upload(BaseModel):
+    """A place for a file, and the file once it came."""
+
+    signature: str
+    content: str | None = None
+
+
+class BulkOperation(BaseModel):
+    """A mutation that is carried out for each line of a file: `done` lines of `lines`, and what came of each."""
+
+    id: int
+    token: str
+    mutation: str
+    lines: list[str]
+    results: list[str] = []
+    status: str = "CREATED"
+    created_at: datetime
+    completed_at: datetime | None = None
+
+
 class WmsLine(BaseModel):
     """A line of a warehouse order."""
 

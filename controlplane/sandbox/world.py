@@ -61,6 +61,9 @@ class World:
         self.levels = shelf("levels", records.Level)
         self.orders = shelf("orders", records.ShopOrder)
         self.answers = shelf("answers", records.KeptAnswer)
+        self.shop_products = shelf("shop_products", records.ShopProduct)
+        self.uploads = shelf("uploads", records.Upload)
+        self.bulk_operations = shelf("bulk_operations", records.BulkOperation)
         self.wms_orders = shelf("wms_orders", records.WmsOrder)
         self.shipments = shelf("shipments", records.Shipment)
         self._shipments_of: dict[str, list[records.Shipment]] = {}

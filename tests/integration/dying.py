@@ -1,6 +1,6 @@
 """Takes from a queue like a plane, and is killed right after a commit: its records are in the store and not acknowledged.
 
-python -m tests.integration.dying DATABASE_URL HOME BROKER_URL QUEUE COMMITS
+python -m tests.integration.dying DATABASE_URL HOME BROKER_URL QUEUE COMMITS [stream]
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from controlplane.store import open_store, signals
 from controlplane.sync.engines.consuming import Consumers
-from tests.integration.sources import SourceQueue, Taking
+from tests.integration.sources import SourceQueue, StreamQueue, Taking
 
 
-def main(database_url: str, home: str, broker_url: str, name: str, commits: str) -> None:
+def main(database_url: str, home: str, broker_url: str, name: str, commits: str, kind: str = "") -> None:
     """Take until so many commits are made, and die before the queue hears of the last one."""
-    queue = SourceQueue(broker_url)
+    queue = StreamQueue(broker_url) if kind == "stream" else SourceQueue(broker_url)
     queue.name = name
     taking = Taking(open_store(database_url), Path(home), queue)
     left = [int(commits)]

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import amqp
 from amqp.exceptions import NotFound
 from redis import Redis
+from redis.exceptions import ResponseError
 from sqlalchemy import select
 
 from controlplane.clock import Clock, SystemClock
@@ -60,6 +61,11 @@ class SourceQueue:
         path = unquote(parts.path.removeprefix("/"))
         self.place = path.strip("/") or "0" if self.is_redis else path or "/"
         self.name = f"test-{uuid.uuid4().hex[:10]}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a System policy says of the queue."""
+        return {"queue": self.name}
 
     @property
     def endpoint(self) -> str:
@@ -121,6 +127,32 @@ class SourceQueue:
                     channel.queue_delete(self.name)
 
 
+class StreamQueue(SourceQueue):
+    """A stream of Redis, which a group reads."""
+
+    group = "plane"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a System policy says of the stream."""
+        return {"queue": self.name, "group": self.group}
+
+    def send(self, bodies: Sequence[bytes]) -> None:
+        """Append bodies to the stream."""
+        sent = self.redis.pipeline()
+        for one in bodies:
+            sent.xadd(self.name, {"event": one})
+        sent.execute()
+
+    def left(self) -> int:
+        """How many the group has not acknowledged, those that it never read among them."""
+        try:
+            [group] = self.redis.xinfo_groups(self.name)
+        except (ResponseError, ValueError):  # nobody has opened it yet
+            return int(self.redis.xlen(self.name))
+        return int(group["pending"] + len(self.redis.xrange(self.name, b"(" + group["last-delivered-id"])))
+
+
 class Taking:
     """Registry, connections and sync over a store, with a System that takes from a queue."""
 
@@ -141,7 +173,7 @@ class Taking:
         given = {
             "connector": "broker", "owner": "warehouse-ops", "role": "bi", "endpoint": self.queue.endpoint,
             "internal": pairs_of(spec.get("endpoint", self.queue.endpoint)),
-            "options": {"queue": self.queue.name, "prefetch": 50}, "secrets": self._secrets(), "timeout": "5s", **spec,
+            "options": {**self.queue.options, "prefetch": 50}, "secrets": self._secrets(), "timeout": "5s", **spec,
         }  # fmt: skip
         document = System(apiVersion="trueup/v1", kind="System", metadata={"name": SYSTEM}, spec=given)
         with self.store.write() as connection:

@@ -189,3 +189,31 @@ def test_a_poll_flow_brings_stock_into_canonical_positions(
     assert len(held) == 100
     assert held["SKU-0010", "WH"] == (109, 109)
     connections.close()
+
+
+def test_a_price_that_changed_on_the_template_is_told_as_a_new_fact(connector: TrytonConnector) -> None:
+    code = f"PRICED-{os.getpid()}"
+    price = {"__class__": "Decimal", "decimal": "12.34"}
+    told = {"name": "Priced", "type": "goods", "default_uom": 1, "list_price": price}
+    told["products"] = [["create", [{"suffix_code": code}]]]
+    [template], _ = connector._rpc.tell("model.product.template.create", [told], {"company": 1})
+    try:
+        cursor = list(connector.poll("items", None))[-1].cursor
+        [before] = [draft for draft in drafts(connector, "items", cursor) if draft.subject == code]
+        price = {"__class__": "Decimal", "decimal": "12.35"}
+        connector._rpc.tell("model.product.template.write", [template], {"list_price": price}, {"company": 1})
+        [after] = [draft for draft in drafts(connector, "items", cursor) if draft.subject == code]
+        assert [str(parse(one.type, one.data).unit_price) for one in (before, after)] == ["12.34", "12.35"]
+        assert before.dedupe_key != after.dedupe_key
+    finally:
+        connector._rpc.tell("model.product.template.delete", [template], {})
+
+
+def test_a_walk_over_the_items_goes_on_where_it_stopped(connector: TrytonConnector) -> None:
+    whole = list(connector.poll("items", None))
+    first, end = whole[0], whole[-1].cursor
+    assert set(first.cursor) == {"until", "after"}
+    halfway = {**first.cursor, "after": first.cursor["after"] - 10}
+    rest = list(connector.poll("items", halfway))
+    assert len([record for page in rest for record in page.records]) <= 10
+    assert rest[-1].cursor == end == {"since": first.cursor["until"]}

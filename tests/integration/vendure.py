@@ -51,12 +51,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         subprocess.run(["bash", SCRIPT, "down", work], env=environment, check=False, timeout=60)
 
 
-def connector_of(shop: Shop, **given: object) -> VendureConnector:
+def connector_of(shop: Shop, channel: str = "", **given: object) -> VendureConnector:
     """Return a connector to the shop; its two stock locations are called as their ids are."""
     made = Given(
         shop.url,
         secrets={"user": "superadmin", "password": shop.password},
-        options={"locations": ["1", "2"]},
+        options={"locations": ["1", "2"], "channel": channel},
         timeout=60,
         clock=ManualClock(datetime.now(UTC), pace=1.0),
         **given,

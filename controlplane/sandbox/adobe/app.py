@@ -40,6 +40,14 @@ class Store:
     lock: threading.RLock = field(default_factory=threading.RLock)
     numbers: Any = field(default_factory=lambda: count(1))
 
+    def limit(self, most: int) -> None:
+        """Give fewer rows at once."""
+        self.most = most
+
+    def buy(self, ref: str, sku: str) -> int:
+        """Somebody buys one."""
+        return self.order(ref, {"sku": sku, "qty_ordered": 1, "row_total": 12.34})
+
     def keep(self, sku: str, source: str, quantity: float) -> None:
         """So much lies at a source."""
         self.products.add(sku)

@@ -1,5 +1,6 @@
 """The shop's own life: orders placed or refused, fulfilments booked, stock edited by hand; each told by webhook."""
 
+from decimal import Decimal
 from typing import Any
 
 from controlplane.sandbox.catalogue import WAREHOUSE
@@ -62,9 +63,7 @@ class Counter:
             "zip": f"{luck.randint(10000, 99999)}",
         }
         lines = [
-            ShopLine(
-                id=20_000_000_000 + number * 100 + at, sku=sku, quantity=n, price=world.catalogue.by_sku[sku].price
-            )
+            ShopLine(id=20_000_000_000 + number * 100 + at, sku=sku, quantity=n, price=self._price(sku))
             for at, (sku, n) in enumerate(wanted, 1)
         ]
         return ShopOrder(
@@ -75,6 +74,11 @@ class Counter:
             customer=customer,
             lines=lines,
         )
+
+    def _price(self, sku: str) -> Decimal:
+        item = self.world.catalogue.by_sku[sku]
+        changed = self.world.shop_products.get(str(item.number))
+        return changed.price if changed else item.price
 
     def _sell(self, order: ShopOrder, line: ShopLine) -> None:
         level = self.world.level(line.sku)

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from graphql import GraphQLSchema, build_schema, execute_sync, validate
+from graphql import DocumentNode, GraphQLSchema, build_schema, execute_sync, validate
 
 from controlplane.sandbox.clock import Bucket
 from controlplane.sandbox.gate import Gate, Vendor
 from controlplane.sandbox.gql import Ask, read_ask
 from controlplane.sandbox.records import ShopOrder
-from controlplane.sandbox.shop import cost, errors
+from controlplane.sandbox.shop import bulk, cost, errors
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid, number_of
+from controlplane.sandbox.shop.bulk import Bulk
 from controlplane.sandbox.shop.counter import Counter
 from controlplane.sandbox.shop.fulfilment import CreateFulfilment
+from controlplane.sandbox.shop.products import ProductSet
 from controlplane.sandbox.shop.search import connection, matching
 from controlplane.sandbox.shop.stock import SetQuantities
 from controlplane.sandbox.shop.subscriptions import Subscriptions, versions
@@ -29,10 +31,13 @@ class Roots:
 
     def __init__(self, counter: Counter) -> None:
         self.world, self.views = counter.world, Views(counter.world)
-        self._subscriptions = Subscriptions(counter.world)
+        self._subscriptions, self.bulk = Subscriptions(counter.world), Bulk(counter.world)
         self._mutations = {
             "inventorySetQuantities": SetQuantities(counter, self.views),
             "fulfillmentCreate": CreateFulfilment(counter, self.views),
+            "productSet": ProductSet(self.views),
+            "stagedUploadsCreate": self.bulk.stage,
+            "bulkOperationRunMutation": self.bulk.run,
             "webhookSubscriptionDelete": self._subscriptions.delete,
         }
 
@@ -48,6 +53,9 @@ class Roots:
             "inventoryItems": self.items,
             "inventoryLevel": lambda **given: self._level(given["id"]),
             "productVariants": self.variants,
+            "product": lambda **given: self._product(given["id"]),
+            "products": self.products,
+            "bulkOperation": lambda **given: self.bulk.operation(given["id"]),
             "order": lambda **given: self._order(given["id"], "Order"),
             "orders": self.orders,
             "fulfillmentOrder": lambda **given: self._fulfilment_order(given["id"]),
@@ -71,6 +79,8 @@ class Roots:
             "InventoryItem": self._item,
             "InventoryLevel": self._level,
             "Location": self._location,
+            "Product": self._product,
+            "BulkOperation": self.bulk.operation,
         }
         way = ways.get(given["id"].removeprefix("gid://shopify/").partition("/")[0])
         return way(given["id"]) if way else None
@@ -116,7 +126,7 @@ class Roots:
             "id": lambda i: i.shop_item_id,
             "updated_at": lambda _: opened,
         }
-        rows = matching(self.world.catalogue.items, query, fields)
+        rows = matching([*self.world.catalogue.items, *self.views.products.made()], query, fields)
         page = connection(rows, lambda item: item.shop_item_id, first=first, after=after, reverse=reverse)
         return _shown(page, self.views.item)
 
@@ -128,10 +138,28 @@ class Roots:
         query: str | None = None,
         **_: object,
     ) -> dict[str, Any]:
-        """Product variants; `query` may filter by sku or barcode."""
-        rows = matching(self.world.catalogue.items, query, {"sku": lambda i: i.sku, "barcode": lambda i: i.plu})
+        """Product variants; `query` may filter by sku, barcode, or the product's handle and status."""
+        rows = self.views.products.found(query)
         page = connection(rows, lambda item: item.shop_variant_id, first=first, after=after, reverse=reverse)
         return _shown(page, self.views.variant)
+
+    def products(
+        self,
+        first: int | None = None,
+        after: str | None = None,
+        reverse: bool = False,
+        query: str | None = None,
+        **_: object,
+    ) -> dict[str, Any]:
+        """Products; `query` may filter by handle, status, or the variant's sku and barcode."""
+        rows = self.views.products.found(query)
+        page = connection(rows, lambda item: item.shop_product_id, first=first, after=after, reverse=reverse)
+        return _shown(page, self.views.product)
+
+    def _product(self, name: str) -> dict[str, Any] | None:
+        row = self.views.products.by_id(name)
+        item = self.views.products.item(row.number) if row else None
+        return self.views.product(item) if item else None
 
     def orders(self, *, query: str | None = None, reverse: bool = False, **page: Any) -> dict[str, Any]:
         """Orders; `query` may filter by name, id, created_at or updated_at; sorted by the time of the sort key."""
@@ -166,7 +194,8 @@ class Shop:
 
     def __init__(self, world: World, gate: Gate, counter: Counter) -> None:
         self.world, self.gate = world, gate
-        self.schema = Roots(counter).schema()
+        roots = Roots(counter)
+        self.schema, self.bulk = roots.schema(), roots.bulk
         self.bucket = Bucket(world.clock, BUDGET, RESTORE)
         self.vendor = Vendor("shop", lambda: self._throttled(1), self._broken)
 
@@ -181,6 +210,7 @@ class Shop:
         if request.headers.get("X-Shopify-Access-Token") != self.world.secrets.read("shop_access_token"):
             return _plain(401, "[API] Invalid API key or access token (unrecognized login or wrong password)")
         with self.world.transaction():
+            self.bulk.step(self._line)
             asked = cost.requested(ask)
             if not self.bucket.take(asked):
                 self.world.journal.write("throttled", system="shop", cause="cost")
@@ -206,6 +236,12 @@ class Shop:
         if result.errors:
             body["errors"] = [errors.execution_error(error) for error in result.errors]
         return body
+
+    def _line(self, document: DocumentNode, variables: dict[str, Any]) -> dict[str, Any]:
+        """What comes of one line of a bulk operation."""
+        result = execute_sync(self.schema, document, variable_values=variables)
+        failed = {"errors": [errors.execution_error(error) for error in result.errors]} if result.errors else {}
+        return {"data": result.data, **failed}
 
     def _cost(self, asked: int, paid: int | None) -> dict[str, Any]:
         left = int(self.bucket.left())
@@ -234,3 +270,11 @@ def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> None:
     @app.post(PATH)
     def shop_graphql() -> Response:
         return shop.graphql()
+
+    @app.post(bulk.UPLOADS)
+    def shop_upload() -> Response:
+        return shop.bulk.take()
+
+    @app.get(f"{bulk.RESULTS}<token>.jsonl")
+    def shop_results(token: str) -> Response:
+        return shop.bulk.give(token)

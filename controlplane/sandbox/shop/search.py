@@ -38,20 +38,37 @@ class Term:
         return bool(verdicts.get(self.operator, actual == wanted))
 
 
-def parse_query(text: str | None) -> list[Term]:
-    """The terms of a search; anything else in it is ignored, as the shop does."""
-    return [
-        Term(m[1], m[2] or "=", next(v for v in m.groups()[2:] if v is not None)) for m in _TERM.finditer(text or "")
-    ]
+def parse_query(text: str | None) -> list[list[Term]]:
+    """The terms of a search: one list for each alternative (OR); anything else in it is ignored, as the shop does."""
+    groups: list[list[Term]] = [[]]
+    end = 0
+    for m in _TERM.finditer(text or ""):
+        if groups[-1] and (text or "")[end : m.start()].strip() == "OR":
+            groups.append([])
+        groups[-1].append(Term(m[1], m[2] or "=", next(v for v in m.groups()[2:] if v is not None)))
+        end = m.end()
+    return groups
 
 
 def matching(rows: Iterable[RowT], query: str | None, fields: dict[str, Callable[[RowT], object]]) -> list[RowT]:
-    """Rows that satisfy every term over a known field; terms over others are ignored, as the shop does."""
-    terms = [term for term in parse_query(query) if term.field in fields]
+    """Rows that satisfy every term of an alternative over a known field; terms over others are ignored, as the shop does."""
+    groups = [[term for term in group if term.field in fields] for group in parse_query(query)]
     try:
-        return [row for row in rows if all(term.holds(fields[term.field](row)) for term in terms)]
+        return [row for row in rows if _fits(row, groups, fields)]
     except ValueError as error:
         raise GraphQLError(f"Invalid search value: {error}") from error
+
+
+def _fits(row: RowT, groups: list[list[Term]], fields: dict[str, Callable[[RowT], object]]) -> bool:
+    return any(all(term.holds(fields[term.field](row)) for term in group) for group in groups)
+
+
+def named(query: str | None, field: str) -> list[str] | None:
+    """The values in lower case of a search that asks for that field alone, one in each alternative; else None."""
+    groups = parse_query(query)
+    if any(len(group) != 1 or group[0].field != field or group[0].operator != "=" for group in groups):
+        return None
+    return [group[0].value.lower() for group in groups]
 
 
 def connection(

@@ -10,6 +10,7 @@ from controlplane.sandbox.clock import iso_s
 from controlplane.sandbox.records import Fulfilment, Level, ShopLine, ShopOrder
 from controlplane.sandbox.shop import bodies
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid
+from controlplane.sandbox.shop.products import Products
 from controlplane.sandbox.shop.search import connection, matching
 from controlplane.sandbox.world import World
 
@@ -21,6 +22,7 @@ class Views:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.products = Products(world)
 
     def shop(self) -> Shown:
         """The shop itself."""
@@ -31,6 +33,7 @@ class Views:
             "myshopifyDomain": bodies.DOMAIN,
             "currencyCode": CURRENCY,
             "ianaTimezone": "Etc/UTC",
+            "taxesIncluded": False,
         }
 
     def location(self) -> Shown:
@@ -55,7 +58,8 @@ class Views:
 
     def item_by_gid(self, item_gid: str) -> Item | None:
         """The article behind an inventory item's global id, or None."""
-        return self.world.catalogue.by_shop_item.get(bodies.number_of(item_gid, "InventoryItem") or 0)
+        number = bodies.number_of(item_gid, "InventoryItem") or 0
+        return self.world.catalogue.by_shop_item.get(number) or self.products.made_item(number)
 
     def levels(
         self,
@@ -109,7 +113,7 @@ class Views:
 
     def item(self, item: Item) -> Shown:
         """An inventory item."""
-        level = self.world.level(item.sku)
+        level = self.world.levels.get(f"{item.sku}@{WAREHOUSE}")
         opened = iso_s(self.world.meta.started_at)
         return {
             "__typename": "InventoryItem",
@@ -123,24 +127,42 @@ class Views:
             "unitCost": _money(item.cost),
             "variant": lambda _info: self.variant(item),
             "inventoryLevel": lambda _info, locationId, **_: self._level_at(level, locationId),  # noqa: N803 vendor's name
-            "inventoryLevels": lambda _info, **page: self.levels([level], **page),
+            "inventoryLevels": lambda _info, **page: self.levels([level] if level else [], **page),
         }
 
-    def _level_at(self, level: Level, location_gid: str) -> Shown | None:
-        return self.level(level) if location_gid == gid("Location", LOCATION_ID) else None
+    def _level_at(self, level: Level | None, location_gid: str) -> Shown | None:
+        return self.level(level) if level and location_gid == gid("Location", LOCATION_ID) else None
 
     def variant(self, item: Item) -> Shown:
         """A product variant."""
+        level, product = self.world.levels.get(f"{item.sku}@{WAREHOUSE}"), self.products.of(item)
         return {
             "__typename": "ProductVariant",
             "id": gid("ProductVariant", item.shop_variant_id),
             "sku": item.sku,
             "barcode": item.plu,
-            "title": item.title,
-            "displayName": item.title,
-            "price": str(item.price),
-            "inventoryQuantity": self.world.level(item.sku).shop_available,
+            "title": product.title,
+            "displayName": product.title,
+            "price": f"{product.price:.2f}",
+            "inventoryQuantity": level.shop_available if level else 0,
             "inventoryItem": lambda _info: self.item(item),
+            "product": lambda _info: self.product(item),
+        }
+
+    def product(self, item: Item) -> Shown:
+        """A product, which has one variant here."""
+        product = self.products.of(item)
+        return {
+            "__typename": "Product",
+            "id": gid("Product", item.shop_product_id),
+            "title": product.title,
+            "handle": product.handle,
+            "status": product.status,
+            "hasOnlyDefaultVariant": True,
+            "updatedAt": iso_s(product.updated_at),
+            "variants": lambda _info, first=None, after=None, reverse=False, **_: _only(
+                self.variant(item), first, after, reverse
+            ),
         }
 
     # --- orders ---

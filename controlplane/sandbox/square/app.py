@@ -33,6 +33,8 @@ class Seller:
     counts: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     """(variation, location) -> (units in stock, when that was computed)."""
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    """Key of a write -> how often it was carried out."""
     keys: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     lost: int = 0
     """How many of the next writes take effect and are not answered."""
@@ -43,6 +45,15 @@ class Seller:
     def count(self, variation: str, location: str, units: int) -> None:
         """Somebody counted, or sold."""
         self.counts[variation, location] = (units, stamp(self.now()))
+
+    def stock(self, variation: str, sku: str, location: str, units: int) -> None:
+        """A variation is made, and counted."""
+        self.catalogue[variation] = sku
+        self.count(variation, location, units)
+
+    def buy(self, ref: str, location: str, variation: str, total: int) -> None:
+        """Somebody buys one."""
+        self.sell(ref, location, (variation, "1", total))
 
     def sell(
         self, ref: str, location: str, *lines: tuple[str, str, int], tax: int = 0, sold_at: datetime | None = None
@@ -203,6 +214,7 @@ def _inventory(app: Flask, seller: Seller, admitted: Callable[[Handler], Handler
         for one in (change["physical_count"] for change in asked["changes"]):
             seller.count(one["catalog_object_id"], one["location_id"], int(one["quantity"]))
             written.append(told(one["catalog_object_id"], one["location_id"]))
+        seller.taken[key] = seller.taken.get(key, 0) + 1
         seller.keys[key] = (content, {"counts": written})
         if seller.lost:
             seller.lost -= 1

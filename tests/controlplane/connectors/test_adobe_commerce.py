@@ -201,7 +201,7 @@ def test_a_store_in_maintenance_is_an_outage_of_a_read_and_leaves_a_write_unknow
         (b"[]", "not an object"),
         (b"{}", "increment_id"),
         (
-            b'{"increment_id": "1", "entity_id": 1, "created_at": "yesterday", "items": []}',
+            b'{"increment_id": "1", "entity_id": 1, "created_at": "yesterday", "state": "complete", "items": []}',
             "breaks the store's contract",
         ),
     ],

@@ -59,6 +59,7 @@ def told(
         ("amqps://b.example:5671/%2Fretail", "{queue: sales, prefetch: 1}"),
         ("redis://127.0.0.1/5", "{queue: sales, prefetch: 1000}"),
         ("rediss://[::1]:6380", "{queue: 'sales of the day'}"),
+        ("rediss://r.example/0", "{queue: sales, group: plane}"),
     ],
 )
 def test_a_queue_at_a_broker_is_a_system_with_or_without_a_login(endpoint: str, options: str) -> None:
@@ -94,6 +95,8 @@ def test_an_address_that_leads_to_no_queue_is_refused_with_what_to_write(endpoin
         ("{queue: 7}", "spec.options.queue", "'7' is no name of a queue", "write text of 1 to 255 bytes"),
         ("{queue: q, prefetch: 0}", "spec.options.prefetch", "0 is no number of records", "1 to 1000"),
         ("{queue: q, prefetch: many}", "spec.options.prefetch", "'many' is no number of records", "1 to 1000"),
+        ("{queue: q, group: plane}", "spec.options.group", "only streams of Redis are read by a group", "leave it out"),
+        ("{queue: q, group: ''}", "spec.options.group", "'' is no name of a group", "write text of 1 to 255 bytes"),
         ("{queue: q, prefech: 5}", "spec.options.prefech", "takes no option 'prefech'", "did you mean 'prefetch'?"),
     ],
 )
@@ -187,6 +190,11 @@ def test_an_event_is_read_as_the_api_reads_it() -> None:
 def test_what_is_no_event_is_told_with_its_reason(body: bytes, reason: str) -> None:
     with pytest.raises(BadInputError, match=reason):
         connector().translate(TOPIC, body)
+
+
+def test_what_a_stream_lost_is_told_as_what_it_is_and_never_as_an_event() -> None:
+    with pytest.raises(BadInputError, match=r"the stream lost entries before they were read: .* send them again"):
+        connector().translate("gap", event())
 
 
 def test_the_same_bytes_are_the_same_record_and_a_corrected_event_under_its_old_id_is_another() -> None:

@@ -21,7 +21,7 @@ from tests.controlplane.connectors.conftest import Retailer
 def test_the_list_names_every_connector_with_what_it_guarantees() -> None:
     done = CliRunner().invoke(app, ["list", "--json"])
     found = {row["name"]: row for row in json.loads(done.stdout)}
-    assert found["shopify"]["writes"] == {"available": "conditional", "fulfillment": "readable"}
+    assert found["shopify"]["writes"] == {"available": "conditional", "fulfillment": "readable", "product": "readable"}
     assert found["netsuite"]["verified_against"].startswith("prose only")
     assert set(found["shopify"]) == {"name", "kind", "reads", "writes", "receives", "probes", "verified_against"}
     assert (found["broker"]["kind"], found["broker"]["receives"]) == ("broker", ["what is in a queue"])

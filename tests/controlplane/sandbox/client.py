@@ -110,6 +110,28 @@ class Client:
         head = {"X-Shopify-Access-Token": self.secret("shop_access_token")}
         return dict(self.http.post(SHOP, json={"query": query, "variables": variables}, headers=head).json())
 
+    def start_bulk(self, lines: list[str], mutation: str) -> dict[str, Any]:
+        """Upload the lines and start a bulk operation; answers what the shop said to it."""
+        given = {
+            "resource": "BULK_MUTATION_VARIABLES",
+            "filename": "l.jsonl",
+            "mimeType": "text/jsonl",
+            "httpMethod": "POST",
+        }
+        stage = (
+            "mutation ($i: [StagedUploadInput!]!) { stagedUploadsCreate(input: $i) "
+            "{ stagedTargets { url parameters { name value } } userErrors { field message } } }"
+        )
+        [target] = self.shop(stage, i=[given])["data"]["stagedUploadsCreate"]["stagedTargets"]
+        fields = {one["name"]: one["value"] for one in target["parameters"]}
+        sent = self.http.post(target["url"], data=fields, files={"file": ("l.jsonl", "\n".join(lines).encode())})
+        assert sent.status_code == 201, sent.text
+        run = (
+            "mutation ($m: String!, $p: String!) { bulkOperationRunMutation(mutation: $m, stagedUploadPath: $p) "
+            "{ bulkOperation { id status url } userErrors { field message code } } }"
+        )
+        return dict(self.shop(run, m=mutation, p=fields["key"])["data"]["bulkOperationRunMutation"])
+
     def item_id(self, sku: str) -> str:
         found = self.shop("query ($q: String) { inventoryItems(first: 1, query: $q) { nodes { id } } }", q=f"sku:{sku}")
         return str(found["data"]["inventoryItems"]["nodes"][0]["id"])

@@ -99,6 +99,10 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+BULK = "bulk-operation-run-mutation-created-status.json"
+PRODUCT_SET = (
+    "mutation ($input: ProductSetInput!) { productSet(input: $input) { product { id } userErrors { message } } }"
+)
 CONTRACTS = "inventory-quantity-contracts-2026-04.json"
 
 
@@ -159,3 +163,23 @@ def test_user_errors_are_those_recorded(sandbox: Client, file: str, path: tuple[
     want = told["response"]["data"]["inventorySetQuantities"]
     assert got["userErrors"] == want["userErrors"]
     assert got["inventoryAdjustmentGroup"] == want["inventoryAdjustmentGroup"]
+
+
+def test_a_bulk_operation_that_was_started_looks_like_the_recording(sandbox: Client) -> None:
+    told = json.loads((SPECS / "recorded-2026-04" / "bulk-operations" / BULK).read_text(encoding="utf-8"))
+    upload = told["setup"]["stagedUpload"]
+    got = sandbox.shop(upload["query"], **upload["variables"])
+    [mine], [theirs] = (one["data"]["stagedUploadsCreate"]["stagedTargets"] for one in (got, upload["response"]))
+    assert {one["name"] for one in mine["parameters"]} <= {one["name"] for one in theirs["parameters"]}
+    assert set(mine) == set(theirs)
+    started = sandbox.start_bulk(["{}"], PRODUCT_SET)["bulkOperation"]
+    poll = told["success"]["statusPolls"][0]
+    got, want = sandbox.shop(poll["query"], id=started["id"])["data"], poll["response"]["data"]
+    assert got["bulkOperation"].keys() == want["bulkOperation"].keys()
+    assert {got["bulkOperation"][name] for name in ("status", "type")} == {
+        want["bulkOperation"][n] for n in ("status", "type")
+    }
+    sandbox.shop(poll["query"], id=started["id"])
+    done = sandbox.shop(poll["query"], id=started["id"])["data"]["bulkOperation"]
+    recorded_end = told["success"]["statusPolls"][-1]["response"]["data"]["bulkOperation"]
+    assert (done["status"], shape(done)) == (recorded_end["status"], shape(recorded_end))

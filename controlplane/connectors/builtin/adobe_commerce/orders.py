@@ -13,6 +13,8 @@ from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError
 
 PAID = frozenset({"processing", "complete", "closed"})
+UNPAID = frozenset({"new", "pending_payment", "payment_review", "holded", "canceled"})
+"""States of which nothing is to be done yet, or ever; one that is not known waits for somebody who knows it."""
 GOODS = frozenset({"simple", "configurable", "grouped"})
 """Types of lines that leave a warehouse; of a bundle its parts do."""
 SMALLEST = Decimal("1e-12")
@@ -29,7 +31,7 @@ def changed(api: Api, since: datetime | None) -> Iterator[tuple[list[Record], st
     for rows, answer in api.rows("/orders", *filters, sort="entity_id"):
         try:
             latest = max((str(row["updated_at"]) for row in rows), default="")
-            yield [_record(row) for row in rows if row["state"] in PAID], latest
+            yield [_record(row) for row in rows if row["state"] not in UNPAID], latest
         except (KeyError, TypeError):
             answer.fail("answered an order that breaks its contract")
 
@@ -53,6 +55,11 @@ def read_stamp(text: str) -> datetime:
 def draft(context: Context, told: Mapping[str, Any], location: str) -> list[Draft]:
     """Return `order.placed`. Raises BadInputError, UnmappedError, KeyError, TypeError, ValueError, ArithmeticError."""
     ref, placed = str(told["increment_id"]), read_stamp(str(told["created_at"]))
+    if told["state"] not in PAID:
+        raise BadInputError(
+            f"order {ref} is '{told['state']}', which is no state that is known; correct it to `processing`, or drop it",
+            "state",
+        )
     types = {line["item_id"]: line["product_type"] for line in told["items"]}
     goods = [
         line

@@ -32,7 +32,10 @@ class Shipments:
             "arguments": {"extension_attributes": {"source_code": source}},
         }  # fmt: skip
         answer = self._api.tell(f"/order/{int(order['entity_id'])}/ship", body)
-        return Outcome(Result.DELIVERED, native_id=str(answer.json()), evidence=answer.evidence)
+        made = answer.json()
+        if not isinstance(made, int):
+            answer.fail("answered the making of a shipment without its id")
+        return Outcome(Result.DELIVERED, native_id=str(made), evidence=answer.evidence)
 
     def read_back(self, request: Write) -> Outcome:
         """Look for the shipment of the order."""

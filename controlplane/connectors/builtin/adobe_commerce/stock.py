@@ -54,6 +54,8 @@ class Stock:
             "quantity": wanted, "status": int(wanted > 0),
         }  # fmt: skip
         answer = self._api.tell(PATH, {"sourceItems": [item]})
+        if not isinstance(answer.json(), list):
+            answer.fail("answered the saving of a source item with something that is not a list")
         return Outcome(Result.DELIVERED, current=wanted, evidence=answer.evidence)
 
     def read_back(self, request: Write) -> Outcome:

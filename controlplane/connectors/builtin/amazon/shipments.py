@@ -9,6 +9,8 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from controlplane.connectors.builtin.amazon import orders
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.contract import Context, Write
@@ -37,6 +39,8 @@ class Shipments:
             package["carrierName"] = "Other"
         path = f"/orders/v0/orders/{quote(str(request.payload['order_ref']), safe='')}/shipmentConfirmation"
         answer = self._api.tell("POST", path, {"marketplaceId": self._marketplace, "packageDetail": package})
+        if answer.status != httpx.codes.NO_CONTENT:
+            answer.fail(f"answered {answer.status}, and says that it took a package by 204 only")
         return Outcome(Result.DELIVERED, native_id=package["packageReferenceId"], evidence=answer.evidence)
 
     def read_back(self, request: Write) -> Outcome:

@@ -18,6 +18,8 @@ EXAMPLE = "write for instance amqps://broker.example/retail or rediss://redis.ex
 HELD = 100
 """Records that are held at once, and so the largest commit, unless policy says otherwise."""
 MOST = 1000
+GAP = "gap"
+"""Topic of a record that tells what a stream lost before it was read."""
 LONGEST = 255
 """Bytes of a queue's name."""
 
@@ -33,6 +35,8 @@ class Address:
     """RabbitMQ: the virtual host. Redis: the number of the database."""
     queue: str
     held: int
+    group: str = ""
+    """Redis: the consumer group, where the queue is a stream."""
 
     @property
     def is_redis(self) -> bool:
@@ -58,6 +62,20 @@ def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
         yield ("options", "queue"), f"'{queue}' is no name of a queue", f"write text of 1 to {LONGEST} bytes"
     if isinstance(held, bool) or not isinstance(held, int) or not 1 <= held <= MOST:
         yield ("options", "prefetch"), f"{held!r} is no number of records to hold", f"write a whole number, 1 to {MOST}"
+    yield from _group(endpoint, options.get("group"))
+
+
+def _group(endpoint: str, group: object) -> Iterator[Flaw]:
+    if group is None:
+        return
+    if not isinstance(group, str) or not 0 < len(group.encode()) <= LONGEST or not group.isprintable():
+        yield ("options", "group"), f"'{group}' is no name of a group", f"write text of 1 to {LONGEST} bytes"
+    elif not endpoint.startswith(("redis:", "rediss:")):
+        yield (
+            ("options", "group"),
+            "only streams of Redis are read by a group",
+            "leave it out, or write a redis(s) endpoint",
+        )
 
 
 def _endpoint(endpoint: str) -> Iterator[tuple[str, str]]:
@@ -97,6 +115,7 @@ def address_of(context: Context) -> Address:
     return Address(
         scheme=parts.scheme, host=str(parts.hostname), port=parts.port or PORTS[parts.scheme], place=place,
         queue=context.options["queue"], held=context.options.get("prefetch", HELD),
+        group=context.options.get("group", ""),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A message broker as a source: canonical messages (docs/messages.md) are taken off a queue of RabbitMQ or a list of Redis.
+"""A message broker as a source: canonical messages (docs/messages.md) are taken off a queue of RabbitMQ, a list or a stream of Redis.
 
 What travels there is the same event as at POST /api/v1/messages. It is kept verbatim, whatever it is; what cannot be read
 waits in quarantine, and its neighbours go on.
@@ -11,11 +11,11 @@ from typing import ClassVar, Protocol
 
 import orjson
 
-from controlplane.connectors.builtin.broker.address import PORTS, Login, address_of, flaws
-from controlplane.connectors.contract import Connector, Context, Draft, Feed, Manifest, Record
+from controlplane.connectors.builtin.broker.address import GAP, PORTS, Login, address_of, flaws
+from controlplane.connectors.contract import Connector, Context, Draft, Feed, Manifest, Record, Waiting
 from controlplane.connectors.envelope import open_envelope
 from controlplane.connectors.records import content_key
-from controlplane.errors import SettingsError
+from controlplane.errors import BadInputError, SettingsError
 
 TOPIC = "event"
 
@@ -27,31 +27,38 @@ class _Broker(Protocol):
         """Open the queue, which is made if it is not there."""
         ...
 
+    def waiting(self) -> Waiting:
+        """Say how much waits, as far as the broker tells. Changes nothing."""
+        ...
+
     def look(self) -> None:
         """See that the broker lets us in, and that the queue can be used if it is there. Changes nothing."""
         ...
 
 
 class BrokerConnector(Connector):
-    """A queue at a broker. Secrets: user, password. Options: queue, prefetch (records that are held at once, and committed together)."""
+    """A queue at a broker. Secrets: user, password. Options: queue, prefetch (records that are held at once, and
+    committed together), group (the queue is a stream of Redis, and this its consumer group)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="broker",
-        title="Message broker (RabbitMQ, Redis)",
+        title="Message broker (RabbitMQ, Redis and its streams)",
         consumes=True,
         secrets=("user", "password"),
         optional_secrets=("user", "password"),
-        options=("queue", "prefetch"),
+        options=("queue", "prefetch", "group"),
         schemes=tuple(PORTS),
         check=flaws,
         verified_against="RabbitMQ 3.10 and Redis 7.0, running",
+        probes=("latency", "depth"),
         kind="broker",
         auth="user and password of the broker, TLS by the scheme",
         limits="`prefetch` records are held at once and committed together",
-        gaps=("streams of RabbitMQ", "Redis before 6.2", "publishing"),
+        gaps=("streams of RabbitMQ", "Redis before 6.2, its streams before 7.0", "publishing"),
         option_schemas={
             "queue": {"type": "string", "minLength": 1, "maxLength": 255},
             "prefetch": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+            "group": {"type": "string", "minLength": 1, "maxLength": 255},
         },
     )
 
@@ -67,6 +74,10 @@ class BrokerConnector(Connector):
         """Open the queue. Raises UnavailableError, RejectedError for a queue that cannot be used, SettingsError."""
         return self._broker().open()
 
+    def waiting(self) -> Waiting:
+        """Ask how much waits. Raises UnavailableError, SettingsError."""
+        return self._broker().waiting()
+
     def _broker(self) -> _Broker:
         secret, given = self.context.secret, self.context.given
         user, password = (secret(name) if name in given else None for name in ("user", "password"))
@@ -79,6 +90,10 @@ class BrokerConnector(Connector):
     def _client(self) -> ModuleType:
         """Import what speaks to the broker only now: it is an extra."""
         try:
+            if self._address.group:
+                from controlplane.connectors.builtin.broker import redis_stream
+
+                return redis_stream
             if self._address.is_redis:
                 from controlplane.connectors.builtin.broker import redis_list
 
@@ -91,7 +106,12 @@ class BrokerConnector(Connector):
         return rabbitmq
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read one event. Raises BadInputError naming the attribute, the rule and the remedy."""
+        """Read one event. Raises BadInputError naming the attribute, the rule and the remedy; for a gap always."""
+        if topic == GAP:
+            raise BadInputError(
+                f"the stream lost entries before they were read: {body.decode()}; have their sender send them again, let the "
+                "stream keep more (MAXLEN, MINID), and then drop this record"
+            )
         found = open_envelope(body, self.context.clock.now())
         return [
             Draft(

@@ -11,7 +11,7 @@ from amqp import Connection
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, PreconditionFailed, ResourceLocked
 
 from controlplane.connectors.builtin.broker.address import Address, Login
-from controlplane.connectors.contract import Record
+from controlplane.connectors.contract import Record, Waiting
 from controlplane.errors import RejectedError
 from rules.addresses import Pair
 
@@ -76,6 +76,19 @@ class Broker:
             connection.collect()
             raise
         return connection
+
+    def waiting(self) -> Waiting:
+        """Return how many are ready to be given; those that somebody holds RabbitMQ does not tell here. Raises UnavailableError."""
+        with self.named():
+            connection = self.connected()
+            try:
+                with connection.channel() as channel:
+                    told = channel.queue_declare(self.address.queue, passive=True)
+            except NotFound:
+                return Waiting(None, note=f"there is no queue '{self.address.queue}' at {self.address}")
+            finally:
+                connection.close()
+        return Waiting(int(told.message_count), note="RabbitMQ does not tell since when the oldest waits")
 
     def is_there(self, connection: Connection) -> bool:
         """Say whether there is a queue of that name, of whatever type."""

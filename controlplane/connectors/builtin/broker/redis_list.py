@@ -18,8 +18,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
+from controlplane.connectors import contract
 from controlplane.connectors.builtin.broker.address import Address, Login
-from controlplane.connectors.contract import Record
+from controlplane.connectors.contract import Record, Waiting
 from controlplane.connectors.network import Door
 from controlplane.errors import RejectedError
 
@@ -63,7 +64,7 @@ class Broker:
                         "name another queue in the System policy, or remove the key"
                     )
 
-    def open(self) -> Feed:
+    def open(self) -> contract.Feed:
         """Take from the list, after what was left before was moved back. Raises UnavailableError, RejectedError."""
         self.look()
         with self.named():
@@ -76,6 +77,12 @@ class Broker:
                 client.close()
                 raise
         return Feed(self, client)
+
+    def waiting(self) -> Waiting:
+        """Return how many wait or are held; a list that is not there is an empty one. Raises UnavailableError."""
+        with self.named(), self.connected() as client:
+            found = client.pipeline(transaction=True).llen(self.queue).llen(self.processing).execute()
+        return Waiting(sum(found), note="a list of Redis does not tell since when its oldest waits")
 
     def connected(self) -> Any:
         """Return a client with one connection. It tries nothing twice: a move whose answer was lost is found by opening anew."""

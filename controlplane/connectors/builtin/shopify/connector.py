@@ -11,6 +11,7 @@ from controlplane.connectors.builtin.shopify import documents, settings
 from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
 from controlplane.connectors.builtin.shopify.fulfilments import FULFILLABLE, VOID, Fulfilments
 from controlplane.connectors.builtin.shopify.orders import order_draft
+from controlplane.connectors.builtin.shopify.products import Products
 from controlplane.connectors.builtin.shopify.stock import Stock
 from controlplane.connectors.contract import (
     Connector,
@@ -39,6 +40,9 @@ ORDER_TOPICS = ("orders/create", "orders/updated")
 PAGE = 25
 COMPARED = "`changeFromQuantity` and `@idempotent`"
 TRACKED = "looked up by tracking number and contents"
+BY_SKU = "looked up by SKU"
+TOGETHER, LATE = 500, 300.0
+"""Items of one bulk operation, and the seconds within which one that we lost sight of may still change something."""
 
 
 class ShopifyConnector(Connector):
@@ -54,6 +58,9 @@ class ShopifyConnector(Connector):
         writes=(
             WriteSpec("available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0, how=COMPARED),
             WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=10.0, how=TRACKED),
+            WriteSpec(
+                "product", ("product.described",), Guarantee.READABLE, late_effect=LATE, batch=TOGETHER, how=BY_SKU
+            ),
         ),
         receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
         secrets=("access_token", "webhook_secret"),
@@ -82,6 +89,7 @@ class ShopifyConnector(Connector):
         self._http, self._graphql = make_api(context)
         self._stock = Stock(context, self._graphql)
         self._fulfilments = Fulfilments(context, self._graphql)
+        self._products = Products(context, self._graphql)
         self._locations = [str(name) for name in context.options.get("locations", ())]
 
     def close(self) -> None:
@@ -153,16 +161,26 @@ class ShopifyConnector(Connector):
 
     @answering_write
     def write(self, request: Write) -> Outcome:
-        """Set `available`, or create a `fulfillment`."""
+        """Set `available`, create a `fulfillment`, or have a `product` shown as it is told."""
         self.manifest.write_spec(request.entity)
+        if request.entity == "product":
+            return self._products.put([request])[0]
         return (
             self._stock.set_available(request) if request.entity == "available" else self._fulfilments.create(request)
         )
 
+    def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Have up to five hundred items shown as they are told, by one bulk operation. Raises ConnectorError."""
+        if any(request.entity != "product" for request in requests):
+            return super().write_many(requests)
+        return self._products.put(requests)
+
     @answering_read_back
     def read_back(self, request: Write) -> Outcome:
-        """Look at the level, or for the fulfilment."""
+        """Look at the level, for the fulfilment, or at the item."""
         self.manifest.write_spec(request.entity)
+        if request.entity == "product":
+            return self._products.read_back(request)
         return self._stock.read_back(request) if request.entity == "available" else self._fulfilments.read_back(request)
 
 

@@ -109,7 +109,74 @@ query Subscriptions($first: Int!, $after: String) {
   }
 }"""
 
+SELLING = "query Selling { shop { currencyCode taxesIncluded } }"
+
+_VARIANT_FIELDS = """
+      id
+      sku
+      price
+      product { id title status handle hasOnlyDefaultVariant }"""
+
+VARIANTS_BY_SKU = f"""
+query VariantsBySku($first: Int!, $after: String, $query: String!) {{
+  productVariants(first: $first, after: $after, query: $query) {{
+    nodes {{{_VARIANT_FIELDS}
+    }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}"""
+
+PRODUCTS_BY_HANDLE = f"""
+query ProductsByHandle($first: Int!, $after: String, $query: String!) {{
+  products(first: $first, after: $after, query: $query) {{
+    nodes {{
+      id
+      handle
+      variants(first: 2) {{ nodes {{{_VARIANT_FIELDS}
+      }} }}
+    }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}"""
+
+SET_PRODUCT = f"""
+mutation SetProduct($input: ProductSetInput!, $identifier: ProductSetIdentifiers) {{
+  productSet(input: $input, identifier: $identifier, synchronous: true) {{
+    product {{
+      id
+      variants(first: 2) {{ nodes {{{_VARIANT_FIELDS}
+      }} }}
+    }}
+    userErrors {{ field message code }}
+  }}
+}}"""
+
+STAGE_UPLOAD = """
+mutation StageUpload($input: [StagedUploadInput!]!) {
+  stagedUploadsCreate(input: $input) {
+    stagedTargets { url parameters { name value } }
+    userErrors { field message }
+  }
+}"""
+
+RUN_BULK = """
+mutation RunBulk($mutation: String!, $path: String!) {
+  bulkOperationRunMutation(mutation: $mutation, stagedUploadPath: $path) {
+    bulkOperation { id status }
+    userErrors { field message code }
+  }
+}"""
+
+BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode url } }"
+
 ALL = (
+    SELLING,
+    VARIANTS_BY_SKU,
+    PRODUCTS_BY_HANDLE,
+    SET_PRODUCT,
+    STAGE_UPLOAD,
+    RUN_BULK,
+    BULK,
     PING,
     SHOP_SETTINGS,
     LOCATION_STANDING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 from controlplane.connectors.auth import StaticHeader
 from controlplane.connectors.contract import Context
-from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.connectors.paging import by_token
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError, RejectedError
@@ -39,11 +40,18 @@ class Api:
     def tell(self, path: str, body: Any) -> tuple[Answer, list[dict[str, Any]]]:
         """Change something; return (answer, errors), errors with a 400 only. Raises ConnectorError."""
         answer = self.http.send("POST", path, write=True, auth=self._auth, json=body, accept=(400,))
-        found = answer.json()
-        errors = found.get("errors") if isinstance(found, dict) else None
-        if answer.status == 400 and not errors:
-            answer.fail("answered 400 without an error")
-        return answer, list(errors or ())
+        if answer.status != 400:
+            if not isinstance(answer.json(), dict):
+                answer.fail("answered a write with something that is not an object")
+            return answer, []
+        try:
+            found = json.loads(answer.content)
+            return answer, [dict(one) for one in found["errors"]]
+        except (KeyError, TypeError, ValueError):
+            told = answer.content[:200].decode(errors="replace")
+            raise with_evidence(
+                RejectedError(f"{self._context.system} answered 400: {told}"), answer.evidence
+            ) from None
 
     def rows(self, path: str, body: dict[str, Any], name: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list that is asked for by a body."""

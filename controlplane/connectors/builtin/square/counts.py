@@ -27,7 +27,11 @@ class Counts:
         self._context, self._api, self._locations = context, api, locations
 
     def snapshot(self, keys: Sequence[tuple[str, str]] | None) -> Iterator[list[Level]]:
-        """Yield the counts of the configured locations, or of the keys. Square counts what is sellable: on hand and available alike."""
+        """Yield the counts of the configured locations, or of the keys. Square counts what is sellable: on hand and available alike.
+
+        The newest come first, so what changes meanwhile may move rows to a later page, where they come again: they count once.
+        """
+        seen: set[tuple[str, str]] = set()
         places = {self._context.codes.theirs("location", name): name for name in self._locations}
         base = {"location_ids": sorted(places), "states": [IN_STOCK], "limit": 1000}
         wanted = None if keys is None else set(keys)
@@ -38,7 +42,13 @@ class Counts:
             for rows, answer in self._api.rows(PATH, asked, "counts"):
                 self._api.learn(str(row.get("catalog_object_id") or "") for row in rows)
                 levels = [level for row in rows if (level := self._level(row, places, answer))]
-                yield [one for one in levels if wanted is None or (one.sku, one.location) in wanted]
+                told = {
+                    (one.sku, one.location): one
+                    for one in levels
+                    if wanted is None or (one.sku, one.location) in wanted
+                }
+                yield [one for key, one in told.items() if key not in seen]
+                seen |= told.keys()
 
     def _level(self, row: Mapping[str, Any], places: Mapping[str, str], answer: Answer) -> Level | None:
         try:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors import settings
-from controlplane.connectors.builtin.tryton import shipments
-from controlplane.connectors.builtin.tryton.rpc import Rpc, encode
+from controlplane.connectors.builtin.tryton import items, shipments
+from controlplane.connectors.builtin.tryton.rpc import Rpc
 from controlplane.connectors.builtin.tryton.sales import Sales
 from controlplane.connectors.builtin.tryton.stock import Position, Warehouses
 from controlplane.connectors.contract import (
@@ -114,11 +114,11 @@ class TrytonConnector(Connector):
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield `stock` of products whose moves changed, or `items` that changed; all of them without a cursor."""
         held = cursor or {}
-        since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
+        since = datetime.fromisoformat(held["since"]) - OVERLAP if held.get("since") else None
         if entity == "stock":
             yield from self._poll_stock(since, held)
         elif entity == "items":
-            yield from self._poll_items(since, held)
+            yield from items.changed(self._rpc, self._company, since, held)
         elif entity == "shipments":
             yield from self._poll_shipments(since, held)
         else:
@@ -131,19 +131,6 @@ class TrytonConnector(Connector):
         for page in pages:
             yield Page(tuple(_stock_record(position, moved.get(position.product)) for position in page), held)
         yield Page((), done)
-
-    def _poll_items(self, since: datetime | None, held: dict[str, Any]) -> Iterator[Page]:
-        domain: list[Any] = [["type", "=", "goods"], ["active", "in", [True, False]]]  # else the deactivated stay out
-        if since:
-            stamp = encode(since)
-            domain.append(["OR", ["write_date", ">=", stamp], ["create_date", ">=", stamp]])
-        fields = ["code", "name", "cost_price", "list_price_used", "active", "write_date", "create_date"]
-        seen = held.get("since", "")
-        for rows, _ in self._rpc.rows("product.product", domain, fields, {"company": self._company}):
-            told = [row for row in rows if row["code"]]
-            seen = max([seen, *((row["write_date"] or row["create_date"]).isoformat() for row in told)])
-            yield Page(tuple(_item_record(row) for row in told), held)
-        yield Page((), {"since": seen} if seen else {})
 
     def _poll_shipments(self, since: datetime | None, held: dict[str, Any]) -> Iterator[Page]:
         seen = held.get("since", "")
@@ -228,16 +215,3 @@ def _stock_record(position: Position, changed: datetime | None) -> Record:
     }
     body = verbatim(told)
     return Record("stock", content_key("stock", stock_key(position.sku, position.location), body), body)
-
-
-def _item_record(row: dict[str, Any]) -> Record:
-    told = {
-        "code": row["code"],
-        "name": row["name"],
-        "cost": None if row["cost_price"] is None else str(row["cost_price"]),
-        "price": None if row["list_price_used"] is None else str(row["list_price_used"]),
-        "active": row["active"],
-        "changed": (row["write_date"] or row["create_date"]).isoformat(),
-    }
-    body = verbatim(told)
-    return Record("items", content_key("items", str(told["code"]), body), body)

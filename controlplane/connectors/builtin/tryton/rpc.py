@@ -88,10 +88,10 @@ class Rpc:
         return plain(parsed["result"]), answer
 
     def rows(
-        self, model: str, domain: list[Any], fields: list[str], context: Mapping[str, Any]
+        self, model: str, domain: list[Any], fields: list[str], context: Mapping[str, Any], after: int = 0
     ) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
-        """Yield pages of records by ascending id; a page starts after the last id, so nothing shifts between pages."""
-        last = 0
+        """Yield pages of records by ascending id, those after an id; a page starts after the last id, so nothing shifts between pages."""
+        last = after
         while True:
             chosen = [*domain, ["id", ">", last]]
             order = [["id", "ASC"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from controlplane.connectors.contract import Context
@@ -15,6 +15,7 @@ from controlplane.errors import ConnectorError, UnavailableError
 PATH = "/admin-api"
 PAGE = 100
 TOKEN = "vendure-auth-token"  # noqa: S105 - the name of a header
+CHANNEL = "vendure-token"
 LOGIN = """
 mutation($user: String!, $password: String!) {
   login(username: $user, password: $password) { __typename ... on ErrorResult { errorCode message } } }"""
@@ -26,7 +27,8 @@ class Api:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._user, self._password = context.secret("user"), context.secret("password")
-        self.http = HttpClient(context, Redactor([self._password]))
+        channel = str(context.options.get("channel", ""))
+        self.http = HttpClient(context, Redactor([self._password]), headers={CHANNEL: channel} if channel else None)
         self._session = LoginSession(self._log_in)
         self._graphql = GraphqlClient(self.http, PATH, self._read_errors, self._session)
 
@@ -42,6 +44,19 @@ class Api:
         refused = isinstance(found, dict) and found.get("errorCode")
         more = str(found.get("transitionError") or found.get("fulfillmentHandlerError") or "") if refused else ""
         return found, answer, f"{found['errorCode']}: {found.get('message', '')} {more}".strip() if refused else ""
+
+    def tell_each(self, field: str, kind: str, chosen: str, inputs: Sequence[Any]) -> list[Any]:
+        """Send one mutation that carries out a field for each of the inputs, one after another, each a transaction of the shop's.
+
+        Return what came of each. Raises ConnectorError; then some may have been carried out.
+        """
+        names = [f"a{at}" for at in range(len(inputs))]
+        given = ", ".join(f"${name}: {kind}" for name in names)
+        told = " ".join(f"{name}: {field}(input: ${name}) {{ {chosen} }}" for name in names)
+        data, answer = self._graphql.tell(f"mutation({given}) {{ {told} }}", **dict(zip(names, inputs, strict=True)))
+        if not all(data.get(name) for name in names):
+            answer.fail(f"answered {len(names)} times {field} with less")
+        return [data[name] for name in names]
 
     def pages(self, document: str, /, **variables: Any) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list that is sorted by id: what is added meanwhile may be repeated, nothing is left out."""

@@ -1,4 +1,4 @@
-"""The Vendure connector: stock and orders are read, availability and fulfilments written. Not a manifest, though one reads it as well:
+"""The Vendure connector: stock and orders are read; availability, fulfilments and items written. Not a manifest, though one reads it:
 
 what is available is computed from two counts, and a fulfilment takes a look and two mutations, of which a refusal is a member of a union.
 """
@@ -13,6 +13,7 @@ from controlplane.connectors import settings
 from controlplane.connectors.builtin.vendure import orders
 from controlplane.connectors.builtin.vendure.api import Api
 from controlplane.connectors.builtin.vendure.fulfilments import Fulfilments
+from controlplane.connectors.builtin.vendure.products import Products
 from controlplane.connectors.builtin.vendure.stock import Stock
 from controlplane.connectors.contract import (
     Connector,
@@ -33,6 +34,8 @@ from rules.outcomes import Guarantee, Outcome
 
 OVERLAP = timedelta(minutes=5)
 LATE = 60.0
+TOGETHER = 100
+"""Items that are written with one look and few mutations; the shop gives no more than a hundred at once."""
 PLACES = """
 query($skip: Int!, $take: Int!) {
   stockLocations(options: {skip: $skip, take: $take, sort: {id: ASC}}) { totalItems items { id } } }"""
@@ -40,7 +43,8 @@ ME = "{ me { id } }"
 
 
 class VendureConnector(Connector):
-    """A Vendure shop. Options: locations (ours, mapped to the ids of stock locations; online orders are shipped from the first)."""
+    """A Vendure shop. Options: locations (ours, mapped to the ids of stock locations; online orders are shipped from the first), channel
+    (the token of a channel; else the shop's own)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="vendure",
@@ -57,9 +61,17 @@ class VendureConnector(Connector):
                 late_effect=LATE,
                 how="looked up by tracking code and contents",
             ),
+            WriteSpec(
+                "product",
+                ("product.described",),
+                Guarantee.READABLE,
+                late_effect=LATE,
+                batch=TOGETHER,
+                how="looked up by SKU",
+            ),
         ),
         secrets=("user", "password"),
-        options=("locations",),
+        options=("locations", "channel"),
         verified_against="Vendure 3.7, running",
         kind="shop",
         auth="session of an administrator by a login, whose token is a header",
@@ -78,6 +90,7 @@ class VendureConnector(Connector):
         self._api = Api(context)
         self._locations = [str(name) for name in context.options.get("locations", ())]
         self._stock, self._fulfilments = Stock(context, self._api), Fulfilments(context, self._api)
+        self._products = Products(context, self._api)
 
     def close(self) -> None:
         """Close the connections."""
@@ -126,16 +139,26 @@ class VendureConnector(Connector):
 
     @answering_write
     def write(self, request: Write) -> Outcome:
-        """Set what is available, or make a fulfilment."""
+        """Set what is available, make a fulfilment, or have an item shown as it is told."""
         self.manifest.write_spec(request.entity)
+        if request.entity == "product":
+            return self._products.put([request])[0]
         if request.entity == "available":
             return self._stock.set_available(request)
         return self._fulfilments.create(request)
 
+    def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Have up to a hundred items shown as they are told. Raises ConnectorError."""
+        if any(request.entity != "product" for request in requests):
+            return super().write_many(requests)
+        return self._products.put(requests)
+
     @answering_read_back
     def read_back(self, request: Write) -> Outcome:
-        """Look at the level, or for the fulfilment."""
+        """Look at the level, for the fulfilment, or at the item."""
         self.manifest.write_spec(request.entity)
+        if request.entity == "product":
+            return self._products.read_back(request)
         if request.entity == "available":
             return self._stock.read_back(request)
         return self._fulfilments.read_back(request)
