@@ -6,17 +6,24 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from controlplane.connectors.builtin.stripe import events
 from controlplane.connectors.builtin.stripe.connector import BALANCE, StripeConnector
 from controlplane.connectors.conformance.bench import Bench, Place
+from controlplane.connectors.conformance.faults import Asked
 from controlplane.connectors.conformance.single import Single
-from controlplane.connectors.contract import Connector, Inbound, Record
+from controlplane.connectors.contract import Connector, Inbound, Record, Write
 
 SECRET = "whsec-of-the-bench"  # noqa: S105 - of a simulator
 PAGE = 100
+DISPUTES = tuple(topic for topic in events.MOVED if topic.startswith("charge.dispute."))
+REFUNDS = tuple(topic for topic in events.MOVED if "refund." in topic)
+CHARGES = tuple(topic for topic in events.MOVED if topic not in DISPUTES + REFUNDS)
 
 
 class StripeBench(Bench):
@@ -29,7 +36,7 @@ class StripeBench(Bench):
 
     def start(self, folder: Path) -> Place:
         """Start an account on which nothing has moved."""
-        self.account = Single("stripe", folder)
+        self.account, self._next = Single("stripe", folder), count(1)
         return Place(self.account.url, {"secret_key": "sk_test_key", "webhook_secret": SECRET})
 
     def stop(self) -> None:
@@ -64,7 +71,45 @@ class StripeBench(Bench):
         begun = [
             {**told[0], "id": f"{told[0]['id']}-{topic}", "type": f"payout.{topic}"} for topic in ("created", "updated")
         ]
-        return [_signed(event) for event in (*begun, *told)]
+        return [_signed(event) for event in (*begun, *told, *self._of_payments())]
+
+    def _of_payments(self) -> Iterator[dict[str, Any]]:
+        payment = self._paid()
+        refund = self.account.do("refund", charge=payment, intent=None, amount=100)
+        dispute = self.account.do("dispute", charge=self._paid(), fee=1500)
+        for kind, topics, name in (
+            ("charges", CHARGES, payment),
+            ("refunds", REFUNDS, refund["id"]),
+            ("disputes", DISPUTES, dispute),
+        ):
+            about = self.account.known(kind)[name]
+            yield from (self.account.do("event", kind=topic, about=about) for topic in topics)
+
+    # --- refunds ---
+    def _paid(self) -> str:
+        return str(self.account.do("charge", amount=123_456, fee=66, order="#1001"))
+
+    def write(self, entity: str) -> Write:
+        """Return a refund of a new payment, in part."""
+        name = f"R-{next(self._next)}"
+        data = {
+            "ref": name, "payment": self._paid(), "order_ref": "#1001", "amount": "1234.55", "currency": "USD", "reason": "",
+            "requested_at": self.clock.now().isoformat(),
+        }  # fmt: skip
+        return Write(entity, name, f"delivery-{name}", data, name)
+
+    def effects(self, request: Write) -> int:
+        """Count what the account gave back of the payment."""
+        return sum(one["charge"] == request.payload["payment"] for one in self.account.known("refunds").values())
+
+    def refused(self, entity: str) -> Write:
+        """Return a refund of more than was paid."""
+        good = self.write(entity)
+        return replace(good, payload={**good.payload, "amount": "1234.57"})
+
+    def is_write(self, asked: Asked) -> bool:
+        """Whether something is posted."""
+        return asked.method == "POST"
 
 
 def _signed(event: object) -> Inbound:
