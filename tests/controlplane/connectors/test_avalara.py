@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import httpx
@@ -26,6 +26,7 @@ from tests.controlplane.connectors.scripted import Asked, Reply, ScriptedServer
 from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
 
 SPEC = SPECS / "avalara/avatax-v2-openapi.yaml"
+needs_spec = pytest.mark.skipif(not SPEC.is_file(), reason="the vendor's description is not at hand (TRUEUP_SHARED)")
 CLOTHES, FOOD, GONE_CODE = "PC040100", "PF050099", "PC030000"
 
 
@@ -193,28 +194,26 @@ def test_a_ping_that_is_answered_to_strangers_is_no_proof(bench: Bench) -> None:
     ],
 )
 def test_an_estimate_that_breaks_its_contract_is_never_taken_for_agreement(
-    bad_engine: Callable[[dict[str, Any]], AvalaraConnector], changed: dict[str, Any], told: str
+    told_by: Callable[[Callable[[Asked], Reply]], AvalaraConnector], changed: dict[str, Any], told: str
 ) -> None:
+    good: dict[str, Any] = {"type": "SalesOrder", "status": "Temporary", "currencyCode": "USD", "totalTax": 4.13}
+    good["lines"] = [{"lineNumber": "1", "tax": 4.13}]
+    codes = {"value": [{"taxCode": CLOTHES, "isActive": True}]}
+    connector = told_by(lambda asked: Reply(body=codes if asked.method == "GET" else good | changed))
     with pytest.raises(UnreadableError, match=told):
-        bad_engine(changed).validate(document(line("4.13")))
+        connector.validate(document(line("4.13")))
 
 
 @pytest.fixture
-def bad_engine(
+def told_by(
     scripted: Callable[[Callable[[Asked], Reply]], ScriptedServer],
-) -> Iterator[Callable[[dict[str, Any]], AvalaraConnector]]:
-    """An engine whose answers break the contract: no description holds it."""
+) -> Iterator[Callable[[Callable[[Asked], Reply]], AvalaraConnector]]:
+    """An engine that answers by a function; no description holds it."""
     made: list[AvalaraConnector] = []
-    good: dict[str, Any] = {"type": "SalesOrder", "status": "Temporary", "currencyCode": "USD", "totalTax": 4.13}
-    good["lines"] = [{"lineNumber": "1", "tax": 4.13}]
 
-    def begin(changed: dict[str, Any]) -> AvalaraConnector:
-        def answer(asked: Asked) -> Reply:
-            told = {"value": [{"taxCode": CLOTHES, "isActive": True}]} if "taxcodes" in asked.path else good | changed
-            return Reply(200, body=json.dumps(told).encode())
-
-        server = scripted(answer)
-        made.append(AvalaraConnector(Given(server.url, secrets={"account_id": ACCOUNT, "license_key": KEY}).context()))
+    def begin(answer: Callable[[Asked], Reply]) -> AvalaraConnector:
+        given = Given(scripted(answer).url, secrets={"account_id": ACCOUNT, "license_key": KEY}, timeout=20)
+        made.append(AvalaraConnector(given.context()))
         return made[-1]
 
     yield begin
@@ -222,10 +221,72 @@ def bad_engine(
         connector.close()
 
 
-@pytest.mark.skipif(not SPEC.is_file(), reason="the vendor's description is not at hand (TRUEUP_SHARED)")
+# --- the vendor's own samples ---
+YARN = "PS081282"
+ESTIMATED = {"type": "SalesOrder", "status": "Temporary"}
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """Read once, and before anybody waits for an answer: it takes seconds."""
+    found: dict[str, Any] = yaml.load(SPEC.read_text(encoding="utf-8"), yaml.CSafeLoader)["components"]["schemas"]
+    return found
+
+
+def sample(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(schemas()[name]["example"], default=str))
+    return found
+
+
+@needs_spec
+@pytest.mark.parametrize(
+    ("changed", "tax", "wanted"),
+    [
+        ({}, "62.50", "made a SalesInvoice with the status Committed of an estimate"),
+        (ESTIMATED, "62.50", []),
+        (ESTIMATED, "62.49", []),
+        (ESTIMATED, "62.00", [Fault.RATE]),
+        (ESTIMATED | {"currencyCode": "EUR"}, "62.50", "computed in EUR"),
+        (ESTIMATED | {"totalTax": 62.51}, "62.50", "says 62.51 of tax in all, and its lines say 62.5"),
+    ],
+)
+def test_the_vendors_samples_of_a_code_and_a_transaction_are_read_or_refused_with_the_reason(
+    told_by: Callable[[Callable[[Asked], Reply]], AvalaraConnector],
+    changed: dict[str, Any],
+    tax: str,
+    wanted: list[Fault] | str,
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(
+            body={"value": [sample("TaxCodeModel")]} if asked.method == "GET" else sample("TransactionModel") | changed
+        )
+
+    connector, asked = told_by(answer), document(line(tax, "1000.00", YARN))
+    if isinstance(wanted, list):
+        assert [one.fault for one in connector.validate(asked)] == wanted
+        return
+    with pytest.raises(UnreadableError, match=wanted):
+        connector.validate(asked)
+
+
+@needs_spec
+def test_the_vendors_samples_of_a_ping_and_of_an_error_are_read(
+    told_by: Callable[[Callable[[Asked], Reply]], AvalaraConnector],
+) -> None:
+    error = {"error": {"code": "GetTaxError", "message": "Tax calculation error", "details": [sample("ErrorDetail")]}}
+    connector = told_by(
+        lambda asked: Reply(body=sample("PingResultModel")) if "ping" in asked.path else Reply(400, error)
+    )
+    connector.ping()
+    with pytest.raises(
+        RejectedError, match=r"400 GetTaxError: Tax calculation error \[Object successfully marked as deleted.\]"
+    ):
+        connector.validate(document(line("62.50", "1000.00", YARN)))
+
+
+@needs_spec
 def test_the_simulators_errors_are_as_the_description_says(bench: Bench) -> None:
-    whole = yaml.load(Path(SPEC).read_text(encoding="utf-8"), yaml.CSafeLoader)
-    schema = whole["components"]["schemas"]["ErrorDetail"]
+    schema = schemas()["ErrorDetail"]
     bench.account.throttled = 1
     url, key = bench.given.endpoint, (ACCOUNT, KEY)
     path, filtered = f"{url}/api/v2/transactions/create", {"$filter": "taxCode like 'P%'"}
