@@ -105,7 +105,7 @@ def _once(message: Message) -> str:
 
 def ordering(message: Message) -> str:
     """Return the key whose deliveries keep their order at a target: all that is about one order, or one stock key."""
-    return str(getattr(message.data, "order_ref", message.subject))
+    return str(getattr(message.data, "order_ref", "") or message.subject)  # a payment need not name an order
 
 
 def worth(work: Work, message: Message) -> tuple[Any, str | None]:
