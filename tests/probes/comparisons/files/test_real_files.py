@@ -214,7 +214,7 @@ def test_several_values_are_shown_by_column(write: Write, stock: Compare) -> Non
         ("b.csv", 'sku,qty\nA,1\nB,"2\nC,3\n', "line 3: a quote is opened"),
         ("b.csv", b"sku,qty\nA\0,1\n", "no text"),
         ("b.csv", b"PK\x03\x04rest", "Excel"),
-        ("b.csv.gz", gzip.compress(PLAIN.encode())[:-9], "truncated gzip"),
+        ("b.csv.gz", gzip.compress(PLAIN.encode(), mtime=0)[:-9], "truncated gzip"),
         ("b.csv", PLAIN.encode("utf-16")[:-1], "not valid"),
         ("b.parquet", b"", "Parquet"),
         ("b.parquet", b"PAR1garbage", "damaged or truncated Parquet"),
