@@ -7,7 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given as sampled
+from hypothesis import strategies as st
 
+from controlplane.connectors.builtin.stripe import money
 from controlplane.connectors.contract import Write
 from rules.model.messages import parse
 from rules.outcomes import Result
@@ -138,6 +141,14 @@ def test_minor_units_are_those_of_stripe(bench: Bench, currency: str, amount: st
     payment = bench.account.charge(50_000, 62, currency=currency.lower())
     assert bench.connector.write(refund(payment, amount, currency=currency)).result is Result.DELIVERED
     assert given_back(bench) == [units]
+
+
+@sampled(st.sampled_from([*money.DIGITS, "USD", "EUR"]), st.integers(-(10**11), 10**11))
+def test_minor_units_come_back_as_they_were_whatever_the_currency(currency: str, units: int) -> None:
+    worth = money.amount(units, currency)
+    assert money.units(worth, currency) == units
+    with pytest.raises(ValueError, match="no whole number of minor units"):
+        money.units(worth + Decimal("0.00001"), currency)
 
 
 def test_a_payment_is_named_by_its_intent_too_and_by_nothing_else(bench: Bench) -> None:

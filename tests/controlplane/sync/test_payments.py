@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,9 @@ def test_a_payout_that_was_paid_and_failed_days_later_is_two_facts_about_one_pay
         ("paid", ""),
         ("failed", "account_closed"),
     ]
-    assert sum(float(one["net"]) for one in paid.told("payment.recorded")) == 0, "what left the balance came back to it"
+    assert sum(Decimal(one["net"]) for one in paid.told("payment.recorded")) == 0, (
+        "what left the balance came back to it"
+    )
 
 
 def test_what_events_and_polls_tell_of_a_payment_is_in_the_ledger_once(paid: Paid) -> None:

@@ -45,7 +45,7 @@ class StripeConnector(Connector):
                 "refund",
                 ("refund.requested",),
                 Guarantee.KEYED,
-                late_effect=60.0,
+                late_effect=600.0,
                 how="`Idempotency-Key` for a day; looked up by the key in its metadata",
             ),
         ),
@@ -57,7 +57,11 @@ class StripeConnector(Connector):
         kind="payment",
         auth="secret key as bearer token; webhooks by Stripe-Signature, five minutes",
         limits="100 requests a second, 25 in test mode; pages of 100",
-        gaps=("a payout that changes after 30 days", "which movements a payout is made up of"),
+        gaps=(
+            "a payout that changes after 30 days",
+            "which movements a payout is made up of",
+            "a refund that Stripe makes more than ten minutes after it answered 500, which could be given twice",
+        ),
         statuses={"balance_transaction.type": dict(money.KINDS)},
     )
 
