@@ -28,7 +28,7 @@ up: $(VENV)/.up  ## run the plane with the sandbox retailer on the embedded defa
 test: setup browser  ## the whole test suite but what is marked slow
 	$(BIN)/python -m pytest -m "not slow and not chaos_long" -n auto --dist loadfile --no-loadscope-reorder
 
-test-slow: setup ## the slow suites: all scenarios over several seeds, large comparisons, real third parties
+test-slow: setup ## the slow suites: all scenarios over several seeds, large catalogues and comparisons
 	$(BIN)/python -m pytest -m slow
 
 chaos: setup     ## the chaos tests in their long form: hundreds of kills, tens of thousands of documents

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import literal, select, text, union_all
@@ -23,6 +24,14 @@ from controlplane.store.tables import audit_head, metadata
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 POSTGRES = os.environ.get("TRUEUP_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Say which tests one process takes together, where tests are run in several (`--dist loadfile`)."""
+    from tests.scheduling import ByFile  # xdist need not be installed
+
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -23,11 +21,9 @@ from controlplane.errors import BadInputError
 from controlplane.store import Store
 from rules.outcomes import Result
 from tests.controlplane.connectors.x12_kit import Bench, drafts, order, polled
+from tests.integration.real.bringing_up import free_ports
+from tests.integration.real.systems import Mocks
 
-MOCK = os.environ.get("TRUEUP_TEST_MOCK_EDI") or shutil.which("mock-edi") or ""
-pytestmark = pytest.mark.skipif(
-    not MOCK, reason="there is no mock-edi: install it (PyPI) and name it in TRUEUP_TEST_MOCK_EDI"
-)
 OPTIONS = {"us": {"id": "ACME"}, "partner": {"id": "MOCKEDI"}, "usage": "T", "sku_qualifier": "VP", "location": "DC3"}
 
 
@@ -55,15 +51,21 @@ class Mock:
 
 
 @pytest.fixture
-def mock(tmp_path: Path, sqlite_store: Store) -> Iterator[Mock]:
+def mock(mocks: Mocks, tmp_path: Path, sqlite_store: Store) -> Iterator[Mock]:
     bench = Bench(tmp_path / "partner", sqlite_store, options=OPTIONS)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     folders = ["--drop-dir", str(bench.root / "out"), "--pickup-dir", str(bench.root / "in"), "--drop-settle-ms", "0"]
     delays = [part for name in ("ack", "response", "despatch", "invoice") for part in (f"--{name}-delay", "0")]
     # it looks by itself too seldom to come between
-    command = [MOCK, "--port", str(port), *folders, "--drop-interval-ms", "3600000", *delays]
+    command = [
+        mocks.folder / "venv" / "bin" / "mock-edi",
+        "--port",
+        str(port),
+        *folders,
+        "--drop-interval-ms",
+        "3600000",
+        *delays,
+    ]
     with (tmp_path / "mock.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

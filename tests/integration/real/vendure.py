@@ -1,54 +1,18 @@
-"""A running Vendure: found by TRUEUP_VENDURE_URL (user superadmin, TRUEUP_VENDURE_PASSWORD), or brought up by the script beside us."""
+"""A connector to a running Vendure, and somebody who buys there."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
-import pytest
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.vendure.connector import VendureConnector
 from tests.controlplane.connectors.conftest import Given
+from tests.integration.real.systems import Shop
 
-SHARED = Path(os.environ.get("TRUEUP_SHARED") or Path(__file__).parents[2].parent / "shared")
-SCRIPT = SHARED / "real" / "vendure_up.sh"
 ERROR = "... on ErrorResult { errorCode message }"
-
-
-class Shop(NamedTuple):
-    """Where a Vendure answers."""
-
-    url: str
-    password: str
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    given, password = os.environ.get("TRUEUP_VENDURE_URL"), os.environ.get("TRUEUP_VENDURE_PASSWORD", "vendure-demo")
-    if given:
-        yield Shop(given, password)
-        return
-    if not SCRIPT.exists():
-        pytest.skip(f"no Vendure: set TRUEUP_VENDURE_URL to one, or TRUEUP_SHARED to the folder with {SCRIPT.name}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    work = tmp_path_factory.mktemp("vendure")
-    environment = os.environ | {"VENDURE_PORT": str(port), "VENDURE_PASSWORD": password}
-    up = subprocess.run(["bash", SCRIPT, "up", work], env=environment, capture_output=True, text=True, timeout=800)
-    try:
-        if up.returncode:
-            pytest.skip(f"Vendure could not be brought up (are node and its registry there?): {up.stderr[-300:]}")
-        yield Shop(f"http://127.0.0.1:{port}", password)
-    finally:
-        subprocess.run(["bash", SCRIPT, "down", work], env=environment, check=False, timeout=60)
 
 
 def connector_of(shop: Shop, channel: str = "", **given: object) -> VendureConnector:

@@ -1,4 +1,4 @@
-"""Orders into a real Tryton ERP, and the shipments that come of them back. Finds or brings up a server as `test_tryton` does."""
+"""Orders into a real Tryton ERP, and the shipments that come of them back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from controlplane.connectors.builtin.tryton.rpc import encode
 from controlplane.connectors.contract import Draft, Write
 from rules.model.messages import parse
 from rules.outcomes import Result
-from tests.integration.test_tryton import Server, make, server
+from tests.integration.real.systems import Server
+from tests.integration.real.test_tryton import make
 
-__all__ = ["server"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture

@@ -25,11 +25,11 @@ from controlplane.sync.engines import Sync
 from rules.model.messages import parse
 from rules.outcomes import Result
 from tests.addresses import pairs_of
-from tests.integration.test_tryton import Server, make, server
-from tests.integration.vendure import Customer, Shop, connector_of, shop
+from tests.integration.real.systems import Server, Shop
+from tests.integration.real.test_tryton import make
+from tests.integration.real.vendure import Customer, connector_of
 
-__all__ = ["server", "shop"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture

@@ -1,18 +1,15 @@
 """Refunds, payouts and signed webhooks against localstripe, a Stripe that somebody else wrote, as far as it goes.
 
 It remembers no Idempotency-Key, and refuses `created[gte]` and the expansion that polls of the balance ask for: those are tried
-against our own simulator only. Finds a running one by TRUEUP_STRIPE_URL, or brings one up with the script beside the repository.
+against our own simulator only. TRUEUP_STRIPE_URL names a running one.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -28,39 +25,15 @@ from rules.model.messages import SettlementChanged, parse
 from rules.outcomes import Result
 from tests.controlplane.connectors.conftest import Given
 from tests.controlplane.connectors.scripted import Asked, Reply, ScriptedServer
+from tests.integration.real.systems import Mocks
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-SHARED = Path(os.environ.get("TRUEUP_SHARED") or Path(__file__).parents[2].parent / "shared")
-SCRIPT = SHARED / "real" / "third_party_mocks_up.sh"
-PORTS = ("STRIPE_PORT", "SAP_PORT", "EDI_PORT", "BANK_PORT")
+pytestmark = pytest.mark.timeout(300)
 KEY, SECRET = "sk_test_localstripe", "whsec_localstripe"  # theirs takes any key of this form
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    given = os.environ.get("TRUEUP_STRIPE_URL")
-    if given:
-        yield given
-        return
-    if not SCRIPT.exists():
-        pytest.skip(f"no localstripe: set TRUEUP_STRIPE_URL to one, or TRUEUP_SHARED to the folder with {SCRIPT.name}")
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    work, environment = tmp_path_factory.mktemp("mocks"), os.environ | {name: str(port) for name, port in ports.items()}
-    up = subprocess.run(["bash", SCRIPT, "up", work], env=environment, capture_output=True, text=True, timeout=280)
-    try:
-        if up.returncode:
-            pytest.skip(f"localstripe could not be brought up (is the package index reachable?): {up.stderr[-300:]}")
-        yield f"http://127.0.0.1:{ports['STRIPE_PORT']}"
-    finally:
-        subprocess.run(["bash", SCRIPT, "down", work], env=environment, check=False, timeout=60)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+@pytest.fixture
+def url(mocks: Mocks) -> str:
+    return os.environ.get("TRUEUP_STRIPE_URL") or mocks.stripe
 
 
 @pytest.fixture

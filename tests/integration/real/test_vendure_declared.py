@@ -1,18 +1,9 @@
-"""A real Vendure shop by its manifest alone: no line of Python was written for it.
-
-Finds a running server by TRUEUP_VENDURE_URL and TRUEUP_VENDURE_PASSWORD (user superadmin), or brings one up with the script beside
-the repository.
-"""
+"""A real Vendure shop by its manifest alone: no line of Python was written for it."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
@@ -24,52 +15,22 @@ from controlplane.errors import UnreadableError
 from rules.model.messages import OrderPlaced, StockLevel, parse
 from rules.outcomes import Result
 from tests.controlplane.connectors.conftest import Given
+from tests.integration.real.systems import Shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-SHARED = Path(os.environ.get("TRUEUP_SHARED") or Path(__file__).parents[2].parent / "shared")
-SCRIPT = SHARED / "real" / "vendure_up.sh"
-
-
-class Server(NamedTuple):
-    """Where a Vendure server answers."""
-
-    url: str
-    password: str
+pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    given = os.environ.get("TRUEUP_VENDURE_URL")
-    if given:
-        yield Server(given, os.environ.get("TRUEUP_VENDURE_PASSWORD", "vendure-demo"))
-        return
-    if not SCRIPT.exists():
-        pytest.skip(f"no Vendure: set TRUEUP_VENDURE_URL to one, or TRUEUP_SHARED to the folder with {SCRIPT.name}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    work = tmp_path_factory.mktemp("vendure")
-    environment = os.environ | {"VENDURE_PORT": str(port), "VENDURE_PASSWORD": "vendure-demo"}
-    up = subprocess.run(["bash", SCRIPT, "up", work], env=environment, capture_output=True, text=True, timeout=800)
-    try:
-        if up.returncode:
-            pytest.skip(f"Vendure could not be brought up (is the package index reachable?): {up.stderr[-300:]}")
-        yield Server(f"http://127.0.0.1:{port}", "vendure-demo")
-    finally:
-        subprocess.run(["bash", SCRIPT, "down", work], env=environment, check=False, timeout=60)
-
-
-def make(server: Server) -> DeclaredConnector:
+def make(shop: Shop) -> DeclaredConnector:
     given = Given(
-        server.url, {"user": "superadmin", "password": server.password}, {"manifest": "vendure", "location": "WH"}, timeout=60,
+        shop.url, {"user": "superadmin", "password": shop.password}, {"manifest": "vendure", "location": "WH"}, timeout=60,
         clock=ManualClock(datetime.now(UTC), pace=1.0),
     )  # fmt: skip
     return DeclaredConnector(given.context())
 
 
 @pytest.fixture
-def connector(server: Server) -> Iterator[DeclaredConnector]:
-    made = make(server)
+def connector(shop: Shop) -> Iterator[DeclaredConnector]:
+    made = make(shop)
     yield made
     made.close()
 
@@ -79,21 +40,21 @@ def drafts(connector: DeclaredConnector, entity: str, cursor: dict[str, str] | N
     return [draft for record in records for draft in connector.translate(record.topic, record.body)]
 
 
-def test_a_session_is_opened_and_a_wrong_password_is_named(server: Server, connector: DeclaredConnector) -> None:
+def test_a_session_is_opened_and_a_wrong_password_is_named(shop: Shop, connector: DeclaredConnector) -> None:
     connector.ping()
-    wrong = make(Server(server.url, "not-the-password"))
+    wrong = make(Shop(shop.url, "not-the-password"))
     with pytest.raises(UnreadableError, match="check the secrets") as raised:
         wrong.ping()
     assert "not-the-password" not in str(raised.value.evidence)
     wrong.close()
 
 
-def test_a_session_that_somebody_ended_is_opened_anew(server: Server, connector: DeclaredConnector) -> None:
+def test_a_session_that_somebody_ended_is_opened_anew(shop: Shop, connector: DeclaredConnector) -> None:
     connector.ping()
     session = connector.source.entrance.session  # type: ignore[attr-defined]
     assert session is not None
     headers = dict(session._held or {})
-    done = httpx.post(f"{server.url}/admin-api", json={"query": "mutation { logout { success } }"}, headers=headers)
+    done = httpx.post(f"{shop.url}/admin-api", json={"query": "mutation { logout { success } }"}, headers=headers)
     assert done.json() == {"data": {"logout": {"success": True}}}
     connector.ping()
     assert dict(session._held or {}) != headers

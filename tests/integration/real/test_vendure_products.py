@@ -16,11 +16,11 @@ from controlplane.connectors.contract import Write
 from controlplane.store import Store
 from rules.outcomes import Result
 from tests.controlplane.sync.catalogue import SECRETS, Planed, pack
-from tests.integration.test_tryton import Server, make, server
-from tests.integration.vendure import Shop, connector_of, shop
+from tests.integration.real.systems import Server, Shop
+from tests.integration.real.test_tryton import make
+from tests.integration.real.vendure import connector_of
 
-__all__ = ["server", "shop"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 PREFIX = f"PB{os.getpid()}"
 ZONES = "{ zones { items { id } } }"
 OPEN = """

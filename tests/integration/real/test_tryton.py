@@ -1,21 +1,16 @@
-"""Stock read from a real Tryton ERP: into canonical drafts, and into files that `trueup compare` takes.
-
-Finds a running server by TRUEUP_TRYTON_URL and TRUEUP_TRYTON_PASSWORD (user admin, database retail), or brings one up with
-the script beside the repository.
-"""
+"""Stock read from a real Tryton ERP: into canonical drafts, and into files that `trueup compare` takes."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -35,39 +30,9 @@ from controlplane.sync.engines import Sync
 from rules.model.messages import parse
 from tests.addresses import pairs_of
 from tests.controlplane.connectors.conftest import Given
+from tests.integration.real.systems import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-SHARED = Path(os.environ.get("TRUEUP_SHARED") or Path(__file__).parents[2].parent / "shared")
-SCRIPT = SHARED / "real" / "tryton_up.sh"
-
-
-class Server(NamedTuple):
-    """Where a Tryton server answers."""
-
-    url: str
-    password: str
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    given = os.environ.get("TRUEUP_TRYTON_URL")
-    if given:
-        yield Server(given, os.environ.get("TRUEUP_TRYTON_PASSWORD", "tryton-demo"))
-        return
-    if not SCRIPT.exists():
-        pytest.skip(f"no Tryton: set TRUEUP_TRYTON_URL to one, or TRUEUP_SHARED to the folder with {SCRIPT.name}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    work = tmp_path_factory.mktemp("tryton")
-    environment = os.environ | {"TRYTON_PORT": str(port), "TRYTON_PASSWORD": "tryton-demo"}
-    up = subprocess.run(["bash", SCRIPT, "up", work], env=environment, capture_output=True, text=True, timeout=800)
-    try:
-        if up.returncode:
-            pytest.skip(f"Tryton could not be brought up (is the package index reachable?): {up.stderr[-300:]}")
-        yield Server(f"http://127.0.0.1:{port}", "tryton-demo")
-    finally:
-        subprocess.run(["bash", SCRIPT, "down", work], env=environment, check=False, timeout=60)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
