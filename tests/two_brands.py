@@ -56,7 +56,8 @@ def policies(plane: Plane) -> None:
     for shared in ("erp", "wms"):
         put("System", shared, brand=[MINE, MARK], region=["eu", "zebraland"])
     put("System", "shop", brand=MINE, region="eu")
-    put("System", "zebra-shop", of="shop", brand=MARK, region="zebraland", owner="zebra-team")
+    put("System", "zebra-shop", of="shop", brand=MARK, region="zebraland", owner="zebra-team",
+        references={"prefix": "ZEBRA-"})  # fmt: skip
     put("Flow", "zebra-orders", of="orders", source="zebra-shop", owner="zebra-team")
     put(
         "Flow",

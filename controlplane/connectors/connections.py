@@ -17,6 +17,7 @@ from controlplane.connectors.contract import Connector, Context, Manifest
 from controlplane.connectors.network import Resolve, look_up
 from controlplane.connectors.numbers import StoredNumbers
 from controlplane.connectors.redaction import Redactor
+from controlplane.connectors.references import Referring, told_by
 from controlplane.connectors.vault import Vault
 from controlplane.errors import NotFoundError, SettingsError, TrueupError
 from controlplane.registry import Snapshot
@@ -184,7 +185,8 @@ class Connections:
             context, secret=self._secrets(name, spec), hidden=self._hidden[name], refused=lambda: self.refused(name),
             numbers=StoredNumbers(self._store, self._clock, name) if self._store else context.numbers,
         )  # fmt: skip
-        return connector(watched)
+        naming = spec.naming
+        return Referring(connector(watched), naming, told_by(self._store, name)) if naming else connector(watched)
 
 
 def context_of(snapshot: Snapshot, name: str, settings: Settings, clock: Clock, resolve: Resolve = look_up) -> Context:

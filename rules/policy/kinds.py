@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from rules.addresses import SANDBOX, Pair
+from rules.references import Naming
 
 API_VERSION = "trueup/v1"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -131,6 +132,29 @@ def leads_elsewhere(before: dict[str, Any], after: dict[str, Any]) -> str:
     return part or (f"options.{LEADING_OPTION}" if manifests[0] != manifests[1] else "")
 
 
+PLACES_ORDERS = frozenset({"shop", "till", "marketplace"})
+"""Roles of Systems that give orders and sales their references, and know those of nobody else."""
+Prefix = Annotated[str, Field(pattern=r"^[!-~]{0,20}$")]
+
+
+class References(Part):
+    """What tells a system's documents apart from another's that are called the same."""
+
+    prefix: Prefix = Field(
+        default="",
+        description="stands before what the system calls its own documents, everywhere but at the system itself; 20 characters at most",
+    )
+    orders: Prefix | None = Field(
+        default=None,
+        description="stands before the orders that it names; default: `prefix` at a shop, till or marketplace, at others nothing",
+    )
+    former: tuple[Prefix, ...] = Field(
+        default=(),
+        max_length=10,
+        description="prefixes that it had before, by which its older documents are still known",
+    )
+
+
 class SystemSpec(Part):
     """An outside party and how to reach it."""
 
@@ -151,6 +175,7 @@ class SystemSpec(Part):
         default={}, description="name -> reference: env:NAME, file:NAME or vault:MOUNT/PATH#FIELD, never a value"
     )
     options: dict[str, Any] = Field(default={}, description="what this connector's own configuration takes")
+    references: References = References()
     personal: dict[str, Showing] = Field(
         default={},
         description="field of its records (a name, or a path) -> mask, hash or show; the usual names are known",
@@ -162,6 +187,13 @@ class SystemSpec(Part):
         default=None, ge=1, description="requests that may come at once; default: one second's worth"
     )
     breaker: Breaker = Breaker()
+
+    @property
+    def naming(self) -> Naming:
+        """How the plane calls what the system calls otherwise."""
+        told = self.references
+        usual = told.prefix if self.role in PLACES_ORDERS else ""
+        return Naming(told.prefix, usual if told.orders is None else told.orders, told.former)
 
 
 Systems = Annotated[

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from rules.policy import kinds as k
 from rules.policy.abilities import Manifests, beyond
 from rules.policy.blueprint import contradictions
+from rules.policy.distinct import indistinct
 from rules.policy.keepable import unkeepable
 from rules.policy.problems import Path, Problem, problem
 from rules.policy.reading import Entry, nearest
@@ -40,7 +41,9 @@ def lint(
     for entry in entries:
         problems += _dangling(entry, names, lost)
     problems += _claimed_twice(entries)
-    problems += [_problem(*flaw) for flaw in (*contradictions(entries), *unkeepable(entries, gone))]
+    problems += [
+        _problem(*flaw) for flaw in (*contradictions(entries), *unkeepable(entries, gone), *indistinct(entries))
+    ]
     if not any(kind in ("", "Mapping") for kind, _ in lost):
         problems += _nowhere(entries)
     if manifests is not None:

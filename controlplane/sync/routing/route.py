@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from controlplane.registry import Snapshot
 from controlplane.store import tables as t
@@ -17,7 +17,7 @@ from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
 from rules.ids import bounded, new_id
 from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, worth_of
-from rules.policy.kinds import Flow, FlowTarget
+from rules.policy.kinds import PLACES_ORDERS, Flow, FlowTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Way:
     budget: int
     promise: int
     retry_revision: str
+    shop: bool
+    """Whether the target places orders, and knows of nobody else's."""
 
 
 _ways: WeakKeyDictionary[Snapshot, dict[tuple[str, str], tuple[Way, ...]]] = WeakKeyDictionary()
@@ -52,8 +54,12 @@ def _way(snapshot: Snapshot, flow: Flow, target: FlowTarget) -> Way:
     budget = snapshot.retry_policies[name].spec.budget
     return Way(
         flow.name, target.system, target.entity, budget // MICROSECOND, flow.spec.promise // MICROSECOND,
-        snapshot.revision("RetryPolicy", name),
+        snapshot.revision("RetryPolicy", name), _places_orders(snapshot, target.system),
     )  # fmt: skip
+
+
+def _places_orders(snapshot: Snapshot, system: str) -> bool:
+    return system in snapshot.systems and snapshot.systems[system].spec.role in PLACES_ORDERS
 
 
 def route(
@@ -69,9 +75,29 @@ def route(
         found = tuple(way for way in found if way.target == message.data.channel)
     if not found:
         return []
+    order = _order(work, message, found)
     now = work.clock.now()
-    payload, (money, currency) = message.data.model_dump_json(), worth(work, message)
-    return [_owe(work, message, way, paused, now, due or now, again, payload, money, currency) for way in found]
+    payload, (money, currency) = message.data.model_dump_json(), _worth(message, order)
+    return [
+        _owe(work, message, way, paused, now, due or now, again, payload, money, currency)
+        for way in _of_its_shop(found, order)
+    ]
+
+
+def _order(work: Work, message: Message, found: tuple[Way, ...] = ()) -> Any:
+    """Return the order that a message is about, where that decides what it is worth or which of several shops is told; else None."""
+    ref, o = getattr(message.data, "order_ref", ""), t.order_state.c
+    if not ref or not (isinstance(message.data, ShipmentShipped) or sum(way.shop for way in found) > 1):
+        return None
+    query = select(o.source, o.value, o.currency).where(o.ref == ref)
+    return work.connection.execute(query).one_or_none()
+
+
+def _of_its_shop(found: tuple[Way, ...], order: Row[Any] | None) -> tuple[Way, ...]:
+    """What is about the order of one shop among several is owed to no other of them, which would not know the order."""
+    if order is None or not any(way.shop and way.target == order.source for way in found):
+        return found
+    return tuple(way for way in found if not way.shop or way.target == order.source)
 
 
 def _owe(
@@ -110,10 +136,10 @@ def ordering(message: Message) -> str:
 
 def worth(work: Work, message: Message) -> tuple[Any, str | None]:
     """Return what is at stake, and its currency: the document's value, or the order's that a shipment is for."""
-    data = message.data
-    if isinstance(data, ShipmentShipped):
-        row = work.connection.execute(
-            select(t.order_state.c.value, t.order_state.c.currency).where(t.order_state.c.ref == data.order_ref)
-        ).one_or_none()
-        return (row.value, row.currency) if row else (None, None)
-    return worth_of(data) or (None, None)
+    return _worth(message, _order(work, message))
+
+
+def _worth(message: Message, order: Row[Any] | None) -> tuple[Any, str | None]:
+    if isinstance(message.data, ShipmentShipped):
+        return (order.value, order.currency) if order else (None, None)
+    return worth_of(message.data) or (None, None)
