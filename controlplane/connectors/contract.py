@@ -64,6 +64,8 @@ class Write:
     """Data of the canonical message (rules.model.messages)."""
     business_ref: str
     """What people call the document: order name, shipment id, posting key …"""
+    owed_since: datetime | None = None
+    """When it came to be owed: nothing of it reached the system before. A look-up in a log has to go back so far; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,10 @@ class Manifest:
     """The system's own statuses: of what -> as the system calls it -> what it is taken for."""
     option_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """JSON Schema of an option, by its name; an option that is not in it takes anything."""
+
+    def of(self, options: Mapping[str, Any]) -> Manifest:
+        """Return what a System with these options can do."""
+        return (self.specific(options) if self.specific else None) or self
 
     def config_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a System's `options`."""

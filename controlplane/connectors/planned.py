@@ -14,7 +14,6 @@ PLANNED: tuple[tuple[str, str, str], ...] = (
     ("kafka", "Kafka", "broker"),
     ("lightspeed", "Lightspeed Retail X-Series", "till"),
     ("manhattan", "Manhattan Active", "wms"),
-    ("nats", "NATS JetStream", "broker"),
     ("opsgenie", "Opsgenie, JSM Operations", "incident"),
     ("oracle", "Oracle Fusion Cloud ERP and SCM", "erp"),
     ("pagerduty", "PagerDuty Events v2", "incident"),
