@@ -70,7 +70,7 @@ def drafts_of(topic: str, body: bytes, now: datetime) -> list[Draft]:
     if topic == GAP:
         raise BadInputError(
             f"the stream lost entries before they were read: {body.decode()}; have their sender send them again, let the "
-            "stream keep more, and then drop this record"
+            "stream keep more (MAXLEN, MINID; retention), and then drop this record"
         )
     found = open_envelope(body, now)
     return [
