@@ -11,7 +11,6 @@ PLANNED: tuple[tuple[str, str, str], ...] = (
     ("dynamics365", "Dynamics 365 Finance and Operations", "erp"),
     ("ebay", "eBay", "marketplace"),
     ("extensiv", "Extensiv 3PL Warehouse Manager", "3pl"),
-    ("kafka", "Kafka", "broker"),
     ("lightspeed", "Lightspeed Retail X-Series", "till"),
     ("manhattan", "Manhattan Active", "wms"),
     ("opsgenie", "Opsgenie, JSM Operations", "incident"),
