@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -46,9 +47,18 @@ class Feed:
             """Whether a partition stands before a gap."""
             self._taken = False
             """Whether the group took partitions away that something was held of."""
+            self._is_member = False
             self._consumer.subscribe(
                 [self._address.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
             )
+            self._join()
+
+    def _join(self) -> None:
+        """Wait until the group has given us partitions, or none; as long as it may take to answer."""
+        until = time.monotonic() + self._login.timeout
+        while not self._is_member and time.monotonic() < until:
+            came = self._consumer.poll(0.1)
+            self._extra += [came] if came is not None else []
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
         """Begin where the group stopped, and at the beginning of what it never read."""
@@ -57,6 +67,7 @@ class Feed:
             if one.offset < 0:
                 one.offset = OFFSET_BEGINNING
         consumer.assign(known)
+        self._is_member = True
 
     def _revoked(self, _consumer: Any, partitions: list[Any]) -> None:
         self._taken |= any(one.partition in self._next for one in partitions)

@@ -38,7 +38,9 @@ class NatsBench(Bench):
             raise NotApplicable("there is no nats-server here; install the package nats-server")
         self._port, self._next = _free_port(), count(1)
         told = ["-a", "127.0.0.1", "-p", str(self._port), "-js", "-sd", str(folder / "jetstream")]
-        self._process = Process([server, *told], folder / "nats.log")
+        # it logs to standard error
+        joined = ["/bin/sh", "-c", 'exec "$0" "$@" 2>&1', server, *told]
+        self._process = Process(joined, folder / "nats.log")
         self._process.ready("Server is ready")
         self._ask(lambda js: js.add_stream(name=STREAM, subjects=[f"{STREAM}.>"]))
         return Place(f"nats://127.0.0.1:{self._port}", options={"stream": STREAM, "group": "plane"})
