@@ -17,6 +17,7 @@ from controlplane.connectors.builtin.shopify.api import refusal
 from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ConnectorError, RejectedError, ThrottledError, UnavailableError, UnknownOutcomeError
 
@@ -96,7 +97,7 @@ class Bulk:
             return {}
         try:
             content = self._elsewhere("GET", url, []).content
-            rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+            rows = [loads(line) for line in content.splitlines() if line.strip()]
             return {int(row["__lineNumber"]): row for row in rows}
         except (ConnectorError, KeyError, TypeError, ValueError) as error:
             raise UnknownOutcomeError(
