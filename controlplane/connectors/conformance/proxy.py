@@ -5,6 +5,7 @@ It passes the Host header on as it came, so that signatures over the address, an
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -111,7 +112,12 @@ class Proxy:
             connection.request(asked.method, asked.path, asked.body, told | {"connection": "close"})
             answer = connection.getresponse()
             content = answer.read()
-            return Canned(answer.status, content, {k: v for k, v in answer.getheaders() if k.lower() not in HOP})
+            headers = {name: value for name, value in answer.getheaders() if name.lower() not in HOP}
+            if (
+                headers.pop("Content-Encoding", headers.pop("content-encoding", "")) == "gzip"
+            ):  # though nobody asked for it
+                content = gzip.decompress(content)
+            return Canned(answer.status, content, headers)
         finally:
             connection.close()
 
