@@ -15,7 +15,7 @@ from waitress import create_server
 
 from controlplane.sandbox.gate import Channel
 
-SYSTEMS = {"adobe": "Store", "square": "Seller", "stripe": "Account"}
+SYSTEMS = {"adobe": "Store", "sap": "Erp", "square": "Seller", "stripe": "Account"}
 """Package -> its model."""
 
 
