@@ -14,13 +14,15 @@ from sqlalchemy import select
 
 from controlplane.clock import ManualClock
 from controlplane.connectors import Connections
-from controlplane.connectors.contract import Draft
+from controlplane.connectors.contract import Connector, Draft
+from controlplane.connectors.references import Referring
 from controlplane.registry import Registry, revisions
 from controlplane.registry.packs import load_genesis, pack_folder
 from controlplane.settings import Settings
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.engines import Sync
+from controlplane.sync.engines.workbench import Edit
 from rules.policy.kinds import KINDS
 from rules.policy.text import read_text
 from tests.addresses import pairs_of
@@ -81,10 +83,14 @@ class Retail:
 
     def prefix(self, system: str, **references: Any) -> None:
         """Put other references in force."""
-        given = revisions.dump(self.registry.snapshot().systems[system])
-        given["spec"]["references"] = references
+        self.change("System", system, references=references)
+
+    def change(self, kind: str, name: str, **spec: Any) -> None:
+        """Put other parts of a policy in force, past the lint."""
+        given = revisions.dump(self.registry.snapshot().documents[kind, name])
+        given["spec"] |= spec
         with self.store.write() as connection:
-            document = KINDS["System"].model_validate(given)
+            document = KINDS[kind].model_validate(given)
             revisions.write(connection, self.clock, [document], author="test", origin="test", reason="test")
 
     def run(self, minutes: int = 1) -> None:
@@ -241,3 +247,29 @@ def test_a_system_without_a_prefix_gets_its_connector_bare(
     around: Any = plane.connections.get("shop")
     assert (type(bare).__name__, type(around).__name__) == ("ShopifyConnector", "Referring")
     assert around.manifest is bare.manifest
+
+
+def test_everything_that_a_connector_may_be_asked_is_passed_on() -> None:
+    asked = {name for name, found in vars(Connector).items() if callable(found) and not name.startswith("_")}
+    assert asked == {name for name in vars(Referring) if name in asked}
+
+
+def test_an_order_that_contradicted_another_shops_is_replayed_under_the_reference_with_the_prefix(
+    sqlite_store: Store, tmp_path: Path, three: tuple[Client, Client, Client]
+) -> None:
+    office, us, eu = three
+    name = us.order((SKU, 2))
+    eu.order((OTHER, 1))
+    plane = Retail(sqlite_store, tmp_path, office, (us, eu), shop_eu="EU-")
+    plane.prefix("shop-eu")
+    plane.run()
+    plane.prefix("shop-eu", prefix="EU-")
+    plane.change("Domain", "orders", correction={"protected_fields": ["currency"]})
+    with sqlite_store.read() as connection:
+        [(case, record)] = connection.execute(select(t.quarantine.c.id, t.quarantine.c.record)).all()
+    told = {"ref": f"EU-{name}", "native_id": f"EU-{record['native_id']}"}
+    plane.sync.workbench.correct(case, Edit(put=told), "dana")
+    plane.sync.replay(case, "dana")
+    plane.run(minutes=12)
+    assert plane.owed("erp", "sales_order") == [(name, "delivered"), (f"EU-{name}", "delivered")]
+    assert plane.owed("shop-eu", "fulfillment") == [(f"EU-{name}", "delivered")]
