@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
+from controlplane.connectors import jsonl
 from controlplane.connectors.builtin.shopify import documents
 from controlplane.connectors.builtin.shopify.api import refusal
 from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
-from controlplane.connectors.http import Answer, HttpClient, with_evidence
-from controlplane.connectors.redaction import Redactor
+from controlplane.connectors.http import elsewhere, with_evidence
 from controlplane.errors import ConnectorError, RejectedError, ThrottledError, UnavailableError, UnknownOutcomeError
 
 FIRST_LOOK, LONGEST_LOOK, PATIENCE = 0.2, 5.0, 240.0
@@ -56,8 +54,9 @@ class Bulk:
             answer.fail("answered stagedUploadsCreate without a place for the file")
         # the file alone changes nothing, so this is no write; what signs the upload is as good as a password
         signed = [value for name, value in fields.items() if name in ("x-goog-signature", "policy")]
-        sent = {"data": fields, "files": {"file": ("lines.jsonl", content.encode(), LINES)}}
-        self._elsewhere("POST", url, signed, **sent)
+        sent: dict[str, Any] = {"data": fields, "files": {"file": ("lines.jsonl", content.encode(), LINES)}}
+        with elsewhere(self._context, url, *signed) as (store, place):
+            store.send("POST", place, write=False, **sent)
         return path
 
     def _started(self, mutation: str, path: str) -> str:
@@ -95,23 +94,12 @@ class Bulk:
         if url is None:
             return {}
         try:
-            content = self._elsewhere("GET", url, []).content
-            rows = [json.loads(line) for line in content.splitlines() if line.strip()]
-            return {int(row["__lineNumber"]): row for row in rows}
+            with elsewhere(self._context, url) as (store, place):
+                return {int(row["__lineNumber"]): row for _, row in jsonl.rows(store.parts(place))}
         except (ConnectorError, KeyError, TypeError, ValueError) as error:
             raise UnknownOutcomeError(
                 f"the results of {name} could not be read: {error}; read back what came of it"
             ) from error
-
-    def _elsewhere(self, method: str, url: str, signed: Sequence[str], **content: Any) -> Answer:
-        """Send something to the vendor's store of files, which has an address of its own, through the system's door."""
-        parts = urlsplit(url)
-        client = HttpClient(replace(self._context, endpoint=f"{parts.scheme}://{parts.netloc}"), Redactor(signed))
-        try:
-            path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-            return client.send(method, path, write=False, **content)
-        finally:
-            client.close()
 
 
 def _refused(errors: list[dict[str, Any]]) -> ConnectorError:
