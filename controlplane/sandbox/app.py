@@ -51,9 +51,9 @@ def build(home: Path, clock: Clock, scenario: Scenario, *, seed: int, plane: str
         app, gate = Flask("sandbox"), Gate(world)
         erp = erp_routes.routes(app, world, gate)
         wms_routes.routes(app, world, gate, warehouse)
-        shop_routes.routes(app, world, gate, counter)
+        shop = shop_routes.routes(app, world, gate, counter)
         pager.routes(app, world, gate)
-        app.register_blueprint(control.blueprint(control.Control(engine, counter, erp.ledger)))
+        app.register_blueprint(control.blueprint(control.Control(engine, counter, erp.ledger, shop.bulk)))
 
     @app.get("/healthz")
     def healthz() -> Response:

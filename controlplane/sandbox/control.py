@@ -14,6 +14,7 @@ from controlplane.sandbox.engine import Engine
 from controlplane.sandbox.erp.documents import Ledger
 from controlplane.sandbox.scenario import ScenarioError, read_fault
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid
+from controlplane.sandbox.shop.bulk import Bulk
 from controlplane.sandbox.shop.counter import Counter
 
 HEADER, HEADER_VALUE = "X-Sandbox", "control"
@@ -31,8 +32,9 @@ class RefusalError(Exception):
 class Control:
     """What the control API can do."""
 
-    def __init__(self, engine: Engine, counter: Counter, books: Ledger) -> None:
+    def __init__(self, engine: Engine, counter: Counter, books: Ledger, bulk: Bulk) -> None:
         self.engine, self.counter, self.books, self.world = engine, counter, books, engine.world
+        self.shop_bulk = bulk
 
     def advance(self) -> Response:
         """`POST /control/advance {"to"}`: everything due up to then happens, webhooks included."""
@@ -203,6 +205,14 @@ class Control:
             self.books.sell(sku, active)
         return jsonify(sku=sku, active=active)
 
+    def end_bulk(self) -> Response:
+        """`POST /control/bulk {"status", "error_code"}`: the shop's bulk operations come to an end in the middle."""
+        body = _body()
+        if body.get("status") not in ("FAILED", "CANCELED", "EXPIRED"):
+            raise RefusalError(400, "status: send FAILED, CANCELED or EXPIRED")
+        with self.world.transaction():
+            return jsonify(ended=self.shop_bulk.end(str(body["status"]), body.get("error_code")))
+
     def _sku(self, given: object) -> str:
         if given not in self.world.catalogue.by_sku:
             raise RefusalError(400, f"sku: {given!r} is not sold here; see GET /control/catalogue")
@@ -246,6 +256,7 @@ def blueprint(control: Control) -> Blueprint:
         ("POST", "/order", control.order),
         ("POST", "/hand-edit", control.hand_edit),
         ("POST", "/item", control.item),
+        ("POST", "/bulk", control.end_bulk),
     ]
     for method, path, view in rules:
         room.add_url_rule(path, endpoint=f"{method} {path}".replace(".", "_"), view_func=view, methods=[method])

@@ -137,12 +137,18 @@ class Upload(BaseModel):
 
 
 class BulkOperation(BaseModel):
-    """A mutation that is carried out for each line of a file: `done` lines of `lines`, and what came of each."""
+    """A mutation for each line of a file, or a query (`kind`) whose pages are walked: what came of it so far, as lines."""
 
     id: int
     token: str
+    kind: str = "MUTATION"
     mutation: str
-    lines: list[str]
+    """The text of the mutation, or of the query."""
+    lines: list[str] = []
+    after: str | None = None
+    """Of a query: the cursor that it has come to."""
+    roots: int = 0
+    error_code: str | None = None
     results: list[str] = []
     status: str = "CREATED"
     created_at: datetime

@@ -38,6 +38,8 @@ class Roots:
             "productSet": ProductSet(self.views),
             "stagedUploadsCreate": self.bulk.stage,
             "bulkOperationRunMutation": self.bulk.run,
+            "bulkOperationRunQuery": self.bulk.query,
+            "bulkOperationCancel": self.bulk.cancel,
             "webhookSubscriptionDelete": self._subscriptions.delete,
         }
 
@@ -47,6 +49,7 @@ class Roots:
         found = {
             "shop": lambda **_: self.views.shop(),
             "node": self.node,
+            "nodes": lambda **given: [self.node(id=name) for name in given["ids"]],
             "location": lambda **given: self._location(given.get("id")),
             "locations": lambda **page: self._locations(**page),
             "inventoryItem": lambda **given: self._item(given["id"]),
@@ -263,7 +266,7 @@ def _plain(status: int, message: str) -> Response:
     return answer
 
 
-def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> None:
+def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> Shop:
     """Mount the shop."""
     shop = Shop(world, gate, counter)
 
@@ -278,3 +281,5 @@ def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> None:
     @app.get(f"{bulk.RESULTS}<token>.jsonl")
     def shop_results(token: str) -> Response:
         return shop.bulk.give(token)
+
+    return shop

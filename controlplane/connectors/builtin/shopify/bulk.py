@@ -12,18 +12,15 @@ from typing import Any
 
 from controlplane.connectors import jsonl
 from controlplane.connectors.builtin.shopify import documents
-from controlplane.connectors.builtin.shopify.api import refusal
+from controlplane.connectors.builtin.shopify.api import refused_bulk
 from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import elsewhere, with_evidence
-from controlplane.errors import ConnectorError, RejectedError, ThrottledError, UnavailableError, UnknownOutcomeError
+from controlplane.errors import ConnectorError, UnknownOutcomeError
 
 FIRST_LOOK, LONGEST_LOOK, PATIENCE = 0.2, 5.0, 240.0
 """Seconds after which the operation is looked at, growing; and for how long in all."""
-BUSY = 10.0
 LINES = "text/jsonl"
-FULL = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
-FILES = frozenset({"NO_SUCH_FILE", "INTERNAL_FILE_SERVER_ERROR"})
 
 
 class Bulk:
@@ -64,7 +61,7 @@ class Bulk:
         payload = data.get("bulkOperationRunMutation") or {}
         errors = payload.get("userErrors") or []
         if errors:
-            raise with_evidence(_refused(errors), answer.evidence)
+            raise with_evidence(refused_bulk(errors), answer.evidence)
         try:
             return str(payload["bulkOperation"]["id"])
         except (KeyError, TypeError):
@@ -100,12 +97,3 @@ class Bulk:
             raise UnknownOutcomeError(
                 f"the results of {name} could not be read: {error}; read back what came of it"
             ) from error
-
-
-def _refused(errors: list[dict[str, Any]]) -> ConnectorError:
-    codes, told = {error.get("code") for error in errors}, refusal(errors)
-    if codes & FULL:
-        return ThrottledError(f"the shop runs as many bulk operations as it can: {told}", BUSY)
-    if codes & FILES:
-        return UnavailableError(f"the shop did not find what was uploaded: {told}")
-    return RejectedError(f"the shop refused the bulk operation: {told}")

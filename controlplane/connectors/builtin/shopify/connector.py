@@ -46,7 +46,7 @@ TOGETHER, LATE = 500, 300.0
 
 
 class ShopifyConnector(Connector):
-    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first).
+    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first), snapshot (pages, bulk).
 
     Others say how the shop has to be set, and nothing else: currency, time_zone, webhook_url.
     """
@@ -65,7 +65,7 @@ class ShopifyConnector(Connector):
         receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
-        options=("api_version", "locations", "currency", "time_zone", "webhook_url"),
+        options=("api_version", "locations", "currency", "time_zone", "webhook_url", "snapshot"),
         verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
         kind="shop",
         auth="access token in X-Shopify-Access-Token; webhooks by HMAC-SHA256",
@@ -81,6 +81,7 @@ class ShopifyConnector(Connector):
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
             "time_zone": {"type": "string", "description": "as Etc/UTC"},
             "webhook_url": {"type": "string", "format": "uri"},
+            "snapshot": {"enum": ["pages", "bulk"], "default": "pages", "description": "how all levels are read"},
         },
     )
 

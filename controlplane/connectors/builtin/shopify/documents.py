@@ -4,11 +4,6 @@ from __future__ import annotations
 
 PING = "query Ping { shop { name } }"
 
-ITEM_BY_SKU = """
-query ItemBySku($query: String!) {
-  inventoryItems(first: 10, query: $query) { nodes { id sku } }
-}"""
-
 LEVEL = """
 query Level($item: ID!, $location: ID!) {
   inventoryItem(id: $item) {
@@ -29,6 +24,43 @@ query Levels($first: Int!, $after: String, $location: ID!) {
     pageInfo { hasNextPage endCursor }
   }
 }"""
+
+ITEMS_BY_SKU = """
+query ItemsBySku($first: Int!, $after: String, $query: String!) {
+  inventoryItems(first: $first, after: $after, query: $query) {
+    nodes { id sku }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+LEVELS_OF = """
+query LevelsOf($ids: [ID!]!, $location: ID!) {
+  nodes(ids: $ids) {
+    ... on InventoryItem {
+      id
+      sku
+      inventoryLevel(locationId: $location) { quantities(names: ["available", "on_hand"]) { name quantity updatedAt } }
+    }
+  }
+}"""
+
+EVERY_LEVEL = """
+query EveryLevel {
+  inventoryItems {
+    edges {
+      node {
+        id
+        sku
+        inventoryLevels {
+          edges {
+            node { id location { id } quantities(names: ["available", "on_hand"]) { name quantity updatedAt } }
+          }
+        }
+      }
+    }
+  }
+}"""
+"""Run in bulk: the vendor turns the pages."""
 
 SET_AVAILABLE = """
 mutation SetAvailable($input: InventorySetQuantitiesInput!, $key: String!) {
@@ -167,7 +199,23 @@ mutation RunBulk($mutation: String!, $path: String!) {
   }
 }"""
 
-BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode url } }"
+RUN_BULK_QUERY = """
+mutation RunBulkQuery($query: String!) {
+  bulkOperationRunQuery(query: $query) {
+    bulkOperation { id status }
+    userErrors { field message code }
+  }
+}"""
+
+CANCEL_BULK = """
+mutation CancelBulk($id: ID!) {
+  bulkOperationCancel(id: $id) {
+    bulkOperation { id status }
+    userErrors { field message }
+  }
+}"""
+
+BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode objectCount url partialDataUrl } }"
 
 ALL = (
     SELLING,
@@ -176,12 +224,16 @@ ALL = (
     SET_PRODUCT,
     STAGE_UPLOAD,
     RUN_BULK,
+    RUN_BULK_QUERY,
+    CANCEL_BULK,
     BULK,
+    ITEMS_BY_SKU,
+    LEVELS_OF,
+    EVERY_LEVEL,
     PING,
     SHOP_SETTINGS,
     LOCATION_STANDING,
     SUBSCRIPTIONS,
-    ITEM_BY_SKU,
     LEVEL,
     LEVELS,
     SET_AVAILABLE,
