@@ -61,6 +61,8 @@ class Roots:
             "bulkOperation": lambda **given: self.bulk.operation(given["id"]),
             "order": lambda **given: self._order(given["id"], "Order"),
             "orders": self.orders,
+            "refund": lambda **given: self._refund(given["id"]),
+            "shopifyPaymentsAccount": lambda **_: self.views.money.account(),
             "fulfillmentOrder": lambda **given: self._fulfilment_order(given["id"]),
             "fulfillment": lambda **given: self._fulfilment(given["id"]),
             "publicApiVersions": lambda **_: versions(),
@@ -83,6 +85,7 @@ class Roots:
             "InventoryLevel": self._level,
             "Location": self._location,
             "Product": self._product,
+            "Refund": self._refund,
             "BulkOperation": self.bulk.operation,
         }
         way = ways.get(given["id"].removeprefix("gid://shopify/").partition("/")[0])
@@ -118,6 +121,9 @@ class Roots:
         number = number_of(name, "Fulfillment")
         found = ((row, one) for row in self.world.orders for one in row.fulfilments if one.id == number)
         return next((self.views.fulfilment(row, one) for row, one in found), None)
+
+    def _refund(self, name: str) -> dict[str, Any] | None:
+        return self.views.money.find_refund(number_of(name, "Refund"))
 
     def items(
         self, first: int | None = None, after: str | None = None, reverse: bool = False, query: str | None = None
@@ -198,7 +204,7 @@ class Shop:
     def __init__(self, world: World, gate: Gate, counter: Counter) -> None:
         self.world, self.gate = world, gate
         roots = Roots(counter)
-        self.schema, self.bulk = roots.schema(), roots.bulk
+        self.schema, self.bulk, self.money = roots.schema(), roots.bulk, roots.views.money
         self.bucket = Bucket(world.clock, BUDGET, RESTORE)
         self.vendor = Vendor("shop", lambda: self._throttled(1), self._broken)
 

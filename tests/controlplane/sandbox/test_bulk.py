@@ -93,7 +93,7 @@ def test_a_query_leaves_a_line_for_each_object_and_children_name_their_parent(sa
 
 def test_an_operation_that_fails_leaves_only_a_part(sandbox: Client) -> None:
     name = begun(sandbox)
-    assert sandbox.control("POST", "/bulk", {"status": "FAILED", "error_code": "TIMEOUT"}).json() == {"ended": 1}
+    assert sandbox.control("POST", "/shop/bulk", {"status": "FAILED", "error_code": "TIMEOUT"}).json() == {"ended": 1}
     row = sandbox.shop(PARTS, id=name)["data"]["bulkOperation"]
     assert (row["status"], row["errorCode"], row["url"]) == ("FAILED", "TIMEOUT", None)
 
