@@ -77,6 +77,9 @@ _ORDER_FIELDS = """
       updatedAt
       cancelledAt
       currencyCode
+      sourceName
+      retailLocation { id }
+      shippingLine { id }
       lineItems(first: 50) {
         nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
         pageInfo { hasNextPage endCursor }
@@ -96,6 +99,75 @@ query OrderLines($id: ID!, $after: String) {
   order(id: $id) {
     lineItems(first: 50, after: $after) {
       nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+_REFUND_FIELDS = """
+        id
+        processedAt
+        order { id name }
+        refundLineItems(first: 100) {
+          nodes { quantity restockType location { id } lineItem { id sku } }
+          pageInfo { hasNextPage endCursor }
+        }
+        transactions(first: 50) {
+          nodes {
+            id
+            kind
+            status
+            gateway
+            test
+            processedAt
+            amountSet { shopMoney { amount currencyCode } }
+            parentTransaction { id }
+          }
+          pageInfo { hasNextPage endCursor }
+        }"""
+
+REFUNDED = """
+query Refunded($first: Int!, $after: String, $query: String) {
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {
+    nodes { id updatedAt refunds(first: 250) { id } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+REFUNDS_OF = f"""
+query RefundsOf($ids: [ID!]!) {{
+  nodes(ids: $ids) {{
+    ... on Refund {{{_REFUND_FIELDS}
+    }}
+  }}
+}}"""
+
+MOVEMENTS = """
+query Movements($first: Int!, $after: String, $query: String) {
+  shopifyPaymentsAccount {
+    balanceTransactions(first: $first, after: $after, query: $query, sortKey: PROCESSED_AT) {
+      nodes {
+        id
+        type
+        test
+        transactionDate
+        amount { amount currencyCode }
+        fee { amount currencyCode }
+        net { amount currencyCode }
+        associatedOrder { id name }
+        associatedPayout { id }
+        sourceOrderTransactionId
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+PAYOUTS = """
+query Payouts($first: Int!, $after: String, $query: String) {
+  shopifyPaymentsAccount {
+    payouts(first: $first, after: $after, query: $query, sortKey: ISSUED_AT) {
+      nodes { id issuedAt status transactionType net { amount currencyCode } }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -239,6 +311,10 @@ ALL = (
     SET_AVAILABLE,
     ORDERS,
     ORDER_LINES,
+    REFUNDED,
+    REFUNDS_OF,
+    MOVEMENTS,
+    PAYOUTS,
     ORDER_TO_FULFIL,
     FULFIL,
 )
