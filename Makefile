@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up test test-slow test-browser chaos lint format bench lock browser clean
+.PHONY: help setup up test test-slow chaos lint format bench lock programs clean
 
 help:            ## what can be asked for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ $(VENV)/.up: requirements.lock pyproject.toml  # what running needs and no more,
 up: $(VENV)/.up  ## run the plane with the sandbox retailer on the embedded default
 	@exec $(BIN)/trueup up
 
-test: setup browser  ## the whole test suite but what is marked slow
+test: setup programs  ## the whole test suite but what is marked slow
 	$(BIN)/python -m pytest -m "not slow and not chaos_long" -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the slow suites: all scenarios over several seeds, large catalogues and comparisons
@@ -34,11 +34,13 @@ test-slow: setup ## the slow suites: all scenarios over several seeds, large cat
 chaos: setup     ## the chaos tests in their long form: hundreds of kills, tens of thousands of documents
 	$(BIN)/python -m pytest -m chaos_long
 
-browser:         ## Debian's chromium for the browser tests, where there is none and the user is root
-	@command -v chromium >/dev/null 2>&1 || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	  else echo "chromium is not installed: browser tests will be skipped (apt-get install chromium)"; fi; }
+programs:        ## Debian's chromium and SSH server, which tests run, where they are missing and the user is root
+	@missing=; command -v chromium >/dev/null 2>&1 || missing="chromium"; \
+	test -x /usr/sbin/sshd || missing="$$missing openssh-server"; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else echo "the tests that need these are skipped: apt-get install $$missing"; fi
 
 lint: setup      ## ruff, mypy strict, the law of the house
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ SUITES = {
     "compare_files": "benchmarks.compare_files",
     "dispatch": "benchmarks.dispatch.suite",
     "simulation": "benchmarks.simulation",
+    "snapshot": "benchmarks.snapshot.suite",
 }
 
 

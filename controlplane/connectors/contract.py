@@ -107,8 +107,8 @@ class Manifest:
     consumes: bool = False
     """It takes records off a queue: `consume` is implemented."""
     repeats_within: float | None = None
-    """Seconds within which the vendor repeats an event without an id: the same content is then the same event. None: it
-    does not, and each record without an event key is an event of its own."""
+    """Seconds within which the vendor repeats an event without an id: the content that was told last (`Record.about`) is then the same
+    event. None: it does not, and each record without an event key is an event of its own."""
     secrets: tuple[str, ...] = ()
     """Names of the secrets it needs; it takes no others."""
     webhook_secrets: tuple[str, ...] = ()
@@ -177,6 +177,9 @@ class Record:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     """Only what is needed as evidence; never credentials."""
+    about: str = ""
+    """What it is of (an article, an order), for a vendor that repeats without an event key: the same content is the same event unless
+    something else was told of the same thing, without it of the same topic, in between."""
 
 
 class Feed(Protocol):

@@ -1,4 +1,4 @@
-"""Folders that files are handed over in: of this machine, or at an SFTP server whose key is known.
+"""Folders that files are handed over in: of this machine, or at an SFTP server whose key is known; in a bucket (`buckets`) they are read.
 
 A file appears under its name whole or not at all: it is written aside first, and renamed. Names are those of files directly in a folder.
 """
@@ -8,18 +8,19 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+import re
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from controlplane.connectors.contract import Context
-from controlplane.errors import RejectedError, SettingsError, UnavailableError, UnreadableError
+from controlplane.connectors.contract import Context, Flaw
+from controlplane.errors import SettingsError, UnavailableError, UnreadableError
 
 ASIDE = (".part", ".tmp", ".filepart")
 """Endings of names of files that are being written."""
@@ -70,7 +71,8 @@ def aside_of(path: str) -> str:
     return f"{folder}/.{name}{ASIDE[0]}" if folder else f".{name}{ASIDE[0]}"
 
 
-def _is_whole(name: str) -> bool:
+def is_whole(name: str) -> bool:
+    """Say whether a name is that of a complete file directly in a folder."""
     return not name.startswith(".") and not name.endswith(ASIDE) and "/" not in name
 
 
@@ -83,7 +85,7 @@ class LocalFolders(Folders):
     def entries(self, folder: str) -> list[Entry]:
         """Return the complete files of a folder."""
         with self._told(folder):
-            found = [(path.name, path.stat()) for path in (self._root / folder).iterdir() if _is_whole(path.name)]
+            found = [(path.name, path.stat()) for path in (self._root / folder).iterdir() if is_whole(path.name)]
         return sorted(
             (Entry(name, at.st_size, int(at.st_mtime)) for name, at in found if stat.S_ISREG(at.st_mode)),
             key=lambda entry: entry.name,
@@ -146,7 +148,7 @@ class SftpFolders(Folders):
     def entries(self, folder: str) -> list[Entry]:
         """Return the complete files of a folder."""
         found = self._ask(folder, lambda sftp: sftp.listdir_attr(self._path(folder)))
-        files = (one for one in found if _is_whole(one.filename) and stat.S_ISREG(one.st_mode or 0))
+        files = (one for one in found if is_whole(one.filename) and stat.S_ISREG(one.st_mode or 0))
         return sorted((Entry(one.filename, one.st_size or 0, one.st_mtime or 0) for one in files), key=lambda e: e.name)
 
     def read(self, path: str, limit: int) -> bytes:
@@ -282,19 +284,10 @@ def _bounded(content: bytes, path: str, limit: int) -> bytes:
     return content
 
 
-def folders_of(context: Context) -> Folders:
-    """Return the folders that an endpoint names: a path, or sftp://HOST[:PORT]/PATH. Raises SettingsError."""
-    if not context.endpoint.startswith("sftp://"):
-        return LocalFolders(Path(context.endpoint))
-    if context.blocked:
-        raise RejectedError(context.blocked)
-    try:
-        import paramiko  # noqa: F401
-    except ImportError as error:
-        raise SettingsError(
-            f"System '{context.system}': {error}; install the extra: pip install 'trueup[files]'"
-        ) from error
-    try:
-        return SftpFolders(context, str(context.options.get("host_key", "")))
-    except ValueError as error:
-        raise SettingsError(f"System '{context.system}': options.host_key is no public key: {error}") from error
+def host_key_flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Find whether a System at an SFTP server says by what key the server is known."""
+    key = str(options.get("host_key", "")).strip()
+    if endpoint.startswith("sftp://") and not re.fullmatch(r"[a-z0-9-]+ [A-Za-z0-9+/=]{40,}( .*)?", key):
+        rule = "the server's key is not stated, so anybody could stand in its place"
+        remedy = "add 'host_key: TYPE BASE64' as ssh-keyscan prints it, compared with what the server's keeper says"
+        yield ("options",), rule, remedy

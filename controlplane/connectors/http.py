@@ -12,7 +12,6 @@ A write is a request that changes something at the system when it is carried out
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -27,6 +26,7 @@ import httpx
 
 from controlplane.connectors.contract import Context
 from controlplane.connectors.network import PinnedTransport, within
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import (
     BlockedAddressError,
@@ -65,7 +65,7 @@ class Answer:
     def json(self) -> Any:
         """Return the body read as JSON. Raises UnreadableError, of a write UnknownOutcomeError."""
         try:
-            return json.loads(self.content)
+            return loads(self.content)
         except ValueError:
             kind = self.headers.get("content-type", "no content type")
             self.fail(f"answered {self.status} with {len(self.content)} bytes that are not JSON ({kind})")

@@ -6,10 +6,10 @@ raises LineError naming it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from controlplane.connectors.records import loads
 from controlplane.errors import UnreadableError
 
 LONGEST = 2**20
@@ -56,7 +56,7 @@ def _fitting(number: int, line: bytes, longest: int) -> bytes:
 
 def _object(number: int, line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = loads(line)
     except ValueError as error:
         raise LineError(number, f"is not JSON ({error}): {line[:SHOWN]!r}") from error
     if not isinstance(found, dict):

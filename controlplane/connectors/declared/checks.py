@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from controlplane.connectors.contract import Flaw, Manifest, ReadSpec, WriteSpec
 from controlplane.connectors.declared.access import KINDS
-from controlplane.connectors.declared.manifest import FORM, Document, RestRead, Whole
+from controlplane.connectors.declared.manifest import FORM, Document, FilesDocument, RestRead, Whole
 from controlplane.connectors.declared.request import Request
 from controlplane.connectors.declared.values import Part, Shape, expressions, secrets_in
+from controlplane.connectors.folders import host_key_flaws
 from controlplane.errors import BadInputError
 from rules.canonical import canonical_json
 from rules.personal import USUAL
@@ -131,7 +132,7 @@ def _said(one: Any) -> tuple[str, str]:
     return message[:1].lower() + message[1:], "correct it; `trueup connector schema` prints the form"
 
 
-def check(_endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
+def check(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
     """Find what is wrong with the manifest in a System's options, for the lint."""
     try:
         document = document_of(options)
@@ -139,6 +140,7 @@ def check(_endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
         yield from error.flaws
         return
     yield from flaws_of(document)
+    yield from host_key_flaws(endpoint, options) if isinstance(document, FilesDocument) else ()
     for option in document.options:
         if option not in options and option not in document.optional:
             yield (
@@ -256,7 +258,7 @@ def declared(document: Whole) -> Manifest:
         secrets=document.secrets(),
         optional_secrets=document.optional_secrets(),
         schemes=document.schemes,
-        options=tuple(dict.fromkeys((*OWN_OPTIONS, *document.options))),
+        options=tuple(dict.fromkeys((*OWN_OPTIONS, *document.place_options, *document.options))),
         check=check,
         verified_against=document.verified_against,
     )

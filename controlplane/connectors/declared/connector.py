@@ -39,7 +39,7 @@ class DeclaredConnector(Connector):
         kind="any",
         auth="as the manifest says: basic, bearer, API key, OAuth 1.0a and 2, login",
         limits="as the manifest says",
-        gaps=("webhooks", "several writes in one request", "folders over SFTP and S3"),
+        gaps=("webhooks", "several writes in one request"),
     )
 
     def __init__(self, context: Context) -> None:

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
-import fsspec
-
+from controlplane.connectors import markup
 from controlplane.connectors.contract import Context
 from controlplane.connectors.declared.manifest import FilesRead, Read
 from controlplane.connectors.declared.reading import BROKEN, PLACE
 from controlplane.connectors.declared.source import Cursor, Rows, Source
+from controlplane.connectors.drops import folders_of
 from controlplane.connectors.http import LARGEST, Answer
-from controlplane.errors import SettingsError, UnavailableError, UnreadableError
+from controlplane.connectors.records import loads
+from controlplane.errors import SettingsError, UnreadableError
 
 
 class FilesSource(Source):
-    """A folder of this machine."""
+    """A folder: of this machine, at an SFTP server, in a bucket."""
 
     def __init__(self, context: Context, options: Mapping[str, Any]) -> None:
         super().__init__(context, options)
-        self._fs = fsspec.filesystem("file")
-        self._folder = context.endpoint.removeprefix("file://").rstrip("/") or "/"
+        self._folders = folders_of(context)
 
     def ping(self) -> None:
         """Look whether the folder is there."""
-        if not self._fs.isdir(self._folder):
-            raise UnavailableError(f"{self.context.system}: the folder {self._folder} is not there; create or mount it")
+        self._folders.entries("")
 
     def pages(self, read: Read, since: str | None) -> Iterator[tuple[Rows, Answer]]:
         """Yield the records of the last file by name: what a snapshot is taken from."""
@@ -61,16 +59,12 @@ class FilesSource(Source):
         yield [], self._answer(), _cursor(done, waiting)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Close the connection."""
+        self._folders.close()
 
     def _names(self, read: FilesRead) -> Iterator[tuple[str, int]]:
         """Yield name and size of the files of the pattern, in the order of their names."""
-        self.ping()
-        try:
-            listed = self._fs.ls(self._folder, detail=True)
-        except OSError as error:
-            raise UnavailableError(f"{self.context.system}: {self._folder} cannot be read: {error.strerror}") from error
-        found = {one["name"].rsplit("/", 1)[-1]: int(one["size"]) for one in listed if one["type"] == "file"}
+        found = {one.name: one.size for one in self._folders.entries("")}
         yield from sorted((name, size) for name, size in found.items() if fnmatchcase(name, read.pattern))
 
     def _records(self, read: FilesRead, file: tuple[str, int]) -> Iterator[tuple[Rows, Answer]]:
@@ -83,14 +77,15 @@ class FilesSource(Source):
             raise UnreadableError(
                 f"{self.context.system}: {name} has {size} bytes, and {LARGEST} are read; send it in parts"
             )
-        try:
-            return bytes(self._fs.cat_file(f"{self._folder}/{name}"))
-        except OSError as error:
-            raise UnavailableError(f"{self.context.system}: {name} cannot be read: {error.strerror}") from error
+        return self._folders.read(name, LARGEST)
 
     def _taken_apart(self, read: FilesRead, name: str, content: bytes) -> Iterator[dict[str, Any]]:
         if read.form == "excel":
             yield from _of_sheet(read, name, content, self.context.system)
+            return
+        if read.form == "xml":  # it says its encoding itself
+            for line, row in markup.records(content, read.record, f"{self.context.system}: {name}"):
+                yield {PLACE: f"{name}:{line}", **row}
             return
         try:
             text = content.decode(read.encoding)
@@ -137,7 +132,7 @@ def _of_json_lines(_read: FilesRead, name: str, text: str) -> Iterator[dict[str,
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            found = loads(line)
         except ValueError as error:
             found = {BROKEN: f"it is no JSON: {error}", "line": line[:2000]}
         yield {

@@ -25,7 +25,7 @@ SQL_SCHEMES = (
 """Dialects that are let through; all but sqlite and postgresql take a driver that is not installed with Trueup."""
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 _PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)")
-FILE_SCHEMES = ("file",)
+FILE_SCHEMES = ("file", "sftp", "s3")
 
 
 def _type(text: str) -> str:
@@ -238,6 +238,8 @@ class Whole(Part):
     """A whole connector, whatever it speaks."""
 
     schemes: ClassVar[tuple[str, ...]] = ("http", "https")
+    place_options: ClassVar[tuple[str, ...]] = ()
+    """Keys of a System's options that tell where it is, of which manifests do not speak."""
     title: str = Field(min_length=1, max_length=120)
     verified_against: str = "nothing yet"
     options: tuple[str, ...] = Field(default=(), description="keys of the System's options that values are taken from")
@@ -339,7 +341,10 @@ class FilesRead(Read):
     """Records of files in a folder; each file is read once, whole, and stays where it is."""
 
     pattern: str = Field(min_length=1, max_length=200, description="of file names, e.g. stock_*.csv")
-    form: Literal["csv", "json_lines", "excel", "fixed"]
+    form: Literal["csv", "json_lines", "excel", "fixed", "xml"]
+    record: str = Field(
+        default="", max_length=200, description="of XML: the element that is a record, without its namespace"
+    )
     encoding: str = "utf-8-sig"
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     sheet: str | None = Field(default=None, description="of a spreadsheet; the first, unless told")
@@ -351,6 +356,8 @@ class FilesRead(Read):
     def _readable(self) -> Self:
         if (self.form == "fixed") != bool(self.columns):
             raise ValueError("`columns` say where each column stands; they belong to the form fixed, which needs them")
+        if (self.form == "xml") != bool(self.record):
+            raise ValueError("`record` says which element is one; it belongs to the form xml, which needs it")
         if "/" in self.pattern or ".." in self.pattern:
             raise ValueError(f"'{self.pattern}' leads out of the folder; write a pattern of file names")
         if self.since is not None:
@@ -363,12 +370,21 @@ class FilesRead(Read):
 
 
 class FilesDocument(Whole):
-    """A folder of this machine. The endpoint is its path."""
+    """A folder. The endpoint is its path, sftp://HOST[:PORT]/PATH, or s3://BUCKET/PREFIX. It is read only."""
 
     schemes: ClassVar[tuple[str, ...]] = FILE_SCHEMES
+    place_options: ClassVar[tuple[str, ...]] = ("host_key", "region", "s3_endpoint")
     kind: Literal["files"]
     reads: tuple[FilesRead, ...] = Field(min_length=1)
     writes: tuple[DeclaredWrite, ...] = Field(default=(), max_length=0, description="nothing: a folder is read only")
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the names of those of an SFTP server (the first three) and of a bucket."""
+        return ("user", "password", "private_key", "key_id", "secret_key", "session_token")
+
+    def optional_secrets(self) -> tuple[str, ...]:
+        """A folder of this machine takes none."""
+        return self.secrets()
 
 
 AnyDocument = Annotated[Document | SqlDocument | FilesDocument, Field(discriminator="kind")]

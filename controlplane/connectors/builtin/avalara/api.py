@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -13,6 +12,7 @@ from controlplane.connectors.auth import StaticHeader
 from controlplane.connectors.contract import Context
 from controlplane.connectors.http import DEFAULT_WAIT, Answer, HttpClient, retry_after, with_evidence
 from controlplane.connectors.paging import by_next_url
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import RejectedError, ThrottledError
 
@@ -71,7 +71,7 @@ class Api:
 def exact(answer: Answer) -> dict[str, Any]:
     """Return the body with its numbers as they are written: money passes through no binary fraction. Raises UnreadableError."""
     try:
-        found = json.loads(answer.content, parse_float=Decimal)
+        found = loads(answer.content, parse_float=Decimal)
     except ValueError:
         answer.fail(f"answered {answer.status} with {len(answer.content)} bytes that are not JSON")
     if not isinstance(found, dict):
@@ -86,7 +86,7 @@ def _next(answer: Answer) -> str | None:
 
 def _error(answer: Answer) -> Mapping[str, Any]:
     try:
-        told = json.loads(answer.content)
+        told = loads(answer.content)
     except ValueError:
         return {"message": f"{len(answer.content)} bytes that are not JSON"}
     error = told.get("error") if isinstance(told, dict) else None

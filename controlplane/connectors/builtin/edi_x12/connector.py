@@ -26,7 +26,8 @@ from controlplane.connectors.contract import (
     Write,
     WriteSpec,
 )
-from controlplane.connectors.folders import Entry, aside_of, folders_of
+from controlplane.connectors.drops import folders_of
+from controlplane.connectors.folders import Entry, aside_of
 from controlplane.connectors.outcomes import AWAITED, answering_read_back, answering_write
 from controlplane.connectors.records import read_json
 from controlplane.errors import BadInputError, UnavailableError, UnknownOutcomeError, UnreadableError

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from controlplane.connectors.builtin.edi_x12.reader import Interchange, Separators
 from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.folders import host_key_flaws
 from controlplane.errors import SettingsError
 
 VERSIONS = {"004010": "00401", "005010": "00501"}
@@ -133,14 +134,7 @@ def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
     for name in ("acknowledge", "await_997"):
         if not isinstance(options.get(name, True), bool):
             yield ("options", name), "it is neither true nor false", "write true or false"
-    key = str(options.get("host_key", "")).strip()
-    if endpoint.startswith("sftp://") and not re.fullmatch(r"[a-z0-9-]+ [A-Za-z0-9+/=]{40,}( .*)?", key):
-        rule = "the server's key is not stated, so anybody could stand in its place"
-        yield (
-            ("options",),
-            rule,
-            "add 'host_key: TYPE BASE64' as ssh-keyscan prints it, compared with what the partner says",
-        )
+    yield from host_key_flaws(endpoint, options)
 
 
 def _party_flaws(name: str, told: Any) -> Iterator[Flaw]:

@@ -169,7 +169,7 @@ class NetSuiteConnector(Connector):
                 read_from=answer.started,
                 read_to=answer.ended,
             )
-        except (KeyError, ValueError, InvalidOperation):
+        except (KeyError, OverflowError, ValueError, InvalidOperation):
             answer.fail(f"answered a balance that breaks its contract: {dict(row)}")
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
@@ -186,7 +186,7 @@ class NetSuiteConnector(Connector):
                 changes = [suiteql.read_instant(row.get("changed"), self._zone) for row in rows]
                 after = int(rows[-1]["id"]) if rows else after
                 taken = tuple(_item_record(row) for row in rows)
-            except (KeyError, ValueError):
+            except (KeyError, OverflowError, ValueError):
                 answer.fail("answered an item that breaks its contract")
             seen = max([seen, *(change.isoformat() for change in changes if change)])
             yield Page(taken, held if more else ({"since": seen} if seen else {}))
@@ -198,7 +198,7 @@ class NetSuiteConnector(Connector):
             sku, version = self.context.codes.ours("sku", row["sku"]), str(row["changed"])
             occurred = suiteql.read_instant(version, self._zone)
             cost = str(Decimal(row["cost"])) if row.get("cost") else None
-        except (KeyError, ValueError, InvalidOperation) as error:
+        except (KeyError, OverflowError, ValueError, InvalidOperation) as error:
             if isinstance(error, BadInputError):
                 raise
             raise BadInputError(f"the item breaks the ERP's contract: {error!r}; correct it, or drop it") from error

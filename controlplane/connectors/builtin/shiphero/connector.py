@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -31,7 +30,7 @@ from controlplane.connectors.contract import (
 from controlplane.connectors.graphql import relay
 from controlplane.connectors.http import Answer
 from controlplane.connectors.outcomes import answering_read_back, answering_write
-from controlplane.connectors.records import content_key, read_json, verbatim
+from controlplane.connectors.records import content_key, loads, read_json, verbatim
 from controlplane.errors import ThrottledError
 from rules.outcomes import Guarantee, Outcome, Result
 
@@ -273,7 +272,7 @@ class ShipHeroConnector(Connector):
 
 def _topic(body: bytes) -> str:
     try:
-        found = json.loads(body).get("webhook_type")
+        found = loads(body).get("webhook_type")
     except (ValueError, AttributeError):
         return "unknown"
     return str(found or "unknown")[:80]

@@ -5,7 +5,6 @@ The file costs no credits a row. It does not say when a level changed, so the in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -17,6 +16,7 @@ from controlplane.connectors.contract import Context, Level
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import elsewhere, with_evidence
 from controlplane.connectors.jobs import JobRunningError, Progress
+from controlplane.connectors.records import loads
 from controlplane.errors import ConnectorError, RejectedError, UnavailableError, UnreadableError
 
 PATIENCE, FIRST_LOOK = 3600.0, 5.0
@@ -83,7 +83,7 @@ class Snapshots:
                 told = UnavailableError(f"the file of snapshot {name} cannot be had any more: {error}")
                 raise with_evidence(told, error.evidence) from error
         try:
-            found = json.loads(held)
+            found = loads(held)
             return dict(found["products"])
         except (KeyError, TypeError, ValueError) as error:
             raise UnreadableError(f"the file of snapshot {name} is no snapshot: {error!r}") from error

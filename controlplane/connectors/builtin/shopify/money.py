@@ -16,6 +16,7 @@ from controlplane.connectors.graphql import GraphqlClient, relay
 from controlplane.connectors.http import Answer
 from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError, RejectedError
+from rules.model.messages import parse
 
 REFUNDS, BALANCE, PAYOUTS = "refunds", "balance_transactions", "payouts"
 OURS = "shopify_payments"
@@ -138,9 +139,12 @@ def kept(body: Mapping[str, Any]) -> bytes:
 
 
 def read(reader: Callable[[], list[Draft]]) -> list[Draft]:
-    """Read something, and tell what breaks the shop's contract. Raises BadInputError."""
+    """Read something that has to fit the canonical model; tell what breaks the shop's contract. Raises BadInputError."""
     try:
-        return reader()
+        drafts = reader()
+        for draft in drafts:
+            parse(draft.type, draft.data)
+        return drafts
     except (ArithmeticError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInputError(f"the record breaks the shop's contract: {error!r}; correct it, or drop it") from error
 

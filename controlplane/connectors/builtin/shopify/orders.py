@@ -24,7 +24,8 @@ def order_drafts(body: Mapping[str, Any], location: str, codes: Codes) -> list[D
         polled = "createdAt" in body
         if body.get("cancelledAt" if polled else "cancelled_at"):
             return []
-        lines = [line for line in (_polled_lines(body) if polled else _told_lines(body)) if line["quantity"] > 0]
+        told = enumerate(_polled_lines(body) if polled else _told_lines(body), 1)
+        lines = [(at, line) for at, line in told if line["quantity"] > 0]
         head = {
             "ref": str(body["name"]),
             "native_id": str(body["id"] if polled else body["admin_graphql_api_id"]),
@@ -34,12 +35,12 @@ def order_drafts(body: Mapping[str, Any], location: str, codes: Codes) -> list[D
         occurred = datetime.fromisoformat(head["placed_at"])
         store = _store(body, head["ref"], codes, polled=polled)
         if store and not body.get("shippingLine" if polled else "shipping_lines"):
-            return [_sale(at, line, store, head, occurred) for at, line in enumerate(lines, 1)]
-        data = {**head, "lines": [_line(at, line, location, head["ref"]) for at, line in enumerate(lines, 1)]}
-    except (KeyError, TypeError, ValueError) as error:
+            return [_sale(at, line, store, head, occurred) for at, line in lines]
+        data = {**head, "lines": [_line(at, line, location, head["ref"]) for at, line in lines]}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"the order breaks the shop's contract: {error!r}") from error
-    told = data if store is None else {**data, "store": store}
-    return [Draft("order.placed", head["ref"], f"order.placed:{head['ref']}", occurred, told)] if lines else []
+    named = data if store is None else {**data, "store": store}
+    return [Draft("order.placed", head["ref"], f"order.placed:{head['ref']}", occurred, named)] if lines else []
 
 
 def _store(body: Mapping[str, Any], ref: str, codes: Codes, *, polled: bool) -> str | None:

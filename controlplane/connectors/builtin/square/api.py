@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,6 +11,7 @@ from controlplane.connectors.auth import StaticHeader
 from controlplane.connectors.contract import Context
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.connectors.paging import by_token
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError, RejectedError
 
@@ -45,7 +45,7 @@ class Api:
                 answer.fail("answered a write with something that is not an object")
             return answer, []
         try:
-            found = json.loads(answer.content)
+            found = loads(answer.content)
             return answer, [dict(one) for one in found["errors"]]
         except (KeyError, TypeError, ValueError):
             told = answer.content[:200].decode(errors="replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from controlplane.connectors.auth import StaticHeader
 from controlplane.connectors.contract import Context
 from controlplane.connectors.http import Answer, HttpClient
 from controlplane.connectors.paging import by_token
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 
 VERSION = "2020-03-02"
@@ -67,7 +67,7 @@ def remembered(answer: Answer) -> bool:
 def error_of(answer: Answer) -> tuple[str, str]:
     """Return (type, code) of an error; empty where the answer has none."""
     try:
-        told = json.loads(answer.content)
+        told = loads(answer.content)
     except ValueError:  # of a proxy, say
         return "", ""
     error = told.get("error") if isinstance(told, dict) else None

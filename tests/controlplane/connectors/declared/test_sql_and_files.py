@@ -240,7 +240,7 @@ def test_a_file_in_another_encoding_and_a_folder_that_is_not_there_are_named(tmp
         polled(files(tmp_path), "sales", cursor)
     [draft] = drafts(files(tmp_path, encoding="cp1252"), "sales", cursor)
     assert draft.data["sku"] == "Ä"
-    with pytest.raises(UnavailableError, match="is not there"):
+    with pytest.raises(UnavailableError, match="nowhere: No such file or directory; create or mount the folder"):
         files(tmp_path / "nowhere").ping()
 
 
@@ -284,9 +284,18 @@ def _fixed(path: Path) -> None:
     path.write_text("A1      52026-11-27T06:00:00\nA2      72026-11-27T06:00:00\n")
 
 
+def _xml(path: Path) -> None:
+    row = "<s:item code='{}'><sku>{}</sku><count>{}</count><at>2026-11-27T06:00:00</at></s:item>"
+    items = row.format(1, "A1", 5) + row.format(2, "A2", 7)
+    path.write_text(
+        f"<?xml version='1.0'?><s:stock xmlns:s='urn:stock'><head><sku>not one</sku></head>{items}</s:stock>"
+    )
+
+
 FORMS: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "json_lines": (_json_lines, {"pattern": "*.jsonl"}),
     "excel": (_excel, {"pattern": "*.xlsx", "sheet": "Stock", "header": 2}),
+    "xml": (_xml, {"pattern": "*.xml", "record": "item"}),
     "fixed": (_fixed, {"pattern": "*.txt", "columns": [
         {"name": "sku", "at": 1, "length": 6}, {"name": "count", "at": 7, "length": 3}, {"name": "at", "at": 10, "length": 19},
     ]}),
@@ -326,6 +335,7 @@ def test_a_spreadsheet_that_is_none_or_lacks_its_sheet_is_named(tmp_path: Path) 
 
 @pytest.mark.parametrize(("change", "rule"), [
     ({"pattern": "../*.csv"}, "leads out of the folder"), ({"form": "fixed"}, "`columns` say where"),
+    ({"form": "xml"}, "`record` says which"), ({"record": "item"}, "`record` says which"),
     ({"encoding": "klingon"}, "no encoding 'klingon'"), ({"since": {"field": "x"}}, "files have no `since`"),
 ])  # fmt: skip
 def test_what_is_no_way_to_read_files_is_refused(change: dict[str, Any], rule: str) -> None:

@@ -1,0 +1,1 @@
+"""Reading a whole snapshot through a connector, beside plain httpx and json."""
