@@ -83,7 +83,7 @@ class Snapshots:
                 told = UnavailableError(f"the file of snapshot {name} cannot be had any more: {error}")
                 raise with_evidence(told, error.evidence) from error
         try:
-            found = loads(held)
+            found = loads(bytes(held))
             return dict(found["products"])
         except (KeyError, TypeError, ValueError) as error:
             raise UnreadableError(f"the file of snapshot {name} is no snapshot: {error!r}") from error
