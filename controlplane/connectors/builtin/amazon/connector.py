@@ -1,4 +1,4 @@
-"""The Amazon connector: orders and stock of its warehouses are read, quantities offered and shipments confirmed."""
+"""The Amazon connector: orders, settlements and stock of its warehouses are read, quantities offered and shipments confirmed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from controlplane.connectors.builtin.amazon import orders
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.builtin.amazon.inventory import SUMMARIES, Inventory
+from controlplane.connectors.builtin.amazon.reports import SETTLEMENTS, Reports
 from controlplane.connectors.builtin.amazon.shipments import Shipments
 from controlplane.connectors.contract import (
     Connector,
@@ -43,6 +44,7 @@ class AmazonConnector(Connector):
             ReadSpec("fba", snapshot=True),
             ReadSpec("offers", snapshot=True),
             ReadSpec("orders", changes=True),
+            ReadSpec(SETTLEMENTS, changes=True),
         ),
         writes=(
             WriteSpec("quantity", ("stock.offer",), Guarantee.READABLE, late_effect=QUEUED, how="the listing shows it"),
@@ -56,11 +58,16 @@ class AmazonConnector(Connector):
         ),
         secrets=("client_id", "client_secret", "refresh_token"),
         options=("seller", "marketplace", "location", "fba_location", "login_endpoint"),
-        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings 2021-08-01), a simulator",
+        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings and reports 2021), a simulator",
         kind="marketplace",
         auth="token of Login with Amazon by a refresh token, in x-amz-access-token",
         limits="a token bucket for each operation, of orders one in three minutes after 20; the token of a page is good for 30 seconds",
-        gaps=("settlement reports", "feeds", "notifications, which come by SQS", "all listings at once"),
+        gaps=(
+            "whether what a settlement pays has arrived at the bank, which Amazon does not tell",
+            "feeds",
+            "notifications, which come by SQS",
+            "all listings at once",
+        ),
         statuses={
             "order.fulfillmentStatus": {"PENDING": "not yet", "PENDING_AVAILABILITY": "not yet", "CANCELLED": "nothing"}
         },
@@ -73,6 +80,7 @@ class AmazonConnector(Connector):
         self._location, self._fba = (str(context.options.get(name, "")) for name in ("location", "fba_location"))
         seller = str(context.options.get("seller", ""))
         self._inventory = Inventory(context, self._api, seller, self._marketplace)
+        self._reports = Reports(context, self._api)
         self._shipments = Shipments(context, self._api, self._marketplace)
 
     def close(self) -> None:
@@ -100,7 +108,13 @@ class AmazonConnector(Connector):
             yield from super().snapshot(entity, keys)
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
-        """Yield `orders` that changed, up to two minutes ago; what is younger may not be told yet. The cursor moves at the end."""
+        """Yield `orders` that changed, up to two minutes ago (what is younger may not be told yet), or rows of `settlements`.
+
+        Of orders the cursor moves at the end, of settlements with each report.
+        """
+        if entity == SETTLEMENTS:
+            yield from self._reports.poll(cursor)
+            return
         if entity != "orders":
             yield from super().poll(entity, cursor)
         now = self.context.clock.now()
@@ -112,14 +126,16 @@ class AmazonConnector(Connector):
         yield Page((), {"until": until.isoformat()})
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read orders as `order.placed`."""
+        """Read orders as `order.placed`, settlements as `payment.recorded` and `settlement.changed`."""
         told = read_json(body)
         try:
+            if topic == SETTLEMENTS:
+                return self._reports.drafts(told)
             return orders.draft(told, self._location, self._fba, self.context.codes.ours)
         except BadInputError:
             raise
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise BadInputError(f"the order breaks Amazon's contract: {error!r}; correct it, or drop it") from error
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise BadInputError(f"the record breaks Amazon's contract: {error!r}; correct it, or drop it") from error
 
     @answering_write
     def write(self, request: Write) -> Outcome:
