@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from controlplane.connectors.builtin.amazon import orders
+from controlplane.connectors.builtin.amazon import notifications, orders
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.builtin.amazon.inventory import SUMMARIES, Inventory
 from controlplane.connectors.builtin.amazon.reports import SETTLEMENTS, Reports
@@ -15,10 +15,12 @@ from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Inbound,
     Level,
     Manifest,
     Page,
     ReadSpec,
+    Record,
     Write,
     WriteSpec,
 )
@@ -56,11 +58,13 @@ class AmazonConnector(Connector):
                 how="looked up by the package's number, or its tracking number",
             ),
         ),
-        secrets=("client_id", "client_secret", "refresh_token"),
+        receives=notifications.TOPICS,
+        secrets=("client_id", "client_secret", "refresh_token", notifications.SECRET),
+        webhook_secrets=(notifications.SECRET,),
         options=("seller", "marketplace", "location", "fba_location", "login_endpoint"),
         verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings and reports 2021), a simulator",
         kind="marketplace",
-        auth="token of Login with Amazon by a refresh token, in x-amz-access-token",
+        auth="token of Login with Amazon by a refresh token, in x-amz-access-token; notifications by a key in x-api-key",
         limits="a token bucket for each operation, of orders one in three minutes after 20; the token of a page is good for 30 seconds",
         gaps=(
             "whether what a settlement pays has arrived at the bank, which Amazon does not tell",
@@ -94,6 +98,10 @@ class AmazonConnector(Connector):
             sellerSkus="TRUEUP-PING",
         )  # fmt: skip
 
+    def receive(self, inbound: Inbound) -> Record:
+        """Take a notification that an event bus forwards."""
+        return notifications.receive(self.context, inbound)
+
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield the stock of Amazon's warehouses (`fba`), or what listings of ours offer (`offers`, of keys only)."""
         if entity == "fba":
@@ -126,16 +134,22 @@ class AmazonConnector(Connector):
         yield Page((), {"until": until.isoformat()})
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read orders as `order.placed`, settlements as `payment.recorded` and `settlement.changed`."""
+        """Read orders as `order.placed`, settlements as `payment.recorded` and `settlement.changed`; notifications lead to them."""
         told = read_json(body)
         try:
             if topic == SETTLEMENTS:
                 return self._reports.drafts(told)
-            return orders.draft(told, self._location, self._fba, self.context.codes.ours)
+            if topic in notifications.TOPICS:
+                ours, way = self.context.codes.ours, (self._api, self._reports)
+                return notifications.drafts(topic, told, *way, self._fba, self._marketplace, self._placed, ours)
+            return self._placed(told) if topic == "orders" else []
         except BadInputError:
             raise
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise BadInputError(f"the record breaks Amazon's contract: {error!r}; correct it, or drop it") from error
+
+    def _placed(self, told: Mapping[str, Any] | None) -> list[Draft]:
+        return orders.draft(told, self._location, self._fba, self.context.codes.ours) if told else []
 
     @answering_write
     def write(self, request: Write) -> Outcome:

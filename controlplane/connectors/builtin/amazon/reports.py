@@ -108,13 +108,17 @@ class Reports:
             "nothing of it was posted. Ask Amazon for a report that is right, which is read by itself, and drop this one"
         )
         try:
-            document = self.document(str(report["reportDocumentId"]))
-            count = settlement.check(document.lines())
-        except (RejectedError, ValueError) as error:
+            return self.whole(str(report["reportId"]), str(report["reportDocumentId"]))
+        except (RejectedError, settlement.FlawedFileError) as error:
             raise BadInputError(refused, "report") from error
+
+    def whole(self, name: str, document_name: str) -> list[Draft]:
+        """Read a report at once. Raises BadInputError, ConnectorError, and FlawedFileError for one that does not hold together."""
+        document = self.document(document_name)
+        count = settlement.check(document.lines())
         if count > MOST:
             raise BadInputError(
-                f"settlement report {report['reportId']} has {count} rows, and {MOST} are read at once", "report"
+                f"settlement report {name} has {count} rows, and {MOST} are read at once; poll it", "report"
             )
         return [draft for row in settlement.rows(document.lines()) for draft in settlement.drafts(row.told())]
 
