@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from controlplane import plugins
-from controlplane.connectors.contract import UnsupportedError, Waiting
+from controlplane.connectors.contract import Manifest, UnsupportedError, Waiting
 from controlplane.errors import TrueupError
 from controlplane.health.observations import Observation, ProbeContext
 
@@ -37,7 +37,9 @@ def _ask(ctx: ProbeContext, system: str) -> list[Observation]:
 def _has_queue(ctx: ProbeContext, system: str) -> bool:
     """Whether the system is known to have one, though its connector could not be made or asked."""
     try:
-        return bool(plugins.load("connectors", ctx.snapshot.systems[system].spec.connector).manifest.consumes)
+        spec = ctx.snapshot.systems[system].spec
+        manifest: Manifest = plugins.load("connectors", spec.connector).manifest
+        return manifest.of(spec.options).consumes
     except TrueupError:  # no connector of that name is installed
         return False
 

@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Self
 from urllib.parse import urlsplit
 
-PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379, "sftp": 22}
+PORTS = {"http": 80, "https": 443, "amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379, "sftp": 22,
+         "nats": 4222, "tls": 4222, "kafka": 9092, "kafkas": 9093}  # fmt: skip
 """Schemes that the plane speaks, and the port that each means where none is written."""
 SANDBOX = "${SANDBOX}"
 """Stands for the sandbox's own host and port, which the settings know."""

@@ -35,6 +35,9 @@ EVENT = {
 LINES = {"type": "string", "description": "one event a line"}
 
 
+UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
 @messages.post("/messages")
 @contract(
     {202: Either((ONE, MANY)), 207: MANY, 422: MANY},
@@ -53,6 +56,8 @@ def accept() -> tuple[Response, int] | Response:
             415, f"the content type '{request.mimetype or 'none'}' is not taken; send application/json for one event, "
             "application/x-ndjson for one a line", "urn:trueup:mediatype",
         )  # fmt: skip
+    if (charset := request.mimetype_params.get("charset", "utf-8").lower()) not in UTF8:
+        return problem(415, f"the charset '{charset}' is not taken; JSON is UTF-8", "urn:trueup:mediatype")
     batch = request.mimetype in BATCH
     told, may = caller(request.headers.get(HEADER)), None if actor().reach.everything else _may
     with commands().gate.deed(actor(), "messages.accept"):

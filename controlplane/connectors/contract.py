@@ -64,6 +64,8 @@ class Write:
     """Data of the canonical message (rules.model.messages)."""
     business_ref: str
     """What people call the document: order name, shipment id, posting key …"""
+    owed_since: datetime | None = None
+    """When it came to be owed: nothing of it reached the system before. A look-up in a log has to go back so far; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ class Manifest:
     consumes: bool = False
     """It takes records off a queue: `consume` is implemented."""
     repeats_within: float | None = None
-    """Seconds within which the vendor repeats an event without an id: the same content is then the same event. None: it
-    does not, and each record without an event key is an event of its own."""
+    """Seconds within which the vendor repeats an event without an id: the content that was told last (`Record.about`) is then the same
+    event. None: it does not, and each record without an event key is an event of its own."""
     secrets: tuple[str, ...] = ()
     """Names of the secrets it needs; it takes no others."""
     webhook_secrets: tuple[str, ...] = ()
@@ -137,6 +139,10 @@ class Manifest:
     """The system's own statuses: of what -> as the system calls it -> what it is taken for."""
     option_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """JSON Schema of an option, by its name; an option that is not in it takes anything."""
+
+    def of(self, options: Mapping[str, Any]) -> Manifest:
+        """Return what a System with these options can do."""
+        return (self.specific(options) if self.specific else None) or self
 
     def config_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a System's `options`."""
@@ -177,6 +183,9 @@ class Record:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     """Only what is needed as evidence; never credentials."""
+    about: str = ""
+    """What it is of (an article, an order), for a vendor that repeats without an event key: the same content is the same event unless
+    something else was told of the same thing, without it of the same topic, in between."""
 
 
 class Feed(Protocol):

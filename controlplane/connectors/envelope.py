@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import orjson
 
 from controlplane.errors import BadInputError
+from controlplane.store.text import NULL_ESCAPED
 from controlplane.telemetry.tracing import Caller, caller
 
 LONGEST = 190
@@ -117,7 +118,7 @@ def _storable(found: Any) -> None:
     """Refuse what JSON can escape and no database keeps as text."""
     text = json.dumps(found, default=str, ensure_ascii=False)
     text.encode("utf-8")
-    if "\\u0000" in text:
+    if NULL_ESCAPED.search(text):
         raise BadInputError("the JSON holds the character U+0000, which no text has; leave it out")
 
 

@@ -15,14 +15,17 @@ from waitress import create_server
 
 from controlplane.sandbox.gate import Channel
 
-SYSTEMS = {"adobe": "Store", "square": "Seller", "stripe": "Account"}
+SYSTEMS = {"adobe": "Store", "avalara": "Account", "square": "Seller", "stripe": "Account"}
 """Package -> its model."""
+TIMELESS = frozenset({"avalara"})
+"""Models that need no clock."""
 
 
 def build(name: str) -> Flask:
     """Return the application of a system, with the routes by which it is moved and looked into."""
     module = importlib.import_module(f"controlplane.sandbox.{name}.app")
-    model = getattr(module, SYSTEMS[name])(lambda: datetime.now(UTC))
+    kind = getattr(module, SYSTEMS[name])
+    model = kind() if name in TIMELESS else kind(lambda: datetime.now(UTC))
     app: Flask = module.create(model)
 
     @app.post("/_control")

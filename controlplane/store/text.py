@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 UNKEPT = re.compile("[\x00\ud800-\udfff]")
-_ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+NULL_ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """U+0000 as JSON writes it, and not a backslash that is followed by these letters."""
 
 
@@ -27,4 +27,4 @@ def kept(text: str) -> str:
 
 def dumps(value: Any) -> str:
     """Return a value as JSON that both databases keep."""
-    return kept(_ESCAPED.sub(r"\1\\ufffd", json.dumps(value, ensure_ascii=False)))
+    return kept(NULL_ESCAPED.sub(r"\1\\ufffd", json.dumps(value, ensure_ascii=False)))

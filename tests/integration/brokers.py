@@ -17,6 +17,7 @@ from kombu import Connection
 from controlplane.sync.engines.celery import celery_app, declare, is_redis, queue_for, queue_of
 
 RABBITMQ = os.environ.get("TRUEUP_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
+NATS = os.environ.get("TRUEUP_TEST_NATS", "nats://127.0.0.1:4222")
 REDIS = os.environ.get("TRUEUP_TEST_REDIS", "redis://127.0.0.1:6379/5")
 
 

@@ -53,6 +53,8 @@ def body(number: int, **changed: Any) -> bytes:
 class SourceQueue:
     """A queue of a test's own at a broker, as whoever sends to it sees it."""
 
+    connector = "broker"
+
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.is_redis = parts.scheme.startswith("redis")
@@ -171,7 +173,7 @@ class Taking:
     def govern(self, **spec: Any) -> None:
         """Put the System into force, or change it."""
         given = {
-            "connector": "broker", "owner": "warehouse-ops", "role": "bi", "endpoint": self.queue.endpoint,
+            "connector": self.queue.connector, "owner": "warehouse-ops", "role": "bi", "endpoint": self.queue.endpoint,
             "internal": pairs_of(spec.get("endpoint", self.queue.endpoint)),
             "options": {**self.queue.options, "prefetch": 50}, "secrets": self._secrets(), "timeout": "5s", **spec,
         }  # fmt: skip

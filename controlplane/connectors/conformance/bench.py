@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from controlplane.clock import Clock, SystemClock
 from controlplane.connectors.conformance.faults import Asked, Canned
 from controlplane.connectors.conformance.report import NotApplicable
-from controlplane.connectors.contract import Codes, Connector, Context, Inbound, Record, Write
+from controlplane.connectors.contract import Codes, Connector, Context, Inbound, NoNumbers, Numbers, Record, Write
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import SettingsError
 from rules.addresses import place_of
@@ -56,6 +56,8 @@ class Place:
     secrets: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     codes: Codes = field(default_factory=PlainCodes)
+    numbers: Numbers = field(default_factory=NoNumbers)
+    """Where control numbers are kept, for a system that wants each document numbered."""
 
     def context(self, system: str, clock: Clock, timeout: float = 20.0, endpoint: str = "") -> Context:
         """Return what a connector of it is given; `endpoint`: another way to the same system. It may be on loopback."""
@@ -63,7 +65,7 @@ class Place:
         place = place_of(way)
         return Context(
             system=system, endpoint=way, options=self.options, secret=self._secret, codes=self.codes, clock=clock,
-            timeout=timeout, given=frozenset(self.secrets), hidden=Redactor(self.secrets.values()),
+            timeout=timeout, given=frozenset(self.secrets), numbers=self.numbers, hidden=Redactor(self.secrets.values()),
             internal=frozenset({place[1]}) if place and place[1].port else frozenset(),
         )  # fmt: skip
 
@@ -126,6 +128,9 @@ class Bench(ABC):
     def write(self, entity: str) -> Write:
         """Return a write that the system will take, of a document or a state that no other write was of."""
         raise NotApplicable(f"the bench has no write of '{entity}'")
+
+    def carry_out(self) -> None:  # noqa: B027  # most systems are done when they answer
+        """Let the system do what it has queued: a write that is awaited is read back after it."""
 
     def effects(self, request: Write) -> int:
         """Return how many times the write took effect, by the system's own books."""

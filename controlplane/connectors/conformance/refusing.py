@@ -139,7 +139,7 @@ def refused(stand: Stand) -> str:
     def check(entity: str) -> None:
         stand.bench.rest()
         request = stand.bench.refused(entity)
-        outcome = stand.connector().write(request)
+        outcome = stand.carried_out(request, stand.connector().write(request))
         demand(
             outcome.result is Result.REJECTED, f"{entity}: the system refuses it for good, and it is {_told(outcome)}"
         )

@@ -10,12 +10,16 @@ from controlplane.connectors.conformance.bench import Bench, Place
 from controlplane.connectors.conformance.faults import Fault
 from controlplane.connectors.conformance.proxy import Proxy
 from controlplane.connectors.conformance.report import NotApplicable
-from controlplane.connectors.contract import Connector, Manifest, Page
+from controlplane.connectors.contract import Connector, Manifest, Page, Write
+from controlplane.connectors.outcomes import AWAITED
+from rules.outcomes import Outcome, Result
 
 PATIENT = 20.0
 """Seconds that one request may take where nothing hangs."""
 IMPATIENT = 1.0
 """The same where something does."""
+MOST_LOOKS = 5
+"""How often it is looked what became of a write that is queued at the system."""
 
 
 class Stand:
@@ -23,7 +27,9 @@ class Stand:
 
     def __init__(self, name: str, bench: Bench, place: Place) -> None:
         self.name, self.bench, self.place = name, bench, place
-        self.manifest: Manifest = bench.connector.manifest
+        declared: Manifest = bench.connector.manifest
+        own = declared.specific(place.options) if declared.specific else None
+        self.manifest: Manifest = own or declared
         self._open = ExitStack()
         self._proxy: Proxy | None = None
         if place.endpoint.partition("://")[0] in ("http", "https"):
@@ -79,6 +85,15 @@ class Stand:
         """Return all pages of a poll by a new connector."""
         self.bench.rest()
         return list(self.connector().poll(entity, cursor))
+
+    def carried_out(self, request: Write, outcome: Outcome) -> Outcome:
+        """Return what became of a write that the system queued: it is read back once the system has done what it had to."""
+        for _ in range(MOST_LOOKS):
+            if outcome.result is not Result.UNKNOWN or AWAITED not in outcome.evidence:
+                return outcome
+            self.bench.carry_out()
+            outcome = self.connector().read_back(request)
+        return outcome
 
     @contextmanager
     def strike(self, fault: Fault, told: str) -> Iterator[None]:

@@ -65,7 +65,7 @@ def crashed(stand: Stand) -> str:
                 request = stand.bench.write(entity)
                 stand.bench.rest()
                 with stand.proxy.strike(faults.cut(reached=reached).after(at)):
-                    outcome = stand.connector().write(request)
+                    outcome = stand.carried_out(request, stand.connector().write(request))
                 told = f"cut {'after' if reached else 'before'} request {at + 1}"
                 _settle(stand, entity, request, outcome, told)
 
@@ -124,18 +124,19 @@ def _guarantee(stand: Stand, entity: str) -> Guarantee:
 
 def _write(stand: Stand, request: Write) -> Outcome:
     stand.bench.rest()
-    return stand.connector().write(request)
+    return stand.carried_out(request, stand.connector().write(request))
 
 
 def _read_back(stand: Stand, request: Write) -> Outcome:
     stand.bench.rest()
-    return stand.connector().read_back(request)
+    return stand.carried_out(request, stand.connector().read_back(request))
 
 
 def _requests(stand: Stand, request: Write) -> int:
     stand.bench.rest()
     with stand.proxy.watching() as asked:
-        outcome = stand.connector().write(request)
+        sent = stand.connector().write(request)
+    outcome = stand.carried_out(request, sent)
     demand(outcome.result in DONE, f"{request.entity}: undisturbed it is {_told(outcome)}")
     return len(asked)
 

@@ -173,7 +173,9 @@ def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:
 def request_of(claimed: Claimed) -> Write:
     """Return the write that a connector is asked for."""
     ref = business_ref(claimed.payload, claimed.subject)
-    return Write(claimed.entity, claimed.subject, claimed.idempotency_key, claimed.payload, ref)
+    return Write(
+        claimed.entity, claimed.subject, claimed.idempotency_key, claimed.payload, ref, owed_since=claimed.created_at
+    )
 
 
 def business_ref(payload: Mapping[str, object], subject: str) -> str:

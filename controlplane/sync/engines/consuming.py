@@ -16,11 +16,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane import plugins
-from controlplane.connectors.contract import Connector, Feed, Record
+from controlplane.connectors.contract import Connector, Feed, Manifest, Record
 from controlplane.errors import NotFoundError, OverloadedError, TrueupError
 from controlplane.store.lease import Lease
 from controlplane.sync.delivery import systems
 from controlplane.sync.engines.sync import Sync
+from rules.policy.kinds import SystemSpec
 
 log = structlog.get_logger()
 LOOK = 2.0
@@ -75,12 +76,13 @@ class Consumers:
 
 def consuming(sync: Sync) -> list[str]:
     """Return the systems whose connector takes records off a queue."""
-    return [name for name, one in sync.registry.snapshot().systems.items() if _consumes(one.spec.connector)]
+    return [name for name, one in sync.registry.snapshot().systems.items() if _consumes(one.spec)]
 
 
-def _consumes(connector: str) -> bool:
+def _consumes(spec: SystemSpec) -> bool:
     try:
-        return bool(plugins.load("connectors", connector).manifest.consumes)
+        manifest: Manifest = plugins.load("connectors", spec.connector).manifest
+        return manifest.of(spec.options).consumes
     except NotFoundError:
         return False
 

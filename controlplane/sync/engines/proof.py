@@ -57,7 +57,8 @@ def prove_absent(store: Store, clock: Clock, connections: Connections, case_id: 
             row.due_at,
         )
     key = row.sent_key or row.idempotency_key
-    write = Write(row.entity, row.subject, key, row.payload, business_ref(row.payload, row.subject))
+    ref = business_ref(row.payload, row.subject)
+    write = Write(row.entity, row.subject, key, row.payload, ref, owed_since=row.created_at)
     seen = connections.get(row.target).read_back(write)
     if not may_change(seen.result, doubtful=in_doubt(tries), vouched=since is not None and not tries):
         raise ConflictError(_unproven(row, case_id, seen))

@@ -142,7 +142,8 @@ def _document(
     connector: Connector, row: Row[Any], held: Mapping[str, Any], written: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A document that was sent under this key shows what was sent then; of any other nothing is there."""
-    write = Write(row.entity, row.subject, row.sent_key or row.idempotency_key, held, business_ref(held, row.subject))
+    key, ref = row.sent_key or row.idempotency_key, business_ref(held, row.subject)
+    write = Write(row.entity, row.subject, key, held, ref, owed_since=row.created_at)
     outcome = connector.read_back(write)
     shows = {
         "result": str(outcome.result), "detail": outcome.detail, "target_at": outcome.target_at,

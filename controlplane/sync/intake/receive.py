@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Inbound, Record
+from controlplane.errors import BadInputError
 from controlplane.sealing import Shield
 from controlplane.store import facts, signals
 from controlplane.store import tables as t
 from controlplane.store.locks import lock_sources
-from controlplane.store.text import dumps, kept
+from controlplane.store.text import dumps, is_kept, kept
 from controlplane.store.upsert import insert_new
 from controlplane.telemetry.facts import Received
 from controlplane.telemetry.tracing import HEADER, Caller, caller
@@ -57,7 +59,8 @@ def arrived(
     Raises what a record that cannot be written raises, and KeyMissingError when there is something to seal and no key.
 
     A record without an event key is an event of its own, unless its vendor repeats without an id (`repeats_within`
-    seconds): then the same content within that time is the same event.
+    seconds): then the same content as the last one of the same thing within that time is the same event. "5, then 3, then 5 again" are
+    three.
     """
     now = clock.now()
     within = None if repeats_within is None else timedelta(seconds=repeats_within)
@@ -67,7 +70,14 @@ def arrived(
 
 def webhook(clock: Clock, connector: Connector, inbound: Inbound, shield: Shield) -> Arrival:
     """Verify a webhook and make it ready. Raises SignatureError, KeyMissingError before anything is stored."""
-    record = connector.receive(inbound)
+    try:
+        record = connector.receive(inbound)
+    except RecursionError:
+        raise BadInputError("the body is nested deeper than anything that is read; send it as documented") from None
+    if not isinstance(record.topic, str) or not isinstance(
+        record.event_key, str
+    ):  # of a plugin that trusts what it reads
+        raise BadInputError("the record's topic, or what its event is known by, is no text; send it as documented")
     within, told = connector.manifest.repeats_within, caller(inbound.headers.get(HEADER))
     return arrived(clock, connector.context.system, "webhook", [record], shield, within, told)
 
@@ -78,7 +88,7 @@ def keep(connection: Connection, arrivals: Sequence[Arrival]) -> list[frozenset[
     The caller's commit is the acknowledgement. Call it before anything else that locks rows.
     """
     lock_sources(connection, {one.system for one in arrivals if one.repeats_within is not None})
-    told: set[str] = set()
+    told: dict[str, str] = {}
     rows = [row for one in arrivals for row in _untold(connection, one, told)]
     rows.sort(key=lambda row: (row["system"], row["event_key"]))  # who waits for whom goes in one direction
     new: set[str] = set()
@@ -111,7 +121,7 @@ def _row(
     body, sealed = shield.body(label(identity), record.body)
     return {
         "id": identity, "system": system, "channel": channel, "topic": bounded(kept(record.topic)),
-        "event_key": bounded(kept(record.event_key)) or f"{_content(record)}:{identity}", "headers": headers,
+        "event_key": bounded(_kept_key(record.event_key)) or f"{_content(record)}:{identity}", "headers": headers,
         "body": bytes(body), "sealed": sealed, "received_at": now, "state": "new",
         "trace_id": told.trace_id if told else identity.replace("-", ""),
     }  # fmt: skip
@@ -122,8 +132,16 @@ def label(intake_id: str) -> str:
     return f"intake/{intake_id}"
 
 
+def _kept_key(event_key: str) -> str:
+    """Return the key as text that both databases keep; two keys that would look alike then stay two."""
+    if is_kept(event_key):
+        return event_key
+    return f"{kept(event_key)}:{sha256(event_key.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
+
+
 def _content(record: Record) -> str:
-    return f"content:{fingerprint(record.topic, record.body.hex()).hex()}"
+    about = fingerprint(record.topic, kept(record.about)).hex()
+    return f"content:{about}:{fingerprint(record.topic, record.body.hex()).hex()}"
 
 
 def _noted(connection: Connection, arrival: Arrival, new: set[str]) -> frozenset[str]:
@@ -136,33 +154,39 @@ def _noted(connection: Connection, arrival: Arrival, new: set[str]) -> frozenset
 # --- what is told again without a key ---
 
 
-def _untold(connection: Connection, arrival: Arrival, told: set[str]) -> list[dict[str, Any]]:
-    """The rows whose content was not told within the time. `told`: what comes with them, added to."""
+def _untold(connection: Connection, arrival: Arrival, told: dict[str, str]) -> list[dict[str, Any]]:
+    """The rows whose content was not the last that was told of the same thing within the time. `told`: what comes with them, added to."""
     if arrival.repeats_within is None:
         return arrival.rows
     found = []
     for row in arrival.rows:
-        head = _head(row["event_key"])
-        if head and (f"{row['system']}/{head}" in told or _known(connection, row, head, arrival.repeats_within)):
+        about, content = _parts(row["event_key"])
+        if not about:
+            found.append(row)
             continue
-        told.add(f"{row['system']}/{head}")
-        found.append(row)
+        place = f"{row['system']}/{about}"
+        last = told[place] if place in told else _last(connection, row, about, arrival.repeats_within)
+        told[place] = content
+        if last != content:
+            found.append(row)
     return found
 
 
-def _head(event_key: str) -> str:
-    """What the keys of the same content begin with; empty where the vendor gave a key, and the record is told by that."""
-    kind, _, rest = event_key.partition(":")
-    return f"content:{rest.partition(':')[0]}:" if kind == "content" else ""
+def _parts(event_key: str) -> tuple[str, str]:
+    """What a record is about and what it says, as its key tells; empty where the vendor gave a key, and the record is told by that."""
+    kind, *parts = event_key.split(":")
+    return (parts[0], parts[1]) if kind == "content" and len(parts) == 3 else ("", "")
 
 
-def _known(connection: Connection, row: dict[str, Any], head: str, within: timedelta) -> bool:
+def _last(connection: Connection, row: dict[str, Any], about: str, within: timedelta) -> str:
+    """The content that was told last of the same thing within the time; empty where none was."""
     i = t.intake.c
     same = (
         i.system == row["system"],
-        i.event_key > head,
-        i.event_key < f"{head}~",
+        i.event_key > f"content:{about}:",
+        i.event_key < f"content:{about}:~",
         i.received_at > row["received_at"] - within,
         i.received_at < row["received_at"] + within,  # not what came before the clock was put back
     )
-    return connection.execute(select(i.id).where(*same).limit(1)).first() is not None
+    key = connection.scalar(select(i.event_key).where(*same).order_by(i.received_at.desc(), i.id.desc()).limit(1))
+    return _parts(key)[1] if key else ""

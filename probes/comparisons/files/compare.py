@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,10 @@ from probes.comparisons.files.csv_reader import load_csv
 from probes.comparisons.files.encoding import as_utf8, magic
 from probes.comparisons.files.jsonl_reader import load_jsonl
 from probes.comparisons.files.model import Result, SourceSummary
-from probes.comparisons.files.parquet_reader import load_parquet
+from probes.comparisons.files.parquet_reader import load_parquet, plain_columns
 from probes.comparisons.files.problems import CouldNotCompare, FileProblem
 from probes.comparisons.files.request import Request, Side, build_request
+from probes.comparisons.files.slots import Choice, choose
 from probes.comparisons.files.tables import Desk, Loaded, literal
 from probes.comparisons.files.values import Normalised, normalise
 
@@ -72,11 +74,14 @@ def _run(
 
     con = _connect(scratch, memory_limit)
     try:
-        sources = _load_all(con, request, scratch, report)
+        report(0, "choosing the rows that may differ")
+        choice = _chosen(con, request, scratch)
+        sources = _load_all(con, request, scratch, report, choice)
         report(len(request.sides), "aligning the keys")
         bad = tuple(source.bad_rows > 0 for source in sources)
         shape = Shape(len(sources), len(request.keys), len(request.values), bad, request.tolerance)
         aligned = align(con, shape, request.limit)
+        aligned = replace(aligned, agree=aligned.agree + (choice.clean if choice else 0))
         report(len(request.sides) + 1, "done")
     except duckdb.OutOfMemoryException as error:
         raise CouldNotCompare(["memory or temporary disk ran out: raise --memory-limit or free disk space"]) from error
@@ -100,17 +105,32 @@ def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnect
     return con
 
 
+def _chosen(con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path) -> Choice | None:
+    """Choose the rows of typed files that may differ; None where all rows are to be looked at."""
+    if any(magic(side.path) != "parquet" for side in request.sides):
+        return None
+    desks = [Desk(con, scratch, side.index, request.keys, request.values, _counting_nothing) for side in request.sides]
+    found = [plain_columns(desk, side, request.wanted(side)) for desk, side in zip(desks, request.sides, strict=True)]
+    sides = [one for one in found if one is not None]
+    return choose(con, sides) if len(sides) == len(found) else None
+
+
+def _counting_nothing(_what: str, _rows: int) -> None:
+    """Tell nobody."""
+
+
 def _load_all(
-    con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path, report: Reporter
+    con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path, report: Reporter, choice: Choice | None
 ) -> list[SourceSummary]:
     sources, problems = [], []
+    clean = choice.clean if choice else 0
     for side in request.sides:
         report(side.index, f"reading {side.name}")
         progress = partial(_rows_read, report, side)
         desk = Desk(con, scratch, side.index, request.keys, request.values, progress)
         try:
-            loaded = _load(desk, request, side)
-            sources.append(_summary(side, loaded, normalise(desk, loaded)))
+            loaded = _load(desk, request, side, choice.where[side.index] if choice else "true")
+            sources.append(_summary(side, loaded, normalise(desk, loaded), clean))
         except FileProblem as problem:
             problems.append(f"{side.path}: {problem}")
     if problems:
@@ -124,13 +144,13 @@ def _rows_read(report: Reporter, side: Side, what: str, rows: int) -> None:
     report(side.index, f"{side.name}: {what}, {rows:,} rows")
 
 
-def _load(desk: Desk, request: Request, side: Side) -> Loaded:
+def _load(desk: Desk, request: Request, side: Side, only: str) -> Loaded:
     kind = magic(side.path)
     wanted = request.wanted(side)
     suffixes = [suffix.lower() for suffix in side.path.suffixes if suffix.lower() != ".gz"]
     last = suffixes[-1] if suffixes else ""
     if kind == "parquet":
-        return load_parquet(desk, side, wanted)
+        return load_parquet(desk, side, wanted, only)
     if kind == "zip":
         raise FileProblem("is a zip or Excel file: save the sheet as CSV, or unpack it")
     if last in (".parquet", ".pq"):
@@ -139,14 +159,15 @@ def _load(desk: Desk, request: Request, side: Side) -> Loaded:
     return (load_jsonl if last in _JSON_SUFFIXES else load_csv)(desk, side, plain, wanted)
 
 
-def _summary(side: Side, loaded: Loaded, read: Normalised) -> SourceSummary:
-    empty = () if read.rows else ("it has no rows: every key is missing there",)
+def _summary(side: Side, loaded: Loaded, read: Normalised, clean: int) -> SourceSummary:
+    rows = read.rows + clean
+    empty = () if rows else ("it has no rows: every key is missing there",)
     return SourceSummary(
         name=side.name,
         path=str(side.path),
         format=loaded.format,
         encoding=loaded.encoding,
-        rows=read.rows,
+        rows=rows,
         duplicate_keys=0,
         bad_rows=read.bad_rows,
         notes=(*loaded.notes, *read.notes, *empty),
@@ -155,8 +176,6 @@ def _summary(side: Side, loaded: Loaded, read: Normalised) -> SourceSummary:
 
 
 def _result(request: Request, sources: Sequence[SourceSummary], aligned: Aligned, seconds: float) -> Result:
-    from dataclasses import replace
-
     counted = [replace(s, duplicate_keys=n) for s, n in zip(sources, aligned.duplicates, strict=True)]
     return Result(
         keys=request.keys,

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from probes.comparisons.files import slots
 from probes.comparisons.files.columns import locate
 from probes.comparisons.files.problems import FileProblem
 from probes.comparisons.files.request import Side
@@ -30,18 +32,35 @@ class _Column:
         return self.type in (*_FLOATS, *_INTEGERS) or self.type.startswith("DECIMAL")
 
 
-def load_parquet(desk: Desk, side: Side, wanted: Sequence[str]) -> Loaded:
-    """Fill the side's raw table; raises FileProblem for a damaged file or a column of a type that does not fit."""
+def plain_columns(desk: Desk, side: Side, wanted: Sequence[str]) -> slots.Columns | None:
+    """Return the side as the choice of rows takes it; None for a file that cannot be read: loading it says why."""
     import duckdb
 
-    link = desk.scratch / f"{desk.index}.link.parquet"
-    link.symlink_to(side.path.absolute())
+    try:
+        path = literal(str(_linked(desk, side)))
+        header = _columns(desk, path)
+        columns = [header[p] for p in locate(wanted, [column.name for column in header]).positions]
+    except (duckdb.Error, FileProblem):
+        return None
+    named = tuple((identifier(column.name), column.type) for column in columns)
+    relation = f"read_parquet({path}, file_row_number=true)"
+    return slots.Columns(relation, named[: len(desk.keys)], named[len(desk.keys) :])
+
+
+def load_parquet(desk: Desk, side: Side, wanted: Sequence[str], only: str = "true") -> Loaded:
+    """Fill the side's raw table with the rows that `only` (SQL) holds of.
+
+    Raises FileProblem for a damaged file or a column of a type that does not fit.
+    """
+    import duckdb
+
+    link = _linked(desk, side)
     try:
         header = _columns(desk, literal(str(link)))
         found = locate(wanted, [column.name for column in header])
         columns = [header[p] for p in found.positions]
         keys, values = columns[: len(desk.keys)], columns[len(desk.keys) :]
-        _create(desk, literal(str(link)), keys, values)
+        _create(desk, literal(str(link)), keys, values, only)
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
@@ -52,12 +71,20 @@ def load_parquet(desk: Desk, side: Side, wanted: Sequence[str]) -> Loaded:
     return Loaded("Parquet", "typed", (*found.notes, *_notes(keys)), marks)
 
 
+def _linked(desk: Desk, side: Side) -> Path:
+    """Return a name for the file that nothing in SQL takes for a pattern."""
+    link = desk.scratch / f"{desk.index}.link.parquet"
+    if not link.is_symlink():
+        link.symlink_to(side.path.absolute())
+    return link
+
+
 def _columns(desk: Desk, path: str) -> list[_Column]:
     rows = desk.con.execute(f"DESCRIBE SELECT * FROM read_parquet({path})").fetchall()  # noqa: S608
     return [_Column(row[0], row[1]) for row in rows]
 
 
-def _create(desk: Desk, path: str, keys: Sequence[_Column], values: Sequence[_Column]) -> None:
+def _create(desk: Desk, path: str, keys: Sequence[_Column], values: Sequence[_Column], only: str) -> None:
     parts = [f"{_key(column)} AS k{i}" for i, column in enumerate(keys)]
     parts += [f"{_value(column)} AS t{i}" for i, column in enumerate(values)]
     blank = " ".join(
@@ -65,7 +92,7 @@ def _create(desk: Desk, path: str, keys: Sequence[_Column], values: Sequence[_Co
     )
     desk.con.execute(
         f"CREATE TABLE text_{desk.index} AS SELECT *, CASE {blank} END AS trouble FROM "  # noqa: S608
-        f"(SELECT {', '.join(parts)}, file_row_number + 1 AS line FROM read_parquet({path}, file_row_number=true))"
+        f"(SELECT {', '.join(parts)}, file_row_number + 1 AS line FROM read_parquet({path}, file_row_number=true) WHERE {only})"
     )
 
 

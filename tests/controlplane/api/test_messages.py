@@ -150,6 +150,13 @@ def test_an_older_schema_version_is_brought_forward(plane: Plane, client: httpx.
     assert (row.schema_version, row.data["active"]) == (2, True)
 
 
+def test_a_backslash_before_the_letters_of_a_nul_is_text(client: httpx.Client) -> None:
+    answer = client.post(
+        "/api/v1/messages", content=json.dumps(event(53, id="a\\u0000b")), headers={"Content-Type": JSON}
+    )
+    assert answer.status_code == 202, answer.text
+
+
 NOW = datetime.now(UTC)
 JSON = "application/json"
 LATER = (NOW + timedelta(hours=1)).isoformat()
@@ -163,6 +170,7 @@ BAD: dict[str, tuple[bytes, str, int, str]] = {
     "a NUL": (json.dumps(event(33)).replace("0042", "\\u0000").encode(), JSON, 422, "U+0000"),
     "a huge number": (json.dumps(event(34)).replace('"quantity": 1', f'"quantity": {"9" * 5000}').encode(), JSON, 422, "number"),
     "wrong content type": (b"a,b,c", "text/csv", 415, "text/csv"),
+    "wrong charset": (b"{}", f"{JSON}; charset=utf-16", 415, "utf-16"),
     "no object": (b"[1, 2]", JSON, 422, "JSON object"),
     "unknown source": (json.dumps(event(35, source="nobody")).encode(), JSON, 422, "no System"),
     "unknown flow": (json.dumps(event(36, type="order.placed")).encode(), JSON, 422, "sale.recorded"),

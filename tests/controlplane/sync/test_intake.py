@@ -193,13 +193,34 @@ def test_what_comes_from_several_sides_at_once_is_one_event_where_the_vendor_rep
     assert hook(house, told(house, "R0")) is True, "after that time it is another event"
 
 
-def test_the_same_content_twice_in_one_page_is_one_event_where_the_vendor_repeats_itself(house: House) -> None:
-    records = tuple(Record("stock", "", told(house, name)) for name in ("A", "B", "A"))
-    house.wms.pages = [Page(records, {"n": 1})]
-    assert house.sync.poll(polled(house)) == 3, "each is an event of its own"
+def test_the_same_content_at_once_again_is_one_event_where_the_vendor_repeats_itself(house: House) -> None:
+    def page(*names: str, about: bool = False) -> int:
+        records = tuple(Record("stock", "", told(house, name), about=name if about else "") for name in names)
+        house.wms.pages = [Page(records, {"n": 1})]
+        house.clock.advance(61)
+        return house.sync.poll(polled(house))
+
+    assert page("A", "A", "B") == 3, "each is an event of its own"
     repeating(house)
-    house.clock.advance(61)
-    assert house.sync.poll(polled(house)) == 2
+    assert page("A", "A", "B") == 2
+    assert page("A", "B", "A") == 3, "five, then three, then five again"
+    assert page("A", "B", "A", about=True) == 2, "what was told of something else in between changes nothing"
+
+
+def test_five_then_three_then_five_again_are_three_events_and_each_may_be_repeated(house: House) -> None:
+    repeating(house)
+    five, three = told(house, "F", on_hand=5), told(house, "F", on_hand=3)
+    assert [hook(house, body) for body in (five, five, three, three, five, five)] == [
+        True, False, True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_two_event_keys_that_no_database_keeps_apart_stay_two_events(house: House) -> None:
+    records = tuple(Record("stock", key, told(house, f"K{n}")) for n, key in enumerate(("x\x00", "x\ud800", "x\ufffd")))
+    house.wms.pages = [Page(records, {"n": 1})]
+    assert house.sync.poll(polled(house)) == 3
+    house.wms.pages = [Page(records, {"n": 2})]
+    assert house.sync.poll(polled(house)) == 0, "and each is known again"
 
 
 def polled(house: House) -> str:

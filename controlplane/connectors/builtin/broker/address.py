@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.events import name_flaw
 from controlplane.connectors.network import Door
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import SettingsError, UnavailableError
@@ -18,8 +19,6 @@ EXAMPLE = "write for instance amqps://broker.example/retail or rediss://redis.ex
 HELD = 100
 """Records that are held at once, and so the largest commit, unless policy says otherwise."""
 MOST = 1000
-GAP = "gap"
-"""Topic of a record that tells what a stream lost before it was read."""
 LONGEST = 255
 """Bytes of a queue's name."""
 
@@ -37,6 +36,12 @@ class Address:
     held: int
     group: str = ""
     """Redis: the consumer group, where the queue is a stream."""
+    exchange: str = ""
+    """RabbitMQ: what events are put into; empty: the default exchange."""
+    routing_key: str = ""
+    """RabbitMQ: by what they are routed; empty: by their type."""
+    stream: str = ""
+    """Redis: the stream that events are put into."""
 
     @property
     def is_redis(self) -> bool:
@@ -55,6 +60,9 @@ class Address:
 def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
     """Yield what is wrong with a broker's endpoint and options: path within the spec, rule, remedy."""
     yield from ((("endpoint",), rule, remedy) for rule, remedy in _endpoint(endpoint))
+    if is_target(options):
+        yield from _target(endpoint, options)
+        return
     queue, held = options.get("queue"), options.get("prefetch", HELD)
     if queue is None:
         yield ("options",), "it names no queue, so nothing is taken off any", "add 'queue: NAME'"
@@ -63,6 +71,31 @@ def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
     if isinstance(held, bool) or not isinstance(held, int) or not 1 <= held <= MOST:
         yield ("options", "prefetch"), f"{held!r} is no number of records to hold", f"write a whole number, 1 to {MOST}"
     yield from _group(endpoint, options.get("group"))
+
+
+def is_target(options: Mapping[str, Any]) -> bool:
+    """Whether events are put there, rather than taken off a queue."""
+    return options.get("exchange") is not None or options.get("stream") is not None
+
+
+def _target(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
+    for option in ("queue", "group", "prefetch"):
+        if options.get(option) is not None:
+            rule = f"with '{option}' it would be taken from, and it is put into"
+            yield ("options", option), rule, "leave it out, or write a System of its own for it"
+    redis, exchange = endpoint.startswith(("redis:", "rediss:")), options.get("exchange")
+    for option in ("exchange", "routing_key") if redis else ("stream",):
+        if options.get(option) is not None:
+            yield (
+                ("options", option),
+                f"this broker has no {option}",
+                f"leave it out; write {'stream' if redis else 'exchange'}",
+            )
+    if exchange == "" and not options.get("routing_key"):
+        yield ("options", "exchange"), "the default exchange needs a queue's name", "add 'routing_key: QUEUE'"
+    for option in ("stream", "routing_key") if exchange == "" else ("stream", "exchange", "routing_key"):
+        if flaw := name_flaw(options, option):
+            yield flaw
 
 
 def _group(endpoint: str, group: object) -> Iterator[Flaw]:
@@ -114,8 +147,9 @@ def address_of(context: Context) -> Address:
     place = path.strip("/") or "0" if parts.scheme.startswith("redis") else path or "/"
     return Address(
         scheme=parts.scheme, host=str(parts.hostname), port=parts.port or PORTS[parts.scheme], place=place,
-        queue=context.options["queue"], held=context.options.get("prefetch", HELD),
-        group=context.options.get("group", ""),
+        queue=context.options.get("queue", ""), held=context.options.get("prefetch", HELD),
+        group=context.options.get("group", ""), exchange=context.options.get("exchange", ""),
+        routing_key=context.options.get("routing_key", ""), stream=context.options.get("stream", ""),
     )  # fmt: skip
 
 

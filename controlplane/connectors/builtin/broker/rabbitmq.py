@@ -22,6 +22,9 @@ HEARTBEAT = 30
 class Broker:
     """A virtual host of RabbitMQ, and a queue in it."""
 
+    confirms = False
+    """Whether the broker says of each event that is put there that it has it."""
+
     def __init__(self, address: Address, login: Login, record_of: Callable[[bytes], Record]) -> None:
         self.address, self.login, self.record_of = address, login, record_of
 
@@ -68,7 +71,8 @@ class Broker:
             host=str(Pair(host, address.port)), userid=login.user or "guest", password=login.password or "guest",
             login_method="PLAIN", virtual_host=address.place, ssl=tls if address.is_secure else False,
             connect_timeout=timeout, read_timeout=login.timeout, write_timeout=login.timeout,
-            heartbeat=HEARTBEAT, client_properties={"product": "trueup", "connection_name": f"trueup {login.system}"},
+            heartbeat=HEARTBEAT, confirm_publish=self.confirms,
+            client_properties={"product": "trueup", "connection_name": f"trueup {login.system}"},
         )  # fmt: skip
         try:
             connection.connect()

@@ -18,8 +18,9 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from controlplane.connectors.builtin.broker import redis_list
-from controlplane.connectors.builtin.broker.address import GAP, Address, Login
+from controlplane.connectors.builtin.broker.address import Address, Login
 from controlplane.connectors.contract import Record, Waiting
+from controlplane.connectors.events import GAP
 from controlplane.errors import RejectedError
 
 FIELD = b"event"

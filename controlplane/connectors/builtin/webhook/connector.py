@@ -14,22 +14,28 @@ from controlplane.connectors.contract import Connector, Context, Manifest, Write
 from controlplane.connectors.http import HttpClient
 from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.redaction import Redactor
+from controlplane.connectors.standard_webhooks import Signed, identity_of, keys_of
 from rules.outcomes import Guarantee, Outcome, Result
 
+SIGNING = "signing_secret"
 HOW = "`dedup_key` and `Idempotency-Key`"
 
 
 class WebhookConnector(Connector):
-    """Notifications to one address. The endpoint is the whole address; the secret `token` goes as a bearer."""
+    """Notifications to one address. The endpoint is the whole address; the secret `token` goes as a bearer.
+
+    With the secret `signing_secret` they are signed by Standard Webhooks; several, divided by spaces, all sign while one is changed.
+    """
 
     manifest: ClassVar[Manifest] = Manifest(
         name="webhook",
         title="Incident tool (webhook)",
         writes=(WriteSpec("incident", ("incident.notified",), Guarantee.KEYED, how=HOW),),
-        secrets=("token",),
+        secrets=("token", "signing_secret"),
+        optional_secrets=("signing_secret",),
         probes=(),
         kind="incident",
-        auth="bearer token",
+        auth="bearer token; signed by Standard Webhooks where a secret is given",
         gaps=("acknowledgements made in the tool do not come back",),
         verified_against="the sandbox; fields after PagerDuty's Events API v2",
     )
@@ -38,7 +44,9 @@ class WebhookConnector(Connector):
         super().__init__(context)
         token = context.secret("token")
         self._auth = StaticHeader("Authorization", f"Bearer {token}")
-        self._http = HttpClient(context, Redactor([token]))
+        signing = context.secret(SIGNING) if SIGNING in context.given else ""
+        self._keys = keys_of(signing, f"the secret '{SIGNING}' of System '{context.system}'") if signing else ()
+        self._http = HttpClient(context, Redactor([token, *signing.split()]))
 
     def close(self) -> None:
         """Close the connections."""
@@ -52,7 +60,8 @@ class WebhookConnector(Connector):
         # header values are ASCII, and a fingerprint may name anything
         key = quote(f"{told['dedup_key']}:{told['event_action']}:{request.payload['sequence']}", safe=":/@#")
         headers = {"Idempotency-Key": key}
-        answer = self._http.send("POST", "", write=True, auth=self._auth, headers=headers, json=told)
+        auth = Signed(self._keys, identity_of(key), self.context.clock, self._auth) if self._keys else self._auth
+        answer = self._http.send("POST", "", write=True, auth=auth, headers=headers, json=told)
         return Outcome(Result.DELIVERED, evidence=answer.evidence)
 
     @answering_read_back

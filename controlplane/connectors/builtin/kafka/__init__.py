@@ -1,0 +1,1 @@
+"""Canonical messages off a topic of Kafka, and into one."""

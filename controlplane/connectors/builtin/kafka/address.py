@@ -1,0 +1,115 @@
+"""Where a topic is: the endpoint of a System and its options, read strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.events import name_flaw
+from controlplane.connectors.network import Door
+from controlplane.connectors.redaction import Redactor
+from controlplane.errors import SettingsError, UnavailableError
+from rules import addresses
+
+SCHEMES = ("kafka", "kafkas")
+EXAMPLE = "write for instance kafkas://kafka.example:9093"
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+HELD, MOST = 100, 1000
+"""Records that are held at once unless policy says otherwise, and at most."""
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A topic at a cluster."""
+
+    secure: bool
+    host: str
+    port: int
+    topic: str
+    group: str
+    """The consumer group that the plane reads by; empty: the topic is put into."""
+    held: int
+    mechanism: str
+
+    def __str__(self) -> str:
+        return f"{'kafkas' if self.secure else 'kafka'}://{self.host}:{self.port}"
+
+
+def flaws(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
+    """Yield what is wrong with an endpoint and options: path within the spec, rule, remedy."""
+    yield from ((("endpoint",), rule, remedy) for rule, remedy in _endpoint(endpoint))
+    topic, held, mechanism = options.get("topic"), options.get("prefetch", HELD), options.get("sasl", MECHANISMS[0])
+    if topic is None:
+        yield ("options",), "it names no topic", "add 'topic: NAME'"
+    elif not isinstance(topic, str) or not _TOPIC.fullmatch(topic):
+        yield (
+            ("options", "topic"),
+            f"'{topic}' is no name of a topic",
+            "write 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'",
+        )
+    if flaw := name_flaw(options, "group"):
+        yield flaw
+    if isinstance(held, bool) or not isinstance(held, int) or not 1 <= held <= MOST:
+        yield ("options", "prefetch"), f"{held!r} is no number of records to hold", f"write a whole number, 1 to {MOST}"
+    if mechanism not in MECHANISMS:
+        yield (
+            ("options", "sasl"),
+            f"'{mechanism}' is no mechanism that is spoken",
+            f"write one of {', '.join(MECHANISMS)}",
+        )
+
+
+def _endpoint(endpoint: str) -> Iterator[tuple[str, str]]:
+    try:
+        parts = urlsplit(endpoint)
+        login, host, port = parts.username is not None or parts.password is not None, parts.hostname, parts.port
+    except ValueError:  # not shown: it may hold a password
+        yield "the endpoint is no address", EXAMPLE
+        return
+    if login:
+        yield (
+            "the address holds a login, and policies are read by many",
+            "take it out; give the secrets user and password",
+        )
+    elif parts.scheme not in SCHEMES:
+        yield f"'{parts.scheme or endpoint}' is no scheme of Kafka", EXAMPLE
+    elif not host or port == 0:
+        yield f"'{endpoint}' names no host", EXAMPLE
+    elif parts.path.strip("/") or parts.query or parts.fragment:
+        yield f"'{endpoint}' has more than host and port", f"leave it out; {EXAMPLE}"
+
+
+def address_of(context: Context) -> Address:
+    """Return what the policy names. Raises SettingsError with every flaw."""
+    found = list(flaws(context.endpoint, context.options))
+    if found:
+        told = "; ".join(f"{'.'.join(path)}: {rule}; {remedy}" for path, rule, remedy in found)
+        raise SettingsError(f"System '{context.system}': {told}")
+    parts, options = urlsplit(context.endpoint), context.options
+    return Address(
+        secure=parts.scheme == "kafkas", host=str(parts.hostname), port=parts.port or addresses.PORTS[parts.scheme],
+        topic=options["topic"], group=options.get("group", ""), held=options.get("prefetch", HELD),
+        mechanism=options.get("sasl", MECHANISMS[0]),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """As whom a System logs in, and how patient it is."""
+
+    system: str
+    user: str | None
+    password: str | None
+    timeout: float
+    """Wall seconds that the cluster may take to answer."""
+    door: Door
+
+    def unavailable(self, address: Address, what: str, remedy: str, error: object) -> UnavailableError:
+        """Return an error that names the cluster, what it said and what to do; without the password."""
+        told = Redactor([self.password or ""]).text(" ".join(str(error).split()))
+        return UnavailableError(f"{self.system}: Kafka at {address} {what}: {told}; {remedy}")

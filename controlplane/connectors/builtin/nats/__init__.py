@@ -1,0 +1,1 @@
+"""Canonical messages off a stream of NATS JetStream, and into one."""

@@ -1,0 +1,12 @@
+"""The connector `avalara` stands the conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+pytest_plugins = ["controlplane.connectors.conformance.pytest_plugin"]
+CONFORMANCE = "avalara"
+
+
+def test_conformance(conformance: Callable[[], None]) -> None:
+    conformance()
