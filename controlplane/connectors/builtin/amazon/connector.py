@@ -149,7 +149,7 @@ class AmazonConnector(Connector):
             raise BadInputError(f"the record breaks Amazon's contract: {error!r}; correct it, or drop it") from error
 
     def _placed(self, told: Mapping[str, Any] | None) -> list[Draft]:
-        return orders.draft(told, self._location, self._fba, self.context.codes.ours) if told else []
+        return [] if told is None else orders.draft(told, self._location, self._fba, self.context.codes.ours)
 
     @answering_write
     def write(self, request: Write) -> Outcome:
