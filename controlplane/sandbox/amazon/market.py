@@ -38,7 +38,6 @@ class Bucket:
 RATES = {
     "searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2, 10), "getInventorySummaries": (2, 2),
     "getListingsItem": (5, 5), "patchListingsItem": (5, 5), "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15),
-    "createFeedDocument": (0.5, 15), "createFeed": (0.0083, 15), "getFeed": (2, 15), "getFeedDocument": (0.0222, 10),
 }  # fmt: skip
 """Operation -> requests a second and burst, as the vendor publishes them."""
 

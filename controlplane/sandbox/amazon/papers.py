@@ -26,7 +26,7 @@ def address(market: Market, name: str) -> str:
 def store(app: Flask, market: Market) -> None:
     """Keep documents. An address that ran out, or that nobody signed, is refused in XML as the store does."""
 
-    @app.route(STORE, methods=["GET", "PUT"])
+    @app.get(STORE)
     def kept() -> Response:
         with market.lock:
             paper = market.documents.get(request.args.get("key", ""))
@@ -34,13 +34,6 @@ def store(app: Flask, market: Market) -> None:
             if paper is None or until is None or market.now() > until:
                 told = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
                 return Response(told, 403, content_type="application/xml")
-            if request.method == "PUT":
-                if request.headers.get("content-type") != paper.kind:
-                    return Response(
-                        "<Error><Code>SignatureDoesNotMatch</Code></Error>", 403, content_type="application/xml"
-                    )
-                paper.content = request.get_data()
-                return Response(status=200)
             return Response(paper.content, content_type=paper.kind)
 
 

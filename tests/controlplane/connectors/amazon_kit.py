@@ -19,7 +19,6 @@ MODELS = SPECS / "amazon-sp-api/models"
 FILES = (
     "orders-api-model/orders_2026-01-01.json", "orders-api-model/ordersV0.json", "fba-inventory-api-model/fbaInventory.json",
     "listings-items-api-model/listingsItems_2021-08-01.json", "reports-api-model/reports_2021-06-30.json",
-    "feeds-api-model/feeds_2021-06-30.json",
 )  # fmt: skip
 MARKET = "ATVPDKIKX0DER"
 COLUMNS = (
