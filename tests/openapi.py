@@ -55,7 +55,9 @@ class Operation:
         """Say what of an exchange breaks the description."""
         yield from self._asked(dict(parse_qsl(query, keep_blank_values=True)), body)
         responses = {str(code): one for code, one in self.told["responses"].items()}  # of YAML they are numbers
-        response = responses.get(str(status), responses.get("default") if status >= 400 else None)
+        response = responses.get(str(status), responses.get(f"{status // 100}XX"))
+        if response is None and status >= 400:
+            response = responses.get("default")
         if response is None:
             if status != 429 and any(code[0] == str(status)[0] for code in responses):
                 yield f"it answers {status}, which is not described"

@@ -120,12 +120,17 @@ def _hold_against(found: Finding, one: Checkpoint, hashes: Mapping[int, str], tr
 
 def _read(line: str | bytes, number: int) -> dict[str, Any]:
     try:
-        told = json.loads(line)
-    except ValueError as error:
+        told = json.loads(line, parse_constant=_constant)
+        json.dumps(told, ensure_ascii=False).encode()  # half a surrogate pair is written by nobody
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"line {number}: is not JSON ({error}); the file is no export, or was damaged") from None
     if not isinstance(told, dict) or "type" not in told:
         raise BadInputError(f"line {number}: has no type; the file is no export of the action log")
     return told
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 _KEYS = {
@@ -172,6 +177,12 @@ def _action(told: dict[str, Any], number: int) -> dict[str, Any]:
     if missing:
         raise BadInputError(f"line {number}: the action lacks '{missing[0]}'")
     try:
-        return {**told, "seq": int(told["seq"]), "at": datetime.fromisoformat(told["at"])}
+        at = datetime.fromisoformat(told["at"])
     except (ValueError, TypeError) as error:
         raise BadInputError(f"line {number}: {error}") from None
+    if type(told["seq"]) is not int or told["at"] != _text(at):
+        found = f"{told['seq']!r}, {told['at']!r}"
+        raise BadInputError(
+            f"line {number}: 'seq' or 'at' is not as an export writes it ({found}); it was changed since"
+        )
+    return {**told, "at": at}

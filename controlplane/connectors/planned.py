@@ -18,7 +18,6 @@ PLANNED: tuple[tuple[str, str, str], ...] = (
     ("pagerduty", "PagerDuty Events v2", "incident"),
     ("paypal", "PayPal", "payment"),
     ("salesforce_commerce", "Salesforce B2C Commerce", "shop"),
-    ("sap_s4", "SAP S/4HANA", "erp"),
     ("servicenow", "ServiceNow event management", "incident"),
     ("shipstation", "ShipStation, ShipEngine", "carrier"),
     ("vertex", "Vertex O Series", "tax"),

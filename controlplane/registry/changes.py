@@ -165,7 +165,8 @@ class Changes(Steps):
             self._within(actor, request.kind, request.name, content)
             same = digest(content) == request.hash
             changes: dict[str, Any] = {
-                "document": content, "hash": digest(content), "last_editor": actor.name, "scheduled_for": None,
+                "document": content, "hash": digest(content), "last_editor": request.last_editor if same else actor.name,
+                "scheduled_for": None,
                 "scheduled_by": None, "rolls_back": request.rolls_back if same else None, "note": "",
             }  # fmt: skip
             if rebase:

@@ -15,7 +15,7 @@ from waitress import create_server
 
 from controlplane.sandbox.gate import Channel
 
-SYSTEMS = {"adobe": "Store", "avalara": "Account", "square": "Seller", "stripe": "Account"}
+SYSTEMS = {"adobe": "Store", "avalara": "Account", "sap": "Erp", "square": "Seller", "stripe": "Account"}
 """Package -> its model."""
 TIMELESS = frozenset({"avalara"})
 """Models that need no clock."""

@@ -120,15 +120,17 @@ Names = Annotated[
 
 LEADING = ("connector", "endpoint", "internal", "secrets")
 """Parts of a System that say where it leads, and which secrets are sent there."""
-LEADING_OPTION = "manifest"
-"""So does this one of the options: a declared connector's manifest may name where tokens are asked for."""
+LEADING_OPTION = re.compile(r"manifest|endpoint|host|url|server|region|realm|login")
+"""So do options that are called like this: where tokens are asked for, which bucket or host it is, a declared connector's manifest."""
 
 
 def leads_elsewhere(before: dict[str, Any], after: dict[str, Any]) -> str:
     """Return the first part of a System's spec, as it is stored, by which it leads elsewhere than before; empty where none does."""
     part = next((part for part in LEADING if before.get(part) != after.get(part)), "")
-    manifests = [(spec.get("options") or {}).get(LEADING_OPTION) for spec in (before, after)]
-    return part or (f"options.{LEADING_OPTION}" if manifests[0] != manifests[1] else "")
+    held, told = (dict(spec.get("options") or {}) for spec in (before, after))
+    names = sorted(name for name in held.keys() | told.keys() if LEADING_OPTION.search(name.lower()))
+    option = next((name for name in names if held.get(name) != told.get(name)), "")
+    return part or (f"options.{option}" if option else "")
 
 
 class SystemSpec(Part):

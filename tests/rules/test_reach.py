@@ -132,6 +132,9 @@ def test_a_manifest_that_may_send_tokens_elsewhere_leads_elsewhere() -> None:
     assert k.leads_elsewhere(here, {**here, "options": {"manifest": {"title": "y"}}}) == "options.manifest"
     assert k.leads_elsewhere(here, {**here, "options": {}}) == "options.manifest"
     assert k.leads_elsewhere(here, {**here, "endpoint": "https://b"}) == "endpoint"
+    for option in ("login_endpoint", "s3_endpoint", "host_key", "webhook_url", "region", "bootstrap_servers"):
+        there = {**here, "options": {**here["options"], option: "elsewhere"}}  # type: ignore[dict-item]
+        assert k.leads_elsewhere(here, there) == f"options.{option}" == k.leads_elsewhere(there, here)
 
 
 def test_a_domain_has_its_flows_and_their_types_of_message_and_pauses_no_system() -> None:

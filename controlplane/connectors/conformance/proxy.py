@@ -5,13 +5,14 @@ It passes the Host header on as it came, so that signatures over the address, an
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,7 +112,7 @@ class Proxy:
             connection.request(asked.method, asked.path, asked.body, told | {"connection": "close"})
             answer = connection.getresponse()
             content = answer.read()
-            return Canned(answer.status, content, {k: v for k, v in answer.getheaders() if k.lower() not in HOP})
+            return Canned(answer.status, *_plain(content, _folded(answer.getheaders())))
         finally:
             connection.close()
 
@@ -149,6 +150,22 @@ class Proxy:
         return Handler
 
 
+def _folded(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What is told several times, as cookies are, stands in lines of its own."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name.lower() not in HOP:
+            found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found
+
+
+def _plain(content: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    """What was not asked for packed and came packed is unpacked; some systems only say that it is."""
+    told = {name: value for name, value in headers.items() if name.lower() != "content-encoding"}
+    packed = len(told) < len(headers) and content.startswith(b"\x1f\x8b")
+    return (gzip.decompress(content) if packed else content), told
+
+
 def _strike(handler: BaseHTTPRequestHandler, fault: Fault, answer: Canned, over: threading.Event) -> None:
     if fault.act == "cut":
         return _hang_up(handler)
@@ -177,8 +194,9 @@ def _altered(fault: Fault, answer: Canned) -> Canned:
 
 def _head(handler: BaseHTTPRequestHandler, answer: Canned, length: int) -> None:
     handler.send_response(answer.status)
-    for name, value in answer.headers.items():
-        handler.send_header(name, value)
+    for name, values in answer.headers.items():
+        for value in values.split("\n"):
+            handler.send_header(name, value)
     if answer.status not in (204, 304):
         handler.send_header("Content-Length", str(length))
     handler.end_headers()

@@ -91,7 +91,8 @@ def swollen(stand: Stand) -> str:
         stand.bench.rest()
         connector = stand.connector()
         with stand.strike(faults.swollen().at(stand.bench.is_read), "an endless answer"):
-            _raises(told, "an answer of 66 MiB", readings[told], connector)
+            raised = _raised(readings[told], connector)
+        _demand_raised(raised, told, "an answer of 66 MiB")
 
     return each(list(readings), "reads nothing", check)
 
@@ -186,16 +187,21 @@ def _kinds(stand: Stand, entity: str) -> Iterator[tuple[str, Callable[[Connector
 def _breaks_off(stand: Stand, told: str, name: str, fault: faults.Fault, read: Callable[[Connector], Any]) -> None:
     stand.bench.rest()
     connector = stand.connector()
-    with stand.strike(fault, f"{name} at the second request"):
-        _raises(told, f"{name} at the second request", read, connector)
+    with stand.strike(fault, f"{name} at the second request"):  # of one page there is none, and that shows nothing
+        raised = _raised(read, connector)
+    _demand_raised(raised, told, f"{name} at the second request")
 
 
-def _raises(told: str, name: str, read: Callable[[Connector], Any], connector: Connector) -> None:
+def _raised(read: Callable[[Connector], Any], connector: Connector) -> bool:
     try:
         read(connector)
     except ConnectorError:
-        return
-    demand(False, f"{told}: {name} was taken for the end of it; raise the ConnectorError that the shared client gives")
+        return True
+    return False
+
+
+def _demand_raised(raised: bool, told: str, name: str) -> None:
+    demand(raised, f"{told}: {name} was taken for the end of it; raise the ConnectorError that the shared client gives")
 
 
 def _identities(stand: Stand, entity: str, pages: list[Page]) -> set[str]:

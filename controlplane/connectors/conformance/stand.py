@@ -27,9 +27,7 @@ class Stand:
 
     def __init__(self, name: str, bench: Bench, place: Place) -> None:
         self.name, self.bench, self.place = name, bench, place
-        declared: Manifest = bench.connector.manifest
-        own = declared.specific(place.options) if declared.specific else None
-        self.manifest: Manifest = own or declared
+        self.manifest: Manifest = bench.connector.manifest.of(place.options)
         self._open = ExitStack()
         self._proxy: Proxy | None = None
         if place.endpoint.partition("://")[0] in ("http", "https"):

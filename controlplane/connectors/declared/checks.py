@@ -11,11 +11,14 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from controlplane.connectors.contract import Flaw, Manifest, ReadSpec, WriteSpec
 from controlplane.connectors.declared.access import KINDS
-from controlplane.connectors.declared.manifest import FORM, Document, FilesDocument, RestRead, Whole
+from controlplane.connectors.declared.manifest import FORM, Document, FilesDocument, RestRead, SqlDocument, Whole
 from controlplane.connectors.declared.request import Request
+from controlplane.connectors.declared.sql import strange
 from controlplane.connectors.declared.values import Part, Shape, expressions, secrets_in
 from controlplane.connectors.folders import host_key_flaws
 from controlplane.errors import BadInputError
@@ -141,6 +144,8 @@ def check(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
         return
     yield from flaws_of(document)
     yield from host_key_flaws(endpoint, options) if isinstance(document, FilesDocument) else ()
+    if isinstance(document, SqlDocument) and (odd := _strange(endpoint)):
+        yield ("endpoint",), f"its parameter '{odd}' could lead elsewhere than its host and port", "take it out"
     for option in document.options:
         if option not in options and option not in document.optional:
             yield (
@@ -148,6 +153,13 @@ def check(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
                 f"the manifest takes '{option}' from the options, and it is not there",
                 f"add '{option}' to spec.options",
             )
+
+
+def _strange(endpoint: str) -> str:
+    try:
+        return strange(make_url(endpoint))
+    except (ArgumentError, ValueError):
+        return ""  # what is no URL at all is told elsewhere
 
 
 def flaws_of(document: Whole) -> Iterator[Flaw]:

@@ -117,6 +117,17 @@ def _is_of_the_query(told: str) -> bool:
     return any(sign in told for sign in ("no such", "syntax error", "readonly", "read-only", "ambiguous"))
 
 
+HARMLESS = frozenset(
+    {"sslmode", "sslrootcert", "application_name", "charset", "driver", "encrypt", "trustservercertificate"}
+)
+"""Parameters of an endpoint that say how to connect; all others, `host` and `port` among them, may say where to."""
+
+
+def strange(url: URL) -> str:
+    """Return the first parameter of a database's URL that is not taken; empty where all are."""
+    return next((name for name in sorted(url.query) if name.lower() not in HARMLESS), "")
+
+
 def _url(context: Context, password: str | None) -> URL:
     try:
         url = make_url(context.endpoint)
@@ -124,6 +135,10 @@ def _url(context: Context, password: str | None) -> URL:
         raise SettingsError(
             f"System '{context.system}': the endpoint is no database's URL, e.g. postgresql://reader@host/db"
         ) from error
+    if odd := strange(url):
+        raise SettingsError(
+            f"System '{context.system}': the endpoint's '{odd}' could lead past what was checked; take it out, or write it as host and port"
+        )
     if url.password:
         raise SettingsError(
             f"System '{context.system}': the endpoint holds a password; give it as the secret `password`"

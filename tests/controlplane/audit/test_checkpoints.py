@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -212,6 +213,9 @@ def test_a_checkpoint_outside_is_never_overwritten(
         (["{"], "line 1: is not JSON"),
         (['{"type": "action"}'], "line 1: is not the heading"),
         (["[]"], "line 1: has no type"),
+        (['{"type": "chain", "seq": NaN}'], "line 1: is not JSON (NaN is no number)"),
+        (['{"type": "chain", "format": "\\ud800"}'], "line 1: is not JSON"),
+        (["[" * 100_000], "line 1: is not JSON"),
         (['{"type":"chain","format":9,"installation":"a","seq":0,"hash":""}'], "line 1: an export of format 9"),
         ([json.dumps({"type": "chain", "format": 1, "installation": "a", "seq": 0, "hash": FIRST}), '{"type":"action"}'],
          "line 2: the action lacks 'seq'"),
@@ -222,7 +226,7 @@ def test_a_checkpoint_outside_is_never_overwritten(
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_export_is_refused_by_line(lines: list[str], told: str) -> None:
-    with pytest.raises(BadInputError, match="^" + told.replace("(", "[(]")) as caught:
+    with pytest.raises(BadInputError, match="^" + re.escape(told)) as caught:
         examine(lines)
     assert str(caught.value)
 

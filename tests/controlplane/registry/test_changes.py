@@ -342,3 +342,12 @@ def test_a_team_without_a_living_account_is_made_owner_of_nothing(registry: Regi
     )
     with pytest.raises(PolicyError, match="of the Team 'store-ops' nobody is left"):
         changes.submit(mine.id, ADA)
+
+
+def test_the_same_text_put_again_by_another_leaves_who_edited_it_last(changes: Changes) -> None:
+    request = drafted(changes)
+    changes.edit(request.id, policy(changes, cap="8m"), BOTH)
+    assert changes.edit(request.id, policy(changes, cap="8m"), ADA).last_editor == "eve"
+    changes.submit(request.id, ADA)
+    with pytest.raises(ForbiddenError, match="'eve' last edited it"):
+        changes.vote(request.id, BOTH, "approve")

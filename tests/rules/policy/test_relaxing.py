@@ -68,6 +68,14 @@ def test_one_way_relaxes_and_the_other_way_tightens(kind: str, path: str, tight:
     assert not relaxes(lax, strict)
 
 
+@pytest.mark.parametrize(("label", "loosens"), [("test", True), ("production", False)])
+def test_a_system_that_is_not_called_production_any_more_may_be_drilled_and_that_relaxes(
+    label: str, loosens: bool
+) -> None:
+    before = changed(some("System"), "metadata.labels", {"environment": "production" if loosens else "test"})
+    assert relaxes(before, changed(before, "metadata.labels", {"environment": label})) is loosens
+
+
 def test_another_pair_in_the_place_of_one_relaxes() -> None:
     before = changed(some("System"), "spec.internal", ["10.1.2.3:443"])
     assert relaxes(before, changed(before, "spec.internal", ["10.1.2.4:443"]))

@@ -38,7 +38,7 @@ class KafkaConnector(Connector):
         schemes=SCHEMES,
         check=flaws,
         specific=specific,
-        verified_against="librdkafka's mock cluster, and Tansu (no Apache Kafka)",
+        verified_against="librdkafka's mock cluster, (no Apache Kafka)",
         probes=("latency", "depth"),
         kind="broker",
         auth="SASL PLAIN or SCRAM with user and password; TLS by the scheme",

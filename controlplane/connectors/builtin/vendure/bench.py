@@ -19,11 +19,12 @@ from controlplane.connectors.contract import Connector, Record, Write
 
 PLACES = ("1", "2")
 """Ids of the demo's two stock locations."""
-PREFIX = "SKU-"
 OFFERED, SOLD = "SKU-0021", "SKU-0022"
 MOST = 1000
 ERROR = "... on ErrorResult { errorCode message }"
-VARIANTS = "query($p: String!) { productVariants(options: {take: 1000, filter: {sku: {contains: $p}}}) { items { id sku name price } } }"
+VARIANTS = """
+query($p: String!) { productVariants(options: {take: 1000, filter: {sku: {contains: $p}}}) { items {
+  id sku stockLevels { stockLocationId } } } }"""
 LEVELS = "query($id: ID!) { productVariant(id: $id) { stockLevels { stockLocationId stockOnHand stockAllocated } } }"
 MOVED = "query($id: ID!) { productVariant(id: $id) { stockMovements(options: {take: 1000}) { items { ... on StockMovement { type } } } } }"
 ORDERS = "query { orders(options: {take: 1000, filter: {active: {eq: false}}}) { items { code state } } }"
@@ -83,7 +84,8 @@ class VendureBench(Bench):
     def things(self, entity: str, at_least: int) -> set[str]:
         """Return what the shop has; orders are placed until there are enough."""
         if entity == "levels":
-            return {f"{one['sku']}@{place}" for one in self._variants(PREFIX) for place in PLACES}
+            rows = [(one["sku"], kept["stockLocationId"]) for one in self._variants("") for kept in one["stockLevels"]]
+            return {f"{sku}@{place}" for sku, place in rows if place in PLACES}
         found = self._orders()
         for _ in range(at_least - len(found)):
             self._buy()

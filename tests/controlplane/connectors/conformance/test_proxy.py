@@ -10,6 +10,7 @@ import pytest
 from controlplane.connectors.conformance import faults
 from controlplane.connectors.conformance.proxy import Proxy
 from tests.controlplane.connectors.bad_server import BadServer, Habit
+from tests.controlplane.connectors.scripted import Reply, ScriptedServer
 
 
 @pytest.fixture
@@ -38,6 +39,14 @@ def test_what_nobody_ordered_anything_for_passes_as_it_is(server: BadServer, pro
     assert headers["authorization"] == "Bearer x"
     assert headers["host"] == proxy.endpoint.split("/")[2]
     assert (answer.status_code, answer.headers["x-left"], answer.json()) == (200, "7", {"rows": [{"price": "1.50"}]})
+
+
+def test_each_of_several_cookies_passes() -> None:
+    server = ScriptedServer(lambda _: Reply(headers={"Set-Cookie": "session=1; HttpOnly\nusercontext=2"}))
+    found = Proxy(server.url)
+    assert ask(found).headers.get_list("set-cookie") == ["session=1; HttpOnly", "usercontext=2"]
+    found.close()
+    server.close()
 
 
 @pytest.mark.parametrize("reached", [True, False])

@@ -130,6 +130,17 @@ def test_a_password_does_not_stand_in_the_endpoint() -> None:
     assert "pass-word" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "more", ["port=5433", "host=127.0.0.1:5433", "hostaddr=10.0.0.1", "service=x", "options=-c%20a=b"]
+)
+def test_what_could_lead_past_the_checked_address_does_not_stand_in_the_endpoint(more: str) -> None:
+    url = f"postgresql://reader@db.example/retail?sslmode=require&{more}"
+    with pytest.raises(SettingsError, match=f"'{more.partition('=')[0]}' could lead past what was checked"):
+        sql(url)
+    found = [(path, remedy) for path, _, remedy in check(url, {"manifest": scaffold("sql"), "currency": "EUR"})]
+    assert (("endpoint",), "take it out") in found
+
+
 def test_postgresql_is_read_by_the_checked_address_in_a_transaction_that_is_read_only(postgresql_store: Store) -> None:
     url = postgresql_store.engine.url
     schema = str(dict(url.query)["options"]).rpartition("=")[2]

@@ -1,0 +1,155 @@
+"""Sales orders, known by the customer's reference. SAP numbers them itself and de-duplicates nothing, so ours is looked for before.
+
+Several are looked for with one `$batch` and made with another, each in a changeset of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from controlplane.connectors import odata
+from controlplane.connectors.builtin.sap_s4.api import Api
+from controlplane.connectors.contract import Write
+from controlplane.connectors.http import Answer
+from controlplane.connectors.odata_batch import Asked, Reply
+from controlplane.connectors.outcomes import outcome_of
+from controlplane.errors import BadInputError
+from rules.outcomes import Outcome, Result
+
+LONGEST = 35
+"""Characters that a customer's reference has room for."""
+SERVER_ERROR = 500
+CREATED = 201
+
+
+class Orders:
+    """Sales orders of one sold-to party."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def create(self, request: Write) -> Outcome:
+        """Book an order, unless SAP has it."""
+        body = self._body(request)
+        if held := self.held(str(request.payload["ref"])):
+            return _already(request, held)
+        made, answer = self._api.orders.create("/A_SalesOrder", body)
+        return _delivered(made, answer.headers, answer)
+
+    def create_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Book several; one that SAP refuses keeps none of the others."""
+        bodies = [self._body(one) for one in requests]
+        outcomes = self._looked_up(requests)
+        missing = [at for at, outcome in enumerate(outcomes) if outcome is None]
+        if missing:
+            sets = [[Asked("POST", "A_SalesOrder", bodies[at])] for at in missing]
+            replies, answer = self._api.orders.batch(sets, write=True)
+            for at, reply in zip(missing, replies, strict=True):
+                outcomes[at] = self._outcome(reply, answer)
+        return [one or Outcome(Result.UNKNOWN, "SAP said nothing of it") for one in outcomes]
+
+    def read_back(self, request: Write) -> Outcome:
+        """Look for the order."""
+        ref = str(request.payload["ref"])
+        held = self.held(ref)
+        return _already(request, held) if held else Outcome(Result.ABSENT, f"SAP has no sales order of reference {ref}")
+
+    def held(self, ref: str, **about: str) -> dict[str, Any] | None:
+        """Return the order of a reference, with what is told `about` it; None where there is none. Raises ConnectorError."""
+        for rows, _ in self._api.orders.rows("/A_SalesOrder", filter=self._chosen(ref), **about):
+            for row in rows:
+                if row.get("PurchaseOrderByCustomer") == ref:
+                    return row
+        return None
+
+    def _chosen(self, ref: str) -> str:
+        party = odata.text(self._api.option("sold_to_party"))
+        return f"PurchaseOrderByCustomer eq {odata.text(ref)} and SoldToParty eq {party}"
+
+    def _looked_up(self, requests: Sequence[Write]) -> list[Outcome | None]:
+        paths = [f"A_SalesOrder?$filter={quote(self._chosen(str(one.payload['ref'])), safe='')}" for one in requests]
+        replies, answer = self._api.orders.batch([Asked("GET", path) for path in paths], write=False)
+        return [self._seen(one, reply, answer) for one, reply in zip(requests, replies, strict=True)]
+
+    def _seen(self, request: Write, reply: Reply | list[Reply], answer: Answer) -> Outcome | None:
+        if isinstance(reply, list) or reply.status >= SERVER_ERROR:
+            return Outcome(Result.UNAVAILABLE, "SAP cannot say now whether it has the order")
+        body = reply.json()
+        if reply.status != 200:
+            return outcome_of(self._api.orders.refusal(reply.status, body, answer.evidence))
+        try:
+            rows = body["d"]["results"]
+            found = [row for row in rows if row["PurchaseOrderByCustomer"] == request.payload["ref"]]
+        except (KeyError, TypeError):
+            answer.fail("answered a look-up of an order with something else")
+        return _already(request, found[0]) if found else None
+
+    def _outcome(self, reply: Reply | list[Reply], answer: Answer) -> Outcome:
+        one = reply[0] if isinstance(reply, list) and reply else reply
+        if isinstance(one, list) or one.status >= SERVER_ERROR:
+            return Outcome(
+                Result.UNKNOWN, "SAP broke down over the order; it may have taken effect", evidence=answer.evidence
+            )
+        body = one.json()
+        if one.status != CREATED:
+            return outcome_of(self._api.orders.refusal(one.status, body, answer.evidence))
+        made = body.get("d") if isinstance(body, Mapping) else None
+        if not isinstance(made, Mapping):
+            return Outcome(Result.UNKNOWN, "SAP says that it made the order, and not which", evidence=answer.evidence)
+        return _delivered(made, one.headers, answer)
+
+    def _body(self, request: Write) -> dict[str, Any]:
+        payload, api = request.payload, self._api
+        ref, day = _reference(payload), odata.date(str(_of(payload, "placed_at")))
+        return {
+            "SalesOrderType": api.option("sales_order_type"), "SalesOrganization": api.option("sales_organization"),
+            "DistributionChannel": api.option("distribution_channel"), "OrganizationDivision": api.option("division"),
+            "SoldToParty": api.option("sold_to_party"), "PurchaseOrderByCustomer": ref, "CustomerPurchaseOrderDate": day,
+            "TransactionCurrency": str(_of(payload, "currency")),
+            "to_Item": {"results": [self._item(at, line, payload) for at, line in enumerate(_of(payload, "lines"), 1)]},
+        }  # fmt: skip
+
+    def _item(self, at: int, line: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any]:
+        plant, storage = self._api.place(str(line["location"]))
+        price = {
+            "ConditionType": self._api.option("condition_type"), "ConditionRateValue": odata.as_text(line["unit_price"]),
+            "ConditionCurrency": str(payload["currency"]), "ConditionQuantity": "1",
+            "ConditionQuantityUnit": self._api.option("unit"),
+        }  # fmt: skip
+        return {
+            "SalesOrderItem": str(at * 10), "Material": self._api.theirs(str(line["sku"])),
+            "RequestedQuantity": str(line["quantity"]), "RequestedQuantityUnit": self._api.option("unit"),
+            "ProductionPlant": plant, "StorageLocation": storage, "to_PricingElement": {"results": [price]},
+        }  # fmt: skip
+
+
+def _of(payload: Mapping[str, Any], name: str) -> Any:
+    if name not in payload:
+        raise BadInputError(
+            f"a sales order is not made from this message: it has no '{name}'; nothing was sent; correct the flow, or its entity"
+        )
+    return payload[name]
+
+
+def _reference(payload: Mapping[str, Any]) -> str:
+    ref = str(_of(payload, "ref"))
+    if len(ref) > LONGEST:
+        raise BadInputError(
+            f"the reference {ref} has more than {LONGEST} characters, and SAP has no room for them; shorten it at the source",
+            "ref",
+        )
+    return ref
+
+
+def _already(request: Write, row: Mapping[str, Any]) -> Outcome:
+    native = str(row.get("SalesOrder") or "") or None
+    return Outcome(
+        Result.ALREADY_DELIVERED, f"SAP has {request.business_ref} as sales order {native}", native_id=native
+    )
+
+
+def _delivered(made: Mapping[str, Any], headers: Mapping[str, str], answer: Answer) -> Outcome:
+    native = str(made.get("SalesOrder") or "") or None
+    return Outcome(Result.DELIVERED, odata.warnings(headers), native_id=native, evidence=answer.evidence)
