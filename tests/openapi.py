@@ -208,3 +208,11 @@ def _resolved(whole: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, 
     for part in one["$ref"].removeprefix("#/").split("/"):
         found = found[part]
     return dict(found)
+
+
+def broken(file: Path, definition: str, value: Any) -> list[str]:
+    """Return what of a value breaks a definition of a description: where, and why."""
+    whole = _read(file)
+    of = "definitions" if "definitions" in whole else "components/schemas"
+    rooted = {"$ref": f"#/{of}/{definition}", **{name: whole.get(name, {}) for name in ("definitions", "components")}}
+    return [f"{error.json_path}: {error.message[:100]}" for error in _Validator(rooted).iter_errors(value)]

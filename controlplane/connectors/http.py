@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
@@ -42,6 +43,8 @@ DEFAULT_WAIT = 2.0
 """Seconds to wait when a system says 'slow down' and not for how long."""
 LARGEST = 64 * 2**20
 """Bytes of the largest answer that is taken."""
+PART = 2**18
+"""Bytes that a file is handed on in."""
 ours_until: ContextVar[Callable[[], datetime] | None] = ContextVar("ours_until", default=None)
 """Says until when what is being sent may be sent by us; afterwards another worker may send it."""
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -148,6 +151,41 @@ class HttpClient:
             self.refuse(answer)
         return answer
 
+    def parts(self, path: str, *, auth: httpx.Auth | None = None) -> Iterator[bytes]:
+        """Get a file of any size and yield its bytes as they come, in parts; a place is held until the last one, or `close`.
+
+        Each part may take the time-out of one request, for the whole has no size to tell it from. Raises as `send` does, UnavailableError
+        where the file breaks off in the middle. Nothing is hidden in it: it is data, which no credential belongs in.
+        """
+        request = self._request("GET", path, {})
+        with self._place():
+            self.context.meter()
+            response, began = self._opened(request, auth)
+            try:
+                if not 200 <= response.status_code < 300:
+                    self.refuse(self._answer(request, response, self._body(request, response), began, write=False))
+                yield from self._parts(request, response)
+            finally:
+                response.close()
+
+    def _opened(self, request: httpx.Request, auth: httpx.Auth | None) -> tuple[httpx.Response, datetime]:
+        began = self.context.clock.now()
+        with self._classed(request, write=False), within(self._wall):
+            return self._client.send(request, auth=auth, stream=True), began
+
+    def _body(self, request: httpx.Request, response: httpx.Response) -> bytes:
+        with self._classed(request, write=False), within(self._wall):
+            return self.redactor.content(self._read(response))
+
+    def _parts(self, request: httpx.Request, response: httpx.Response) -> Iterator[bytes]:
+        coming = response.iter_bytes(PART)
+        while True:
+            with self._classed(request, write=False), within(self._wall):
+                part = next(coming, None)
+            if part is None:
+                return
+            yield part
+
     def refuse(self, answer: Answer) -> NoReturn:
         """Raise what the status of an answer that was accepted means after all. Raises ConnectorError."""
         raise with_evidence(self._refusal(answer), answer.evidence)
@@ -182,19 +220,28 @@ class HttpClient:
             raise UnavailableError(
                 f"{self.context.system}: our claim ran out while the request waited for its turn; nothing was sent"
             )
+        with self._classed(request, write=write), within(self._wall):
+            response = self._client.send(request, auth=auth, stream=True)
+            try:
+                read = self._read(response)
+                content = read if plain else self.redactor.content(read)
+            finally:
+                response.close()
+        return self._answer(request, response, content, started, write=write)
+
+    @contextmanager
+    def _classed(self, request: httpx.Request, *, write: bool) -> Iterator[None]:
         try:
-            with within(self._wall):
-                response = self._client.send(request, auth=auth, stream=True)
-                try:
-                    read = self._read(response)
-                    content = read if plain else self.redactor.content(read)
-                finally:
-                    response.close()
+            yield
         except BlockedAddressError as error:
             with_evidence(error, error.evidence or self._evidence(request, None, b""))
             raise
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise with_evidence(self._failure(error, write=write), self._evidence(request, None, b"")) from error
+
+    def _answer(
+        self, request: httpx.Request, response: httpx.Response, content: bytes, started: datetime, *, write: bool
+    ) -> Answer:
         return Answer(
             status=response.status_code,
             headers=response.headers,
@@ -264,6 +311,23 @@ class HttpClient:
                 "body": self.redactor.body(content, 1500, self.context.personal),
             },
         }
+
+
+@contextmanager
+def elsewhere(context: Context, url: str, *signed: str) -> Iterator[tuple[HttpClient, str]]:
+    """Give a client of another address that a system named, for a file, and the path there; the system's door and limits hold.
+
+    Whatever its query says is as good as a password and hidden, and so is what is `signed`. Raises UnreadableError for no address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+        raise UnreadableError(f"{context.system} names a file at an address that is none")
+    hidden = [*signed, *(value for _, value in parse_qsl(parts.query))]
+    client = HttpClient(replace(context, endpoint=f"{parts.scheme}://{parts.netloc}"), Redactor(hidden))
+    try:
+        yield client, f"{parts.path}?{parts.query}" if parts.query else parts.path
+    finally:
+        client.close()
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float:

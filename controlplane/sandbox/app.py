@@ -15,6 +15,7 @@ from controlplane.sandbox.erp import routes as erp_routes
 from controlplane.sandbox.gate import Channel, Gate
 from controlplane.sandbox.scenario import Scenario
 from controlplane.sandbox.shop import routes as shop_routes
+from controlplane.sandbox.shop.control import ShopControl
 from controlplane.sandbox.shop.counter import Counter
 from controlplane.sandbox.tills import Tills
 from controlplane.sandbox.wms import routes as wms_routes
@@ -50,10 +51,11 @@ def build(home: Path, clock: Clock, scenario: Scenario, *, seed: int, plane: str
         engine = Engine(world, Actors(world, counter, warehouse, tills))
         app, gate = Flask("sandbox"), Gate(world)
         erp = erp_routes.routes(app, world, gate)
-        wms_routes.routes(app, world, gate, warehouse)
-        shop_routes.routes(app, world, gate, counter)
+        wms = wms_routes.routes(app, world, gate, warehouse)
+        shop = shop_routes.routes(app, world, gate, counter)
+        in_shop = ShopControl(world, counter, shop.bulk, shop.money)
         pager.routes(app, world, gate)
-        app.register_blueprint(control.blueprint(control.Control(engine, counter, erp.ledger)))
+        app.register_blueprint(control.blueprint(control.Control(engine, counter, erp, wms, in_shop)))
 
     @app.get("/healthz")
     def healthz() -> Response:

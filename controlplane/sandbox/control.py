@@ -11,10 +11,12 @@ from controlplane.sandbox import pager
 from controlplane.sandbox.catalogue import ACCOUNTS, WAREHOUSE
 from controlplane.sandbox.clock import SteppedClock, iso_ms, parse_iso
 from controlplane.sandbox.engine import Engine
-from controlplane.sandbox.erp.documents import Ledger
+from controlplane.sandbox.erp.routes import Erp
 from controlplane.sandbox.scenario import ScenarioError, read_fault
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid
+from controlplane.sandbox.shop.control import ShopControl
 from controlplane.sandbox.shop.counter import Counter
+from controlplane.sandbox.wms.routes import Wms
 
 HEADER, HEADER_VALUE = "X-Sandbox", "control"
 JOURNAL_PAGE = 5000
@@ -31,8 +33,9 @@ class RefusalError(Exception):
 class Control:
     """What the control API can do."""
 
-    def __init__(self, engine: Engine, counter: Counter, books: Ledger) -> None:
-        self.engine, self.counter, self.books, self.world = engine, counter, books, engine.world
+    def __init__(self, engine: Engine, counter: Counter, erp: Erp, wms: Wms, shop: ShopControl) -> None:
+        self.engine, self.counter, self.erp, self.world = engine, counter, erp, engine.world
+        self.wms, self.in_shop = wms, shop
 
     def advance(self) -> Response:
         """`POST /control/advance {"to"}`: everything due up to then happens, webhooks included."""
@@ -200,8 +203,17 @@ class Control:
         if not isinstance(active, bool):
             raise RefusalError(400, "active: send true or false")
         with self.world.transaction():
-            self.books.sell(sku, active)
+            self.erp.ledger.sell(sku, active)
         return jsonify(sku=sku, active=active)
+
+    def deed(self, deed: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
+        """Something that people do at a vendor's, by the body of the request."""
+        body = _body()
+        with self.world.transaction():
+            try:
+                return jsonify(deed(body))
+            except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+                raise RefusalError(400, str(error)) from error
 
     def _sku(self, given: object) -> str:
         if given not in self.world.catalogue.by_sku:
@@ -246,6 +258,14 @@ def blueprint(control: Control) -> Blueprint:
         ("POST", "/order", control.order),
         ("POST", "/hand-edit", control.hand_edit),
         ("POST", "/item", control.item),
+        ("POST", "/erp/certificate", lambda: control.deed(control.erp.certificate)),
+        ("POST", "/erp/account", lambda: control.deed(control.erp.set_up)),
+        ("POST", "/wms/snapshots", lambda: control.deed(control.wms.answers.snapshots.set_up)),
+        ("POST", "/shop/bulk", lambda: control.deed(control.in_shop.end_bulk)),
+        ("POST", "/shop/sale", lambda: control.deed(control.in_shop.sell)),
+        ("POST", "/shop/refund", lambda: control.deed(control.in_shop.refund)),
+        ("POST", "/shop/settle", lambda: control.deed(control.in_shop.settle)),
+        ("POST", "/shop/payout", lambda: control.deed(control.in_shop.pay_out)),
     ]
     for method, path, view in rules:
         room.add_url_rule(path, endpoint=f"{method} {path}".replace(".", "_"), view_func=view, methods=[method])

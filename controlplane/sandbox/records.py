@@ -92,8 +92,30 @@ class Fulfilment(BaseModel):
     tracking_url: str | None
 
 
+class Refund(BaseModel):
+    """What a customer got back: pieces by line id, and money through a gateway."""
+
+    id: int
+    created_at: datetime
+    lines: dict[str, int]
+    restock_type: str
+    amount: Decimal
+    gateway: str
+    status: str = "SUCCESS"
+
+
+class ShopPayout(BaseModel):
+    """Money on its way from the payments account to the bank: the movements that it is made up of."""
+
+    id: int
+    issued_at: datetime
+    status: str
+    net: Decimal
+    movements: list[int]
+
+
 class ShopOrder(BaseModel):
-    """An order the shop accepted; `lines` keep their line ids."""
+    """An order the shop accepted; `lines` keep their line ids. `store`: the one whose till took it; `ships`: it is sent to somebody."""
 
     id: int
     name: str
@@ -102,6 +124,15 @@ class ShopOrder(BaseModel):
     customer: dict[str, str]
     lines: list[ShopLine]
     fulfilments: list[Fulfilment] = []
+    refunds: list[Refund] = []
+    store: str | None = None
+    ships: bool = True
+    gateway: str = "shopify_payments"
+
+    @property
+    def refunded(self) -> Decimal:
+        """What was given back of it."""
+        return sum((refund.amount for refund in self.refunds), Decimal(0))
 
     @property
     def total(self) -> Decimal:
@@ -137,12 +168,18 @@ class Upload(BaseModel):
 
 
 class BulkOperation(BaseModel):
-    """A mutation that is carried out for each line of a file: `done` lines of `lines`, and what came of each."""
+    """A mutation for each line of a file, or a query (`kind`) whose pages are walked: what came of it so far, as lines."""
 
     id: int
     token: str
+    kind: str = "MUTATION"
     mutation: str
-    lines: list[str]
+    """The text of the mutation, or of the query."""
+    lines: list[str] = []
+    after: str | None = None
+    """Of a query: the cursor that it has come to."""
+    roots: int = 0
+    error_code: str | None = None
     results: list[str] = []
     status: str = "CREATED"
     created_at: datetime
@@ -265,6 +302,36 @@ class ErpRecord(BaseModel):
     effect: dict[str, int]
     digest: str
     body: dict[str, Any]
+
+
+class WmsSnapshot(BaseModel):
+    """An export of stock: what was asked, how it stands, and the file once there is one."""
+
+    id: str
+    token: str
+    warehouse_id: str | None
+    has_inventory: bool = False
+    status: str = "enqueued"
+    error: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    content: str | None = None
+
+
+class ErpJob(BaseModel):
+    """A record that is put later: what was asked, under which key, and what came of it."""
+
+    id: int
+    key: str | None
+    kind: str
+    external_id: str
+    body: dict[str, Any]
+    progress: str = "pending"
+    began_at: datetime
+    ended_at: datetime | None = None
+    native_id: int | None = None
+    problem: list[Any] | None = None
+    """Status, code, detail and place of the refusal."""
 
 
 class Outgoing(BaseModel):

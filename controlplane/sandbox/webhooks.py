@@ -41,7 +41,7 @@ HABITS = {
         "/hooks/shop",
         5.0,
         (10, 60, 300, 900, 1800, 2700, 3600, 4800),
-        ("orders/create", "orders/updated", "inventory_levels/update", "fulfillments/create"),
+        ("orders/create", "orders/updated", "inventory_levels/update", "fulfillments/create", "refunds/create"),
     ),
     "wms": Habit(
         "/hooks/wms",

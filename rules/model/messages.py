@@ -68,13 +68,15 @@ class OrderLine(Data):
 
 
 class OrderPlaced(Data):
-    """`order.placed`: a customer ordered; document-like. No personal data in it."""
+    """`order.placed`: a customer ordered; document-like. No personal data in it. Version 2."""
 
     ref: Text
     native_id: Text
     placed_at: AwareDatetime
     currency: Currency
     lines: Annotated[tuple[OrderLine, ...], Field(min_length=1)]
+    store: Text | None = None
+    """The store whose till took it, to be sent from there or elsewhere; None: it was ordered online."""
 
     @property
     def value(self) -> Decimal:

@@ -21,7 +21,14 @@ def _untaxed(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "tax_code": None}
 
 
-STEPS: dict[str, tuple[Step, ...]] = {"product.described": (_sold,), "sale.recorded": (_untaxed,)}
+def _online(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not say which store's till took an order; no connector told of one that a till took."""
+    return {**data, "store": None}
+
+
+STEPS: dict[str, tuple[Step, ...]] = {
+    "product.described": (_sold,), "sale.recorded": (_untaxed,), "order.placed": (_online,),
+}  # fmt: skip
 """Message type -> the steps from version 1 to 2, 2 to 3 …; a type that is not listed has version 1 only."""
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
+from controlplane.sandbox.amazon import papers
+from controlplane.sandbox.amazon.errors import refused
 from controlplane.sandbox.amazon.market import MERCHANT, RATES, Market
 from controlplane.sandbox.gate import hang_up
 
@@ -59,12 +61,9 @@ def create(market: Market) -> Flask:
     _orders(app, market, operation)
     _stock(app, market, operation)
     _listings(app, market, operation)
+    papers.reports(app, market, operation)
+    papers.store(app, market)
     return app
-
-
-def refused(status: int, code: str, message: str) -> tuple[Response, int]:
-    """Return an error as the vendor writes one."""
-    return jsonify(errors=[{"code": code, "message": message, "details": ""}]), status
 
 
 def _page(market: Market, rows: list[Any], name: str) -> tuple[list[Any], str | None] | None:

@@ -1,5 +1,6 @@
 """What the marketplace knows: orders, packages, stock of its warehouses, listings, and what it was told and has not carried out yet."""
 
+import gzip
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 MERCHANT = "DEFAULT"
+SETTLEMENT = "GET_V2_SETTLEMENT_REPORT_DATA_FLAT_FILE_V2"
 
 
 @dataclass
@@ -35,9 +37,20 @@ class Bucket:
 
 RATES = {
     "searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2, 10), "getInventorySummaries": (2, 2),
-    "getListingsItem": (5, 5), "patchListingsItem": (5, 5),
+    "getListingsItem": (5, 5), "patchListingsItem": (5, 5), "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15),
 }  # fmt: skip
 """Operation -> requests a second and burst, as the vendor publishes them."""
+
+
+@dataclass
+class Paper:
+    """A document at the store of objects, and until when its address is good."""
+
+    content: bytes = b""
+    kind: str = "text/plain"
+    packed: bool = False
+    signed: dict[str, datetime] = field(default_factory=dict)
+    """What stands in the address -> until when."""
 
 
 @dataclass
@@ -58,6 +71,14 @@ class Market:
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     queued: list[tuple[datetime, str, int]] = field(default_factory=list)
     tokens: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Page token -> the whole list that it is of."""
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    documents: dict[str, Paper] = field(default_factory=dict)
+    store: str = ""
+    """Where documents lie, if not at the marketplace itself."""
+    good_for: float = 300.0
+    """Seconds that an address of a document is good for."""
     limited: bool = True
     lost: Counter[str] = field(default_factory=Counter)
     """Operation -> how many of the next requests take effect and are not answered."""
@@ -132,6 +153,18 @@ class Market:
             "changed": stamp(self.now()),
             "issues": [],
         }
+
+    def report(self, content: bytes, kind: str = SETTLEMENT, charset: str = "utf-8", status: str = "DONE") -> str:
+        """A report is made; return its id."""
+        name = str(900_000 + len(self.reports))
+        self.documents[f"amzn1.spdoc.{name}"] = Paper(
+            gzip.compress(content), f"text/tab-separated-values;charset={charset}", packed=True
+        )
+        self.reports[name] = {
+            "reportId": name, "reportType": kind, "processingStatus": status, "createdTime": stamp(self.now()),
+            "marketplaceIds": [self.marketplace], "reportDocumentId": f"amzn1.spdoc.{name}",
+        }  # fmt: skip
+        return name
 
     def settle(self) -> None:
         """Carry out what was accepted long enough ago, the last of each listing last."""

@@ -5,14 +5,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
-from flask import Flask, Response, request
+from flask import Flask, Response, jsonify, request
 
 from controlplane.sandbox.clock import iso_s
 from controlplane.sandbox.erp.documents import Ledger
+from controlplane.sandbox.erp.jobs import Jobs
 from controlplane.sandbox.erp.oauth import Verifier
 from controlplane.sandbox.erp.problems import ErpError, response
 from controlplane.sandbox.erp.suiteql import PAGE_CAP
+from controlplane.sandbox.erp.tokens import CLIENT, Refused, Tokens
 from controlplane.sandbox.gate import Gate, Vendor
 from controlplane.sandbox.world import World
 
@@ -37,6 +40,7 @@ class Erp:
         self.ledger = Ledger(world)
         self.vendor = Vendor("erp", _too_many, _broken)
         self._verifier = Verifier(world.secrets, world.clock)
+        self.tokens, self.jobs = Tokens(world.clock), Jobs(world, self.ledger)
         self._slots = threading.BoundedSemaphore(CONCURRENCY)
 
     def serve(self, operations: tuple[str, ...], work: Callable[[], Response]) -> Response:
@@ -53,8 +57,13 @@ class Erp:
     def _work(self, work: Callable[[], Response]) -> Response:
         try:
             url = request.host_url.rstrip("/") + request.environ["REQUEST_URI"]
-            self._verifier.check(request.method, url, request.headers.get("Authorization", ""))
+            header = request.headers.get("Authorization", "")
+            if not header.startswith("Bearer "):
+                self._verifier.check(request.method, url, header)
+            elif not self.tokens.good(header):
+                raise ErpError(401, "INVALID_LOGIN", "Invalid login attempt: the token is not valid.")
             with self.world.transaction():
+                self.jobs.step()
                 return work()
         except ErpError as problem:
             return response(problem)
@@ -69,11 +78,37 @@ class Erp:
             raise ErpError(400, "INVALID_CONTENT", "The request body must hold a SuiteQL query in `q`.")
         return _json(self.ledger.books.query(text, limit, offset))
 
+    def token(self) -> Response:
+        """`POST auth/oauth2/v1/token`."""
+        try:
+            return jsonify(self.tokens.grant(request.form, request.base_url))
+        except Refused as refusal:
+            answer = jsonify(error=refusal.error, error_description=str(refusal))
+            answer.status_code = 401 if refusal.error == "invalid_client" else 400
+            return answer
+
     def put(self, kind: str, external_id: str) -> Response:
-        """`PUT record/v1/{type}/eid:{externalId}`."""
+        """`PUT record/v1/{type}/eid:{externalId}`, at once or later; the idempotency key counts only for later."""
+        if "respond-async" in request.headers.get("Prefer", ""):
+            key = request.headers.get("X-NetSuite-Idempotency-Key")
+            return self.jobs.take_on(kind, external_id, _json_body(), key)
         row = self.ledger.upsert(kind, external_id, _json_body())
         where = f"{request.host_url.rstrip('/')}{BASE}/record/v1/{quote(kind)}/{row.id}"
         return Response(status=204, headers={"Location": where})
+
+    # --- what is told through the control API ---
+    def certificate(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`{"public_key"}`: a certificate is uploaded for the client, in PEM."""
+        return {"certificate_id": self.tokens.upload(str(body["public_key"])), "client_id": CLIENT}
+
+    def set_up(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`{"time_zone", "hold_jobs", "revoke_tokens"}`: how the account is set, each optional."""
+        if "time_zone" in body:
+            self.ledger.books.zone = ZoneInfo(str(body["time_zone"]))
+        self.jobs.held = bool(body.get("hold_jobs", self.jobs.held))
+        if body.get("revoke_tokens"):
+            self.tokens.revoke()
+        return {"time_zone": str(self.ledger.books.zone), "hold_jobs": self.jobs.held}
 
     def get(self, kind: str, external_id: str) -> Response:
         """`GET record/v1/{type}/eid:{externalId}`."""
@@ -125,5 +160,28 @@ def routes(app: Flask, world: World, gate: Gate) -> Erp:
     @app.get(f"{BASE}/record/v1/<kind>/eid:<path:external_id>")
     def read(kind: str, external_id: str) -> Response:
         return erp.serve(("read", kind), lambda: erp.get(kind, external_id))
+
+    @app.post(f"{BASE}/auth/oauth2/v1/token")
+    def token() -> Response:
+        return gate.pass_through(erp.vendor, ("auth",), erp.token)
+
+    base = f"{BASE}/async/v1/job/<int:number>"
+
+    @app.get(base)
+    def job(number: int) -> Response:
+        return erp.serve(("read", "job"), lambda: _json(erp.jobs.job(number)))
+
+    @app.get(f"{base}/task/")
+    def tasks(number: int) -> Response:
+        return erp.serve(("read", "job"), lambda: _json(erp.jobs.tasks(number)))
+
+    @app.get(f"{base}/task/1")
+    def task(number: int) -> Response:
+        return erp.serve(("read", "job"), lambda: _json(erp.jobs.task(number)))
+
+    @app.get(f"{base}/task/1/result")
+    def result(number: int) -> Response:
+        where = f"{request.host_url.rstrip('/')}{BASE}/record/v1"
+        return erp.serve(("read", "job"), lambda: erp.jobs.result(number, where))
 
     return erp

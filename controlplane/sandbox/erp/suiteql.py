@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -55,18 +55,6 @@ def _format_of(mask: str) -> str:
     return pattern
 
 
-def _to_timestamp(text: str | None, mask: str | None = None) -> str | None:
-    if text is None:
-        return None
-    moment = datetime.strptime(text, _format_of(mask)) if mask else datetime.fromisoformat(text)  # noqa: DTZ007 account time zone is UTC
-    return moment.strftime(_STAMP)
-
-
-def _to_char(text: str | None, mask: str) -> str | None:
-    moment = None if text is None else datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
-    return moment.strftime(_format_of(mask)) if moment else None
-
-
 def _nvl(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
@@ -80,9 +68,11 @@ class SuiteQl:
         self._catalogue, self._asked = catalogue, 0
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._db.executescript(_TABLES)
-        for name, count, function in (("TO_TIMESTAMP", -1, _to_timestamp), ("TO_DATE", -1, _to_timestamp)):
-            self._db.create_function(name, count, function, deterministic=True)
-        self._db.create_function("TO_CHAR", 2, _to_char, deterministic=True)
+        self.zone: tzinfo = UTC
+        """The account's: times are kept in UTC, and read and shown in it."""
+        for name, count, function in (("TO_TIMESTAMP", -1, self._to_timestamp), ("TO_DATE", -1, self._to_timestamp)):
+            self._db.create_function(name, count, function)
+        self._db.create_function("TO_CHAR", 2, self._to_char)
         self._db.create_function("NVL", 2, _nvl, deterministic=True)
         goods = [(i.erp_id, i.sku, str(i.cost), i.title, opened.strftime(_STAMP)) for i in catalogue.items]
         self._db.executemany("INSERT INTO item VALUES (?,?,?,?,?,'F')", goods)
@@ -93,6 +83,16 @@ class SuiteQl:
             self.show_level(level)
         for record in records:
             self.show_record(record)
+
+    def _to_timestamp(self, text: str | None, mask: str | None = None) -> str | None:
+        if text is None:
+            return None
+        told = datetime.strptime(text, _format_of(mask)) if mask else datetime.fromisoformat(text)  # noqa: DTZ007 of the account's zone
+        return told.replace(tzinfo=self.zone).astimezone(UTC).strftime(_STAMP)
+
+    def _to_char(self, text: str | None, mask: str) -> str | None:
+        moment = None if text is None else datetime.strptime(text, _STAMP).replace(tzinfo=UTC).astimezone(self.zone)
+        return moment.strftime(_format_of(mask)) if moment else None
 
     def show_level(self, level: Level) -> None:
         """Bring a balance up to date."""

@@ -4,11 +4,16 @@ from typing import Any
 
 from controlplane.sandbox.catalogue import CURRENCY, Item
 from controlplane.sandbox.clock import iso_s
-from controlplane.sandbox.records import Fulfilment, Level, ShopOrder
+from controlplane.sandbox.records import Fulfilment, Level, Refund, ShopOrder
 
 DOMAIN = "trueup-sandbox.myshopify.com"
 API_VERSION = "2026-04"
 LOCATION_ID = 80_000_000_001
+
+
+def store_id(name: str) -> int:
+    """The number of a store's location: `ST1` is 80000000101."""
+    return 80_000_000_100 + int(name.removeprefix("ST"))
 
 
 def gid(kind: str, number: object) -> str:
@@ -52,7 +57,10 @@ def order_body(order: ShopOrder) -> dict[str, Any]:
         "updated_at": iso_s(order.updated_at),
         "currency": CURRENCY,
         "total_price": str(order.total),
-        "financial_status": "paid",
+        "financial_status": "paid" if not order.refunded else "partially_refunded",
+        "source_name": "pos" if order.store else "web",
+        "location_id": store_id(order.store) if order.store else None,
+        "shipping_lines": [{"title": "Standard", "price": "0.00"}] if order.ships else [],
         "fulfillment_status": fulfilment_state(order),
         "email": who["email"],
         "customer": {"first_name": who["first_name"], "last_name": who["last_name"], "email": who["email"]},
@@ -95,5 +103,36 @@ def fulfilment_body(order: ShopOrder, row: Fulfilment) -> dict[str, Any]:
             {"id": line.id, "sku": line.sku, "quantity": row.lines[str(line.id)], "price": str(line.price)}
             for line in order.lines
             if str(line.id) in row.lines
+        ],
+    }
+
+
+def refund_body(order: ShopOrder, row: Refund) -> dict[str, Any]:
+    """`refunds/create`: it names its order by number only."""
+    return {
+        "id": row.id,
+        "admin_graphql_api_id": gid("Refund", row.id),
+        "order_id": order.id,
+        "created_at": iso_s(row.created_at),
+        "processed_at": iso_s(row.created_at),
+        "note": f"{order.customer['first_name']} was not happy",
+        "refund_line_items": [
+            {
+                "line_item_id": line.id,
+                "quantity": row.lines[str(line.id)],
+                "restock_type": row.restock_type.lower(),
+                "location_id": LOCATION_ID if row.restock_type == "RETURN" else None,
+            }
+            for line in order.lines
+            if str(line.id) in row.lines
+        ],
+        "transactions": [
+            {
+                "kind": "refund",
+                "gateway": row.gateway,
+                "status": row.status.lower(),
+                "amount": str(row.amount),
+                "currency": CURRENCY,
+            }
         ],
     }

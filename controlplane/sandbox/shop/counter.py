@@ -5,7 +5,7 @@ from typing import Any
 
 from controlplane.sandbox.catalogue import WAREHOUSE
 from controlplane.sandbox.clock import iso_s
-from controlplane.sandbox.records import Fulfilment, Level, Shipment, ShopLine, ShopOrder
+from controlplane.sandbox.records import Fulfilment, Level, Refund, Shipment, ShopLine, ShopOrder
 from controlplane.sandbox.shop import bodies
 from controlplane.sandbox.streams import stream
 from controlplane.sandbox.world import FIRST_ORDER_ID, FIRST_ORDER_NUMBER, World, as_lines
@@ -134,6 +134,28 @@ class Counter:
             found.fulfilled = True
             self.world.shipments.put(found.id, found)
         return found
+
+    def sell_at(self, store: str, wanted: list[tuple[str, int]], *, ships: bool) -> ShopOrder:
+        """A till of the shop takes an order in a store; unless it is sent, the goods are handed over, and the shop keeps no stock there."""
+        order = self._write_down(wanted)
+        order.store, order.ships = store, ships
+        self.world.orders.put(str(order.id), order)
+        self.world.journal.write("pos_order", order=order.name, store=store, ships=ships)
+        self.tell("orders/create", bodies.order_body(order), [order.name])
+        return order
+
+    def give_back(self, order: ShopOrder, row: Refund) -> Refund:
+        """A refund; what is restocked is available again."""
+        order.refunds.append(row)
+        order.updated_at = row.created_at
+        for line in order.lines:
+            if str(line.id) in row.lines and row.restock_type == "RETURN" and order.store is None:
+                level = self.world.level(line.sku)
+                self.set_available(level, level.shop_available + row.lines[str(line.id)], "refund", order.name)
+        self.world.orders.put(str(order.id), order)
+        self.tell("refunds/create", bodies.refund_body(order, row), [order.name])
+        self.tell("orders/updated", bodies.order_body(order), [order.name])
+        return row
 
     def set_available(self, level: Level, available: int, cause: str, ref: str) -> None:
         """The shop's available becomes this number, on_hand moves along; told by webhook."""

@@ -38,6 +38,8 @@ class Roots:
             "productSet": ProductSet(self.views),
             "stagedUploadsCreate": self.bulk.stage,
             "bulkOperationRunMutation": self.bulk.run,
+            "bulkOperationRunQuery": self.bulk.query,
+            "bulkOperationCancel": self.bulk.cancel,
             "webhookSubscriptionDelete": self._subscriptions.delete,
         }
 
@@ -47,6 +49,7 @@ class Roots:
         found = {
             "shop": lambda **_: self.views.shop(),
             "node": self.node,
+            "nodes": lambda **given: [self.node(id=name) for name in given["ids"]],
             "location": lambda **given: self._location(given.get("id")),
             "locations": lambda **page: self._locations(**page),
             "inventoryItem": lambda **given: self._item(given["id"]),
@@ -58,6 +61,8 @@ class Roots:
             "bulkOperation": lambda **given: self.bulk.operation(given["id"]),
             "order": lambda **given: self._order(given["id"], "Order"),
             "orders": self.orders,
+            "refund": lambda **given: self._refund(given["id"]),
+            "shopifyPaymentsAccount": lambda **_: self.views.money.account(),
             "fulfillmentOrder": lambda **given: self._fulfilment_order(given["id"]),
             "fulfillment": lambda **given: self._fulfilment(given["id"]),
             "publicApiVersions": lambda **_: versions(),
@@ -80,6 +85,7 @@ class Roots:
             "InventoryLevel": self._level,
             "Location": self._location,
             "Product": self._product,
+            "Refund": self._refund,
             "BulkOperation": self.bulk.operation,
         }
         way = ways.get(given["id"].removeprefix("gid://shopify/").partition("/")[0])
@@ -115,6 +121,9 @@ class Roots:
         number = number_of(name, "Fulfillment")
         found = ((row, one) for row in self.world.orders for one in row.fulfilments if one.id == number)
         return next((self.views.fulfilment(row, one) for row, one in found), None)
+
+    def _refund(self, name: str) -> dict[str, Any] | None:
+        return self.views.money.find_refund(number_of(name, "Refund"))
 
     def items(
         self, first: int | None = None, after: str | None = None, reverse: bool = False, query: str | None = None
@@ -195,7 +204,7 @@ class Shop:
     def __init__(self, world: World, gate: Gate, counter: Counter) -> None:
         self.world, self.gate = world, gate
         roots = Roots(counter)
-        self.schema, self.bulk = roots.schema(), roots.bulk
+        self.schema, self.bulk, self.money = roots.schema(), roots.bulk, roots.views.money
         self.bucket = Bucket(world.clock, BUDGET, RESTORE)
         self.vendor = Vendor("shop", lambda: self._throttled(1), self._broken)
 
@@ -263,7 +272,7 @@ def _plain(status: int, message: str) -> Response:
     return answer
 
 
-def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> None:
+def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> Shop:
     """Mount the shop."""
     shop = Shop(world, gate, counter)
 
@@ -278,3 +287,5 @@ def routes(app: Flask, world: World, gate: Gate, counter: Counter) -> None:
     @app.get(f"{bulk.RESULTS}<token>.jsonl")
     def shop_results(token: str) -> Response:
         return shop.bulk.give(token)
+
+    return shop

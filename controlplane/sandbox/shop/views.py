@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from controlplane.sandbox.catalogue import CURRENCY, WAREHOUSE, Item
@@ -10,6 +9,8 @@ from controlplane.sandbox.clock import iso_s
 from controlplane.sandbox.records import Fulfilment, Level, ShopLine, ShopOrder
 from controlplane.sandbox.shop import bodies
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid
+from controlplane.sandbox.shop.money import Money, bag, money
+from controlplane.sandbox.shop.people import address, customer
 from controlplane.sandbox.shop.products import Products
 from controlplane.sandbox.shop.search import connection, matching
 from controlplane.sandbox.world import World
@@ -23,6 +24,7 @@ class Views:
     def __init__(self, world: World) -> None:
         self.world = world
         self.products = Products(world)
+        self.money = Money(world, self)
 
     def shop(self) -> Shown:
         """The shop itself."""
@@ -47,6 +49,14 @@ class Views:
             "inventoryLevel": lambda _info, inventoryItemId, **_: self.level_by_item(inventoryItemId),  # noqa: N803 vendor's name
             "inventoryLevels": lambda _info, **page: self.levels(self._all_levels(), **page),
         }
+
+    def location_of(self, name: str) -> Shown:
+        """The location of that name: a store is shown as one, and its stock is not kept here."""
+        if name == WAREHOUSE:
+            return self.location()
+        number = bodies.store_id(name)
+        known = {"__typename": "Location", "id": gid("Location", number), "name": name, "isActive": True}
+        return known | {"legacyResourceId": str(number), "inventoryLevel": None}
 
     def _all_levels(self) -> list[Level]:
         return [self.world.level(item.sku) for item in self.world.catalogue.items]
@@ -124,7 +134,7 @@ class Views:
             "legacyResourceId": str(item.shop_item_id),
             "createdAt": opened,
             "updatedAt": opened,
-            "unitCost": _money(item.cost),
+            "unitCost": money(item.cost),
             "variant": lambda _info: self.variant(item),
             "inventoryLevel": lambda _info, locationId, **_: self._level_at(level, locationId),  # noqa: N803 vendor's name
             "inventoryLevels": lambda _info, **page: self.levels([level] if level else [], **page),
@@ -179,16 +189,20 @@ class Views:
             "updatedAt": iso_s(row.updated_at),
             "cancelledAt": None,
             "currencyCode": CURRENCY,
-            "displayFinancialStatus": "PAID",
+            "displayFinancialStatus": _paid(row),
             "displayFulfillmentStatus": state[bodies.fulfilment_state(row)],
             "email": row.customer["email"],
-            "customer": _customer(row.customer),
-            "shippingAddress": _address(row),
-            "totalPriceSet": _bag(row.total),
-            "currentTotalPriceSet": _bag(row.total),
+            "customer": customer(row.customer),
+            "shippingAddress": address(row),
+            "totalPriceSet": bag(row.total),
+            "currentTotalPriceSet": bag(row.total),
             "lineItems": lambda _info, **page: self._lines(row, **page),
             "fulfillmentOrders": lambda _info, **page: _only(self.fulfilment_order(row), **page),
             "fulfillments": lambda _info, first=None: [self.fulfilment(row, one) for one in row.fulfilments[:first]],
+            "refunds": lambda _info, first=None: [self.money.refund(row, one) for one in row.refunds[:first]],
+            "sourceName": "pos" if row.store else "web",
+            "retailLocation": lambda _info: self.location_of(row.store) if row.store else None,
+            "shippingLine": {"id": gid("ShippingLine", row.id), "title": "Standard"} if row.ships else None,
         }
 
     def _lines(
@@ -210,8 +224,8 @@ class Views:
             "currentQuantity": line.quantity,
             "unfulfilledQuantity": line.quantity - line.fulfilled,
             "requiresShipping": True,
-            "originalUnitPriceSet": _bag(line.price),
-            "discountedUnitPriceSet": _bag(line.price),
+            "originalUnitPriceSet": bag(line.price),
+            "discountedUnitPriceSet": bag(line.price),
             "variant": lambda _info: self.variant(item),
         }
 
@@ -312,36 +326,8 @@ def _only(node: Shown, first: int | None = None, after: str | None = None, rever
     return _shown_page(page, lambda one: one)
 
 
-def _money(amount: Decimal) -> Shown:
-    return {"amount": str(amount), "currencyCode": CURRENCY}
-
-
-def _bag(amount: Decimal) -> Shown:
-    return {"presentmentMoney": _money(amount), "shopMoney": _money(amount)}
-
-
-def _customer(who: dict[str, str]) -> Shown:
-    return {
-        "id": gid("Customer", who["id"]),
-        "displayName": f"{who['first_name']} {who['last_name']}",
-        "firstName": who["first_name"],
-        "lastName": who["last_name"],
-        "defaultEmailAddress": {"emailAddress": who["email"]},
-    }
-
-
-def _address(row: ShopOrder) -> Shown:
-    who = row.customer
-    return {
-        "id": gid("MailingAddress", row.id),
-        "name": f"{who['first_name']} {who['last_name']}",
-        "firstName": who["first_name"],
-        "lastName": who["last_name"],
-        "address1": who["address1"],
-        "city": who["city"],
-        "zip": who["zip"],
-        "countryCodeV2": "US",
-    }
+def _paid(row: ShopOrder) -> str:
+    return "PAID" if not row.refunded else "REFUNDED" if row.refunded >= row.total else "PARTIALLY_REFUNDED"
 
 
 def moment(row: ShopOrder, sort_key: str) -> datetime:

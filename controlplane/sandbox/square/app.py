@@ -1,4 +1,4 @@
-"""Tills of one seller: catalogue, counts, sales, webhooks. Keys of writes are remembered with what they wrote."""
+"""Tills of one seller: catalogue, counts, sales, money, webhooks. Keys of writes are remembered with what they wrote."""
 
 import base64
 import hashlib
@@ -14,6 +14,8 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from controlplane.sandbox.gate import hang_up
+from controlplane.sandbox.square import money
+from controlplane.sandbox.square.money import stamp
 
 OLDEST = timedelta(hours=24)
 TOKEN = "EAAA-token"  # noqa: S105 - a sandbox's
@@ -22,10 +24,9 @@ Handler = Callable[..., Answer]
 
 
 @dataclass
-class Seller:
+class Seller(money.Balance):
     """What Square knows of one seller. `now` is the clock of both."""
 
-    now: Callable[[], datetime]
     page: int = 100
     locations: tuple[str, ...] = ("L1", "L2")
     catalogue: dict[str, str] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class Seller:
         items = [
             {
                 "uid": f"{ref}-{at}", "name": variation, "quantity": quantity, "catalog_object_id": variation, "item_type": "ITEM",
-                "base_price_money": _money(total), "total_tax_money": _money(tax), "total_money": _money(total),
+                "base_price_money": money.money(total), "total_tax_money": money.money(tax), "total_money": money.money(total),
             }
             for at, (variation, quantity, total) in enumerate(lines, 1)
         ]  # fmt: skip
@@ -76,22 +77,13 @@ class Seller:
         """Somebody brings goods back."""
         line = {
             "uid": f"{ref}-r", "quantity": quantity, "catalog_object_id": variation, "item_type": "ITEM",
-            "total_money": _money(total), "total_tax_money": _money(0),
+            "total_money": money.money(total), "total_tax_money": money.money(0),
         }  # fmt: skip
         now = stamp(self.now())
         self.orders[ref] = {
             "id": ref, "location_id": location, "state": "COMPLETED", "version": 1, "created_at": now, "closed_at": now,
             "updated_at": now, "returns": [{"uid": "r", "source_order_id": sale, "return_line_items": [line]}],
         }  # fmt: skip
-
-
-def _money(amount: int) -> dict[str, Any]:
-    return {"amount": amount, "currency": "USD"}
-
-
-def stamp(at: datetime) -> str:
-    """Return an instant as Square writes it."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def signed(key: str, address: str, body: bytes) -> str:
@@ -131,6 +123,7 @@ def create(seller: Seller) -> Flask:
     _catalogue(app, seller, admitted)
     _inventory(app, seller, admitted)
     _sales(app, seller, admitted)
+    money.routes(app, seller, admitted)
     return app
 
 

@@ -24,6 +24,7 @@ from controlplane.sandbox.catalogue import WAREHOUSE
 from controlplane.sandbox.clock import parse_iso
 from controlplane.sandbox.gql import Ask
 from controlplane.sandbox.wms import bodies
+from controlplane.sandbox.wms.snapshots import Snapshots
 from controlplane.sandbox.wms.warehouse import UnknownSkuError, Warehouse
 
 PAGE = 100
@@ -71,19 +72,27 @@ class Answers:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse, self.world = warehouse, warehouse.world
+        self.snapshots = Snapshots(warehouse.world)
         self.schema = self._schema()
 
     def _schema(self) -> GraphQLSchema:
         schema = build_schema((Path(__file__).parent / "schema.graphql").read_text(encoding="utf-8"))
         query, mutation = schema.query_type, schema.mutation_type
         for name in query.fields if query else ():
-            if name != "account":
+            if name not in ("account", "inventory_snapshot"):
                 self._attach(schema, query, name)
         if query:
             query.fields["account"].resolve = self._account
+            query.fields["inventory_snapshot"].resolve = lambda _source, info, snapshot_id: (
+                self._stamp(info) | {"snapshot": self.snapshots.find(snapshot_id)}
+            )
         if mutation:
             mutation.fields["order_create"].resolve = self._order_create
             mutation.fields["webhook_delete"].resolve = self._webhook_delete
+            for name, deed in (
+                ("inventory_generate_snapshot", self.snapshots.begin), ("inventory_abort_snapshot", self.snapshots.abort),
+            ):  # fmt: skip
+                mutation.fields[name].resolve = self._of_snapshot(deed)
         return schema
 
     def _attach(self, schema: GraphQLSchema, query: GraphQLObjectType | None, name: str) -> None:
@@ -150,6 +159,9 @@ class Answers:
         """What is told to whom."""
         found = self.world.outbox.subscriptions("wms")
         return [{"id": f"WBK-{number}", "name": topic, "url": url, "enabled": True} for number, topic, url in found]
+
+    def _of_snapshot(self, deed: Callable[[Found], Found]) -> Any:
+        return lambda _source, info, data: self._stamp(info) | {"snapshot": deed(data)}
 
     def _account(self, _: Any, info: GraphQLResolveInfo[Any]) -> Found:
         return self._stamp(info) | {"data": {"id": "ACC-1", "warehouses": [{"id": WAREHOUSE, "identifier": WAREHOUSE}]}}

@@ -14,6 +14,7 @@ from controlplane.sandbox.gate import Gate, Vendor
 from controlplane.sandbox.gql import Ask, read_ask
 from controlplane.sandbox.records import Event
 from controlplane.sandbox.wms.resolvers import Answers, price
+from controlplane.sandbox.wms.snapshots import FILES
 from controlplane.sandbox.wms.warehouse import Warehouse
 from controlplane.sandbox.world import World
 
@@ -67,6 +68,7 @@ class Wms:
             token = self.world.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
             if token is None or token.due <= self.world.clock.now():
                 return _refused(401, "Unauthorized: refresh the token")
+            self.answers.snapshots.step()
             cost = price(ask)
             if not self.credits.take(cost):
                 self.world.journal.write("throttled", system="wms", cause="credits")
@@ -111,7 +113,7 @@ class Wms:
         return jsonify(errors=[error], data=None)
 
 
-def routes(app: Flask, world: World, gate: Gate, warehouse: Warehouse) -> None:
+def routes(app: Flask, world: World, gate: Gate, warehouse: Warehouse) -> Wms:
     """Mount the warehouse."""
     wms = Wms(world, gate, warehouse)
 
@@ -122,3 +124,9 @@ def routes(app: Flask, world: World, gate: Gate, warehouse: Warehouse) -> None:
     @app.post("/wms/graphql")
     def wms_graphql() -> Response:
         return wms.graphql()
+
+    @app.get(f"{FILES}<token>.json")
+    def wms_snapshot(token: str) -> Response:
+        return gate.pass_through(wms.vendor, ("file",), lambda: wms.answers.snapshots.give(token))
+
+    return wms

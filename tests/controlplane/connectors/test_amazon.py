@@ -3,66 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from controlplane.connectors.builtin.amazon.connector import AmazonConnector
-from controlplane.connectors.contract import Draft, Write
+from controlplane.connectors.contract import Write
 from controlplane.errors import BadInputError, ThrottledError, UnavailableError
-from controlplane.sandbox.amazon.app import create
-from controlplane.sandbox.amazon.market import Market
 from rules.model.messages import parse
 from rules.outcomes import Result
-from tests.controlplane.connectors.conftest import Given
-from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
-from tests.openapi import Contract
-
-MODELS = SPECS / "amazon-sp-api/models"
-FILES = (
-    "orders-api-model/orders_2026-01-01.json", "orders-api-model/ordersV0.json", "fba-inventory-api-model/fbaInventory.json",
-    "listings-items-api-model/listingsItems_2021-08-01.json",
-)  # fmt: skip
-MARKET = "ATVPDKIKX0DER"
-
-
-@dataclass
-class Bench:
-    """A marketplace, a connector to it, and one clock for both."""
-
-    market: Market
-    connector: AmazonConnector
-    contract: Contract | None
-    given: Given
-
-    def drafts(self, cursor: dict[str, Any] | None = None) -> dict[str, Draft]:
-        records = [record for page in self.connector.poll("orders", cursor) for record in page.records]
-        return {
-            draft.subject: draft for record in records for draft in self.connector.translate(record.topic, record.body)
-        }
-
-    def advance(self, seconds: float) -> None:
-        self.given.clock.advance(seconds)
+from tests.controlplane.connectors.amazon_kit import MODELS, Bench, marketplace
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    given = Given(
-        "", options={"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}, timeout=10
-    )
-    given.secrets = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
-    market = Market(given.clock.now, page=3)
-    app = create(market)
-    contract = held_against(app, [MODELS / name for name in FILES], {"/auth/o2/token"})
-    with hanging_up(app) as port:
-        given.endpoint = f"http://127.0.0.1:{port}"
-        given.options["login_endpoint"] = given.endpoint
-        connector = AmazonConnector(given.context())
-        yield Bench(market, connector, contract, given)
-        connector.close()
-    assert contract is None or contract.broken == []
+    with marketplace() as bench:
+        yield bench
 
 
 def offer(quantity: int, expected: int | None, sku: str = "A") -> Write:
@@ -88,9 +44,12 @@ def test_every_operation_that_is_used_is_described_by_the_vendor(bench: Bench) -
     list(bench.connector.poll("orders", None))
     bench.connector.write(offer(2, 1))
     bench.connector.write(shipment("S1", "1", ("A", 1)))
+    bench.market.report(b"")
+    list(bench.connector.poll("settlements", None))
     assert bench.contract is not None
     assert bench.contract.used == {
         "searchOrders", "getOrder", "confirmShipment", "getInventorySummaries", "getListingsItem", "patchListingsItem",
+        "getReports", "getReportDocument",
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from controlplane.errors import UnavailableError
 from rules.settings import Standing, standing
 from tests.controlplane.connectors.conftest import PlainCodes, Retailer
 
-SHOP_TOPICS = ("orders/create", "orders/updated", "inventory_levels/update", "fulfillments/create")
+SHOP_TOPICS = ("orders/create", "orders/updated", "inventory_levels/update", "fulfillments/create", "refunds/create")
 
 
 def stands(connector: Connector) -> dict[str, Standing]:

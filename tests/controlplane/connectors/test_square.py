@@ -53,7 +53,7 @@ class Bench:
 def bench() -> Iterator[Bench]:
     given = Given("", options={"locations": ["L1", "L2"], "webhook_url": HOOK}, timeout=10)
     given.secrets = {"access_token": TOKEN, "webhook_secret": "hush"}
-    seller = Seller(given.clock.now, page=2, catalogue={f"V{n}": f"SKU-{n}" for n in range(1, 7)})
+    seller = Seller(given.clock.now, page=2, few=2, catalogue={f"V{n}": f"SKU-{n}" for n in range(1, 7)})
     app = create(seller)
     contract = held_against(app, [SPECS / "square/api.json"])
     with hanging_up(app) as port:
@@ -148,7 +148,7 @@ def test_webhooks_are_taken_with_the_signature_of_address_and_body_only(bench: B
         one.subject for one in bench.told("order.updated", {"order_updated": {"order_id": "O1", "state": "COMPLETED"}})
     ] == ["O1/O1-1"]
     assert bench.told("order.updated", {"order_updated": {"order_id": "O1", "state": "OPEN"}}) == []
-    assert bench.told("payment.created", {}) == []
+    assert bench.told("customer.created", {}) == []
     for signature in ("", signed("hush", "https://other.example", b"{}"), signed("other", HOOK, b"{}"), "\u00e9"):
         with pytest.raises(SignatureError, match="webhook_secret"):
             bench.connector.receive(Inbound({"x-square-hmacsha256-signature": signature}, b"{}"))

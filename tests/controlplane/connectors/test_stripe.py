@@ -150,6 +150,11 @@ def test_what_stripe_says_of_itself_is_told_by_class(bench: Bench) -> None:
             {"id": "p", "status": "lost", "currency": "usd", "created": 1, "arrival_date": 1},
             "no state that is known",
         ),
+        (
+            "balance_transactions",
+            {"id": "t", "type": "charge", "currency": "usd", "amount": 1, "source": "ch_1"},
+            "breaks Stripe's contract",
+        ),
         ("payout.paid", {"data": {}}, "breaks Stripe's contract"),
         ("payout.paid", {"created": 10**30, "data": {"object": {}}}, "breaks Stripe's contract"),
     ],

@@ -106,7 +106,7 @@ class Client:
         return self.wms(query, data={"order_number": name, "partner_order_id": None, "line_items": goods})
 
     # --- shop ---
-    def shop(self, query: str, **variables: Any) -> dict[str, Any]:
+    def shop(self, query: str, /, **variables: Any) -> dict[str, Any]:
         head = {"X-Shopify-Access-Token": self.secret("shop_access_token")}
         return dict(self.http.post(SHOP, json={"query": query, "variables": variables}, headers=head).json())
 

@@ -65,3 +65,43 @@ def test_set_by_handle_makes_a_product_once_and_changes_it_then(sandbox: Client)
     found = {one["sku"]: one["price"] for one in sandbox.shop(asked)["data"]["productVariants"]["nodes"]}
     assert found["N-1"] == "7.50"
     assert set(found) == {"N-1", "0007-BLK-M"}
+
+
+RUN_QUERY = "mutation ($q: String!) { bulkOperationRunQuery(query: $q) { bulkOperation { id status } userErrors { message code } } }"
+LEVELS = (
+    "{ inventoryItems { edges { node { id sku inventoryLevels { edges { node { id location { id } "
+    'quantities(names: ["available"]) { name quantity } } } } } } } }'
+)
+PARTS = (
+    "query ($id: ID!) { bulkOperation(id: $id) { status errorCode objectCount rootObjectCount url partialDataUrl } }"
+)
+
+
+def begun(sandbox: Client, query: str = LEVELS) -> str:
+    return str(sandbox.shop(RUN_QUERY, q=query)["data"]["bulkOperationRunQuery"]["bulkOperation"]["id"])
+
+
+def test_a_query_leaves_a_line_for_each_object_and_children_name_their_parent(sandbox: Client) -> None:
+    row = finished(sandbox, begun(sandbox))
+    told = [json.loads(line) for line in sandbox.http.get(row["url"]).text.splitlines()]
+    parents = {one["id"]: one["sku"] for one in told if "__parentId" not in one}
+    children = [one for one in told if "__parentId" in one]
+    assert (len(parents), len(children), row["objectCount"]) == (8, 8, "16")
+    assert {parents[one["__parentId"]] for one in children} == set(parents.values())
+    assert len(sandbox.http.get(row["url"]).content) == int(row["fileSize"])
+
+
+def test_an_operation_that_fails_leaves_only_a_part(sandbox: Client) -> None:
+    name = begun(sandbox)
+    assert sandbox.control("POST", "/shop/bulk", {"status": "FAILED", "error_code": "TIMEOUT"}).json() == {"ended": 1}
+    row = sandbox.shop(PARTS, id=name)["data"]["bulkOperation"]
+    assert (row["status"], row["errorCode"], row["url"]) == ("FAILED", "TIMEOUT", None)
+
+
+def test_a_file_is_good_for_seven_days(sandbox: Client) -> None:
+    name = begun(sandbox)
+    row = finished(sandbox, name)
+    sandbox.advance("2026-12-04T06:00:01Z")
+    late = sandbox.shop(PARTS, id=name)["data"]["bulkOperation"]
+    assert (late["status"], late["url"]) == ("EXPIRED", None)
+    assert sandbox.http.get(row["url"]).status_code == 404

@@ -183,3 +183,48 @@ def test_a_bulk_operation_that_was_started_looks_like_the_recording(sandbox: Cli
     done = sandbox.shop(poll["query"], id=started["id"])["data"]["bulkOperation"]
     recorded_end = told["success"]["statusPolls"][-1]["response"]["data"]["bulkOperation"]
     assert (done["status"], shape(done)) == (recorded_end["status"], shape(recorded_end))
+
+
+RUN = (
+    "mutation ($query: String!) { bulkOperationRunQuery(query: $query) "
+    "{ bulkOperation { id status type errorCode createdAt completedAt objectCount rootObjectCount fileSize url partialDataUrl query } "
+    "userErrors { field message code } } }"
+)
+OPERATIONS = SPECS / "recorded-2026-04" / "bulk-operations"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nodesInsteadOfEdges", "ordersNodesInsteadOfEdges", "topLevelNode", "depthThreeNesting", "sixConnections",
+     "nestedWithoutParentId", "invalidOperationType", "noConnectionWithCode", "emptyQuery"],
+)  # fmt: skip
+def test_bulk_queries_are_refused_as_recorded(sandbox: Client, name: str) -> None:
+    files = ("bulk-operation-run-query-validators.json", "bulk-operation-run-query-user-error-codes.json")
+    told = {
+        key: one
+        for file in files
+        for key, one in json.loads((OPERATIONS / file).read_text(encoding="utf-8"))["validations"].items()
+    }[name]
+    got = sandbox.shop(RUN, query=told["variables"]["query"])["data"]["bulkOperationRunQuery"]
+    want = told["response"]["data"]["bulkOperationRunQuery"]
+    assert (got["bulkOperation"], got["userErrors"]) == (want["bulkOperation"], want["userErrors"])
+
+
+def test_five_bulk_queries_run_at_once_and_one_is_cancelled_as_recorded(sandbox: Client) -> None:
+    told = json.loads((OPERATIONS / "bulk-operation-run-query-concurrency-limit.json").read_text(encoding="utf-8"))
+    query = told["sixthRun"]["variables"]["query"]
+    field = RUN[RUN.index("bulkOperationRunQuery") : -1]
+    all_at_once = "mutation ($query: String!) { " + " ".join(f"n{at}: {field}" for at in range(6)) + " }"
+    *first, sixth = sandbox.shop(all_at_once, query=query)["data"].values()
+    begun = [one["bulkOperation"] for one in first]
+    want = told["successfulRuns"][0]["response"]["data"]["bulkOperationRunQuery"]["bulkOperation"]
+    assert shape(begun[0]) == shape(want)
+    assert (begun[0]["status"], begun[0]["type"], begun[0]["objectCount"]) == ("CREATED", "QUERY", "0")
+    want = told["sixthRun"]["response"]["data"]["bulkOperationRunQuery"]
+    assert sixth["userErrors"][0]["code"] == want["userErrors"][0]["code"]
+    assert sixth["userErrors"][0]["message"].partition(":")[0] == want["userErrors"][0]["message"].partition(":")[0]
+    attempt = told["cancelAttempts"][0]
+    got = sandbox.shop(attempt["query"], id=begun[4]["id"])["data"]["bulkOperationCancel"]
+    want = attempt["response"]["data"]["bulkOperationCancel"]
+    assert (shape(got["bulkOperation"]), got["userErrors"]) == (shape(want["bulkOperation"]), want["userErrors"])
+    assert (got["bulkOperation"]["status"], want["bulkOperation"]["status"]) == ("CANCELING", "CANCELING")

@@ -1,23 +1,26 @@
-"""The Amazon connector: orders and stock of its warehouses are read, quantities offered and shipments confirmed."""
+"""The Amazon connector: orders, settlements and stock of its warehouses are read, quantities offered and shipments confirmed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from controlplane.connectors.builtin.amazon import orders
+from controlplane.connectors.builtin.amazon import notifications, orders
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.builtin.amazon.inventory import SUMMARIES, Inventory
+from controlplane.connectors.builtin.amazon.reports import SETTLEMENTS, Reports
 from controlplane.connectors.builtin.amazon.shipments import Shipments
 from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Inbound,
     Level,
     Manifest,
     Page,
     ReadSpec,
+    Record,
     Write,
     WriteSpec,
 )
@@ -43,6 +46,7 @@ class AmazonConnector(Connector):
             ReadSpec("fba", snapshot=True),
             ReadSpec("offers", snapshot=True),
             ReadSpec("orders", changes=True),
+            ReadSpec(SETTLEMENTS, changes=True),
         ),
         writes=(
             WriteSpec("quantity", ("stock.offer",), Guarantee.READABLE, late_effect=QUEUED, how="the listing shows it"),
@@ -54,13 +58,20 @@ class AmazonConnector(Connector):
                 how="looked up by the package's number, or its tracking number",
             ),
         ),
-        secrets=("client_id", "client_secret", "refresh_token"),
+        receives=notifications.TOPICS,
+        secrets=("client_id", "client_secret", "refresh_token", notifications.SECRET),
+        webhook_secrets=(notifications.SECRET,),
         options=("seller", "marketplace", "location", "fba_location", "login_endpoint"),
-        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings 2021-08-01), a simulator",
+        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings and reports 2021), a simulator",
         kind="marketplace",
-        auth="token of Login with Amazon by a refresh token, in x-amz-access-token",
+        auth="token of Login with Amazon by a refresh token, in x-amz-access-token; notifications by a key in x-api-key",
         limits="a token bucket for each operation, of orders one in three minutes after 20; the token of a page is good for 30 seconds",
-        gaps=("settlement reports", "feeds", "notifications, which come by SQS", "all listings at once"),
+        gaps=(
+            "whether what a settlement pays has arrived at the bank, which Amazon does not tell",
+            "feeds",
+            "notifications, which come by SQS",
+            "all listings at once",
+        ),
         statuses={
             "order.fulfillmentStatus": {"PENDING": "not yet", "PENDING_AVAILABILITY": "not yet", "CANCELLED": "nothing"}
         },
@@ -73,6 +84,7 @@ class AmazonConnector(Connector):
         self._location, self._fba = (str(context.options.get(name, "")) for name in ("location", "fba_location"))
         seller = str(context.options.get("seller", ""))
         self._inventory = Inventory(context, self._api, seller, self._marketplace)
+        self._reports = Reports(context, self._api)
         self._shipments = Shipments(context, self._api, self._marketplace)
 
     def close(self) -> None:
@@ -85,6 +97,10 @@ class AmazonConnector(Connector):
             SUMMARIES, granularityType="Marketplace", granularityId=self._marketplace, marketplaceIds=self._marketplace,
             sellerSkus="TRUEUP-PING",
         )  # fmt: skip
+
+    def receive(self, inbound: Inbound) -> Record:
+        """Take a notification that an event bus forwards."""
+        return notifications.receive(self.context, inbound)
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield the stock of Amazon's warehouses (`fba`), or what listings of ours offer (`offers`, of keys only)."""
@@ -100,7 +116,13 @@ class AmazonConnector(Connector):
             yield from super().snapshot(entity, keys)
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
-        """Yield `orders` that changed, up to two minutes ago; what is younger may not be told yet. The cursor moves at the end."""
+        """Yield `orders` that changed, up to two minutes ago (what is younger may not be told yet), or rows of `settlements`.
+
+        Of orders the cursor moves at the end, of settlements with each report.
+        """
+        if entity == SETTLEMENTS:
+            yield from self._reports.poll(cursor)
+            return
         if entity != "orders":
             yield from super().poll(entity, cursor)
         now = self.context.clock.now()
@@ -112,14 +134,22 @@ class AmazonConnector(Connector):
         yield Page((), {"until": until.isoformat()})
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read orders as `order.placed`."""
+        """Read orders as `order.placed`, settlements as `payment.recorded` and `settlement.changed`; notifications lead to them."""
         told = read_json(body)
         try:
-            return orders.draft(told, self._location, self._fba, self.context.codes.ours)
+            if topic == SETTLEMENTS:
+                return self._reports.drafts(told)
+            if topic in notifications.TOPICS:
+                ours, way = self.context.codes.ours, (self._api, self._reports)
+                return notifications.drafts(topic, told, *way, self._fba, self._marketplace, self._placed, ours)
+            return self._placed(told) if topic == "orders" else []
         except BadInputError:
             raise
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise BadInputError(f"the order breaks Amazon's contract: {error!r}; correct it, or drop it") from error
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise BadInputError(f"the record breaks Amazon's contract: {error!r}; correct it, or drop it") from error
+
+    def _placed(self, told: Mapping[str, Any] | None) -> list[Draft]:
+        return [] if told is None else orders.draft(told, self._location, self._fba, self.context.codes.ours)
 
     @answering_write
     def write(self, request: Write) -> Outcome:

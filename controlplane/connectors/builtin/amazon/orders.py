@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.contract import Draft, Record
@@ -43,6 +44,18 @@ def changed(api: Api, marketplace: str, since: datetime, until: datetime) -> Ite
             answer.fail("answered an order that breaks its contract")
 
 
+def found(api: Api, ref: str) -> dict[str, Any] | None:
+    """Return an order as it is kept; None while it is not placed, or nothing comes of it. Raises ConnectorError."""
+    answer = api.ask(f"{PATH}/{quote(ref, safe='')}", includedData="FULFILLMENT")
+    try:
+        row = answer.json()["order"]
+        if row["orderId"] != ref:
+            raise KeyError(ref)
+        return None if row["fulfillment"]["fulfillmentStatus"] in UNPLACED else _kept(row)
+    except (KeyError, TypeError):
+        answer.fail("answered an order that breaks its contract")
+
+
 def _next(answer: Answer) -> str | None:
     found = answer.json()
     pagination = found.get("pagination") or {} if isinstance(found, dict) else {}
@@ -50,9 +63,12 @@ def _next(answer: Answer) -> str | None:
 
 
 def _record(row: Mapping[str, Any]) -> Record:
-    told = {name: value for name, value in row.items() if name not in ("buyer", "recipient")}
-    body = verbatim(told)
+    body = verbatim(_kept(row))
     return Record("orders", content_key("orders", f"{row['orderId']}@{row['lastUpdatedTime']}", body), body)
+
+
+def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("buyer", "recipient")}
 
 
 def stamp(at: datetime) -> str:

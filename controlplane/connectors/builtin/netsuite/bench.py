@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from controlplane.clock import Clock
+from controlplane.connectors.builtin.netsuite import access
 from controlplane.connectors.builtin.netsuite.connector import NetSuiteConnector
 from controlplane.connectors.conformance.bench import Bench, GivenCodes, Place
 from controlplane.connectors.conformance.retailer import WAREHOUSE, Retailer, scenario
@@ -42,7 +43,7 @@ class NetSuiteBench(Bench):
         self._skus, self._next = self.retailer.skus(), count()
         self._truth = {(row["sku"], row["location"]) for row in self.retailer.truth() if row["erp_on_hand"] is not None}
         places = {row["erp_id"]: row["location"] for row in self.retailer.control("GET", "/catalogue")["locations"]}
-        secrets = {name: self.retailer.secret(f"erp_{name}") for name in NetSuiteConnector.manifest.secrets}
+        secrets = {name: self.retailer.secret(f"erp_{name}") for name in access.TBA}
         options = {"realm": "1234567_SB1", "currency": "USD", "locations": list(places.values())}
         place = Place(f"{self.retailer.url}/erp", secrets, options, GivenCodes({"location": places}))
         self._hand = NetSuiteConnector(place.context("erp", self.clock))

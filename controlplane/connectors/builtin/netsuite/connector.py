@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from controlplane.connectors import settings
-from controlplane.connectors.auth import OAuth1, OAuth1Keys
-from controlplane.connectors.builtin.netsuite import records, suiteql
+from controlplane.connectors.builtin.netsuite import access, records, suiteql
+from controlplane.connectors.builtin.netsuite.submission import Submission
 from controlplane.connectors.contract import (
     Connector,
     Context,
@@ -24,10 +25,9 @@ from controlplane.connectors.contract import (
     Write,
     WriteSpec,
 )
-from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.http import Answer
 from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.records import content_key, read_json, verbatim
-from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError, RejectedError
 from rules.outcomes import Guarantee, Outcome, Result
 
@@ -38,6 +38,7 @@ NO_CONTENT = 204
 KEY_FIELD = "custbody_trueup_key"
 """Tells which of our writes a record shows: a corrected document is put under the same external id."""
 HOW = "upsert by external id"
+QUEUED, QUEUED_HOW = 900.0, "upsert by external id, queued under `X-NetSuite-Idempotency-Key`"
 WRITES = (
     ("sales_order", "order.placed"),
     ("item_fulfillment", "shipment.shipped"),
@@ -48,36 +49,63 @@ WRITES = (
 )
 
 
+def _specific(options: Mapping[str, Any]) -> Manifest | None:
+    """Only the secrets of the way in that is chosen; and a document that is queued may take effect much later than one that is put."""
+    manifest = NetSuiteConnector.manifest
+    secrets = access.MACHINE if access.machine(options) else access.TBA
+    queued = _when_queued(manifest.writes) if options.get("respond_async") else manifest.writes
+    return replace(manifest, secrets=secrets, optional_secrets=(), writes=queued)
+
+
+def _when_queued(specs: Sequence[WriteSpec]) -> tuple[WriteSpec, ...]:
+    """Return what is declared of documents that are queued."""
+    return tuple(replace(spec, late_effect=QUEUED, how=QUEUED_HOW) for spec in specs)
+
+
 class NetSuiteConnector(Connector):
-    """A NetSuite account whose time zone is UTC. Options: realm, currency, locations (ours)."""
+    """A NetSuite account. Options: auth (tba, oauth2), realm, currency, locations (ours), time_zone (of the account), respond_async.
+
+    With respond_async documents are queued in the account, and their jobs looked at.
+    """
 
     manifest: ClassVar[Manifest] = Manifest(
         name="netsuite",
         title="NetSuite (SuiteTalk REST, SuiteQL)",
         reads=(ReadSpec("inventory_balance", snapshot=True), ReadSpec("items", changes=True)),
         writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE, how=HOW) for entity, kind in WRITES),
-        secrets=("consumer_key", "consumer_secret", "token_id", "token_secret"),
-        options=("realm", "currency", "locations"),
+        secrets=(*access.TBA, *access.MACHINE),
+        optional_secrets=(*access.TBA, *access.MACHINE),
+        options=("realm", "currency", "locations", "time_zone", "respond_async", "auth"),
+        check=access.flaws,
+        specific=_specific,
         verified_against="prose only, the sandbox",
         kind="erp",
-        auth="OAuth 1.0a (token-based authentication), HMAC-SHA256",
+        auth="OAuth 1.0a (token-based authentication), HMAC-SHA256; or OAuth 2.0 from machine to machine (a JWT signed with PS256)",
         limits="15 requests at once for the account; 1,000 rows a page, 100,000 a query, which paging by key gets round",
-        gaps=("accounts in another time zone than UTC", "goods handed back at a till", "asynchronous requests"),
+        gaps=(
+            "goods handed back at a till",
+            "the change time of a balance in the hour that clocks go through twice",
+            "several records in one request",
+        ),
         statuses={"item.isinactive": {"T": "not sold any more", "F": "sold"}},
         option_schemas={
             "realm": {"type": "string", "description": "the account's id"},
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "USD"},
             "locations": {"type": "array", "items": {"type": "string"}},
+            "time_zone": {"type": "string", "default": "UTC", "description": "of the account, as America/Los_Angeles"},
+            "respond_async": {
+                "type": "boolean",
+                "default": False,
+                "description": "documents are queued in the account",
+            },
         },
     )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        keys = OAuth1Keys(*(context.secret(name) for name in self.manifest.secrets))
-        self._auth = OAuth1(keys, str(context.options.get("realm", "")), context.clock)
-        secrets = (keys.consumer_key, keys.consumer_secret, keys.token_id, keys.token_secret)
-        # misspelt fields are dropped silently unless the validation is asked for
-        self._http = HttpClient(context, Redactor(secrets), headers={"X-NetSuite-PropertyNameValidation": "Error"})
+        self._http, self._auth = access.make_api(context)
+        self._zone, self._queued = access.zone_of(context.options), bool(context.options.get("respond_async"))
+        self._submission = Submission(self._http, self._auth, context.clock)
         self._currency = str(context.options.get("currency", "USD"))
         self._locations = frozenset(str(name) for name in context.options.get("locations", ()))
 
@@ -98,8 +126,10 @@ class NetSuiteConnector(Connector):
             answer.fail("answered a location without an id")
         places = settings.locations(self.context, settings.among(known), "Setup > Company > Locations")
         zone = "the API does not tell it: look at Setup > Company > Company Information"
-        utc = Setting("time zone", "UTC", None, "set it to UTC (GMT)", note=zone, never_told=True)
-        return [self._base_currency(), *places, utc]
+        name = str(self.context.options.get("time_zone", "UTC"))
+        remedy = "correct `options.time_zone`: times are read and business dates are told in it"
+        clock = Setting("time zone", name, None, remedy, note=zone, option="time_zone", never_told=True)
+        return [self._base_currency(), *places, clock]
 
     def _base_currency(self) -> Setting:
         remedy = "correct `options.currency`; the base currency of an account cannot be changed"
@@ -135,11 +165,11 @@ class NetSuiteConnector(Connector):
                 location=places.get(native) or self.context.codes.ours("location", native),
                 on_hand=_units(row.get("on_hand")),
                 available=_units(row.get("available")),
-                source_at=suiteql.read_instant(row.get("changed")),
+                source_at=suiteql.surely(row.get("changed"), self._zone),
                 read_from=answer.started,
                 read_to=answer.ended,
             )
-        except (KeyError, ValueError, InvalidOperation):
+        except (KeyError, OverflowError, ValueError, InvalidOperation):
             answer.fail(f"answered a balance that breaks its contract: {dict(row)}")
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
@@ -151,12 +181,12 @@ class NetSuiteConnector(Connector):
         seen = held.get("since", "")
         after, more = 0, True
         while more:
-            rows, more, answer = suiteql.page(self._http, suiteql.items(after, since), self._auth)
+            rows, more, answer = suiteql.page(self._http, suiteql.items(after, since, self._zone), self._auth)
             try:
-                changes = [suiteql.read_instant(row.get("changed")) for row in rows]
+                changes = [suiteql.read_instant(row.get("changed"), self._zone) for row in rows]
                 after = int(rows[-1]["id"]) if rows else after
                 taken = tuple(_item_record(row) for row in rows)
-            except (KeyError, ValueError):
+            except (KeyError, OverflowError, ValueError):
                 answer.fail("answered an item that breaks its contract")
             seen = max([seen, *(change.isoformat() for change in changes if change)])
             yield Page(taken, held if more else ({"since": seen} if seen else {}))
@@ -166,9 +196,9 @@ class NetSuiteConnector(Connector):
         row = read_json(body)
         try:
             sku, version = self.context.codes.ours("sku", row["sku"]), str(row["changed"])
-            occurred = suiteql.read_instant(version)
+            occurred = suiteql.read_instant(version, self._zone)
             cost = str(Decimal(row["cost"])) if row.get("cost") else None
-        except (KeyError, ValueError, InvalidOperation) as error:
+        except (KeyError, OverflowError, ValueError, InvalidOperation) as error:
             if isinstance(error, BadInputError):
                 raise
             raise BadInputError(f"the item breaks the ERP's contract: {error!r}; correct it, or drop it") from error
@@ -188,9 +218,11 @@ class NetSuiteConnector(Connector):
     def write(self, request: Write) -> Outcome:
         """Put the record under its external id: created or replaced, the vendor keeps one."""
         self.manifest.write_spec(request.entity)
-        document = records.document(request.entity, request.payload, self.context.codes)
+        document = records.document(request.entity, request.payload, self.context.codes, self._zone)
         body = {**document.body, KEY_FIELD: request.idempotency_key}
         try:
+            if self._queued:
+                return self._submission.put(_path(document), body, request)
             answer = self._http.send("PUT", _path(document), write=True, auth=self._auth, json=body)
         except RejectedError as error:
             waiting = self._waits_for_order(request)
@@ -215,7 +247,7 @@ class NetSuiteConnector(Connector):
     def read_back(self, request: Write) -> Outcome:
         """Get the record by its external id; one that shows another write of ours counts as absent."""
         self.manifest.write_spec(request.entity)
-        document = records.document(request.entity, request.payload, self.context.codes)
+        document = records.document(request.entity, request.payload, self.context.codes, self._zone)
         answer = self._find(document)
         if answer.status == 404:
             return Outcome(Result.ABSENT, f"the ERP has no {document.type} {document.external_id}")

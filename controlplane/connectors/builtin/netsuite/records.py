@@ -7,6 +7,7 @@ that the business uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from controlplane.connectors.contract import Codes
@@ -23,7 +24,7 @@ class Document(NamedTuple):
     body: dict[str, Any]
 
 
-def document(entity: str, payload: Payload, codes: Codes) -> Document:
+def document(entity: str, payload: Payload, codes: Codes, zone: tzinfo = UTC) -> Document:
     """Return the record for a canonical message.
 
     Raises UnmappedError for a code that the ERP does not know, and BadInputError for a message that this record is not made from.
@@ -31,7 +32,7 @@ def document(entity: str, payload: Payload, codes: Codes) -> Document:
     kind = KINDS[entity]
     try:
         ref = str(payload[kind.ref])
-        body = {"custbody_business_ref": ref, "custbody_doc_kind": kind.doc, **kind.write(payload, codes)}
+        body = {"custbody_business_ref": ref, "custbody_doc_kind": kind.doc, **kind.write(payload, codes, zone)}
     except KeyError as error:
         remedy = f"nothing was sent; correct the flow, or the target's entity '{entity}'"
         raise BadInputError(f"a {kind.type} is not made from this message: it has no {error}; {remedy}") from error
@@ -51,6 +52,11 @@ def _location(name: str, codes: Codes) -> dict[str, str]:
     return {"id": codes.theirs("location", name)}
 
 
+def _day(at: Any, zone: tzinfo) -> str:
+    """The day on which something happened, where the account keeps its books."""
+    return datetime.fromisoformat(str(at)).astimezone(zone).date().isoformat()
+
+
 def _goods(payload: Payload, codes: Codes) -> dict[str, Any]:
     place = _location(payload["location"], codes)
     lines = [
@@ -60,7 +66,7 @@ def _goods(payload: Payload, codes: Codes) -> dict[str, Any]:
     return {"location": place, "item": {"items": lines}}
 
 
-def _order(payload: Payload, codes: Codes) -> dict[str, Any]:
+def _order(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
     lines = [
         {
             "item": _item(line["sku"], codes),
@@ -70,38 +76,38 @@ def _order(payload: Payload, codes: Codes) -> dict[str, Any]:
         }
         for line in payload["lines"]
     ]
-    day, place = str(payload["placed_at"])[:10], lines[0]["location"]
+    day, place = _day(payload["placed_at"], zone), lines[0]["location"]
     return {"tranDate": day, "otherRefNum": payload["ref"], "location": place, "item": {"items": lines}}
 
 
-def _fulfilment(payload: Payload, codes: Codes) -> dict[str, Any]:
+def _fulfilment(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
     return {
         "createdFrom": {"externalId": sales_order_id(payload["order_ref"])},
-        "tranDate": str(payload["shipped_at"])[:10],
+        "tranDate": _day(payload["shipped_at"], zone),
         "shipStatus": {"id": "C"},
         **_goods(payload, codes),
     }
 
 
-def _receipt(payload: Payload, codes: Codes) -> dict[str, Any]:
-    day = str(payload["received_at"])[:10]
+def _receipt(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
+    day = _day(payload["received_at"], zone)
     return {"tranDate": day, "memo": f"purchase order {payload['purchase_order']}", **_goods(payload, codes)}
 
 
-def _return(payload: Payload, codes: Codes) -> dict[str, Any]:
+def _return(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
     place = _location(payload["location"], codes)
     lines = [
         {"item": _item(line["sku"], codes), "adjustQtyBy": line["quantity"], "location": place}
         for line in payload["lines"]
     ]
     return {
-        "tranDate": str(payload["received_at"])[:10],
+        "tranDate": _day(payload["received_at"], zone),
         "memo": f"return of order {payload['order_ref']}",
         "inventory": {"items": lines},
     }
 
 
-def _sale(payload: Payload, codes: Codes) -> dict[str, Any]:
+def _sale(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
     place, quantity = _location(payload["location"], codes), int(payload["quantity"])
     if quantity < 1:
         raise BadInputError(
@@ -111,11 +117,11 @@ def _sale(payload: Payload, codes: Codes) -> dict[str, Any]:
     line = {"item": _item(payload["sku"], codes), "quantity": quantity, "rate": str(payload["unit_price"])}
     if payload.get("tax_code"):
         line["taxCode"] = {"id": codes.theirs("tax_code", payload["tax_code"])}
-    day = str(payload["sold_at"])[:10]
+    day = _day(payload["sold_at"], zone)
     return {"tranDate": day, "location": place, "item": {"items": [{**line, "location": place}]}}
 
 
-def _journal(payload: Payload, codes: Codes) -> dict[str, Any]:
+def _journal(payload: Payload, codes: Codes, _zone: tzinfo) -> dict[str, Any]:
     lines = [
         {
             "account": {"id": codes.theirs("account", line["account"])},
@@ -136,7 +142,7 @@ class Kind(NamedTuple):
     prefix: str
     ref: str
     doc: str
-    write: Callable[[Payload, Codes], dict[str, Any]]
+    write: Callable[[Payload, Codes, tzinfo], dict[str, Any]]
 
 
 KINDS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from controlplane.connectors.http import Answer, HttpClient
@@ -30,14 +30,23 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def instant(value: datetime) -> str:
-    """Return a SuiteQL timestamp that does not depend on the user's date format. The account's time zone must be UTC."""
-    return f"TO_TIMESTAMP({text(value.astimezone(UTC).strftime(STAMP))}, {text(MASK)})"
+def instant(value: datetime, zone: tzinfo = UTC) -> str:
+    """Return a SuiteQL timestamp that does not depend on the user's date format, in the account's time zone.
+
+    In the hour that clocks go through twice it is the first: what is read from there on is rather too much.
+    """
+    return f"TO_TIMESTAMP({text(value.astimezone(zone).strftime(STAMP))}, {text(MASK)})"
 
 
-def read_instant(value: str | None) -> datetime | None:
-    """Read a timestamp written with MASK. Raises ValueError."""
-    return datetime.strptime(value, STAMP).replace(tzinfo=UTC) if value else None
+def read_instant(value: str | None, zone: tzinfo = UTC) -> datetime | None:
+    """Read a timestamp written with MASK in the account's time zone; of two that it may be the earlier. Raises ValueError."""
+    return datetime.strptime(value, STAMP).replace(tzinfo=zone).astimezone(UTC) if value else None
+
+
+def surely(value: str | None, zone: tzinfo = UTC) -> datetime | None:
+    """Read a timestamp as `read_instant`, and None where clocks went through that hour twice: it may be the one or the other."""
+    local = datetime.strptime(value, STAMP).replace(tzinfo=zone) if value else None
+    return None if local is None or local.utcoffset() != local.replace(fold=1).utcoffset() else local.astimezone(UTC)
 
 
 def balances(after: tuple[int, int], skus: Sequence[str] | None) -> str:
@@ -50,9 +59,9 @@ def balances(after: tuple[int, int], skus: Sequence[str] | None) -> str:
     )
 
 
-def items(after: int, since: datetime | None) -> str:
+def items(after: int, since: datetime | None, zone: tzinfo = UTC) -> str:
     """Return the query for the next page of items after an id, changed since an instant."""
-    changed = f" AND item.lastmodifieddate >= {instant(since)}" if since else ""
+    changed = f" AND item.lastmodifieddate >= {instant(since, zone)}" if since else ""
     return f"{ITEMS} WHERE item.id > {after}{changed} ORDER BY item.id"
 
 

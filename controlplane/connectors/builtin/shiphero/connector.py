@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
@@ -10,6 +11,7 @@ from controlplane.connectors import settings
 from controlplane.connectors.auth import signed_by
 from controlplane.connectors.builtin.shiphero import documents, drafts
 from controlplane.connectors.builtin.shiphero.api import make_api
+from controlplane.connectors.builtin.shiphero.snapshots import Snapshots
 from controlplane.connectors.contract import (
     Connector,
     Context,
@@ -29,6 +31,7 @@ from controlplane.connectors.graphql import relay
 from controlplane.connectors.http import Answer
 from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.records import content_key, loads, read_json, verbatim
+from controlplane.errors import ThrottledError
 from rules.outcomes import Guarantee, Outcome, Result
 
 HOW = "looked up by `partner_order_id` before any create"
@@ -37,6 +40,8 @@ FEW = 20
 """Up to so many keys are read one by one; more are cheaper read with all the others."""
 OVERLAP = timedelta(minutes=10)
 """How far behind the last change seen a poll starts: rows become visible late and out of order."""
+CREDITS_BACK = 120.0
+"""Seconds in which all credits come back, and some: longer is not waited for one page."""
 KEPT_HEADERS = frozenset({"x-shiphero-message-id"})
 
 
@@ -58,7 +63,7 @@ LISTINGS = {
 
 
 class ShipHeroConnector(Connector):
-    """A ShipHero warehouse. Options: locations (ours), mapped to warehouse ids by the location mapping; webhook_url."""
+    """A ShipHero warehouse. Options: locations (ours), mapped to warehouse ids by the location mapping; webhook_url; snapshot."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="shiphero",
@@ -73,21 +78,27 @@ class ShipHeroConnector(Connector):
         receives=("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
         secrets=("refresh_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
-        options=("locations", "webhook_url"),
+        options=("locations", "webhook_url", "snapshot"),
         verified_against="prose only, the sandbox",
         kind="wms",
         auth="bearer token from a refresh token, renewed before it runs out; webhooks by HMAC-SHA256",
         limits="4,004 credits, 60 a second come back; a query costs 1 and 1 for each row of its pages of 100",
-        gaps=("lots and serial numbers", "cancelling an order"),
+        gaps=(
+            "lots and serial numbers",
+            "cancelling an order",
+            "an exported snapshot larger than 256 MiB, or of a 3PL whose clients share SKUs",
+        ),
         option_schemas={
             "locations": {"type": "array", "items": {"type": "string"}},
             "webhook_url": {"type": "string", "format": "uri"},
+            "snapshot": {"enum": ["pages", "job"], "default": "pages", "description": "how all levels are read"},
         },
     )
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._http, self._graphql = make_api(context)
+        self._snapshots = Snapshots(context, self._graphql)
         self._locations = [str(name) for name in context.options.get("locations", ())]
 
     def close(self) -> None:
@@ -154,13 +165,25 @@ class ShipHeroConnector(Connector):
 
     def _pages(self, listing: Listing, **filters: str | None) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         def fetch(after: str | None) -> tuple[dict[str, Any], Answer]:
-            data, answer = self._graphql.ask(listing.document, first=PAGE, after=after, **filters)
+            data, answer = self._asked(listing.document, first=PAGE, after=after, **filters)
             try:
                 return data[listing.root]["data"], answer
             except (KeyError, TypeError):
                 answer.fail(f"answered without {listing.root}.data")
 
         return relay(fetch)
+
+    def _asked(self, document: str, *, after: str | None, **variables: Any) -> tuple[dict[str, Any], Answer]:
+        """Ask for a page; in the middle of a walk wait for the credits that its first pages have spent. Raises ConnectorError."""
+        waited = 0.0
+        while True:
+            try:
+                return self._graphql.ask(document, after=after, **variables)
+            except ThrottledError as error:
+                waited += error.retry_after
+                if after is None or waited > CREDITS_BACK:
+                    raise
+                self.context.clock.wait(threading.Event(), error.retry_after)
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield the `inventory` of the configured locations, or of the keys (sku, location)."""
@@ -171,9 +194,13 @@ class ShipHeroConnector(Connector):
                 yield from self._levels(location, self.context.codes.theirs("sku", sku))
             return
         wanted = None if keys is None else set(keys)
+        exported = self.context.options.get("snapshot") == "job"
         for location in self._locations:
-            for page in self._levels(location):
+            for page in self._exported(location) if exported else self._levels(location):
                 yield page if wanted is None else [level for level in page if (level.sku, level.location) in wanted]
+
+    def _exported(self, location: str) -> Iterator[list[Level]]:
+        return self._snapshots.levels(self.context.codes.theirs("location", location), location)
 
     def _levels(self, location: str, sku: str | None = None) -> Iterator[list[Level]]:
         warehouse = self.context.codes.theirs("location", location)

@@ -89,4 +89,24 @@ query Webhooks($first: Int, $after: String) {
   }
 }"""
 
-ALL = (PING, WAREHOUSES, WEBHOOKS, INVENTORY, SHIPMENTS, PURCHASE_ORDERS, RETURNS, ORDERS, ORDER_CREATE)
+_SNAPSHOT = "snapshot { snapshot_id status error snapshot_url snapshot_expiration }"
+
+GENERATE_SNAPSHOT = f"""
+mutation GenerateSnapshot($data: InventoryGenerateSnapshotInput!) {{
+  inventory_generate_snapshot(data: $data) {{ request_id complexity {_SNAPSHOT} }}
+}}"""
+
+ABORT_SNAPSHOT = f"""
+mutation AbortSnapshot($data: InventoryAbortSnapshotInput!) {{
+  inventory_abort_snapshot(data: $data) {{ request_id complexity {_SNAPSHOT} }}
+}}"""
+
+SNAPSHOT = f"""
+query Snapshot($id: String!) {{
+  inventory_snapshot(snapshot_id: $id) {{ request_id complexity {_SNAPSHOT} }}
+}}"""
+
+ALL = (
+    PING, WAREHOUSES, WEBHOOKS, INVENTORY, SHIPMENTS, PURCHASE_ORDERS, RETURNS, ORDERS, ORDER_CREATE, GENERATE_SNAPSHOT,
+    ABORT_SNAPSHOT, SNAPSHOT,
+)  # fmt: skip

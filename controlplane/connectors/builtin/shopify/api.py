@@ -11,9 +11,13 @@ from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import DEFAULT_WAIT, HttpClient
 from controlplane.connectors.redaction import Redactor
-from controlplane.errors import ConnectorError, ThrottledError, UnavailableError, UnknownOutcomeError
+from controlplane.errors import ConnectorError, RejectedError, ThrottledError, UnavailableError, UnknownOutcomeError
 
 DEFAULT_VERSION = "2026-04"
+BUSY = 10.0
+"""Seconds until a place for a bulk operation may be free."""
+FULL = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
+FILES = frozenset({"NO_SUCH_FILE", "INTERNAL_FILE_SERVER_ERROR"})
 BROKEN = frozenset({"INTERNAL_SERVER_ERROR", "TIMEOUT", "SERVICE_UNAVAILABLE"})
 
 
@@ -55,3 +59,13 @@ def term(field: str, value: str) -> str:
 def refusal(errors: list[dict[str, Any]]) -> str:
     """Return the user errors of a mutation in one line."""
     return json.dumps([{k: e.get(k) for k in ("code", "message", "field") if e.get(k)} for e in errors])
+
+
+def refused_bulk(errors: list[dict[str, Any]]) -> ConnectorError:
+    """Return what it means that a bulk operation was not begun."""
+    codes, told = {error.get("code") for error in errors}, refusal(errors)
+    if codes & FULL:
+        return ThrottledError(f"the shop runs as many bulk operations as it can: {told}", BUSY)
+    if codes & FILES:
+        return UnavailableError(f"the shop did not find what was uploaded: {told}")
+    return RejectedError(f"the shop refused the bulk operation: {told}")

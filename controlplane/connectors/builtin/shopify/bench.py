@@ -36,9 +36,10 @@ class ShopifyBench(Bench):
 
     connector: ClassVar[type[Connector]] = ShopifyConnector
     against = "the sandbox's shop"
-    several_pages: ClassVar = {"levels": SKUS, "orders": 60}
-    enums: ClassVar = {"orders": ("currencyCode",)}
-    amounts: ClassVar = {"orders": ("amount",)}
+    several_pages: ClassVar = {"levels": SKUS, "orders": 60, "refunds": 30, "balance_transactions": 55, "payouts": 55}
+    enums: ClassVar = {"orders": ("currencyCode",), "refunds": ("currencyCode",), "payouts": ("status",)}
+    # a movement has an object and its text both under the name of `amount`
+    amounts: ClassVar = {"orders": ("amount",), "payouts": ("amount",)}
     throttling = Canned.of(200, THROTTLED)
     throttled_for = 3.0
 
@@ -47,6 +48,8 @@ class ShopifyBench(Bench):
         self.retailer = Retailer(folder, scenario(SKUS))
         self._skus, self._next = self.retailer.skus(), count()
         self._before: dict[str, int] = {}
+        self._refunds: set[str] = set()
+        self._payouts: set[str] = set()
         shop = next(row["shop_id"] for row in self.retailer.control("GET", "/catalogue")["locations"] if row["shop_id"])
         self.place = Place(
             f"{self.retailer.url}/shop",
@@ -73,10 +76,27 @@ class ShopifyBench(Bench):
         """Place orders until there are enough; levels there are as many as articles."""
         if entity == "levels":
             return {f"{sku}@{WAREHOUSE}" for sku in self._skus}
-        orders = self._orders()
-        for _ in range(at_least - len(orders)):
+        if entity == "payouts":
+            while len(self._payouts) < at_least:
+                self._pay_out()
+            return set(self._payouts)
+        if entity == "refunds":
+            while len(self._refunds) < at_least:
+                self._give_back()
+            return set(self._refunds)
+        for _ in range(at_least - len(self._orders())):
             self.retailer.order((self._sku(), 1))
         return self._orders()
+
+    def _pay_out(self) -> None:
+        made = self.retailer.control("POST", "/shop/payout", {})["payout"]
+        self._payouts.add(f"gid://shopify/ShopifyPaymentsPayout/{made}")
+
+    def _give_back(self) -> None:
+        order = self.retailer.order((self._sku(), 1))["order"]
+        told = {"order": order, "quantity": 1, "restock_type": "RETURN", "amount": "1.50", "gateway": "paypal"}
+        made = self.retailer.control("POST", "/shop/refund", told)["refund"]
+        self._refunds.add(f"gid://shopify/Refund/{made}")
 
     def _orders(self) -> set[str]:
         return {event["ref"] for event in self.retailer.journal("document") if event["doc"] == "order"}
@@ -85,13 +105,20 @@ class ShopifyBench(Bench):
         return self._skus[next(self._next) % len(self._skus)]
 
     def identities(self, entity: str, record: Record) -> set[str]:
-        """Return the name of the order."""
-        return {json.loads(record.body)["name"]}
+        """Return the name of the order, the order that a movement is of, or the id of a refund or payout."""
+        body = json.loads(record.body)
+        if entity == "balance_transactions":
+            return {body["associatedOrder"]["name"]} if body["type"] == "CHARGE" else set()
+        return {body["id"] if entity in ("refunds", "payouts") else body["name"]}
 
     def stir(self, entity: str) -> None:
         """Edit a level by hand, or place another order."""
         if entity == "levels":
             self.retailer.control("POST", "/hand-edit", {"sku": self._sku(), "delta": -1})
+        elif entity == "payouts":
+            self._pay_out()
+        elif entity == "refunds":
+            self._give_back()
         else:
             self.retailer.order((self._sku(), 1))
 
@@ -147,14 +174,15 @@ class ShopifyBench(Bench):
         return b"mutation " in asked.body
 
     def webhooks(self) -> Sequence[Inbound]:
-        """Return what the shop tells of an order, of a hand that edits stock, and of a fulfilment."""
+        """Return what the shop tells of an order, of a hand that edits stock, of a refund, and of a fulfilment."""
         self.retailer.order((self._sku(), 1))
         self.stir("levels")
+        self._give_back()
         made = ShopifyConnector(self.place.context("shop", self.clock))
         made.write(self._shipment())
         made.close()
         self.retailer.advance()
-        return self.retailer.told("shop", least=3)
+        return self.retailer.told("shop", least=5)
 
     def under_another_id(self, inbound: Inbound) -> Inbound:
         """Return it with another webhook id, which is not signed."""

@@ -8,25 +8,19 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
+from controlplane.connectors import jsonl
 from controlplane.connectors.builtin.shopify import documents
-from controlplane.connectors.builtin.shopify.api import refusal
+from controlplane.connectors.builtin.shopify.api import refused_bulk
 from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
-from controlplane.connectors.http import Answer, HttpClient, with_evidence
-from controlplane.connectors.records import loads
-from controlplane.connectors.redaction import Redactor
-from controlplane.errors import ConnectorError, RejectedError, ThrottledError, UnavailableError, UnknownOutcomeError
+from controlplane.connectors.http import elsewhere, with_evidence
+from controlplane.errors import ConnectorError, UnknownOutcomeError
 
 FIRST_LOOK, LONGEST_LOOK, PATIENCE = 0.2, 5.0, 240.0
 """Seconds after which the operation is looked at, growing; and for how long in all."""
-BUSY = 10.0
 LINES = "text/jsonl"
-FULL = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
-FILES = frozenset({"NO_SUCH_FILE", "INTERNAL_FILE_SERVER_ERROR"})
 
 
 class Bulk:
@@ -57,8 +51,9 @@ class Bulk:
             answer.fail("answered stagedUploadsCreate without a place for the file")
         # the file alone changes nothing, so this is no write; what signs the upload is as good as a password
         signed = [value for name, value in fields.items() if name in ("x-goog-signature", "policy")]
-        sent = {"data": fields, "files": {"file": ("lines.jsonl", content.encode(), LINES)}}
-        self._elsewhere("POST", url, signed, **sent)
+        sent: dict[str, Any] = {"data": fields, "files": {"file": ("lines.jsonl", content.encode(), LINES)}}
+        with elsewhere(self._context, url, *signed) as (store, place):
+            store.send("POST", place, write=False, **sent)
         return path
 
     def _started(self, mutation: str, path: str) -> str:
@@ -66,7 +61,7 @@ class Bulk:
         payload = data.get("bulkOperationRunMutation") or {}
         errors = payload.get("userErrors") or []
         if errors:
-            raise with_evidence(_refused(errors), answer.evidence)
+            raise with_evidence(refused_bulk(errors), answer.evidence)
         try:
             return str(payload["bulkOperation"]["id"])
         except (KeyError, TypeError):
@@ -96,29 +91,9 @@ class Bulk:
         if url is None:
             return {}
         try:
-            content = self._elsewhere("GET", url, []).content
-            rows = [loads(line) for line in content.splitlines() if line.strip()]
-            return {int(row["__lineNumber"]): row for row in rows}
+            with elsewhere(self._context, url) as (store, place):
+                return {int(row["__lineNumber"]): row for _, row in jsonl.rows(store.parts(place))}
         except (ConnectorError, KeyError, TypeError, ValueError) as error:
             raise UnknownOutcomeError(
                 f"the results of {name} could not be read: {error}; read back what came of it"
             ) from error
-
-    def _elsewhere(self, method: str, url: str, signed: Sequence[str], **content: Any) -> Answer:
-        """Send something to the vendor's store of files, which has an address of its own, through the system's door."""
-        parts = urlsplit(url)
-        client = HttpClient(replace(self._context, endpoint=f"{parts.scheme}://{parts.netloc}"), Redactor(signed))
-        try:
-            path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-            return client.send(method, path, write=False, **content)
-        finally:
-            client.close()
-
-
-def _refused(errors: list[dict[str, Any]]) -> ConnectorError:
-    codes, told = {error.get("code") for error in errors}, refusal(errors)
-    if codes & FULL:
-        return ThrottledError(f"the shop runs as many bulk operations as it can: {told}", BUSY)
-    if codes & FILES:
-        return UnavailableError(f"the shop did not find what was uploaded: {told}")
-    return RejectedError(f"the shop refused the bulk operation: {told}")

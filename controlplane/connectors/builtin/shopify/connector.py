@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors.auth import signed_by
-from controlplane.connectors.builtin.shopify import documents, settings
+from controlplane.connectors.builtin.shopify import documents, money, settings
 from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
 from controlplane.connectors.builtin.shopify.fulfilments import FULFILLABLE, VOID, Fulfilments
-from controlplane.connectors.builtin.shopify.orders import order_draft
+from controlplane.connectors.builtin.shopify.orders import order_drafts
 from controlplane.connectors.builtin.shopify.products import Products
 from controlplane.connectors.builtin.shopify.stock import Stock
 from controlplane.connectors.contract import (
@@ -37,6 +37,7 @@ from rules.outcomes import Guarantee, Outcome
 OVERLAP = timedelta(minutes=5)
 """How far behind the last change seen a poll starts; the vendor's search index lags."""
 ORDER_TOPICS = ("orders/create", "orders/updated")
+REFUND_TOPIC = "refunds/create"
 PAGE = 25
 COMPARED = "`changeFromQuantity` and `@idempotent`"
 TRACKED = "looked up by tracking number and contents"
@@ -46,7 +47,9 @@ TOGETHER, LATE = 500, 300.0
 
 
 class ShopifyConnector(Connector):
-    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first).
+    """A Shopify shop. Options: api_version, locations (ours; online orders are shipped from the first), snapshot (pages, bulk).
+
+    returns (goods that a refund puts back are told), gateways_elsewhere (whose own connectors tell their refunds).
 
     Others say how the shop has to be set, and nothing else: currency, time_zone, webhook_url.
     """
@@ -54,7 +57,11 @@ class ShopifyConnector(Connector):
     manifest: ClassVar[Manifest] = Manifest(
         name="shopify",
         title="Shopify (GraphQL Admin)",
-        reads=(ReadSpec("levels", snapshot=True), ReadSpec("orders", changes=True)),
+        reads=(
+            ReadSpec("levels", snapshot=True),
+            ReadSpec("orders", changes=True),
+            *(ReadSpec(entity, changes=True) for entity in money.LISTINGS),
+        ),
         writes=(
             WriteSpec("available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0, how=COMPARED),
             WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=10.0, how=TRACKED),
@@ -62,18 +69,35 @@ class ShopifyConnector(Connector):
                 "product", ("product.described",), Guarantee.READABLE, late_effect=LATE, batch=TOGETHER, how=BY_SKU
             ),
         ),
-        receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create"),
+        receives=(*ORDER_TOPICS, "inventory_levels/update", "fulfillments/create", REFUND_TOPIC),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
-        options=("api_version", "locations", "currency", "time_zone", "webhook_url"),
+        options=(
+            "api_version",
+            "locations",
+            "currency",
+            "time_zone",
+            "webhook_url",
+            "snapshot",
+            "returns",
+            "gateways_elsewhere",
+        ),
         verified_against=f"the vendor's schema {DEFAULT_VERSION}, recorded answers, the sandbox",
         kind="shop",
         auth="access token in X-Shopify-Access-Token; webhooks by HMAC-SHA256",
         limits="cost of a query against a bucket of points (2,000 and 100 a second at least); pages of 25 orders, 100 items",
-        gaps=("refunds and edits of orders", "two parcels of one order with the same number and contents"),
+        gaps=(
+            "edits and discounts of orders",
+            "two parcels of one order with the same number and contents",
+            "payouts that change after 30 days",
+            "when a movement is available, and when a payout came into its state",
+            "a refund with more than 100 lines",
+        ),
         statuses={
             "fulfillmentOrder": dict.fromkeys(sorted(FULFILLABLE), "can be fulfilled"),
             "fulfillment": dict.fromkeys(sorted(VOID), "counts as not there"),
+            "balance_transaction.type": dict(money.KINDS),
+            "payout.status": dict(money.STATES),
         },
         option_schemas={
             "api_version": {"type": "string", "pattern": r"^\d{4}-\d{2}$", "default": DEFAULT_VERSION},
@@ -81,6 +105,9 @@ class ShopifyConnector(Connector):
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
             "time_zone": {"type": "string", "description": "as Etc/UTC"},
             "webhook_url": {"type": "string", "format": "uri"},
+            "returns": {"type": "boolean", "default": False, "description": "tell goods that a refund puts back"},
+            "gateways_elsewhere": {"type": "array", "items": {"type": "string"}},
+            "snapshot": {"enum": ["pages", "bulk"], "default": "pages", "description": "how all levels are read"},
         },
     )
 
@@ -115,10 +142,16 @@ class ShopifyConnector(Connector):
         topic = inbound.headers.get("x-shopify-topic", "unknown")
         event = inbound.headers.get("x-shopify-webhook-id")
         kept = {name: value for name, value in inbound.headers.items() if name in KEPT_HEADERS}
+        if topic == REFUND_TOPIC:
+            body = money.kept(read_json(inbound.body))
+            return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", body), body, kept)
         return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", inbound.body), inbound.body, kept)
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
-        """Yield orders changed since the cursor, oldest first, five minutes of overlap included."""
+        """Yield orders, refunds, movements or payouts changed since the cursor, oldest first, with overlap."""
+        if entity in money.LISTINGS:
+            yield from money.poll(self._graphql, entity, cursor)
+            return
         if entity != "orders":
             yield from super().poll(entity, cursor)
         since = datetime.fromisoformat(cursor["updated_at"]) - OVERLAP if cursor else None
@@ -148,10 +181,25 @@ class ShopifyConnector(Connector):
         return {**node, "lineItems": {"nodes": [*node["lineItems"]["nodes"], *rest]}}
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read orders; everything else the shop tells is an echo or of no interest."""
+        """Read orders, and money; everything else the shop tells is an echo or of no interest."""
         if topic in (*ORDER_TOPICS, "orders"):
-            return order_draft(read_json(body), self._locations[0] if self._locations else "")
+            location = self._locations[0] if self._locations else ""
+            return order_drafts(read_json(body), location, self.context.codes)
+        if topic == REFUND_TOPIC:
+            return self._refund(money.refund_named(self._graphql, read_json(body)))
+        if topic == money.REFUNDS:
+            return self._refund(read_json(body))
+        if topic in (money.BALANCE, money.PAYOUTS):
+            reader = money.movement if topic == money.BALANCE else money.payout
+            return money.read(lambda: reader(read_json(body)))
         return []
+
+    def _refund(self, told: dict[str, Any]) -> list[Draft]:
+        elsewhere = [str(name) for name in self.context.options.get("gateways_elsewhere", ())]
+        back = self.context.options.get("returns", False)
+        return money.read(
+            lambda: [*money.refund(told, elsewhere), *(money.goods(told, self.context.codes) if back else ())]
+        )
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield the `levels` of the configured locations, or of the keys."""

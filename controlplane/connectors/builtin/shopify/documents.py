@@ -4,11 +4,6 @@ from __future__ import annotations
 
 PING = "query Ping { shop { name } }"
 
-ITEM_BY_SKU = """
-query ItemBySku($query: String!) {
-  inventoryItems(first: 10, query: $query) { nodes { id sku } }
-}"""
-
 LEVEL = """
 query Level($item: ID!, $location: ID!) {
   inventoryItem(id: $item) {
@@ -30,6 +25,43 @@ query Levels($first: Int!, $after: String, $location: ID!) {
   }
 }"""
 
+ITEMS_BY_SKU = """
+query ItemsBySku($first: Int!, $after: String, $query: String!) {
+  inventoryItems(first: $first, after: $after, query: $query) {
+    nodes { id sku }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+LEVELS_OF = """
+query LevelsOf($ids: [ID!]!, $location: ID!) {
+  nodes(ids: $ids) {
+    ... on InventoryItem {
+      id
+      sku
+      inventoryLevel(locationId: $location) { quantities(names: ["available", "on_hand"]) { name quantity updatedAt } }
+    }
+  }
+}"""
+
+EVERY_LEVEL = """
+query EveryLevel {
+  inventoryItems {
+    edges {
+      node {
+        id
+        sku
+        inventoryLevels {
+          edges {
+            node { id location { id } quantities(names: ["available", "on_hand"]) { name quantity updatedAt } }
+          }
+        }
+      }
+    }
+  }
+}"""
+"""Run in bulk: the vendor turns the pages."""
+
 SET_AVAILABLE = """
 mutation SetAvailable($input: InventorySetQuantitiesInput!, $key: String!) {
   inventorySetQuantities(input: $input) @idempotent(key: $key) {
@@ -45,6 +77,9 @@ _ORDER_FIELDS = """
       updatedAt
       cancelledAt
       currencyCode
+      sourceName
+      retailLocation { id }
+      shippingLine { id }
       lineItems(first: 50) {
         nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
         pageInfo { hasNextPage endCursor }
@@ -64,6 +99,75 @@ query OrderLines($id: ID!, $after: String) {
   order(id: $id) {
     lineItems(first: 50, after: $after) {
       nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+_REFUND_FIELDS = """
+        id
+        processedAt
+        order { id name }
+        refundLineItems(first: 100) {
+          nodes { quantity restockType location { id } lineItem { id sku } }
+          pageInfo { hasNextPage endCursor }
+        }
+        transactions(first: 50) {
+          nodes {
+            id
+            kind
+            status
+            gateway
+            test
+            processedAt
+            amountSet { shopMoney { amount currencyCode } }
+            parentTransaction { id }
+          }
+          pageInfo { hasNextPage endCursor }
+        }"""
+
+REFUNDED = """
+query Refunded($first: Int!, $after: String, $query: String) {
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {
+    nodes { id updatedAt refunds(first: 250) { id } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+REFUNDS_OF = f"""
+query RefundsOf($ids: [ID!]!) {{
+  nodes(ids: $ids) {{
+    ... on Refund {{{_REFUND_FIELDS}
+    }}
+  }}
+}}"""
+
+MOVEMENTS = """
+query Movements($first: Int!, $after: String, $query: String) {
+  shopifyPaymentsAccount {
+    balanceTransactions(first: $first, after: $after, query: $query, sortKey: PROCESSED_AT) {
+      nodes {
+        id
+        type
+        test
+        transactionDate
+        amount { amount currencyCode }
+        fee { amount currencyCode }
+        net { amount currencyCode }
+        associatedOrder { id name }
+        associatedPayout { id }
+        sourceOrderTransactionId
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+PAYOUTS = """
+query Payouts($first: Int!, $after: String, $query: String) {
+  shopifyPaymentsAccount {
+    payouts(first: $first, after: $after, query: $query, sortKey: ISSUED_AT) {
+      nodes { id issuedAt status transactionType net { amount currencyCode } }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -167,7 +271,23 @@ mutation RunBulk($mutation: String!, $path: String!) {
   }
 }"""
 
-BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode url } }"
+RUN_BULK_QUERY = """
+mutation RunBulkQuery($query: String!) {
+  bulkOperationRunQuery(query: $query) {
+    bulkOperation { id status }
+    userErrors { field message code }
+  }
+}"""
+
+CANCEL_BULK = """
+mutation CancelBulk($id: ID!) {
+  bulkOperationCancel(id: $id) {
+    bulkOperation { id status }
+    userErrors { field message }
+  }
+}"""
+
+BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode objectCount url partialDataUrl } }"
 
 ALL = (
     SELLING,
@@ -176,17 +296,25 @@ ALL = (
     SET_PRODUCT,
     STAGE_UPLOAD,
     RUN_BULK,
+    RUN_BULK_QUERY,
+    CANCEL_BULK,
     BULK,
+    ITEMS_BY_SKU,
+    LEVELS_OF,
+    EVERY_LEVEL,
     PING,
     SHOP_SETTINGS,
     LOCATION_STANDING,
     SUBSCRIPTIONS,
-    ITEM_BY_SKU,
     LEVEL,
     LEVELS,
     SET_AVAILABLE,
     ORDERS,
     ORDER_LINES,
+    REFUNDED,
+    REFUNDS_OF,
+    MOVEMENTS,
+    PAYOUTS,
     ORDER_TO_FULFIL,
     FULFIL,
 )

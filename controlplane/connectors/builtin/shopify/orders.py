@@ -7,32 +7,60 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from controlplane.connectors.contract import Draft
+from controlplane.connectors.contract import Codes, Draft
 from controlplane.errors import BadInputError
 
+TILL = "pos"
+"""How the vendor names the source of an order that its Point of Sale took."""
 
-def order_draft(body: Mapping[str, Any], location: str) -> list[Draft]:
-    """Return `order.placed` of a webhook body or a polled node; nothing for a cancelled order.
 
-    `location` is where online orders are shipped from. Raises BadInputError naming what is missing.
+def order_drafts(body: Mapping[str, Any], location: str, codes: Codes) -> list[Draft]:
+    """Return what a webhook body or a polled node tells: nothing of a cancelled order.
+
+    Of an order of the online shop `order.placed`; `location` is where it is shipped from. Of one that a till took `sale.recorded`
+    for each line that was handed over, and `order.placed` with its store if it is sent. Raises BadInputError naming what is missing.
     """
     try:
         polled = "createdAt" in body
         if body.get("cancelledAt" if polled else "cancelled_at"):
             return []
-        lines = _polled_lines(body) if polled else _told_lines(body)
-        ref = str(body["name"])
-        data = {
-            "ref": ref,
+        told = enumerate(_polled_lines(body) if polled else _told_lines(body), 1)
+        lines = [(at, line) for at, line in told if line["quantity"] > 0]
+        head = {
+            "ref": str(body["name"]),
             "native_id": str(body["id"] if polled else body["admin_graphql_api_id"]),
             "placed_at": body["createdAt" if polled else "created_at"],
             "currency": body["currencyCode" if polled else "currency"],
-            "lines": [_line(at, line, location, ref) for at, line in enumerate(lines, 1) if line["quantity"] > 0],
         }
-        occurred = datetime.fromisoformat(data["placed_at"])
-    except (KeyError, TypeError, ValueError) as error:
+        occurred = datetime.fromisoformat(head["placed_at"])
+        store = _store(body, head["ref"], codes, polled=polled)
+        if store and not body.get("shippingLine" if polled else "shipping_lines"):
+            return [_sale(at, line, store, head, occurred) for at, line in lines]
+        data = {**head, "lines": [_line(at, line, location, head["ref"]) for at, line in lines]}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"the order breaks the shop's contract: {error!r}") from error
-    return [Draft("order.placed", ref, f"order.placed:{ref}", occurred, data)] if data["lines"] else []
+    named = data if store is None else {**data, "store": store}
+    return [Draft("order.placed", head["ref"], f"order.placed:{head['ref']}", occurred, named)] if lines else []
+
+
+def _store(body: Mapping[str, Any], ref: str, codes: Codes, *, polled: bool) -> str | None:
+    """The store whose till took the order; None for an order of the online shop."""
+    if body.get("sourceName" if polled else "source_name") != TILL:
+        return None
+    number = (body.get("retailLocation") or {}).get("id") if polled else body.get("location_id")
+    if not number:
+        raise BadInputError(
+            f"order {ref} was taken by a till, and the shop does not say in which store; add it to the record, or drop it",
+            "retailLocation" if polled else "location_id",
+        )
+    return codes.ours("location", str(number) if polled else f"gid://shopify/Location/{number}")
+
+
+def _sale(at: int, line: Mapping[str, Any], store: str, head: Mapping[str, str], occurred: datetime) -> Draft:
+    told, ref = _line(at, line, store, head["ref"]), f"{head['ref']}/{at}"
+    data = {name: told[name] for name in ("sku", "location", "quantity", "unit_price")}
+    data |= {"ref": ref, "currency": head["currency"], "sold_at": head["placed_at"]}
+    return Draft("sale.recorded", ref, f"sale.recorded:{ref}", occurred, data)
 
 
 def _polled_lines(body: Mapping[str, Any]) -> list[dict[str, Any]]:

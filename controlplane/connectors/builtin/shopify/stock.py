@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,16 +10,14 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
 from controlplane.connectors.builtin.shopify import documents
-from controlplane.connectors.builtin.shopify.api import refusal, term
+from controlplane.connectors.builtin.shopify.api import refusal
+from controlplane.connectors.builtin.shopify.items import Items
+from controlplane.connectors.builtin.shopify.levels import Levels, read_level
 from controlplane.connectors.contract import Context, Level, Write
-from controlplane.connectors.graphql import GraphqlClient, relay
+from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import Answer
 from controlplane.errors import RejectedError
 from rules.outcomes import Outcome, Result
-
-PAGE = 100
-FEW = 50
-"""Up to so many keys are read one by one; more are cheaper read with all the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,72 +34,22 @@ class Stock:
 
     def __init__(self, context: Context, graphql: GraphqlClient) -> None:
         self._context, self._graphql = context, graphql
-        self._items: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._items = Items(context, graphql)
+        self._levels = Levels(context, graphql, self._items)
 
     # --- reading ---
     def snapshot(self, locations: Sequence[str], keys: Sequence[tuple[str, str]] | None) -> Iterator[list[Level]]:
         """Yield levels of the locations, or of the keys (sku, location) only; a key that the shop lacks is left out."""
-        if keys is not None and len(keys) <= FEW:
-            yield [level for sku, location in keys for level in self._one(sku, location)]
-            return
-        wanted = None if keys is None else set(keys)
-        for location in locations:
-            for page in self._all(location):
-                yield page if wanted is None else [level for level in page if (level.sku, level.location) in wanted]
-
-    def _all(self, location: str) -> Iterator[list[Level]]:
-        gid = self._context.codes.theirs("location", location)
-
-        def fetch(after: str | None) -> tuple[dict[str, Any], Answer]:
-            data, answer = self._graphql.ask(documents.LEVELS, first=PAGE, after=after, location=gid)
-            return data["inventoryItems"], answer
-
-        for nodes, answer in relay(fetch):
-            levels = (_level(node, location, answer, self._our_sku(node)) for node in nodes if node.get("sku"))
-            yield [level for level in levels if level]
-
-    def _one(self, sku: str, location: str) -> list[Level]:
-        try:
-            node, answer = self._read(sku, location)
-        except LookupError:
-            return []
-        level = _level(node, location, answer, sku)
-        return [level] if level else []
-
-    def _our_sku(self, node: dict[str, Any]) -> str:
-        return self._context.codes.ours("sku", node["sku"])
+        return self._levels.snapshot(locations, keys)
 
     def _read(self, sku: str, location: str) -> tuple[dict[str, Any], Answer]:
         gid = self._context.codes.theirs("location", location)
-        data, answer = self._graphql.ask(documents.LEVEL, item=self.item_id(sku), location=gid)
+        data, answer = self._graphql.ask(documents.LEVEL, item=self._items.id_of(sku), location=gid)
         node = data.get("inventoryItem")
         if not node:
-            with self._lock:
-                self._items.pop(sku, None)
+            self._items.forget(sku)
             raise LookupError(sku)
         return node, answer
-
-    def item_id(self, sku: str) -> str:
-        """Return the shop's id of the item. Raises LookupError when it has none, RejectedError when it has several."""
-        with self._lock:
-            if sku in self._items:
-                return self._items[sku]
-        theirs = self._context.codes.theirs("sku", sku)
-        data, answer = self._graphql.ask(documents.ITEM_BY_SKU, query=term("sku", theirs))
-        try:
-            found = [node["id"] for node in data["inventoryItems"]["nodes"] if node["sku"] == theirs]
-        except (KeyError, TypeError):
-            answer.fail("answered a search for items without nodes")
-        if not found:
-            raise LookupError(sku)
-        if len(found) > 1:
-            raise RejectedError(
-                f"the shop has {len(found)} items with the SKU {theirs}; make the SKU unique in the shop"
-            )
-        with self._lock:
-            self._items[sku] = found[0]
-        return str(found[0])
 
     def shown(self, sku: str, location: str) -> Shown:
         """Return what the shop shows now. Raises RejectedError when it does not stock the item there."""
@@ -110,7 +57,7 @@ class Stock:
             node, answer = self._read(sku, location)
         except LookupError:
             raise RejectedError(f"the shop has no item with the SKU {sku}; create it there, or map the SKU") from None
-        level = _level(node, location, answer, sku)
+        level = read_level(node, location, answer, sku)
         if level is None or level.available is None:
             raise RejectedError(f"the shop does not stock {sku} at {location}; activate the item at the location")
         return Shown(level.available, level.on_hand, level.source_at)
@@ -156,7 +103,7 @@ class Stock:
 
     def _existing_item(self, sku: str) -> str:
         try:
-            return self.item_id(sku)
+            return self._items.id_of(sku)
         except LookupError:
             raise RejectedError(f"the shop has no item with the SKU {sku}; create it there, or map the SKU") from None
 
@@ -218,24 +165,3 @@ def delivered(group: dict[str, Any] | None, expected: int, wanted: int, answer: 
         native_id=group["id"] if group else None,
         evidence={**answer.evidence, "from": expected, "to": wanted},
     )
-
-
-def _level(node: dict[str, Any], location: str, answer: Answer, sku: str) -> Level | None:
-    try:
-        level = node["inventoryLevel"]
-        if level is None:
-            return None
-        named = {quantity["name"]: quantity for quantity in level["quantities"]}
-        available, on_hand = named["available"], named.get("on_hand")
-        changed = available.get("updatedAt")
-        return Level(
-            sku=sku,
-            location=location,
-            on_hand=on_hand["quantity"] if on_hand else None,
-            available=available["quantity"],
-            source_at=datetime.fromisoformat(changed) if changed else None,
-            read_from=answer.started,
-            read_to=answer.ended,
-        )
-    except (KeyError, TypeError, ValueError):
-        answer.fail(f"answered a level of {sku} that breaks its contract")

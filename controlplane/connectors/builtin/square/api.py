@@ -62,6 +62,18 @@ class Api:
                 answer.fail(f"answered {name} that are no list")
             yield found, answer
 
+    def listed(self, path: str, asked: dict[str, Any], name: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
+        """Yield the pages of a list that is asked for by parameters."""
+
+        def fetch(cursor: str | None) -> Answer:
+            return self.ask("GET", path, params={**asked, "cursor": cursor} if cursor else asked)
+
+        for answer in by_token(fetch, _cursor):
+            found = answer.json().get(name) or []
+            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+                answer.fail(f"answered {name} that are no list of objects")
+            yield found, answer
+
     def _page(self, path: str, body: dict[str, Any], cursor: str | None) -> Answer:
         return self.ask("POST", path, json={**body, "cursor": cursor} if cursor else body)
 

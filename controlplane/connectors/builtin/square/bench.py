@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
+from controlplane.connectors.builtin.square import payments
 from controlplane.connectors.builtin.square.connector import COUNTED, SIGNATURE, SquareConnector
 from controlplane.connectors.conformance.bench import Bench, Place
 from controlplane.connectors.conformance.faults import Asked
@@ -19,7 +20,7 @@ from controlplane.connectors.contract import Connector, Inbound, Record, Write
 
 HOOK, SECRET = "https://plane.example/hooks/square", "whsec-of-the-bench"
 PLACE = "L1"
-PAGE = 100
+PAGE, FEW = 100, 20
 
 
 class SquareBench(Bench):
@@ -27,8 +28,16 @@ class SquareBench(Bench):
 
     connector: ClassVar[type[Connector]] = SquareConnector
     against = "simulated tills"
-    several_pages: ClassVar = {"counts": 2 * PAGE + 1, "sales": 2 * PAGE + 1}
-    enums: ClassVar = {"sales": ("currency",)}
+    several_pages: ClassVar = dict.fromkeys(payments.POLLED, 2 * FEW + 1) | {
+        "counts": 2 * PAGE + 1,
+        "sales": 2 * PAGE + 1,
+    }
+    enums: ClassVar = {
+        "sales": ("currency",),
+        "payments": ("currency",),
+        "refunds": ("currency",),
+        "payouts": ("status",),
+    }
 
     def start(self, folder: Path) -> Place:
         """Start a seller with nothing counted and nothing sold."""
@@ -48,6 +57,11 @@ class SquareBench(Bench):
             while len(self._sold) < at_least:
                 self._sell()
             return set(self._sold)
+        if entity in payments.POLLED:
+            while len(known := set(self.tills.known(entity))) < at_least:
+                for _ in range(at_least - len(known)):
+                    self.stir(entity)
+            return known
         while len(self._counted) < at_least:
             self._variation()
         return set(self._counted)
@@ -64,15 +78,24 @@ class SquareBench(Bench):
         self._sold.add(ref)
 
     def identities(self, entity: str, record: Record) -> set[str]:
-        """Return the order."""
-        return {str(json.loads(record.body)["id"])}
+        """Return the order, payment, refund or payout; an entry is of its payout."""
+        told = json.loads(record.body)
+        return set() if record.topic == payments.ENTRIES else {str(told["id"])}
 
     def stir(self, entity: str) -> None:
-        """Sell, or count another variation."""
+        """Sell, have money move, or count another variation."""
         if entity == "sales":
             self._sell()
+        elif entity in payments.POLLED:
+            self._moved(entity)
         else:
             self._variation()
+
+    def _moved(self, entity: str) -> str:
+        paid = str(self.tills.do("pay", name=f"P{next(self._next)}", location=PLACE, amount=1234, fee=66))
+        if entity == payments.REFUNDS:
+            return str(self.tills.do("refund", name=f"R{paid}", payment=paid, amount=100))
+        return str(self.tills.do("pay_out", name=f"po{paid}", location=PLACE)) if entity == payments.PAYOUTS else paid
 
     def write(self, entity: str) -> Write:
         """Return a count of a variation that no other write was of."""
@@ -108,7 +131,14 @@ class SquareBench(Bench):
             self._told(COUNTED, {"inventory_counts": [row]}),
             self._told("order.created", {"order_created": order}),
             self._told("order.updated", {"order_updated": order}),
+            *(self._of_money(topic, entity) for topic, entity in payments.TOLD.items()),
         ]
+
+    def _of_money(self, topic: str, entity: str) -> Inbound:
+        name = self._moved(entity)
+        if topic in ("payout.paid", "payout.failed"):
+            self.tills.do("arrive", name=name, status=topic.partition(".")[2].upper())
+        return self._told(topic, {entity.removesuffix("s"): self.tills.known(entity)[name]})
 
     def _told(self, topic: str, told: dict[str, Any]) -> Inbound:
         event = {"type": topic, "event_id": f"e{next(self._next)}", "data": {"object": told}}

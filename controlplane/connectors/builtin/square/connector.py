@@ -1,4 +1,4 @@
-"""The Square connector: stock and sales are read, counts written, webhooks taken."""
+"""The Square connector: stock, sales and money are read, counts written, webhooks taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors import settings
-from controlplane.connectors.builtin.square import sales
+from controlplane.connectors.builtin.square import payments, sales
 from controlplane.connectors.builtin.square.api import Api
 from controlplane.connectors.builtin.square.counts import Counts
 from controlplane.connectors.contract import (
@@ -44,18 +44,30 @@ class SquareConnector(Connector):
     manifest: ClassVar[Manifest] = Manifest(
         name="square",
         title="Square (point of sale)",
-        reads=(ReadSpec("counts", snapshot=True), ReadSpec("sales", changes=True)),
+        reads=(
+            ReadSpec("counts", snapshot=True),
+            ReadSpec("sales", changes=True),
+            *(ReadSpec(entity, changes=True) for entity in payments.POLLED),
+        ),
         writes=(WriteSpec("count", ("stock.offer",), Guarantee.KEYED, late_effect=60.0, how="`idempotency_key`"),),
-        receives=(COUNTED, *ORDERS),
+        receives=(COUNTED, *ORDERS, *payments.TOLD),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
         options=("locations", "webhook_url", "api_version"),
         verified_against="Square's OpenAPI description, a simulator",
         kind="till",
         auth="bearer token; webhooks by HMAC-SHA256 of address and body",
-        limits="not published; 1,000 counts, 500 orders a page, ten locations a search",
-        gaps=("payments and payouts", "stock in other states than IN_STOCK", "goods by weight"),
-        statuses={"order.state": {"COMPLETED": "sold", "OPEN": "not yet", "CANCELED": "nothing"}},
+        limits="not published; 1,000 counts, 500 orders a page, ten locations a search; 100 payments or payouts a page",
+        gaps=(
+            "fees that are settled apart from their payments (gross settlement), which then count twice",
+            "a payout that changes after 30 days",
+            "stock in other states than IN_STOCK",
+            "goods by weight",
+        ),
+        statuses={
+            "order.state": {"COMPLETED": "sold", "OPEN": "not yet", "CANCELED": "nothing"},
+            "payout.status": payments.STATES,
+        },
         option_schemas={"locations": {"type": "array", "items": {"type": "string"}}},
     )
 
@@ -94,15 +106,19 @@ class SquareConnector(Connector):
             )
         told = read_json(inbound.body)
         topic, event = str(told.get("type") or "unknown"), told.get("event_id")
-        return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", inbound.body), inbound.body)
+        body = payments.kept_event(told) if topic in payments.TOLD else inbound.body
+        return Record(topic, f"{topic}:{event}" if event else content_key(topic, "", inbound.body), body)
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
-        """Yield `sales` that changed since the cursor, which moves at the end: each ten locations are read by themselves."""
+        """Yield `sales`, `payments`, `refunds` or `payouts` that changed since the cursor, which moves at the end."""
+        places = [self.context.codes.theirs("location", name) for name in self._locations]
+        if entity in payments.POLLED:
+            yield from payments.poll(self._api, entity, places, cursor)
+            return
         if entity != "sales":
             yield from super().poll(entity, cursor)
         held = cursor or {}
         since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
-        places = [self.context.codes.theirs("location", name) for name in self._locations]
         seen = held.get("since", "")
         for records, latest in sales.completed(self._api, places, since):
             seen = max(seen, latest)
@@ -110,9 +126,14 @@ class SquareConnector(Connector):
         yield Page((), {"since": seen} if seen else {})
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read sales as `sale.recorded`, counts as `stock.level`; of an order's webhook the order is looked up, it tells only an id."""
+        """Read sales as `sale.recorded`, counts as `stock.level`, money as `payment.recorded` and `settlement.changed`.
+
+        Of a webhook of an order, a payment or a refund only the id is read, and the rest looked up.
+        """
         told = read_json(body)
         try:
+            if topic in payments.topics():
+                return payments.drafts(self._api, topic, told)
             if topic == "orders":
                 return sales.drafts(self.context, self._api, told)
             if topic == COUNTED:
@@ -121,7 +142,7 @@ class SquareConnector(Connector):
             return self._order_of(told) if topic in ORDERS else []
         except BadInputError:
             raise
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise BadInputError(f"the record breaks Square's contract: {error!r}; correct it, or drop it") from error
 
     def _order_of(self, told: dict[str, Any]) -> list[Draft]:

@@ -137,7 +137,7 @@ class StripeConnector(Connector):
                 return [money.payout(told["data"]["object"], datetime.fromtimestamp(int(told["created"]), UTC))]
         except BadInputError:
             raise
-        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, OSError, AttributeError) as error:
             raise BadInputError(f"the record breaks Stripe's contract: {error!r}; correct it, or drop it") from error
         return []
 

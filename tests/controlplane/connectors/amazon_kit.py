@@ -1,0 +1,103 @@
+"""What tests of the Amazon connector share: a marketplace, a connector to it, settlement files as marketplaces write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from controlplane.connectors.builtin.amazon.connector import AmazonConnector
+from controlplane.connectors.contract import Draft, Page
+from controlplane.sandbox.amazon.app import create
+from controlplane.sandbox.amazon.market import Market
+from tests.controlplane.connectors.conftest import Given
+from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
+from tests.openapi import Contract
+
+MODELS = SPECS / "amazon-sp-api/models"
+FILES = (
+    "orders-api-model/orders_2026-01-01.json", "orders-api-model/ordersV0.json", "fba-inventory-api-model/fbaInventory.json",
+    "listings-items-api-model/listingsItems_2021-08-01.json", "reports-api-model/reports_2021-06-30.json",
+)  # fmt: skip
+MARKET = "ATVPDKIKX0DER"
+COLUMNS = (
+    "settlement-id", "settlement-start-date", "settlement-end-date", "deposit-date", "total-amount", "currency", "transaction-type",
+    "order-id", "merchant-order-id", "adjustment-id", "shipment-id", "marketplace-name", "amount-type", "amount-description", "amount",
+    "fulfillment-id", "posted-date", "posted-date-time", "order-item-code", "merchant-order-item-id", "merchant-adjustment-item-id",
+    "sku", "quantity-purchased", "promotion-id",
+)  # fmt: skip
+
+
+def line(**cells: str) -> str:
+    """A row; columns are named with `_` for `-`."""
+    told = {name.replace("_", "-"): value for name, value in cells.items()}
+    return "\t".join(told.get(name, "") for name in COLUMNS)
+
+
+def opening(
+    total: str, name: str = "18174059732", deposited: str = "2026-11-20 02:00:00 UTC", currency: str = "USD"
+) -> str:
+    """The row that opens a settlement."""
+    return line(settlement_id=name, deposit_date=deposited, total_amount=total, currency=currency)
+
+
+def entry(
+    amount: str,
+    of: str = "Order",
+    type_: str = "ItemPrice",
+    what: str = "Principal",
+    name: str = "18174059732",
+    **more: str,
+) -> str:
+    """A row of an amount."""
+    told = {
+        "settlement_id": name, "transaction_type": of, "order_id": "111-1", "shipment_id": "S1", "amount_type": type_,
+        "amount_description": what, "amount": amount, "posted_date": "2026-11-10", "posted_date_time": "2026-11-10 05:23:19 UTC",
+    } | more  # fmt: skip
+    return line(**told)
+
+
+def file(*lines: str, charset: str = "utf-8") -> bytes:
+    """A whole report."""
+    return "\r\n".join(("\t".join(COLUMNS), *lines, "")).encode(charset)
+
+
+@dataclass
+class Bench:
+    """A marketplace, a connector to it, and one clock for both."""
+
+    market: Market
+    connector: AmazonConnector
+    contract: Contract | None
+    given: Given
+
+    def pages(self, cursor: dict[str, Any] | None = None, entity: str = "settlements") -> list[Page]:
+        return list(self.connector.poll(entity, cursor))
+
+    def drafts(self, cursor: dict[str, Any] | None = None, entity: str = "orders") -> dict[str, Draft]:
+        records = [record for page in self.pages(cursor, entity) for record in page.records]
+        found = [draft for record in records for draft in self.connector.translate(record.topic, record.body)]
+        return {draft.dedupe_key.partition(":")[2] if entity != "orders" else draft.subject: draft for draft in found}
+
+    def advance(self, seconds: float) -> None:
+        self.given.clock.advance(seconds)
+
+
+@contextmanager
+def marketplace() -> Iterator[Bench]:
+    """Serve a marketplace with small pages; what breaks the vendor's models fails the test."""
+    given = Given(
+        "", options={"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}, timeout=10
+    )
+    given.secrets = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
+    market = Market(given.clock.now, page=3)
+    app = create(market)
+    contract = held_against(app, [MODELS / name for name in FILES], {"/auth/o2/token", "/tortuga"})
+    with hanging_up(app) as port:
+        given.endpoint = f"http://127.0.0.1:{port}"
+        given.options["login_endpoint"] = given.endpoint
+        connector = AmazonConnector(given.context())
+        yield Bench(market, connector, contract, given)
+        connector.close()
+    assert contract is None or contract.broken == []
