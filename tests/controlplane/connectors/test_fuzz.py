@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "till_files": {"currency": "USD"},
     "tryton": {"database": "retail", "currency": "EUR", "locations": ["WH"]},
 }
-LEFT_OUT = frozenset({"avalara", "broker", "declared", "edi_x12", "webhook"})
+LEFT_OUT = frozenset({"avalara", "broker", "declared", "edi_x12", "kafka", "nats", "webhook"})
 """They translate nothing, or are tried by tests of their own: the envelope below, declared files below, test_x12_fuzz."""
 NAMES = sorted(set(catalogue.shipped()) - LEFT_OUT)
 WORDS = (
