@@ -160,7 +160,7 @@ def test_coverage_guided_bytes_find_no_way_to_fail(name: str, tmp_path: Path) ->
     harness = tmp_path / "harness.py"
     harness.write_text(HARNESS)
     where = [] if name in PLAIN else [str(folder)]
-    bounds = ["-runs=3000", "-max_len=8192", "-rss_limit_mb=0", "-timeout=20", f"-artifact_prefix={tmp_path}/"]
+    bounds = ["-runs=1500", "-max_len=8192", "-rss_limit_mb=0", "-timeout=20", f"-artifact_prefix={tmp_path}/"]
     done = subprocess.run(
         [sys.executable, str(harness), name, *where, str(corpus), *bounds],
         capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False,

@@ -169,7 +169,7 @@ def test_coverage_guided_mutations_find_no_way_to_fail(tmp_path: Path) -> None:
         sys.executable,
         str(harness),
         str(corpus),
-        "-runs=20000",
+        "-runs=10000",
         "-rss_limit_mb=0",
         "-timeout=20",
         f"-artifact_prefix={tmp_path}/",

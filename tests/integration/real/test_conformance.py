@@ -8,7 +8,7 @@ from controlplane.connectors.conformance.report import Verdict
 from controlplane.connectors.conformance.suite import bench_of, run
 from tests.integration.real.systems import Server, Shop
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 def stands(name: str) -> None:
