@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.endpoints import place_flaws
 from controlplane.connectors.events import name_flaw
 from controlplane.connectors.network import Door
 from controlplane.connectors.redaction import Redactor
@@ -112,22 +113,13 @@ def _group(endpoint: str, group: object) -> Iterator[Flaw]:
 
 
 def _endpoint(endpoint: str) -> Iterator[tuple[str, str]]:
-    try:
-        parts = urlsplit(endpoint)
-        login, host, port = parts.username is not None or parts.password is not None, parts.hostname, parts.port
-    except ValueError:  # not shown: it may hold a password
-        yield "the endpoint is no address", EXAMPLE
-        return
-    if login:
-        yield (
-            "the address holds a login, and policies are read by many",
-            "take it out; give the secrets user and password",
-        )
-    elif parts.scheme not in PORTS:
-        yield f"'{parts.scheme or endpoint}' is no broker that there is a connector for", EXAMPLE
-    elif not host or port == 0:
-        yield f"'{endpoint}' names no host", EXAMPLE
-    elif parts.query or parts.fragment:
+    unknown, secrets = "no broker that there is a connector for", "the secrets user and password"
+    found = list(place_flaws(endpoint, PORTS, unknown, secrets, EXAMPLE))
+    yield from found or _behind(endpoint, urlsplit(endpoint))
+
+
+def _behind(endpoint: str, parts: SplitResult) -> Iterator[tuple[str, str]]:
+    if parts.query or parts.fragment:
         yield f"'{endpoint}' has parameters, which would be passed over", f"leave out what follows the path; {EXAMPLE}"
     elif parts.scheme.startswith("redis") and not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
         yield (

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from controlplane.connectors.contract import Context, Flaw
+from controlplane.connectors.endpoints import more_flaws, place_flaws
 from controlplane.connectors.events import name_flaw
 from controlplane.connectors.network import Door
 from controlplane.connectors.redaction import Redactor
@@ -72,23 +73,8 @@ def _form(option: str, options: Mapping[str, Any]) -> re.Pattern[str]:
 
 
 def _endpoint(endpoint: str) -> Iterator[tuple[str, str]]:
-    try:
-        parts = urlsplit(endpoint)
-        login, host, port = parts.username is not None or parts.password is not None, parts.hostname, parts.port
-    except ValueError:  # not shown: it may hold a password
-        yield "the endpoint is no address", EXAMPLE
-        return
-    if login:
-        yield (
-            "the address holds a login, and policies are read by many",
-            "take it out; give user and password, or token",
-        )
-    elif parts.scheme not in SCHEMES:
-        yield f"'{parts.scheme or endpoint}' is no scheme of NATS", EXAMPLE
-    elif not host or port == 0:
-        yield f"'{endpoint}' names no host", EXAMPLE
-    elif parts.path.strip("/") or parts.query or parts.fragment:
-        yield f"'{endpoint}' has more than host and port", f"leave it out; {EXAMPLE}"
+    found = list(place_flaws(endpoint, SCHEMES, "no scheme of NATS", "user and password, or token", EXAMPLE))
+    yield from found or more_flaws(endpoint, EXAMPLE)
 
 
 def address_of(context: Context) -> Address:
