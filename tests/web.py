@@ -74,7 +74,7 @@ def proved_anew(client: httpx.Client) -> None:
 
 def signed_in(url: str, name: str) -> httpx.Client:
     """A client with somebody's session, sending the token that proves that writes are meant."""
-    client = httpx.Client(base_url=url, trust_env=False)
+    client = httpx.Client(base_url=url, trust_env=False, timeout=60)
     answer = client.post("/login", data={"name": name, "password": PASSWORD})
     assert answer.status_code == 303, answer.text
     client.headers["X-CSRFToken"] = client.cookies["_csrf_token"]

@@ -39,9 +39,9 @@ def test_from_sign_in_to_the_evidence(site: Site, page: Page) -> None:
 def test_the_overview_keeps_itself_up_to_date(site: Site, page: Page) -> None:
     sign_in(page, site.url)
     said = page.locator("#overview-flows-said")
-    expect(said).to_contain_text("As of", timeout=15_000)
+    expect(said).to_contain_text("As of")
     before = said.inner_text()
-    expect(said).not_to_have_text(before, timeout=10_000)
+    expect(said).not_to_have_text(before)
 
 
 def test_no_page_scrolls_sideways_on_a_telephone(site: Site, browser: Browser) -> None:
@@ -70,7 +70,7 @@ def test_a_page_that_cannot_be_read_anew_says_so_until_it_can(fresh: Site, brows
     expect(page.get_by_text("Not known")).to_be_visible(timeout=15_000)
     with fresh.plane.store.write() as conn:
         conn.exec_driver_sql("ALTER TABLE rollup RENAME TO rollup_gone")
-    expect(page.locator("#overview-trouble")).to_contain_text("database does not answer", timeout=10_000)
+    expect(page.locator("#overview-trouble")).to_contain_text("database does not answer")
     expect(page.get_by_text("Not known")).to_be_visible()
     with fresh.plane.store.write() as conn:
         conn.exec_driver_sql("ALTER TABLE rollup_gone RENAME TO rollup")
@@ -86,7 +86,7 @@ def test_a_message_page_says_so_too_and_keeps_what_it_knew(site: Site, browser: 
     expect(page.get_by_text("Attempt 4 at erp: write")).to_be_visible()
     with site.plane.store.write() as conn:
         conn.exec_driver_sql("ALTER TABLE attempt RENAME TO attempt_gone")
-    expect(page.locator("#message-trouble")).to_contain_text("database does not answer", timeout=10_000)
+    expect(page.locator("#message-trouble")).to_contain_text("database does not answer")
     expect(page.get_by_text("Attempt 4 at erp: write")).to_be_visible()
     with site.plane.store.write() as conn:
         conn.exec_driver_sql("ALTER TABLE attempt_gone RENAME TO attempt")

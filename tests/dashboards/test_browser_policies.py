@@ -144,9 +144,7 @@ def test_of_two_who_edit_a_policy_the_second_is_told_and_nothing_is_overwritten(
         changes(office).vote(made, Actor("ben", frozenset({"approver"}), "finance-systems"), "approve")
         changes(office).apply(made, ADA)
 
-        expect(eve.locator("#policy-moved")).to_contain_text(
-            "Revision 2 of RetryPolicy/default, written by ada", timeout=10_000
-        )
+        expect(eve.locator("#policy-moved")).to_contain_text("Revision 2 of RetryPolicy/default, written by ada")
         eve.get_by_label("Title").fill("Shorter still")
         eve.get_by_role("button", name="Propose and ask for review").click()
         expect(eve.locator("#policy-answer")).to_contain_text("came into force since you opened revision 1")
@@ -184,9 +182,7 @@ def test_of_two_who_edit_a_request_the_second_is_told_and_keeps_what_was_written
             expect(page.locator("#request-verdict")).to_contain_text("No problem")
         press(ada, "Save the edit", "Kept: it is a draft again")
         press(eve, "Save the edit", "was edited by 'ada' since you looked at it")
-        expect(eve.locator("#request-moved")).to_contain_text(
-            "ada edited this request since you opened it", timeout=10_000
-        )
+        expect(eve.locator("#request-moved")).to_contain_text("ada edited this request since you opened it")
         expect(eve.get_by_label("Document of the request")).to_have_value(re.compile("budget: 4d"))
     assert changes(office).list()[0].document["spec"]["budget"] == "3d"
 

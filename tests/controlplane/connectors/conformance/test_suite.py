@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from controlplane import plugins
 from controlplane.connectors.conformance.bench import Bench, Place
 from controlplane.connectors.conformance.report import NotApplicable, Report, Verdict
 from controlplane.connectors.conformance.suite import CHECKS, bench_of, run
@@ -423,9 +424,24 @@ def test_a_report_is_told_as_text_and_as_json() -> None:
     assert "failed         paging.complete: Bring everything" in report.text()
 
 
-def test_a_connector_without_a_bench_and_a_check_that_there_is_not_are_told_with_what_there_is() -> None:
-    with pytest.raises(NotFoundError, match=r"'tryton' has no bench.*trueup\.conformance"):
-        bench_of("tryton")
+@pytest.fixture
+def benchless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An installed connector whose makers wrote no bench."""
+    told = tmp_path / "benchless-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: benchless\nVersion: 1.0\n", encoding="utf-8")
+    made = f"[trueup.connectors]\nbenchless = {AcmeConnector.__module__}:{AcmeConnector.__name__}\n"
+    (told / "entry_points.txt").write_text(made, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.registered.cache_clear()
+    yield "benchless"
+    monkeypatch.undo()
+    plugins.registered.cache_clear()
+
+
+def test_a_connector_without_a_bench_and_a_check_that_there_is_not_are_told_with_what_there_is(benchless: str) -> None:
+    with pytest.raises(NotFoundError, match=r"'benchless' has no bench.*trueup\.conformance"):
+        bench_of(benchless)
     with pytest.raises(NotFoundError, match="no plugin 'nobody'"):
         bench_of("nobody")
     with pytest.raises(NotFoundError, match=r"no check begins with 'nothing'; there are: paging\.empty"):
