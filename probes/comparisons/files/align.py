@@ -8,6 +8,7 @@ every side is present and no column is further apart than the tolerance.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from probes.comparisons.files.model import Difference
@@ -39,13 +40,17 @@ class Aligned:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many sides, key columns and value columns there are, and which sides hold bad rows."""
+    """How many sides, key columns and value columns there are, and which sides hold bad rows.
+
+    `number` is the SQL type that the values of all sides fit, exactly, and so do the distances between them.
+    """
 
     sides: int
     keys: int
     values: int
     bad: tuple[bool, ...]
     tolerance: Decimal
+    number: str = DECIMAL
     key_list: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +112,7 @@ def _spread(shape: Shape, column: int, cell: str) -> str:
 
 
 def _clean_side(shape: Shape, side: int, troubled: bool) -> str:
-    values = ", ".join(f"v{j} AS v{side}_{j}" for j in range(shape.values))
+    values = ", ".join(f"CAST(v{j} AS {shape.number}) AS v{side}_{j}" for j in range(shape.values))
     without = f"ANTI JOIN troubled USING ({shape.key_list})" if troubled else ""
     return f"(SELECT {shape.key_list}, 'present' AS s{side}, {values} FROM side_{side} {without})"  # noqa: S608
 
@@ -115,7 +120,10 @@ def _clean_side(shape: Shape, side: int, troubled: bool) -> str:
 def _troubled_side(shape: Shape, side: int) -> str:
     """Every troubled key's state on one side, as rules.comparison.verdict.state_of has it."""
     state = "CASE WHEN bool_or(bad) THEN 'bad' WHEN count(*) > 1 THEN 'duplicate' ELSE 'present' END"
-    values = ", ".join(f"CASE WHEN {state} = 'present' THEN min(v{j}) END AS v{side}_{j}" for j in range(shape.values))
+    values = ", ".join(
+        f"CASE WHEN {state} = 'present' THEN CAST(min(v{j}) AS {shape.number}) END AS v{side}_{j}"
+        for j in range(shape.values)
+    )
     return (
         f"(SELECT {shape.key_list}, {state} AS s{side}, {values} FROM side_{side} "  # noqa: S608
         f"SEMI JOIN troubled USING ({shape.key_list}) GROUP BY {shape.key_list})"
@@ -144,20 +152,40 @@ def _agreeing_rows(con: "duckdb.DuckDBPyConnection", shape: Shape, troubled: boo
 
 
 def _judge_all(con: "duckdb.DuckDBPyConnection", shape: Shape) -> tuple[int, dict[Kind, int]]:
-    """Judge each distinct evidence once; values are evidence only where all sides are present."""
-    states = [f"s{i}" for i in range(shape.sides)]
-    comparable = " AND ".join(f"{state} = 'present'" for state in states)
-    cells = [f"CASE WHEN {comparable} THEN {c} END AS {c}" for i in range(shape.sides) for c in shape.cells(i)]
-    cursor = con.execute(f"SELECT {', '.join([*states, *cells])}, count(*) FROM candidates GROUP BY ALL")  # noqa: S608
+    """Judge each distinct evidence once, into `verdicts` (states, cells, kind); values are evidence only where all sides are present.
+
+    A verdict asks how far apart values are and not how large: each is told as what it is above the least of its column, so that
+    a hundred thousand keys are some hundred cases.
+    """
+    parts = ", ".join(f"{sql} AS {name}" for name, sql in evidence(shape).items())
+    con.execute(
+        f"CREATE TABLE verdicts AS SELECT *, row_number() OVER () AS id, '' AS kind FROM "  # noqa: S608
+        f"(SELECT {parts}, count(*) AS keys FROM candidates GROUP BY ALL)"
+    )
     agree = 0
     kinds: dict[Kind, int] = {kind: 0 for kind in Kind if kind is not Kind.AGREE}
-    for row in _fetched(cursor):
-        kind = kind_of(_sides(shape, row[:-1]), shape.tolerance)
+    found: dict[Kind, list[int]] = {kind: [] for kind in Kind}
+    for row in _fetched(con.execute(f"SELECT {', '.join(evidence(shape))}, keys, id FROM verdicts")):  # noqa: S608
+        kind = kind_of(_sides(shape, row[:-2]), shape.tolerance)
+        found[kind].append(row[-1])
         if kind is Kind.AGREE:
-            agree += row[-1]
+            agree += row[-2]
         else:
-            kinds[kind] += row[-1]
+            kinds[kind] += row[-2]
+    for kind, ids in found.items():
+        con.execute("UPDATE verdicts SET kind = ? WHERE list_contains(?, id)", [kind.value, ids])
     return agree, kinds
+
+
+def evidence(shape: Shape, of: str = "") -> dict[str, str]:
+    """Return what a verdict on a candidate rests on, name to SQL; `of` is put before its columns' names."""
+    states = {f"s{i}": f"{of}s{i}" for i in range(shape.sides)}
+    comparable = " AND ".join(f"{state} = 'present'" for state in states.values())
+    cells = {}
+    for i, j in product(range(shape.sides), range(shape.values)):
+        least = f"least({', '.join(f'{of}v{other}_{j}' for other in range(shape.sides))})"
+        cells[f"c{i}_{j}"] = f"CASE WHEN {comparable} THEN {of}v{i}_{j} - {least} END"
+    return states | cells
 
 
 def _worst(con: "duckdb.DuckDBPyConnection", shape: Shape, limit: int) -> Iterator[Difference]:
@@ -186,6 +214,6 @@ def _sides(shape: Shape, row: Sequence[Any]) -> list[Side]:
     """A candidate's states and values, laid out side by side, as evidence for the verdict."""
     states, cells, width = row[: shape.sides], row[shape.sides :], shape.values
     return [
-        Side(State(state), tuple(cells[i * width : (i + 1) * width]) if state == State.PRESENT else ())
+        Side(State(state), tuple(Decimal(cell) for cell in cells[i * width : (i + 1) * width] if cell is not None))
         for i, state in enumerate(states)
     ]

@@ -26,6 +26,9 @@ def app_command(
     ] = None,
     decimal: Annotated[list[str] | None, typer.Option(help="FILE=, or FILE=. to set a file's decimal mark.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report for people to this file.")] = None,
+    differences: Annotated[
+        Path | None, typer.Option(help="Write every difference to this file, .parquet or .csv.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON, and nothing else.")] = False,
     limit: Annotated[int, typer.Option(help="How many differences to list, the worst first.")] = 100,
     memory_limit: Annotated[str | None, typer.Option(help="Of the engine, e.g. 2GB; the rest goes to disk.")] = None,
@@ -50,6 +53,7 @@ def app_command(
             maps=map_ or (),
             decimals=decimal or (),
             limit=limit,
+            differences=differences,
             memory_limit=memory_limit,
         )
         result = _watched(run, len(files) + 1)

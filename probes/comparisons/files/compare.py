@@ -3,7 +3,8 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -14,16 +15,19 @@ from probes.comparisons.files.csv_reader import load_csv
 from probes.comparisons.files.encoding import as_utf8, magic
 from probes.comparisons.files.jsonl_reader import load_jsonl
 from probes.comparisons.files.model import Result, SourceSummary
+from probes.comparisons.files.outputs import write_differences
 from probes.comparisons.files.parquet_reader import load_parquet, plain_columns
 from probes.comparisons.files.problems import CouldNotCompare, FileProblem
 from probes.comparisons.files.request import Request, Side, build_request
-from probes.comparisons.files.slots import Choice, choose
-from probes.comparisons.files.tables import Desk, Loaded, literal
-from probes.comparisons.files.values import Normalised, normalise
+from probes.comparisons.files.slots import FEWEST, Choice, Columns, choose
+from probes.comparisons.files.tables import Desk, Loaded, counted, literal, narrow
+from probes.comparisons.files.values import DECIMAL, Normalised, are_whole, normalise
 
 if TYPE_CHECKING:
     import duckdb
 
+AT_ONCE = 2
+"""Files that are read at the same time."""
 Reporter = Callable[[int, str], None]
 _JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 
@@ -38,6 +42,7 @@ def compare_files(
     maps: Sequence[str] = (),
     decimals: Sequence[str] = (),
     limit: int = 100,
+    differences: Path | None = None,
     memory_limit: str | None = None,
     progress: Reporter | None = None,
 ) -> Result:
@@ -49,13 +54,22 @@ def compare_files(
     maps          `FILE:COLUMN=NAME` where a file spells a column otherwise
     decimals      `FILE=,` or `FILE=.` where a file's decimal mark is not to be detected
     limit         how many differences to fetch, worst first
+    differences   a file that every difference is written to, `.parquet` or `.csv`, in the order of keys
     memory_limit  of the engine, e.g. `2GB`; what does not fit goes to a temporary folder
     progress      called with the number of steps done (one per file, one for the join) and what is being done
 
     Raises CouldNotCompare with one line for each problem.
     """
     request = build_request(
-        paths, keys, values, tolerance=tolerance, names=names, maps=maps, decimals=decimals, limit=limit
+        paths,
+        keys,
+        values,
+        tolerance=tolerance,
+        names=names,
+        maps=maps,
+        decimals=decimals,
+        limit=limit,
+        target=differences,
     )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="trueup-compare-") as folder:
@@ -76,18 +90,66 @@ def _run(
     try:
         report(0, "choosing the rows that may differ")
         choice = _chosen(con, request, scratch)
-        sources = _load_all(con, request, scratch, report, choice)
+        loaded = _load_all(con, request, scratch, report, choice)
         report(len(request.sides), "aligning the keys")
-        bad = tuple(source.bad_rows > 0 for source in sources)
-        shape = Shape(len(sources), len(request.keys), len(request.values), bad, request.tolerance)
-        aligned = align(con, shape, request.limit)
-        aligned = replace(aligned, agree=aligned.agree + (choice.clean if choice else 0))
+        sources, aligned = _judged(con, request, loaded, choice)
         report(len(request.sides) + 1, "done")
     except duckdb.OutOfMemoryException as error:
         raise CouldNotCompare(["memory or temporary disk ran out: raise --memory-limit or free disk space"]) from error
     finally:
         con.close()
     return sources, aligned
+
+
+def _judged(
+    con: "duckdb.DuckDBPyConnection", request: Request, sides: Sequence["_Side"], choice: Choice | None
+) -> tuple[list[SourceSummary], Aligned]:
+    """Choose the rows to look at where the files themselves did not allow it, make numbers of the texts, align and judge."""
+    choice = choice or _narrowed(con, sides)
+    whole = all(are_whole(side.desk) for side in sides)
+    read = [normalise(side.desk, side.loaded, whole) for side in sides]
+    rows = choice.rows if choice else tuple(one.rows for one in read)
+    if not any(rows):
+        raise CouldNotCompare(["no file holds a row: there is nothing to compare, and nothing is not agreement"])
+    bad = tuple(one.bad_rows > 0 for one in read)
+    shape = Shape(
+        len(sides), len(request.keys), len(request.values), bad, request.tolerance, "BIGINT" if whole else DECIMAL
+    )
+    aligned = align(con, shape, request.limit)
+    if request.target:
+        _write(con, shape, request, request.target)
+    if choice:
+        aligned = replace(aligned, agree=aligned.agree + choice.clean([one.rows for one in read]))
+    every = zip(request.sides, sides, read, rows, strict=True)
+    return [_summary(side, one.loaded, numbers, count) for side, one, numbers, count in every], aligned
+
+
+def _write(con: "duckdb.DuckDBPyConnection", shape: Shape, request: Request, target: Path) -> None:
+    import duckdb
+
+    try:
+        write_differences(
+            con, shape, [side.name for side in request.sides], request.keys, request.values, request.target
+        )
+    except duckdb.IOException as error:
+        raise CouldNotCompare([f"--differences {target}: cannot be written: {str(error).splitlines()[0]}"]) from error
+
+
+def _narrowed(con: "duckdb.DuckDBPyConnection", sides: Sequence["_Side"]) -> Choice | None:
+    """Choose among loaded rows where all of the first side can be read: what is written alike on the others can be read too."""
+    rows = sum(counted(con, f"SELECT count(*) FROM raw_{side.desk.index}")[0] for side in sides)  # noqa: S608
+    if rows < FEWEST or not are_whole(sides[0].desk):
+        return None
+    choice = choose(con, [_columns(side.desk) for side in sides])
+    for side, where in zip(sides, choice.where if choice else (), strict=False):
+        narrow(side.desk, where, kept_lines=side.loaded.find_lines is None)
+    return choice
+
+
+def _columns(desk: Desk) -> Columns:
+    """Return a loaded side as the choice of rows takes it."""
+    keys = tuple((key, "VARCHAR") for key in desk.key_columns)
+    return Columns(f"text_{desk.index}", keys, tuple((text, "VARCHAR") for text in desk.text_columns), tidy=True)
 
 
 def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnection":
@@ -119,25 +181,34 @@ def _counting_nothing(_what: str, _rows: int) -> None:
     """Tell nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A side whose raw table is filled."""
+
+    desk: Desk
+    loaded: Loaded
+
+
 def _load_all(
     con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path, report: Reporter, choice: Choice | None
-) -> list[SourceSummary]:
-    sources, problems = [], []
-    clean = choice.clean if choice else 0
-    for side in request.sides:
+) -> list[_Side]:
+    """Load the sides, two at a time; raises CouldNotCompare with what is wrong with each of them."""
+
+    def load(side: Side) -> _Side | str:
         report(side.index, f"reading {side.name}")
         progress = partial(_rows_read, report, side)
-        desk = Desk(con, scratch, side.index, request.keys, request.values, progress)
+        desk = Desk(con.cursor(), scratch, side.index, request.keys, request.values, progress)
         try:
             loaded = _load(desk, request, side, choice.where[side.index] if choice else "true")
-            sources.append(_summary(side, loaded, normalise(desk, loaded), clean))
         except FileProblem as problem:
-            problems.append(f"{side.path}: {problem}")
-    if problems:
+            return f"{side.path}: {problem}"
+        return _Side(desk, loaded)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(load, request.sides))
+    if problems := [one for one in found if isinstance(one, str)]:
         raise CouldNotCompare(problems)
-    if not any(source.rows for source in sources):
-        raise CouldNotCompare(["no file holds a row: there is nothing to compare, and nothing is not agreement"])
-    return sources
+    return [one for one in found if isinstance(one, _Side)]
 
 
 def _rows_read(report: Reporter, side: Side, what: str, rows: int) -> None:
@@ -159,8 +230,7 @@ def _load(desk: Desk, request: Request, side: Side, only: str) -> Loaded:
     return (load_jsonl if last in _JSON_SUFFIXES else load_csv)(desk, side, plain, wanted)
 
 
-def _summary(side: Side, loaded: Loaded, read: Normalised, clean: int) -> SourceSummary:
-    rows = read.rows + clean
+def _summary(side: Side, loaded: Loaded, read: Normalised, rows: int) -> SourceSummary:
     empty = () if rows else ("it has no rows: every key is missing there",)
     return SourceSummary(
         name=side.name,

@@ -9,7 +9,7 @@ from probes.comparisons.files.dialect import NAMES, Dialect, Record, records, sn
 from probes.comparisons.files.encoding import Plain
 from probes.comparisons.files.request import Side
 from probes.comparisons.files.rows import Row, fill
-from probes.comparisons.files.tables import Desk, LineFinder, Loaded, counted, literal, publish, trimmed
+from probes.comparisons.files.tables import Desk, LineFinder, Loaded, blank_edged, counted, literal, publish, trimmed
 
 
 def load_csv(desk: Desk, side: Side, plain: Plain, wanted: Sequence[str]) -> Loaded:
@@ -51,7 +51,7 @@ def _load_fast(desk: Desk, plain: Plain, dialect: Dialect, found: Found) -> bool
 
 def _read(desk: Desk, link: Path, dialect: Dialect, found: Found) -> None:
     count = len(desk.keys)
-    keys = [f"{trimmed(f'c{p}')} AS k{i}" for i, p in enumerate(found.positions[:count])]
+    keys = [f"c{p} AS k{i}" for i, p in enumerate(found.positions[:count])]
     texts = [f"c{p} AS t{i}" for i, p in enumerate(found.positions[count:])]
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.header)))
     desk.con.execute(
@@ -60,6 +60,8 @@ def _read(desk: Desk, link: Path, dialect: Dialect, found: Found) -> None:
         f"comment='', nullstr='\u0001', columns={{{columns}}}, strict_mode=true, "
         f"store_rejects=true, rejects_table='rejects_{desk.index}', rejects_scan='scans_{desk.index}')"
     )
+    for key in desk.key_columns:
+        desk.con.execute(f"UPDATE text_{desk.index} SET {key} = {trimmed(key)} WHERE {blank_edged(key)}")  # noqa: S608
 
 
 def _drop(desk: Desk) -> None:

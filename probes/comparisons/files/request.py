@@ -24,13 +24,17 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The whole request; `keys` and `values` are canonical column names, `tolerance` absolute and inclusive."""
+    """The whole request; `keys` and `values` are canonical column names, `tolerance` absolute and inclusive.
+
+    `target`: the file that every difference is written to, Parquet or CSV by its suffix; None for none.
+    """
 
     sides: tuple[Side, ...]
     keys: tuple[str, ...]
     values: tuple[str, ...]
     tolerance: Decimal
     limit: int
+    target: Path | None = None
 
     def wanted(self, side: Side) -> tuple[str, ...]:
         """The columns to look for in this side's file: keys, then values."""
@@ -47,6 +51,7 @@ def build_request(
     maps: Sequence[str] = (),
     decimals: Sequence[str] = (),
     limit: int = 100,
+    target: Path | None = None,
 ) -> Request:
     """Check the request and give it its shape; raises CouldNotCompare when it makes no sense."""
     try:
@@ -62,7 +67,7 @@ def build_request(
         sides = (
             Side(i, n, p, renamed.get(i, {}), marks.get(i)) for i, (n, p) in enumerate(zip(labels, files, strict=True))
         )
-        return Request(tuple(sides), tuple(keys), tuple(values), _tolerance(tolerance), limit)
+        return Request(tuple(sides), tuple(keys), tuple(values), _tolerance(tolerance), limit, _target(target, files))
     except FileProblem as problem:
         raise CouldNotCompare([str(problem)]) from problem
 
@@ -143,6 +148,18 @@ def _marks(decimals: Sequence[str], files: Sequence[Path], names: Sequence[str])
             raise FileProblem(f"--decimal {text!r}: write it FILE=. or FILE=, for example shop=,")
         found[_side_index(label, f"--decimal {text!r}", files, names)] = Mark(mark)
     return found
+
+
+def _target(target: Path | None, files: Sequence[Path]) -> Path | None:
+    if target is None:
+        return None
+    if target.suffix.lower() not in (".parquet", ".pq", ".csv"):
+        raise FileProblem(f"--differences {target}: must end in .parquet or .csv, which says how it is written")
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise FileProblem(f"--differences {target}: must be a file in a folder that exists")
+    if target.exists() and any(file.exists() and target.samefile(file) for file in files):
+        raise FileProblem(f"--differences {target}: is one of the files that are compared; name another file")
+    return target
 
 
 def _tolerance(given: Decimal | str) -> Decimal:

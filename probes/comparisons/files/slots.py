@@ -1,20 +1,24 @@
 """Which rows may differ, found in one pass over large typed files: sums of row fingerprints, in slots of about one key each.
 
-Every row has a fingerprint of key and values; it is added to the slot that the hash of its key names, for each side. Where the sums of
-two neighbouring sides are the same, all that lies in the slot is the same on both, whatever the order of the rows: none of it has
-to be looked at again. All else is compared row by row as ever, so that this only chooses, and chooses too much: what is equal within
-the tolerance, what shares a slot with something that is not, what is spelled otherwise. A difference is overlooked where 64 bits of
-different sums happen to be equal, which of n keys has a chance of about n in 2^64.
+Every row has a fingerprint of key and values; times a factor of its side it is added to the slot that the hash of its key names. The
+factors of all sides sum to zero, so that a slot is zero where all that lies in it is the same on every side, whatever the order of the
+rows: none of it has to be looked at again. All else is compared row by row as ever, so that this only chooses, and chooses too
+much: what is equal within the tolerance, what shares a slot with something that is not, what is spelled otherwise. A difference is
+overlooked where 64 bits of different sums happen to cancel out, which of n keys has a chance of about n in 2^64.
 
-A row that could be bad (no value, a key that is blank or has blanks around it) gets a fingerprint that no other row has. A key that is
-there twice is found by its hash on the first side; where it is there twice on the others only, the sums differ.
+Of a row that could be bad (no value, a key that is blank or has blanks around it) the slot is looked at, and that of its key without the
+blanks. A key that is there twice is found by its hash on the first side; where it is there twice on the others only, the sums do not
+cancel out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from probes.comparisons.files.tables import blank_edged, trimmed
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,99 +28,141 @@ FEWEST = 200_000
 """Rows of all sides together from which on a pass more is worth it."""
 FEWEST_BITS, MOST_BITS = 12, 28
 BATCH = 1_000_000
-BLANKS = r"[ \t\r\n\x{00A0}]"
+MODULUS = 1 << 64
 WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 KEYS = WHOLE | {"VARCHAR", "DATE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """One side's relation (SQL that `FROM` takes, with `file_row_number`), and its columns as (name in SQL, type), keys first."""
+    """One side's relation (SQL that `FROM` takes), and its columns as (name in SQL, type), keys first.
+
+    `tidy`: no key has blanks around it, and what is written alike on the first side and here is known to be there and a number.
+    """
 
     relation: str
     keys: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, str], ...]
+    tidy: bool = False
 
     @property
     def are_plain(self) -> bool:
         """Whether equal columns have equal fingerprints: texts, dates and whole numbers."""
-        return all(kind in KEYS for _, kind in self.keys) and all(kind in WHOLE for _, kind in self.values)
+        return self.tidy or (
+            all(kind in KEYS for _, kind in self.keys) and all(kind in WHOLE for _, kind in self.values)
+        )
 
     def key_hash(self) -> str:
         """SQL: the hash of the key as text, so that 7 and '7' are one."""
         return f"hash({', '.join(_text(name, kind) for name, kind in self.keys)})"
 
-    def fingerprint(self, side: int) -> str:
-        """SQL: the fingerprint of key and values; of a row that could be bad one of its own."""
-        parts = [*(_text(name, kind) for name, kind in self.keys), *(f"{name}::BIGINT" for name, _ in self.values)]
-        odd = [f"{name} IS NULL" for name, _ in (*self.keys, *self.values)]
-        odd += [_blank_edged(name) for name, kind in self.keys if kind == "VARCHAR"]
+    def trimmed_hash(self) -> str:
+        """SQL: the same of the key without the blanks around it."""
         return (
-            f"CASE WHEN {' OR '.join(odd)} THEN hash({side}, file_row_number, 'odd') ELSE hash({', '.join(parts)}) END"
+            f"hash({', '.join(trimmed(name) if kind == 'VARCHAR' else _text(name, kind) for name, kind in self.keys)})"
         )
+
+    def fingerprint(self) -> str:
+        """SQL: the hash of key and values."""
+        numbers = (name if self.tidy else f"{name}::BIGINT" for name, _ in self.values)
+        parts = [*(_text(name, kind) for name, kind in self.keys), *numbers]
+        return f"hash({', '.join(parts)})"
+
+    def could_be_bad(self) -> Iterator[str]:
+        """SQL: something is not there, or a key has blanks around it. A condition a column, for that is what files are filtered by."""
+        for name, kind in self.keys:
+            yield f"{name} IS NULL OR {blank_edged(name)}" if kind == "VARCHAR" else f"{name} IS NULL"
+        yield from (f"{name} IS NULL" for name, _ in self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen: `where` is the condition, per side, that a row is to be looked at; `clean` of them were not, on every side."""
+    """What was chosen: `where` is the condition, per side, that a row is to be looked at; `rows` how many a side has in all."""
 
     where: tuple[str, ...]
-    clean: int
+    rows: tuple[int, ...]
+
+    def clean(self, looked_at: Sequence[int]) -> int:
+        """Return how many rows of each side were left out, given how many were not: the same on every side."""
+        left = {every - seen for every, seen in zip(self.rows, looked_at, strict=True)}
+        if len(left) != 1:
+            raise AssertionError(f"the sides leave out different numbers of equal rows: {sorted(left)}")
+        return left.pop()
 
 
 def choose(con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], fewest: int = FEWEST) -> Choice | None:
-    """Choose the rows to look at, into the table `dirty`; None where everything has to be. Memory: 8 bytes a slot and side."""
+    """Choose the rows to look at, into the table `dirty`; None where everything has to be. Memory: 8 bytes a slot, 8 a row of a side."""
     if not all(side.are_plain for side in sides):
         return None
-    rows = [_count(con, f"SELECT count(*) FROM {side.relation}") for side in sides]  # noqa: S608
+    rows = tuple(_count(con, f"SELECT count(*) FROM {side.relation}") for side in sides)  # noqa: S608
     if sum(rows) < fewest:
         return None
-    bits = min(MOST_BITS, max(FEWEST_BITS, max(rows).bit_length() - 1))
-    slots = _dirty(con, sides, bits, rows[0])
-    _keep(con, slots)
+    bits = min(MOST_BITS, max(FEWEST_BITS, max(rows).bit_length()))
+    _keep(con, _dirty(con, sides, bits, rows[0]))
     where = tuple(f"({side.key_hash()} >> {64 - bits}) IN (SELECT slot FROM dirty)" for side in sides)  # noqa: S608
-    left = {
-        all_of_it - _count(con, f"SELECT count(*) FROM {side.relation} WHERE {condition}")  # noqa: S608
-        for all_of_it, side, condition in zip(rows, sides, where, strict=True)
-    }
-    if len(left) != 1:
-        raise AssertionError(f"the sides leave out different numbers of equal rows: {sorted(left)}")
-    return Choice(where, left.pop())
+    return Choice(where, rows)
+
+
+def factors(sides: int) -> list[int]:
+    """Return a number of 64 bits a side that has nothing to do with the others', but that all of them sum to zero (modulo 2^64)."""
+    found = [_scattered(side) for side in range(1, sides)]
+    return [*found, -sum(found) % MODULUS]
+
+
+def _scattered(number: int) -> int:
+    """Return the number's bits in disorder, as SplitMix64 does, and odd."""
+    value = number * 0x9E3779B97F4A7C15 % MODULUS
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % MODULUS
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % MODULUS
+    return (value ^ (value >> 31)) | 1
 
 
 def _dirty(con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], bits: int, first: int) -> np.ndarray[Any, Any]:
     import numpy as np
 
     shift = np.uint64(64 - bits)
-    sums = [np.zeros(1 << bits, np.uint64) for _ in sides[1:]]  # of each side less the next, modulo 2^64
-    hashes, at = np.empty(first, np.uint64), 0
-    for number, side in enumerate(sides):
-        asked = f"SELECT {side.key_hash()}, {side.fingerprint(number)} FROM {side.relation}"  # noqa: S608
-        for batch in con.cursor().sql(asked).to_arrow_reader(BATCH):
-            keys, prints = batch.column(0).to_numpy(), batch.column(1).to_numpy()
-            slots = (keys >> shift).astype(np.int64)
-            if number < len(sums):
-                np.add.at(sums[number], slots, prints)
-            if number:
-                np.subtract.at(sums[number - 1], slots, prints)
-            else:
-                hashes[at : at + len(keys)] = keys
-                at += len(keys)
-    found = sums[0] != 0
-    for one in sums[1:]:
-        found |= one != 0
-    hashes = hashes[:at]
+    sums = np.zeros(1 << bits, np.uint64)
+    hashes = np.empty(first, np.uint64)
+    with ThreadPoolExecutor(1) as beside:
+        for number, (side, factor) in enumerate(zip(sides, factors(len(sides)), strict=True)):
+            at = 0
+            for keys, prints in _batches(con, f"SELECT {side.key_hash()}, {side.fingerprint()} FROM {side.relation}"):  # noqa: S608
+                np.add.at(sums, (keys >> shift).view(np.int64), prints * np.uint64(factor))
+                if number == 0:
+                    hashes[at : at + len(keys)] = keys
+                    at += len(keys)
+            if number == 0:
+                twice = beside.submit(_twice, hashes[:at])  # while the other sides are read
+        found = sums != 0
+        found[(twice.result() >> shift).view(np.int64)] = True
+    for asked in [query for side in sides for query in _odd(side)]:
+        for spelled, trimmed_too in _batches(con, asked):
+            found[(spelled >> shift).view(np.int64)] = True
+            found[(trimmed_too >> shift).view(np.int64)] = True
+    return np.flatnonzero(found).view(np.uint64)
+
+
+def _odd(side: Columns) -> list[str]:
+    if side.tidy:
+        return []
+    hashes = f"SELECT {side.key_hash()}, {side.trimmed_hash()} FROM {side.relation}"  # noqa: S608
+    return [f"{hashes} WHERE {condition}" for condition in side.could_be_bad()]
+
+
+def _twice(hashes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return those that are there more than once; sorts what it is given."""
     hashes.sort()
-    found[(hashes[1:][hashes[1:] == hashes[:-1]] >> shift).astype(np.int64)] = True
-    return np.flatnonzero(found).astype(np.uint64)
+    found: np.ndarray[Any, Any] = hashes[1:][hashes[1:] == hashes[:-1]]
+    return found
 
 
-def _keep(con: duckdb.DuckDBPyConnection, slots: np.ndarray[Any, Any]) -> None:
-    import pyarrow as pa
+def _batches(con: duckdb.DuckDBPyConnection, asked: str) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    for batch in con.cursor().sql(asked).to_arrow_reader(BATCH):
+        yield batch.column(0).to_numpy(), batch.column(1).to_numpy()
 
-    con.register("dirty_slots", pa.table({"slot": slots}))
-    con.execute("CREATE TABLE dirty AS SELECT slot FROM dirty_slots")
-    con.unregister("dirty_slots")
+
+def _keep(con: duckdb.DuckDBPyConnection, slots: np.ndarray[Any, Any]) -> None:  # noqa: ARG001 - DuckDB finds `slots` by its name
+    con.execute("CREATE TABLE dirty AS SELECT column0 AS slot FROM slots")
 
 
 def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
@@ -126,7 +172,3 @@ def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
 
 def _text(name: str, kind: str) -> str:
     return name if kind == "VARCHAR" else f"CAST({name} AS VARCHAR)"
-
-
-def _blank_edged(name: str) -> str:
-    return f"{name} = '' OR regexp_matches({name}, '^{BLANKS}|{BLANKS}$')"

@@ -28,6 +28,7 @@ _PLAIN = {
     Mark.COMMA: f"{_WHOLE}(,[0-9]{{1,{DECIMAL_PLACES}}})?",
     Mark.UNKNOWN: _WHOLE,
 }
+_PLAINEST = "0|-?[1-9][0-9]{0,17}"
 _LONGEST_SHOWN = 120
 
 
@@ -41,14 +42,41 @@ class Normalised:
     notes: tuple[str, ...]
 
 
-def normalise(desk: Desk, loaded: Loaded) -> Normalised:
-    """Make the view `side_I` over `raw_I`, and count what could not be read."""
+def are_whole(desk: Desk) -> bool:
+    """Whether every row can be read, and every value is a whole number of at most 18 digits, written in the plainest way."""
+    keyed = " AND ".join(f"{key} IS NOT NULL" for key in desk.key_columns)
+    if counted(desk.con, f"SELECT count(*) FROM raw_{desk.index} WHERE trouble IS NOT NULL OR NOT ({keyed})")[0]:  # noqa: S608
+        return False
+    return not any(_has_others(desk, column) for column in desk.text_columns)
+
+
+def _has_others(desk: Desk, column: str) -> bool:
+    spellings = f"(SELECT DISTINCT {column} FROM raw_{desk.index})"  # noqa: S608
+    return bool(counted(desk.con, f"SELECT count(*) FROM {spellings} WHERE NOT {_is_like(column, _PLAINEST)}")[0])  # noqa: S608
+
+
+def normalise(desk: Desk, loaded: Loaded, whole: bool = False) -> Normalised:
+    """Make the view `side_I` over `raw_I`, and count what could not be read.
+
+    `whole`: it is known that the values are whole numbers (`are_whole`); then the view has them as BIGINT.
+    """
+    if whole:
+        return _as_they_are(desk)
     odd = [column for column in desk.text_columns if _count_unlike(desk, column, _WHOLE)]
     marks, notes = _marks(desk, loaded, odd)
     looked_up = [c for c in odd if _count_unlike(desk, c, _PLAIN[marks[c]]) and _look_up(desk, c, marks[c])]
     _publish(desk, marks, looked_up)
     rows, bad = _counts(desk)
     return Normalised(rows, bad, _samples(desk, loaded, marks) if bad else (), notes)
+
+
+def _as_they_are(desk: Desk) -> Normalised:
+    values = ", ".join(f"CAST({column} AS BIGINT) AS v{column[1:]}" for column in desk.text_columns)
+    keys = ", ".join(desk.key_columns)
+    desk.con.execute(
+        f"CREATE VIEW side_{desk.index} AS SELECT {keys}, {values}, false AS bad, line, ordinal FROM raw_{desk.index}"  # noqa: S608
+    )
+    return Normalised(counted(desk.con, f"SELECT count(*) FROM raw_{desk.index}")[0], 0, (), ())  # noqa: S608
 
 
 def _is_like(column: str, pattern: str) -> str:

@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rules.comparison.verdict import Kind, Side, State, judge, state_of
 
@@ -52,3 +54,15 @@ def test_a_side_without_a_value_ranks_as_zero() -> None:
 )
 def test_a_side_with_any_unreadable_row_is_bad(rows: int, bad: int, state: State) -> None:
     assert state_of(rows, bad) is state
+
+
+VALUES = st.tuples(*[st.decimals(-(10**6), 10**6, places=3, allow_nan=False)] * 2)
+
+
+@given(st.lists(VALUES, min_size=2, max_size=4), VALUES, st.sampled_from(["0", "0.5", "3"]))
+def test_a_verdict_rests_on_how_far_apart_values_are_and_not_on_where_they_lie(
+    values: list[tuple[Decimal, ...]], shift: tuple[Decimal, ...], tolerance: str
+) -> None:
+    sides = [Side(State.PRESENT, side) for side in values]
+    moved = [Side(State.PRESENT, tuple(v + s for v, s in zip(side, shift, strict=True))) for side in values]
+    assert judge(sides, Decimal(tolerance)) == judge(moved, Decimal(tolerance))

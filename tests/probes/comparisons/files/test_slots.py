@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.comparisons.files import compare_files
-from probes.comparisons.files.slots import Columns, choose
+from probes.comparisons.files.slots import Columns, choose, factors
+from probes.comparisons.files.tables import BLANKS
 
 SKUS = st.sampled_from(["A", "B", "C", "", " A", "A ", "A\t", "\u00a0A", "7", "é"]) | st.none()
 ROWS = st.tuples(SKUS, st.sampled_from(["W1", "W2"]), st.sampled_from([0, 1, 2, -5, 2**62]) | st.none())
@@ -41,10 +42,23 @@ def test_what_is_left_out_is_unique_whole_and_the_same_on_every_side(
             con.execute(f"SELECT sku, place, n FROM s{number} WHERE NOT ({where})").fetchall()  # noqa: S608
             for number, where in enumerate(choice.where)
         ]
-    assert [len(rows) for rows in left] == [choice.clean] * 3
+    assert len({len(rows) for rows in left}) == 1
+    assert choice.rows == tuple(map(len, every))
     assert Counter(left[0]) == Counter(left[1]) == Counter(left[2])
     assert all(count == 1 for count in Counter(row[:2] for row in left[0]).values())
-    assert all(sku and sku.strip(" \t\r\n\u00a0") == sku and n is not None for sku, _, n in left[0])
+    assert all(sku and sku.strip(BLANKS) == sku and n is not None for sku, _, n in left[0])
+    spelled_otherwise = {
+        (sku.strip(BLANKS), place) for rows in every for sku, place, _ in rows if sku and sku.strip(BLANKS) != sku
+    }
+    assert not spelled_otherwise & {row[:2] for row in left[0]}
+
+
+def test_factors_sum_to_zero_and_no_few_rows_of_one_side_weigh_as_much_as_few_of_another() -> None:
+    for sides in range(2, 7):
+        found = factors(sides)
+        assert sum(found) % 2**64 == 0
+        weighed = {count * factor % 2**64 for factor in found for count in range(1, 200)}
+        assert len(weighed) == sides * 199
 
 
 def test_a_number_and_its_text_are_one_key_and_widths_of_numbers_do_not_matter() -> None:
@@ -63,8 +77,10 @@ def test_a_number_and_its_text_are_one_key_and_widths_of_numbers_do_not_matter()
             ],
             fewest=0,
         )
-    assert choice is not None
-    assert choice.clean == 100
+        assert choice is not None
+        counts = [f"SELECT count(*) FROM {name} WHERE {where}" for name, where in zip("ab", choice.where, strict=True)]  # noqa: S608
+        looked_at = [con.execute(count).fetchall()[0][0] for count in counts]
+    assert choice.clean(looked_at) == 100
 
 
 @pytest.mark.parametrize("kind", ["DOUBLE", "DECIMAL(10,2)", "VARCHAR"])
