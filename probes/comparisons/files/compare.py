@@ -116,8 +116,8 @@ def _judged(
         len(sides), len(request.keys), len(request.values), bad, request.tolerance, "BIGINT" if whole else DECIMAL
     )
     aligned = align(con, shape, request.limit)
-    if request.target:
-        _write(con, shape, request, request.target)
+    if (target := request.target) is not None:
+        _write(con, shape, request, target)
     if choice:
         aligned = replace(aligned, agree=aligned.agree + choice.clean([one.rows for one in read]))
     every = zip(request.sides, sides, read, rows, strict=True)
@@ -128,9 +128,7 @@ def _write(con: "duckdb.DuckDBPyConnection", shape: Shape, request: Request, tar
     import duckdb
 
     try:
-        write_differences(
-            con, shape, [side.name for side in request.sides], request.keys, request.values, request.target
-        )
+        write_differences(con, shape, [side.name for side in request.sides], request.keys, request.values, target)
     except duckdb.IOException as error:
         raise CouldNotCompare([f"--differences {target}: cannot be written: {str(error).splitlines()[0]}"]) from error
 

@@ -4,7 +4,6 @@ import csv
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import pyarrow.parquet
 import pytest
 
@@ -67,13 +66,7 @@ def test_many_rows_of_text_give_the_answer_that_aligning_all_of_them_gives(tmp_p
         odd_here = odd if number == 2 else "A8,5\n" if odd else ""
         path.write_text("sku,qty\n" + odd_here + "\n".join(rows[::-1] if number else rows) + "\n", encoding="utf-8")
     found = compare_files(files, ["sku"], ["qty"], "1", limit=200)
-    with duckdb.connect() as con:
-        sides = [
-            con.execute(f"SELECT count(*) FROM read_csv('{path}', all_varchar=true, null_padding=true)").fetchall()[0][
-                0
-            ]  # noqa: S608
-            for path in files
-        ]
+    sides = [len(path.read_text(encoding="utf-8").splitlines()) - 1 for path in files]
     assert [source.rows for source in found.sources] == sides
     shown = {(difference.key[0], difference.kind.value) for difference in found.differences}
     expected = {(f"B{i}", "value") for i in range(40)} | {(f"B{50 + number}", "missing") for number in range(3)}

@@ -1,0 +1,265 @@
+"""One bucket of all sides: rows into places, places against each other, what is left to the verdict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probes.comparisons.snapshots.model import BAD, KEYS, SPREAD, Snapshot, SnapshotError
+from probes.comparisons.snapshots.numbers import LARGEST
+from rules.comparison.verdict import Kind, Side, State, kind_of
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+Array = np.ndarray[Any, Any]
+CODES = (State.MISSING, State.PRESENT, State.DUPLICATE, State.BAD)
+MISSING, PRESENT, DUPLICATE, UNREADABLE = range(4)
+KINDS = tuple(Kind)
+DENSE = 8
+"""Places a row from which on a bucket's keys are looked up instead of laid out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is compared: the values, how many decimal places each is compared in, and what each side's are to be shifted by to have them."""
+
+    values: tuple[str, ...]
+    places: tuple[int, ...]
+    shifts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What differs: keys, a kind a key, the widest gap a key, a state a side and key, a value a side, column and key."""
+
+    keys: int
+    at: Array
+    kinds: Array
+    gaps: Array
+    states: tuple[Array, ...]
+    values: tuple[tuple[Array, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """All keys of a bucket, sorted, with a state a side and key and a value a side, column and key."""
+
+    keys: Array
+    states: tuple[Array, ...]
+    values: tuple[tuple[Array, ...], ...]
+
+
+@dataclass
+class Judge:
+    """Judges buckets, in several threads at once; each opens the files for itself."""
+
+    columns: Columns
+    tolerance: Decimal
+    _files: threading.local = field(default_factory=threading.local)
+    _opened: list[pq.ParquetFile] = field(default_factory=list)
+    _bad: list[Array] = field(default_factory=list)
+
+    def open(self, snapshots: Sequence[Snapshot]) -> None:
+        """Open the files of all sides for this thread."""
+        import pyarrow.parquet as pq
+
+        self._files.files = [pq.ParquetFile(snapshot.file) for snapshot in snapshots]
+        self._files.groups = [{b.number: place for place, b in enumerate(s.buckets)} for s in snapshots]
+        self._files.bad = [_bad_keys(snapshot) for snapshot in snapshots]
+        self._opened += self._files.files
+
+    def close(self) -> None:
+        """Close what all threads opened."""
+        for file in self._opened:
+            file.close()
+
+    def bucket(self, number: int) -> Found:
+        """Judge all keys of a bucket."""
+        return self._judged(*self._laid(number))
+
+    def laid(self, number: int) -> Laid:
+        """Return all keys of a bucket with what every side shows."""
+        every, states, cells = self._laid(number)
+        known = np.flatnonzero(np.logical_or.reduce([state != MISSING for state in states]))
+        columns = tuple(tuple(column[known] for column in side) for side in cells)
+        return Laid(every[known], tuple(state[known] for state in states), columns)
+
+    def judge(self, laid: Laid) -> Found:
+        """Judge keys with what every side shows."""
+        return self._judged(laid.keys, list(laid.states), [list(side) for side in laid.values])
+
+    def _laid(self, number: int) -> tuple[Array, list[Array], list[list[Array]]]:
+        """Return the places of a bucket: keys, states, values; a place that no side has is missing on all of them."""
+        read = [self._side(place, number) for place in range(len(self._files.files))]
+        keys, values = [one for one, _ in read], [one for _, one in read]
+        bad = [one[(one >> np.int64(32 + SPREAD)) == number] for one in self._files.bad]
+        every, places, count = _laid_out([*keys, *bad])
+        sides = range(len(keys))
+        states = [np.zeros(count, np.uint8) for _ in sides]
+        cells = [[np.zeros(count, column.dtype) for column in values[side]] for side in sides]
+        for side in sides:
+            at = places[side]
+            states[side][at] = PRESENT
+            for cell, column in zip(cells[side], values[side], strict=True):
+                cell[at] = column
+            states[side][at[1:][at[1:] == at[:-1]]] = DUPLICATE
+            states[side][places[len(keys) + side]] = UNREADABLE
+        return every, states, cells
+
+    def _judged(self, every: Array, states: list[Array], cells: list[list[Array]]) -> Found:
+        known = states[0] != MISSING
+        comparable = states[0] == PRESENT
+        for state in states[1:]:
+            known |= state != MISSING
+            comparable &= state == PRESENT
+        apart = np.zeros(len(known), np.int64)
+        limit = [_whole(self.tolerance, places) for places in self.columns.places]
+        beyond = ~comparable
+        for j, allowed in enumerate(limit):
+            gap = _gap([side[j] for side in cells])
+            beyond |= gap > allowed
+            unit = 10 ** (max(self.columns.places) - self.columns.places[j])
+            np.maximum(apart, np.minimum(gap, 2**62 // unit) * unit, out=apart)  # it ranks, and decides nothing
+        chosen = np.flatnonzero(known & beyond)
+        taken = [state[chosen] for state in states]
+        values = [[column[chosen].astype(np.int64) for column in side] for side in cells]
+        kinds = self._kinds(taken, values)
+        differs = kinds != KINDS.index(Kind.AGREE)
+        at = every[chosen]
+        return Found(
+            int(np.count_nonzero(known)), at[differs], kinds[differs], apart[chosen][differs],
+            tuple(state[differs] for state in taken), tuple(tuple(column[differs] for column in side) for side in values),
+        )  # fmt: skip
+
+    def _side(self, side: int, number: int) -> tuple[Array, list[Array]]:
+        group = self._files.groups[side].get(number)
+        if group is None:
+            return np.empty(0, np.int64), [np.empty(0, np.int64) for _ in self.columns.values]
+        rows = self._files.files[side].read_row_group(group, [*KEYS, *self.columns.values], use_threads=False)
+        sku, location, *values = (rows[name].chunk(0).to_numpy() for name in (*KEYS, *self.columns.values))
+        shifts = [column[side] for column in self.columns.shifts]
+        return (sku.astype(np.int64) << 32) | location, [
+            _shifted(v, shift) for v, shift in zip(values, shifts, strict=True)
+        ]
+
+    def _kinds(self, states: list[Array], values: list[list[Array]]) -> Array:
+        """Ask the verdict once for each distinct evidence: the states, and where all are present how far values lie above the least."""
+        comparable = np.logical_and.reduce([state == PRESENT for state in states])
+        evidence = [state.astype(np.int64) for state in states]
+        for j in range(len(self.columns.values)):
+            column = [side[j] for side in values]
+            least = np.minimum.reduce(column)
+            evidence += [np.where(comparable, one - least, 0) for one in column]
+        first, group = _grouped(evidence)
+        kinds = np.array([self._kind([int(one[place]) for one in evidence], len(states)) for place in first], np.uint8)
+        return kinds[group] if len(group) else np.empty(0, np.uint8)
+
+    def _kind(self, evidence: list[int], sides: int) -> int:
+        states = [CODES[code] for code in evidence[:sides]]
+        above = [evidence[sides + j * sides : sides + (j + 1) * sides] for j in range(len(self.columns.values))]
+        shown = [
+            tuple(Decimal(above[j][i]).scaleb(-places) for j, places in enumerate(self.columns.places))
+            for i in range(sides)
+        ]
+        pairs = zip(states, shown, strict=True)
+        return KINDS.index(kind_of([Side(s, v) if s is State.PRESENT else Side(s) for s, v in pairs], self.tolerance))
+
+
+def numbers(snapshots: Sequence[Snapshot]) -> list[int]:
+    """Return the buckets that any side has a row in, one that could not be read included."""
+    found = {bucket.number for snapshot in snapshots for bucket in snapshot.buckets}
+    for snapshot in snapshots:
+        found |= {int(number) for number in np.unique(_bad_keys(snapshot) >> np.int64(32 + SPREAD))}
+    return sorted(found)
+
+
+def joined(parts: Sequence[Found], columns: Columns, number: int) -> Found:
+    """Put what was found of so many sides together."""
+    sides = range(number)
+    none = np.empty(0, np.int64)
+    return Found(
+        sum(part.keys for part in parts),
+        np.concatenate([none, *(part.at for part in parts)]),
+        np.concatenate([np.empty(0, np.uint8), *(part.kinds for part in parts)]),
+        np.concatenate([none, *(part.gaps for part in parts)]),
+        tuple(np.concatenate([np.empty(0, np.uint8), *(part.states[i] for part in parts)]) for i in sides),
+        tuple(
+            tuple(np.concatenate([none, *(part.values[i][j] for part in parts)]) for j in range(len(columns.values)))
+            for i in sides
+        ),
+    )
+
+
+def _bad_keys(snapshot: Snapshot) -> Array:
+    """Return the keys of rows that could not be read and whose key could, sorted."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from probes.comparisons.snapshots.vocabulary import Vocabulary
+
+    if not snapshot.bad_rows:
+        return np.empty(0, np.int64)
+    rows = pq.read_table(snapshot.folder / BAD, columns=list(KEYS)).drop_null().combine_chunks()
+    numbers = [
+        Vocabulary(snapshot.vocabulary, kind).numbers(rows[kind].combine_chunks().cast(pa.string())) for kind in KEYS
+    ]
+    return np.unique((numbers[0].astype(np.int64) << 32) | numbers[1])
+
+
+def _laid_out(keys: Sequence[Array]) -> tuple[Array, list[Array], int]:
+    """Return the keys of the places, sorted; for each array the places of its keys; and how many places there are."""
+    ends = [(int(one[0]), int(one[-1])) for one in keys if len(one)]
+    if not ends:
+        return np.empty(0, np.int64), list(keys), 0
+    first = min(low for low, _ in ends) >> 32
+    skus = (max(high for _, high in ends) >> 32) - first + 1
+    locations = 1 + max(int((one & (2**32 - 1)).max()) for one in keys if len(one))
+    if skus * locations > DENSE * max(map(len, keys)):
+        every = np.unique(np.concatenate(keys))
+        return every, [np.searchsorted(every, one) for one in keys], len(every)
+    every = (np.repeat(np.arange(first, first + skus, dtype=np.int64), locations) << 32) | np.tile(
+        np.arange(locations, dtype=np.int64), skus
+    )
+    return every, [((one >> 32) - first) * locations + (one & (2**32 - 1)) for one in keys], skus * locations
+
+
+def _gap(columns: Sequence[Array]) -> Array:
+    high, low = np.maximum.reduce(columns), np.minimum.reduce(columns)
+    gap: Array = high.astype(np.int64) - low
+    return gap
+
+
+def _shifted(values: Array, places: int) -> Array:
+    """Return the values in a smaller unit. Raises SnapshotError where they do not fit it."""
+    if not places:
+        return values
+    if len(values) and max(abs(int(values.min())), abs(int(values.max()))) > LARGEST // 10**places:
+        raise SnapshotError(
+            f"a value with {places} more decimal places goes beyond 2^61; lessen the places of the other sides"
+        )
+    shifted: Array = values.astype(np.int64) * 10**places
+    return shifted
+
+
+def _whole(tolerance: Decimal, places: int) -> int:
+    """Return the tolerance in the smallest unit of so many places, rounded down: a distance is a whole number of them."""
+    return min(int(tolerance.scaleb(places)), 2**63 - 1)
+
+
+def _grouped(evidence: Sequence[Array]) -> tuple[Array, Array]:
+    """Return for each distinct row of evidence one place where it stands, and for each row which of them it is."""
+    mixed = np.zeros(len(evidence[0]), np.uint64)
+    for number, one in enumerate(evidence):
+        mixed = (mixed ^ one.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15 + 2 * number)
+        mixed ^= mixed >> np.uint64(29)
+    _, first, group = np.unique(mixed, return_index=True, return_inverse=True)
+    if any((one != one[first][group]).any() for one in evidence):  # two kinds of evidence that were mixed to the same
+        rows = np.stack(evidence, axis=1)
+        _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, group.reshape(-1)
