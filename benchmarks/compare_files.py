@@ -20,7 +20,7 @@ def contenders(folder: Path, suffix: str) -> list[Contender]:
     options = ["--key", "sku,location", "--value", "on_hand", "--tolerance", str(TOLERANCE), "--json"]
     scripts = ROOT / "benchmarks" / "contenders"
     return [
-        Contender(OURS, [sys.executable, "-m", "probes.comparisons.files", *files, *options], _differ),
+        Contender(OURS, [sys.executable, "-m", "probes.comparisons", *files, *options], _differ),
         Contender("pandas merge", [sys.executable, str(scripts / "pandas_merge.py"), str(TOLERANCE), *files], _differ),
         Contender("datacompy", [sys.executable, str(scripts / "datacompy_pairs.py"), str(TOLERANCE), *files], _differ),
     ]

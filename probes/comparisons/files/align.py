@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from probes.comparisons.files.model import Difference
+from probes.comparisons.answer.model import Difference
 from probes.comparisons.files.tables import counted
 from probes.comparisons.files.values import DECIMAL
 from rules.comparison.verdict import Kind, Side, State, judge, kind_of

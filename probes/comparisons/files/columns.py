@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probes.comparisons.files.problems import FileProblem
+from probes.comparisons.answer.problems import FileProblem
 
 
 @dataclass(frozen=True, slots=True)

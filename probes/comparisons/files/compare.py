@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from probes.comparisons.answer.model import Reporter, Result, SourceSummary
+from probes.comparisons.answer.problems import CouldNotCompare, FileProblem
 from probes.comparisons.files.align import Aligned, Shape, align
 from probes.comparisons.files.csv_reader import load_csv
 from probes.comparisons.files.encoding import as_utf8, magic
 from probes.comparisons.files.jsonl_reader import load_jsonl
-from probes.comparisons.files.model import Result, SourceSummary
 from probes.comparisons.files.outputs import write_differences
 from probes.comparisons.files.parquet_reader import load_parquet, plain_columns
-from probes.comparisons.files.problems import CouldNotCompare, FileProblem
 from probes.comparisons.files.request import Request, Side, build_request
 from probes.comparisons.files.slots import FEWEST, Choice, Columns, choose
 from probes.comparisons.files.tables import Desk, Loaded, counted, literal, narrow
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Files that are read at the same time."""
-Reporter = Callable[[int, str], None]
 _JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 
 

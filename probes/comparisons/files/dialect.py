@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes.comparisons.answer.problems import FileProblem
 from probes.comparisons.files.columns import matches
-from probes.comparisons.files.problems import FileProblem
 
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

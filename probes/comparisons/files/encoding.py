@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from probes.comparisons.files.problems import FileProblem
+from probes.comparisons.answer.problems import FileProblem
 
 CHUNK = 1 << 20
 # Bytes that windows-1252 leaves undefined: with one of them the text can only be latin-1.

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from probes.comparisons.answer.problems import FileProblem
 from probes.comparisons.files.columns import locate
 from probes.comparisons.files.encoding import Plain
-from probes.comparisons.files.problems import FileProblem
 from probes.comparisons.files.request import Side
 from probes.comparisons.files.rows import Row, fill
 from probes.comparisons.files.tables import Desk, Loaded

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes.comparisons.answer.problems import FileProblem
 from probes.comparisons.files import slots
 from probes.comparisons.files.columns import locate
-from probes.comparisons.files.problems import FileProblem
 from probes.comparisons.files.request import Side
 from probes.comparisons.files.tables import Desk, Loaded, identifier, literal, publish, trimmed
 from rules.comparison.numbers import Mark

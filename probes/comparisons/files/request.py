@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from probes.comparisons.files.problems import CouldNotCompare, FileProblem
+from probes.comparisons.answer.problems import CouldNotCompare, FileProblem
 from rules.comparison.numbers import DECIMAL_PLACES, Mark
 
 _SUFFIXES = (".gz", ".csv", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".json")

@@ -7,7 +7,7 @@ reader in `rules/`, and looked up.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probes.comparisons.files.model import BadRow
+from probes.comparisons.answer.model import BadRow
 from probes.comparisons.files.tables import Desk, Loaded, counted, literal
 from rules.comparison.numbers import (
     DECIMAL_PLACES,

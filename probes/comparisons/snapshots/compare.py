@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.comparisons.files.model import Difference, Result, SourceSummary
+from probes.comparisons.answer.model import Difference, Result, SourceSummary
 from probes.comparisons.snapshots import buckets
 from probes.comparisons.snapshots.buckets import CODES, Columns, Judge
 from probes.comparisons.snapshots.model import BAD, KEYS, Snapshot, SnapshotError

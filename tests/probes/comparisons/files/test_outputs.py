@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from probes.comparisons.answer.problems import CouldNotCompare
 from probes.comparisons.files import compare_files
-from probes.comparisons.files.problems import CouldNotCompare
 from tests.probes.comparisons.files.conftest import Compare, Write
 
 

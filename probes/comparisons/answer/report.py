@@ -2,8 +2,8 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from probes.comparisons.files.model import Result
-from probes.comparisons.files.wording import KIND_TEXT, cells, headline, value_headings, visible
+from probes.comparisons.answer.model import Result
+from probes.comparisons.answer.wording import KIND_TEXT, cells, headline, value_headings, visible
 
 _SHOWN_BAD = 50
 
@@ -11,7 +11,7 @@ _SHOWN_BAD = 50
 def render(result: Result) -> str:
     """The whole report as HTML text."""
     environment = Environment(
-        loader=PackageLoader("probes.comparisons.files", "."),
+        loader=PackageLoader("probes.comparisons.answer", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

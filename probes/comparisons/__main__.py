@@ -1,8 +1,8 @@
-"""`python -m probes.comparisons.files …`: the same command without the plane's command line around it."""
+"""`python -m probes.comparisons …`: the same command without the plane's command line around it."""
 
 import typer
 
-from probes.comparisons.files.command import app_command
+from probes.comparisons.command import app_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command("compare")(app_command)

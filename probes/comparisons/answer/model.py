@@ -1,12 +1,15 @@
 """What a comparison of files answers: frozen values, and the stable JSON document made of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from rules.comparison.numbers import canonical
 from rules.comparison.verdict import Kind
+
+Reporter = Callable[[int, str], None]
+"""Told the number of steps done and what is being done."""
 
 
 @dataclass(frozen=True, slots=True)

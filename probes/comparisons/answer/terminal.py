@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from probes.comparisons.files.model import Result
-from probes.comparisons.files.wording import KIND_TEXT, cells, headline, value_headings, visible
+from probes.comparisons.answer.model import Result
+from probes.comparisons.answer.wording import KIND_TEXT, cells, headline, value_headings, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from probes.comparisons.files.compare import Reporter
+    from probes.comparisons.answer.model import Reporter
 
 SHOWN = 20
 SHOWN_BAD = 5

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from probes.comparisons.files.model import Result
+    from probes.comparisons.answer.model import Result
 
 AGREE, DIFFER, COULD_NOT_COMPARE = 0, 1, 2
 
@@ -37,8 +37,8 @@ def app_command(
 
     Exit code 0: every key agrees. 1: some differ, or a row could not be read. 2: could not compare.
     """
+    from probes.comparisons.answer.problems import CouldNotCompare
     from probes.comparisons.files.compare import compare_files
-    from probes.comparisons.files.problems import CouldNotCompare
     from probes.comparisons.files.request import split_columns
 
     try:
@@ -71,14 +71,14 @@ def _watched(run: Callable[..., "Result"], steps: int) -> "Result":
     """Run with a progress bar where somebody is looking."""
     if not sys.stderr.isatty():
         return run()
-    from probes.comparisons.files.terminal import progress_bar
+    from probes.comparisons.answer.terminal import progress_bar
 
     with progress_bar(steps) as progress:
         return run(progress=progress)
 
 
 def _check_target(html: Path | None, inputs: Sequence[str | Path]) -> None:
-    from probes.comparisons.files.problems import CouldNotCompare
+    from probes.comparisons.answer.problems import CouldNotCompare
 
     if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
         raise CouldNotCompare([f"--html {html}: must be a file in a folder that exists"])
@@ -89,8 +89,8 @@ def _check_target(html: Path | None, inputs: Sequence[str | Path]) -> None:
 
 
 def _write_report(html: Path, result: "Result") -> None:
-    from probes.comparisons.files.problems import CouldNotCompare
-    from probes.comparisons.files.report import render
+    from probes.comparisons.answer.problems import CouldNotCompare
+    from probes.comparisons.answer.report import render
 
     try:
         html.write_text(render(result), encoding="utf-8")
@@ -102,7 +102,7 @@ def _tell(result: "Result", *, as_json: bool, html: Path | None) -> None:
     if as_json:
         typer.echo(json.dumps(result.as_json(), ensure_ascii=True))
         return
-    from probes.comparisons.files.terminal import print_result
+    from probes.comparisons.answer.terminal import print_result
 
     print_result(result)
     if html is not None:

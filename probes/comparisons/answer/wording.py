@@ -3,7 +3,7 @@
 import unicodedata
 from decimal import Decimal
 
-from probes.comparisons.files.model import Result
+from probes.comparisons.answer.model import Result
 from rules.comparison.numbers import canonical
 from rules.comparison.verdict import Kind
 

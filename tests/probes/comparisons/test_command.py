@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from probes.comparisons.files.__main__ import app
+from probes.comparisons.__main__ import app
 from tests.probes.comparisons.files.conftest import Write
 
 KEYS = ["--key", "sku", "--value", "qty"]
@@ -126,6 +126,6 @@ def test_control_characters_in_a_key_do_not_reach_the_terminal(write: Write) -> 
 
 def test_loading_the_command_loads_no_engine() -> None:
     heavy = {"duckdb", "pandas", "pyarrow", "rich"}
-    code = f"import sys, probes.comparisons.files.command; print({heavy} & set(sys.modules))"
+    code = f"import sys, probes.comparisons.command; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
