@@ -16,7 +16,12 @@ AGREE, DIFFER, COULD_NOT_COMPARE = 0, 1, 2
 
 
 def app_command(
-    files: Annotated[list[Path], typer.Argument(help="Two files or more: CSV (also .gz), JSON Lines, Parquet.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Two or more: files (CSV, also .gz, JSON Lines, Parquet), tables (URL#TABLE), snapshots (folders)."
+        ),
+    ],
     key: Annotated[str, typer.Option(help="Key columns, separated by commas; always compared as text.")],
     value: Annotated[str, typer.Option(help="Value columns, separated by commas; compared as exact decimals.")],
     tolerance: Annotated[str, typer.Option(help="Largest difference that still agrees (inclusive).")] = "0",
@@ -33,30 +38,20 @@ def app_command(
     limit: Annotated[int, typer.Option(help="How many differences to list, the worst first.")] = 100,
     memory_limit: Annotated[str | None, typer.Option(help="Of the engine, e.g. 2GB; the rest goes to disk.")] = None,
 ) -> None:
-    """Compare two files or more by key, and show where they disagree.
+    """Compare two files, tables or snapshots, or more, by key, and show where they disagree.
 
     Exit code 0: every key agrees. 1: some differ, or a row could not be read. 2: could not compare.
     """
     from probes.comparisons.answer.problems import CouldNotCompare
-    from probes.comparisons.files.compare import compare_files
     from probes.comparisons.files.request import split_columns
+    from probes.comparisons.sources import Asked, compare_sources
 
     try:
-        _check_target(html, files)
-        run = partial(
-            compare_files,
-            files,
-            keys=split_columns(key),
-            values=split_columns(value),
-            tolerance=tolerance,
-            names=name or (),
-            maps=map_ or (),
-            decimals=decimal or (),
-            limit=limit,
-            differences=differences,
-            memory_limit=memory_limit,
-        )
-        result = _watched(run, len(files) + 1)
+        _check_target(html, sources)
+        asked = Asked(
+            split_columns(key), split_columns(value), tolerance, name or (), map_ or (), decimal or (), limit, differences, memory_limit
+        )  # fmt: skip
+        result = _watched(partial(compare_sources, sources, asked), len(sources) + 1)
         if html is not None:
             _write_report(html, result)
     except CouldNotCompare as failure:

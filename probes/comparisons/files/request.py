@@ -97,6 +97,11 @@ def _names(files: Sequence[Path], names: Sequence[str]) -> list[str]:
     return list(names) or _distinct([_stem(path) for path in files])
 
 
+def label_of(path: str | Path) -> str:
+    """Return what a file is called when nobody says so: its name without its suffixes."""
+    return _stem(Path(path))
+
+
 def _stem(path: Path) -> str:
     name = path.name
     while (suffix := Path(name).suffix.lower()) in _SUFFIXES and suffix:

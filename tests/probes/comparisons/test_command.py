@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from probes.comparisons.__main__ import app
-from tests.probes.comparisons.files.conftest import Write
+from tests.probes.comparisons.conftest import Write
 
 KEYS = ["--key", "sku", "--value", "qty"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from probes.comparisons.answer.problems import CouldNotCompare
 from probes.comparisons.files import compare_files
-from tests.probes.comparisons.files.conftest import Compare, Write
+from tests.probes.comparisons.conftest import Compare, Write
 
 
 def test_every_difference_is_written_with_its_kind_and_what_each_side_shows(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from probes.comparisons.files import CouldNotCompare
-from tests.probes.comparisons.files.conftest import Compare, Write
+from tests.probes.comparisons.conftest import Compare, Write
 
 PLAIN = "sku,qty\n00123,5\n1E5,6\n2024-01-02,7\n1-2,8\n"
 
