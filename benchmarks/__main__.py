@@ -6,6 +6,7 @@ import importlib
 # A suite is a module with `options(parser)`, which adds what can be asked of it, and `run(asked)`, which measures, prints its
 # table, and keeps what it measured unless `asked.keep` is false.
 SUITES = {
+    "compare": "benchmarks.compare.suite",
     "compare_files": "benchmarks.compare_files",
     "dispatch": "benchmarks.dispatch.suite",
     "simulation": "benchmarks.simulation",
