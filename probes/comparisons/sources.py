@@ -15,6 +15,7 @@ from probes.comparisons.answer.model import Reporter
 from probes.comparisons.engines.tables import DIALECTS, Table, address, bring, compare_tables
 from probes.comparisons.files.compare import compare_files
 from probes.comparisons.files.request import Request, build_request, label_of
+from probes.comparisons.snapshots.model import KEYS, MANIFEST, load
 
 ENGINE = "TRUEUP_COMPARE_ENGINE"
 """Environment variable: `local` or `spark://HOST:PORT` for Spark; empty for the engine that is built in."""
@@ -42,7 +43,7 @@ def compare_sources(sources: Sequence[str], asked: Asked, progress: Reporter | N
     """
     tables = [address(source) for source in sources]
     engine = os.environ.get(ENGINE, "")
-    if any(Path(source).is_dir() for source, table in zip(sources, tables, strict=True) if table is None):
+    if any((Path(source) / MANIFEST).is_file() for source, table in zip(sources, tables, strict=True) if table is None):
         return _snapshots(sources, asked, progress)
     if engine:
         return _on_spark(sources, asked, engine)
@@ -106,7 +107,6 @@ def _on_spark(sources: Sequence[str], asked: Asked, master: str) -> Result:
 
 def _snapshots(sources: Sequence[str], asked: Asked, progress: Reporter | None) -> Result:
     from probes.comparisons.snapshots import SnapshotError, compare_snapshots
-    from probes.comparisons.snapshots.model import KEYS, load
 
     try:
         if tuple(asked.keys) != KEYS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer import Typer
+from typer.testing import CliRunner
 
+from probes.comparisons.__main__ import app as compare_app
 from probes.comparisons.files import compare_files
 from probes.comparisons.snapshots import SnapshotError, SnapshotStore, compare_snapshots
+from probes.comparisons.snapshots.command import app as snapshot_app
 from probes.comparisons.snapshots.state import State, build, overlooked
 from probes.comparisons.snapshots.store import damage
 from tests.probes.comparisons.snapshots.conftest import BEGAN, Row, Take, table
@@ -251,3 +256,35 @@ def test_what_no_feed_told_is_found_by_a_full_run_and_a_log_left_behind_is_appli
     with pytest.raises(SnapshotError, match="holds no state"):
         State(tmp_path / "none")
     assert np.asarray(full.differing.kinds).dtype == np.uint8
+
+
+def test_the_command_takes_lists_checks_compares_and_drops(tmp_path: Path) -> None:
+    pq.write_table(table([("A", "W1", 1), ("B", "W1", 2)]), tmp_path / "erp.parquet")
+    pq.write_table(table([("A", "W1", 1), ("B", "W1", 4)]), tmp_path / "wms.parquet")
+    at = ["--store", str(tmp_path / "store")]
+    folders = [
+        asked(
+            snapshot_app, "take", str(tmp_path / f"{side}.parquet"), "--side", side, "--value", "on_hand", *at
+        ).strip()
+        for side in ("erp", "wms")
+    ]
+    assert asked(snapshot_app, "list", "erp", *at).startswith(f"{folders[0]}\t2\t0\t")
+    assert asked(snapshot_app, "check", "erp", *at) == ""
+    told = asked(compare_app, *folders, "--key", "sku,location", "--value", "on_hand", "--json", code=1)
+    assert json.loads(told)["differences"] == [
+        {"key": {"sku": "B", "location": "W1"}, "values": {"erp": 2, "wms": 4}, "kind": "value"}
+    ]
+    assert "the keys sku,location" in asked(compare_app, *folders, "--key", "sku", "--value", "on_hand", code=2)
+    assert "has no column 'price'" in asked(
+        snapshot_app, "take", str(tmp_path / "erp.parquet"), "--side", "erp", "--value", "price", *at, code=2
+    )
+    asked(snapshot_app, "take", str(tmp_path / "erp.parquet"), "--side", "erp", "--value", "on_hand", *at)
+    assert asked(snapshot_app, "keep", "erp", "--newest", "1", *at).strip() == Path(folders[0]).name
+    (Path(folders[1]) / "rows.parquet").write_bytes(b"PAR1")
+    assert "cannot be read" in asked(snapshot_app, "check", "wms", *at, code=1)
+
+
+def asked(app: Typer, *arguments: str, code: int = 0) -> str:
+    answer = CliRunner().invoke(app, list(arguments))
+    assert answer.exit_code == code, answer.output
+    return answer.output
