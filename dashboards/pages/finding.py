@@ -46,7 +46,7 @@ def layout(asked: Asked) -> Component:
     raw = html.Details([html.Summary("All evidence, as it was kept"), code(pretty(page.evidence))])
     return html.Div(
         [
-            page_head(f"{one.sku} @ {one.location}", html.Div(id="finding-state", className="tu-row"),
+            page_head(one.subject, html.Div(id="finding-state", className="tu-row"),
                       back=("Findings", "/findings")),
             live("finding", every=3000),
             dcc.Store(id="finding-id", data=asked.key),
