@@ -77,6 +77,10 @@ def _about(page: FindingPage) -> list[tuple[str, Node]]:
         ("Confirmed", day_time(one.confirmed_at)),
         ("Comparison", dcc.Link(one.comparison, href="/comparisons")),
     ]
+    if one.field:
+        known.insert(1, ("Field", one.field.replace("_", " ")))
+    if one.accepted_by:
+        known.append(("Accepted", f"by {one.accepted_by}: {one.note}"))
     if page.product:
         known.insert(0, ("Product", page.product["title"]))
     if page.message:

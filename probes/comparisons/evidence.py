@@ -64,12 +64,9 @@ class Evidence:
     def shown(self, system: str, field: str, key: Key, since: datetime) -> Shown:
         """Return what the ledger says a target may have shown since the reading began."""
         place = (system, field, key)
-        earlier: list[int] = []
-        for row in self.effects.get(place, []):
-            if row.latest >= since:
-                earlier += [row.value, row.value - row.delta]
+        moved = tuple(row.delta for row in self.effects.get(place, []) if row.latest >= since)
         owed = self._offers(system, key) if field == "available" else self._documents(system, key)
-        return Shown(self.levels.get(place), tuple(earlier), owed)
+        return Shown(self.levels.get(place), (), owed, moved)
 
     def _documents(self, system: str, key: Key) -> tuple[Owed, ...]:
         return tuple(

@@ -134,13 +134,18 @@ class _Judge:
         findings = [first]
         basis = {source: repr(sorted(heard)) if first.cause is not Cause.DUPLICATE else str(first.cause)}
         for side in self._targets(key):
-            shown = self.evidence.shown(side.system, side.field, key, self.began)
+            shown = self.evidence.shown(side.system, side.field, key, self._since(side.system, key))
             finding = self._target(side, key, shown, first, heard)
             finding = self._allowing(finding, [source, side.system, "plane"])
             finding = in_another_unit(finding, self.units[side.system], settled=not shown.owed)
             findings.append(finding)
             basis[side.system] = _basis(finding)
         return self._judged(key, tuple(findings), basis)
+
+    def _since(self, system: str, key: Key) -> datetime:
+        """Return when the reading of a row began: what was known to be there before that is in it."""
+        rows = self.read[system].get(key, [])
+        return max(self.began, min((row.read_from for row in rows), default=self.began))
 
     def _targets(self, key: Key) -> list[ComparisonSide]:
         source = self.policy.source_of(key[1])

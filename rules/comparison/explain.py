@@ -93,12 +93,14 @@ class Shown:
     earlier: tuple[int, ...]
     """Values that it held at some time during the reading."""
     owed: tuple[Owed, ...]
+    moved: tuple[int, ...] = ()
+    """Changes in `now` that came to be known since the reading began: each may have been there when it was read, or not."""
 
     def admissible(self) -> frozenset[Value] | None:
         """Return every value it may rightly show, or None when the evidence cannot tell."""
         if self.now is None:
             return None
-        under_way = [item.delta for item in self.owed if item.sent]
+        under_way = [*(item.delta for item in self.owed if item.sent), *(-delta for delta in self.moved if delta)]
         if len(under_way) > MOST_OVERLAPS:
             return None
         values = {self.now, *self.earlier}
