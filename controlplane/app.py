@@ -10,6 +10,7 @@ from controlplane import plugins
 from controlplane.api import answers, denied, gate, headers, problems, rates, routes
 from controlplane.api.audit import audit
 from controlplane.api.business import business
+from controlplane.api.comparing import comparing
 from controlplane.api.deeds import deeds
 from controlplane.api.hooks import hooks
 from controlplane.api.installed import installed
@@ -31,7 +32,7 @@ BODY_LIMIT = 2 * 1024 * 1024
 INTAKE = (hooks, messages)
 """What takes in. How much of it is limited by what waits, and not by who asks."""
 COUNTED = (
-    quarantine, rooms, kinds, moving, measured, business, installed, deeds, operators, ledger, audit, people, openapi,
+    quarantine, rooms, kinds, moving, measured, business, installed, deeds, comparing, operators, ledger, audit, people, openapi,
 )  # fmt: skip
 """What people and programs ask, each so often and no more."""
 Mount = Callable[[Flask, Plane], None]

@@ -26,6 +26,7 @@ SUMMARIES = {
     "access": "Look after accounts and service tokens.",
     "audit": "Export the action log, and check that nobody has tampered with it.",
     "keys": "List, rotate and destroy the keys of sealed personal data.",
+    "finding": "See where systems disagree; read keys again, accept, heal.",
     "ledger": "Archive old messages, list the parts of the archive, put them back.",
     "scenario": "Play a scenario and hold the plane against the truth.",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from controlplane.health.observations import Observation, ProbeContext
 from controlplane.store import tables as t
@@ -13,7 +13,7 @@ from probes.flows import MISSED
 
 UNCLOSED = ("open", "healing")
 RECENT = timedelta(minutes=10)
-"""A finding that was confirmed within this time is news, whether or not it has been healed since."""
+"""A finding that was confirmed within this time is news, whether or not it has been healed since; and one that moved."""
 
 
 def probe(ctx: ProbeContext) -> list[Observation]:
@@ -35,7 +35,9 @@ def _findings(conn: Connection, comparison: str, now: datetime, fresh: bool) -> 
     f = t.finding.c
     mine = select(func.count(), func.min(f.confirmed_at)).where(f.comparison == comparison)
     unclosed, since = conn.execute(mine.where(f.state.in_(UNCLOSED))).one()
-    recent, _ = conn.execute(mine.where(f.confirmed_at > now - RECENT)).one()
+    recent, _ = conn.execute(
+        mine.where(or_(f.confirmed_at > now - RECENT, and_(f.state == "open", f.changed_at > now - RECENT)))
+    ).one()
     age = (now - since).total_seconds() if since else 0.0
     return {
         "drift_findings": float(unclosed) if unclosed or fresh else None,

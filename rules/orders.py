@@ -21,6 +21,25 @@ class OrderState(StrEnum):
     CANCELLED = "cancelled"
 
 
+STAGES = {
+    OrderState.PENDING_VALIDATION: "open",
+    OrderState.ALLOCATED: "open",
+    OrderState.RELEASED_TO_WAREHOUSE: "open",
+    OrderState.PARTIALLY_SHIPPED: "partially_shipped",
+    OrderState.SHIPPED: "shipped",
+    OrderState.DELIVERED: "shipped",
+    OrderState.RETURNED: "shipped",
+    OrderState.FINANCIALLY_SETTLED: "shipped",
+    OrderState.CANCELLED: "cancelled",
+}
+"""State -> what every system can tell of it: a shop knows nothing of allocation, a warehouse nothing of money."""
+
+
+def stage(state: str) -> str:
+    """Return what can be compared of a state that a system shows. Raises ValueError for one that is none of ours."""
+    return STAGES[OrderState(state)]
+
+
 UNSHIPPED = (
     OrderState.PENDING_VALIDATION,
     OrderState.ALLOCATED,

@@ -158,7 +158,10 @@ def _rows(plane: Plane, mark: str) -> dict[str, dict[str, Any]]:
         "rollup": {"indicator": "queue_depth", "series": f"target={system}"},
         "comparison_run": {"id": f"{mark}-run", "comparison": COMPARISON[mark], "state": "complete", "registry_version": 2, "unread": None},
         "finding": {"id": f"{mark}-finding", "comparison": COMPARISON[mark], "side": system, "run_id": f"{mark}-run", "state": "open",
-                    "message_id": message, "cause": "missing", "registry_version": 2, "closed_at": None, "evidence": {}, "expected": [1]},
+                    "message_id": message, "cause": "missing", "registry_version": 2, "closed_at": None, "evidence": {}, "expected": [1],
+                    "actual": 2},
+        "finding_event": {"id": f"{mark}-finding-event", "finding_id": f"{mark}-finding", "kind": "opened"},
+        "heal": {"id": f"{mark}-heal", "finding_id": f"{mark}-finding", "comparison": COMPARISON[mark], "state": "done"},
         "verdict": {"id": f"{mark}-verdict", "service_level": LEVEL[mark], "state": "meeting", "policy_revision": level, "tiers": []},
         "incident": {
             "id": f"{mark}-incident", "rule": f"service_level/{LEVEL[mark]}", "labels": {"target": system}, "state": "open",

@@ -10,7 +10,8 @@ from rules.reach import EVERYTHING, Reach
 
 OPERATIONS = frozenset(
     {
-        "quarantine.correct", "quarantine.approve", "quarantine.replay", "quarantine.drop", "comparison.run", "finding.accept",
+        "quarantine.correct", "quarantine.approve", "quarantine.replay", "quarantine.drop",
+        "comparison.run", "finding.accept", "finding.heal", "finding.approve",
         "incident.acknowledge", "sync.pause", "sync.replay", "messages.accept",
         "ledger.archive", "ledger.restore",
     }
@@ -19,7 +20,7 @@ ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset({"view"}),
     "operator": frozenset({"view"}) | OPERATIONS,
     "editor": frozenset({"view", "policy.propose", "policy.apply", "policy.break_glass"}),
-    "approver": frozenset({"view", "policy.approve", "policy.apply", "quarantine.approve"}),
+    "approver": frozenset({"view", "policy.approve", "policy.apply", "quarantine.approve", "finding.approve"}),
     "admin": frozenset(
         {
             "view",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from controlplane import audit
 from controlplane.access import Actor, StepUp
 from controlplane.api.beyond import Gate
+from controlplane.api.comparisons import Comparing
 from controlplane.api.operating import Operating, reasoned
 from controlplane.health.incidents import acknowledge
 from controlplane.registry.changes import Changes
@@ -28,6 +29,7 @@ class Commands:
         self.changes = Changes(plane.registry, step_up=StepUp.of(plane.settings))
         self.gate = Gate(plane)
         self.operating = Operating(plane, self.gate)
+        self.comparing = Comparing(plane, self.gate)
 
     def correct(self, case_id: str, edit: Edit, actor: Actor, *, dry_run: bool = False) -> Corrected:
         """Keep a correction beside the original record. Raises NotFoundError, ConflictError, BadInputError, ForbiddenError."""
@@ -94,10 +96,9 @@ class Commands:
             with self.plane.store.write() as conn:
                 quarantine.drop(conn, self.plane.clock, case_id, actor.name, why)
 
-    def compare(self, comparison: str, actor: Actor) -> str:
-        """Ask for a run of a comparison now; return the run's id. Raises NotFoundError."""
-        with self.gate.deed(actor, "comparison.run", Comparison=comparison):
-            return self.plane.request_run(f"compare:{comparison}")
+    def compare(self, comparison: str, actor: Actor, subjects: Sequence[str] | None = None) -> str:
+        """Ask for a run of a comparison now, over everything or some subjects; return the run's id. Raises NotFoundError."""
+        return self.comparing.run(comparison, actor, subjects)
 
     def archive(self, actor: Actor) -> str:
         """Ask for a run of retention now; return the run's id."""

@@ -110,8 +110,10 @@ class FindingsQuery(Timed):
 
     all: Flag = Field(default=False, description="also those that are closed")
     comparison: Text | None = None
-    sku: Text | None = None
-    location: Text | None = None
+    subject: Text | None = Field(
+        default=None, description="the business key: SKU@location, an order's reference, a SKU"
+    )
+    field: Text | None = None
     side: Text | None = Field(default=None, description="the system that is wrong")
     cause: Text | None = None
     state: Text | None = Field(default=None, description="only those in this state, closed ones too")
@@ -141,7 +143,7 @@ def get_findings(query: FindingsQuery) -> Response:
 @contract(
     {
         "finding": findings.Finding, "evidence": ANY, "run": Null(row(t.comparison_run)), "message": Null(row(t.message)),
-        "deliveries": [OBJECT], "product": Null(row(t.product)),
+        "deliveries": [OBJECT], "product": Null(row(t.product)), "steps": [row(t.finding_event)], "heals": [row(t.heal)],
     }
 )  # fmt: skip
 def get_finding(finding_id: str) -> Response:

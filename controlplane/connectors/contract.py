@@ -10,6 +10,7 @@ from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Protocol
 
 from controlplane.clock import Clock
@@ -85,11 +86,12 @@ class WriteSpec:
 
 @dataclass(frozen=True, slots=True)
 class ReadSpec:
-    """What can be read: all of it (snapshot), or what changed since a cursor (changes)."""
+    """What can be read: all stock of it (snapshot), what changed since a cursor (changes), or what it shows of each subject (listing)."""
 
     entity: str
     snapshot: bool = False
     changes: bool = False
+    listing: bool = False
 
 
 Flaw = tuple[tuple[str, ...], str, str]
@@ -273,6 +275,20 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What a system shows of one subject, an order or an article, with the interval of our clock during which it was read."""
+
+    subject: str
+    """Ours: the order's reference, a SKU."""
+    fields: Mapping[str, int | Decimal | str]
+    """`state` (rules.orders), `shipped` (units), `price`, `active` (yes or no); what the system does not tell is left out, never 0."""
+    source_at: datetime | None
+    """When it came to be there, by the system's clock, where it says so."""
+    read_from: datetime
+    read_to: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """How something is set at the system, and how it has to be for what policy promises."""
 
@@ -445,6 +461,15 @@ class Connector(ABC):
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield pages of stock levels, all of them or those of the keys (sku, location). A partial read raises ConnectorError."""
         raise UnsupportedError(f"the connector '{self.manifest.name}' has no snapshot of '{entity}'")
+
+    def entries(
+        self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
+    ) -> Iterator[list[Entry]]:
+        """Yield pages of what the system shows of each subject, or of the given ones. A partial read raises ConnectorError.
+
+        `since`: only what came to be there at this instant of the system's clock or later, where it can be asked so.
+        """
+        raise UnsupportedError(f"the connector '{self.manifest.name}' does not list '{entity}'")
 
     def write(self, request: Write) -> Outcome:
         """Try one write. Answers with a named outcome; raises only on a defect of our own."""

@@ -2,90 +2,143 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from controlplane import plugins
-from controlplane.errors import ConnectorError
 from controlplane.health.observations import findings
-from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged, Key
+from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged
+from controlplane.health.observations.findings import Settled
+from controlplane.health.observations.runs import begin
+from controlplane.jobs.healing import heal
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
 from rules.comparison.explain import Cause
-from rules.comparison.healing import Candidate, allowed
-from rules.ids import new_id
 from rules.policy.kinds import Comparison
 
 
-def run(plane: Plane, name: str, trigger: str) -> dict[str, Any]:
-    """Compare everything; return the counts."""
-    return _compare(plane, name, trigger, None)
+def run(plane: Plane, name: str, trigger: str, subjects: Sequence[str] | None = None) -> dict[str, Any]:
+    """Compare everything, or only the subjects; return the counts."""
+    with plane.store.write() as connection:
+        version = plane.registry.snapshot().version
+        run_id = begin(connection, plane.clock, name, trigger, subjects, version)
+    return _compare(plane, name, run_id, subjects)
 
 
 def confirm(plane: Plane, name: str) -> dict[str, Any]:
     """Read a second time what is suspected for longer than its promise, and what was healed; return the counts."""
     policy = plane.registry.snapshot().comparisons[name]
     with plane.store.read() as connection:
-        keys = findings.waiting_keys(connection, plane.clock, name, policy.spec.promise)
-    return _compare(plane, name, "confirmation", keys) if keys else {"keys": 0}
+        subjects = findings.waiting_subjects(connection, plane.clock, name, policy.spec.promise)
+    return run(plane, name, "confirmation", subjects) if subjects else {"keys": 0}
 
 
-def _compare(plane: Plane, name: str, trigger: str, keys: list[Key] | None) -> dict[str, Any]:
+def run_asked(plane: Plane, name: str) -> dict[str, Any]:
+    """Do what people asked for, one after another; return the counts of each. Without any, compare everything."""
+    c = t.comparison_run.c
+    query = select(t.comparison_run).where(c.comparison == name, c.state == "requested").order_by(c.id)
+    with plane.store.read() as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        return run(plane, name, "asked")
+    answers = [_compare(plane, name, row.id, row.subjects) for row in rows]
+    return answers[0] if len(answers) == 1 else {"runs": answers}
+
+
+def _compare(plane: Plane, name: str, run_id: str, subjects: Sequence[str] | None) -> dict[str, Any]:
     snapshot = plane.registry.snapshot()
     policy = snapshot.comparisons[name]
-    run_id = _begin(plane, name, trigger, snapshot.version)
     compare = plugins.load("comparisons", policy.spec.kind)
-    context = ComparisonContext(plane.store, snapshot, plane.connections, plane.clock, policy)
-    compared: Compared = compare(context, keys)
+    with plane.store.write() as connection:
+        begun = {"state": "running", "started_at": plane.clock.now(), "registry_version": snapshot.version}
+        connection.execute(update(t.comparison_run).where(t.comparison_run.c.id == run_id).values(**begun))
+        said = _said(connection, name)
+    context = ComparisonContext(
+        plane.store, snapshot, plane.connections, plane.clock, policy, said.get("proven", {}), said.get("resume", "")
+    )
+    try:
+        compared: Compared = compare(context, subjects)
+    except Exception as error:
+        _break(plane, run_id, error)
+        raise
     if not compared.unread:
         _anchor(plane, policy, compared, run_id)
     with plane.store.write() as connection:
         settled = findings.settle(
             connection, plane.clock, name, run_id, compared, policy.spec.promise, snapshot.version
         )
-        counts = _counts(compared, settled.confirmed)
+        counts = _counts(compared, settled)
         _finish(plane, connection, run_id, compared, counts)
-    healed = heal(plane, policy, {judged.key: judged for judged in compared.judged}) if not compared.unread else 0
+    healed = heal(plane, policy, {judged.subject: judged for judged in compared.judged}) if not compared.unread else 0
     return counts | {
         "opened": len(settled.opened),
         "closed": len(settled.closed),
         "healing": healed,
-        **_unread(compared),
+        **_unfinished(compared),
     }
 
 
-def _unread(compared: Compared) -> dict[str, Any]:
-    return {"unread": dict(compared.unread)} if compared.unread else {}
-
-
-def _begin(plane: Plane, name: str, trigger: str, version: int) -> str:
-    now = plane.clock.now()
-    run_id = new_id(now)
-    row = {"id": run_id, "comparison": name, "started_at": now, "state": "running", "trigger": trigger}
+def _break(plane: Plane, run_id: str, error: Exception) -> None:
+    """Note that a run ended by a defect: it concludes nothing, and goes on no longer."""
+    values = {
+        "state": "failed",
+        "finished_at": plane.clock.now(),
+        "said": {"error": f"{type(error).__name__}: {error}"},
+    }
     with plane.store.write() as connection:
-        connection.execute(insert(t.comparison_run).values(**row, registry_version=version))
-    return run_id
+        connection.execute(update(t.comparison_run).where(t.comparison_run.c.id == run_id).values(**values))
+
+
+def _said(connection: Connection, name: str) -> dict[str, Any]:
+    """Return what the last run over everything said beside its counts."""
+    c = t.comparison_run.c
+    whole = (c.comparison == name, c.state.in_(("complete", "stopped")), c.subjects.is_(None))
+    query = select(c.said).where(*whole).order_by(c.id.desc()).limit(1)
+    return connection.execute(query).scalar() or {}
+
+
+def _unfinished(compared: Compared) -> dict[str, Any]:
+    unread = {"unread": dict(compared.unread)} if compared.unread else {}
+    stopped = {"stopped": compared.stopped, "skipped": compared.skipped} if compared.skipped else {}
+    return unread | stopped
 
 
 def _finish(plane: Plane, connection: Connection, run_id: str, compared: Compared, counts: dict[str, int]) -> None:
-    state = "failed" if compared.unread else ("partial" if compared.partial else "complete")
-    numbers = {} if compared.unread else counts
-    values = {"state": state, "finished_at": plane.clock.now(), "unread": dict(compared.unread) or None, **numbers}
+    numbers = {} if compared.unread else counts | {"skipped": compared.skipped}
+    said = {"stopped": compared.stopped, "resume": compared.resume, "proven": dict(compared.proven)}
+    values = {
+        "state": _state(compared), "finished_at": plane.clock.now(), "unread": dict(compared.unread) or None,
+        "said": {name: one for name, one in said.items() if one} or None, **numbers,
+    }  # fmt: skip
     connection.execute(update(t.comparison_run).where(t.comparison_run.c.id == run_id).values(**values))
 
 
-def _counts(compared: Compared, confirmed: frozenset[Key]) -> dict[str, int]:
-    counts = {"keys": len(compared.judged), "agree": 0, "in_flight": 0, "suspected": 0, "drift": 0, "indeterminate": 0}
+def _state(compared: Compared) -> str:
+    if compared.unread:
+        return "failed"
+    if compared.skipped:
+        return "stopped"
+    return "partial" if compared.partial else "complete"
+
+
+COUNTED = ("agree", "in_flight", "suspected", "drift", "accepted", "indeterminate")
+
+
+def _counts(compared: Compared, settled: Settled) -> dict[str, int]:
+    counts = {"keys": len(compared.judged)} | dict.fromkeys(COUNTED, 0)
     for judged in compared.judged:
-        counts[_class(judged, confirmed)] += 1
+        counts[_class(judged, settled)] += 1
     return counts
 
 
-def _class(judged: Judged, confirmed: frozenset[Key]) -> str:
+def _class(judged: Judged, settled: Settled) -> str:
     causes = {finding.cause for finding in judged.findings}
     if any(finding.is_drift for finding in judged.findings):
-        return "drift" if judged.key in confirmed else "suspected"
+        if judged.subject in settled.accepted:
+            return "accepted"
+        return "drift" if judged.subject in settled.confirmed else "suspected"
     if Cause.INDETERMINATE in causes:
         return "indeterminate"
     return "in_flight" if Cause.IN_FLIGHT in causes else "agree"
@@ -94,57 +147,13 @@ def _class(judged: Judged, confirmed: frozenset[Key]) -> str:
 def _anchor(plane: Plane, policy: Comparison, compared: Compared, run_id: str) -> None:
     """Books that agree with the source, with nothing on its way, are taken for known from here on."""
     for side in policy.spec.sides:
-        if side.system == policy.spec.source_side:
-            continue
         agreeing = [
             level
             for judged in compared.judged
-            if (level := judged.levels[side.system]) is not None
+            if (level := judged.levels.get(side.system)) is not None
+            and policy.spec.source_of(level.location) != side.system
             and all(finding.cause is Cause.NONE for finding in judged.findings)
             and judged.evidence["delivered"].get(side.system) is None
         ]
         if agreeing:
             plane.sync.healing.anchor(side.system, side.field, agreeing, run_id)
-
-
-def heal(plane: Plane, policy: Comparison, judged: dict[Key, Judged]) -> int:
-    """Re-drive the flow for open findings, within the policy's limits; return how many. The rest waits for a person."""
-    with plane.store.read() as connection:
-        c = t.finding.c
-        mine = select(t.finding).where(c.comparison == policy.name, c.state == "open").order_by(c.id)
-        rows = [row for row in connection.execute(mine).all() if (row.sku, row.location) in judged]
-    candidates = [Candidate(row.id, _units(row), row.money, _remedied(row)) for row in rows]
-    chosen = allowed(policy.spec.heal, candidates)
-    done = 0
-    for row in rows:
-        if row.id in chosen and _redrive(plane, policy, row, judged[(row.sku, row.location)]):
-            with plane.store.write() as connection:
-                connection.execute(update(t.finding).where(t.finding.c.id == row.id).values(state="healing"))
-            done += 1
-    return done
-
-
-def _remedied(row: Row[Any]) -> Cause:
-    """The cause as healing sees it: late with nothing on its way needs a delivery, as if it had never been received."""
-    return Cause.NEVER_RECEIVED if row.cause == Cause.LATE and row.message_id is None else Cause(row.cause)
-
-
-def _units(row: Row[Any]) -> int:
-    if row.actual is None or not row.expected:
-        return 0
-    return int(min(abs(row.actual - value) for value in row.expected))
-
-
-def _redrive(plane: Plane, policy: Comparison, row: Row[Any], judged: Judged) -> bool:
-    key = (row.sku, row.location)
-    source = next(side for side in policy.spec.sides if side.system == policy.spec.source_side)
-    if row.cause == Cause.NEVER_RECEIVED and row.side == source.system:
-        try:
-            return plane.sync.healing.reread_source(source.system, source.entity, [key]) > 0
-        except ConnectorError:
-            return False
-    side = next(side for side in policy.spec.sides if side.system == row.side)
-    level = judged.levels.get(row.side)
-    if _remedied(row) in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED) and side.field == "available" and level:
-        return bool(plane.sync.healing.rewrite_target(row.side, level, row.id))
-    return False

@@ -56,7 +56,8 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
         yield Schedule(f"probe:{name}", pulse, partial(duties.probe, plane, name))
     for comparison in plane.registry.snapshot().comparisons.values():
         name, every = comparison.name, comparison.spec.every
-        yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True)
+        yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True,
+                       when_asked=partial(comparisons.run_asked, plane, name))  # fmt: skip
         yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
     yield Schedule(settings.SCHEDULE, SETTINGS_EVERY, partial(duties.read_settings, plane), can_wait=True)
     yield Schedule(JUDGING, EVALUATE_EVERY, partial(duties.evaluate_all, plane))

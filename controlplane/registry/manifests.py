@@ -61,6 +61,11 @@ class DeclaredRead(Protocol):
         """Whether it can be polled."""
         ...
 
+    @property
+    def listing(self) -> bool:
+        """Whether what it shows of each subject can be read."""
+        ...
+
 
 class Declaration(Protocol):
     """A connector's manifest, as far as the lint needs it."""
@@ -124,6 +129,7 @@ def declared(manifest: Declaration) -> Declared:
         late_effects={spec.entity: timedelta(seconds=ceil(spec.late_effect)) for spec in manifest.writes},
         reads=frozenset(spec.entity for spec in manifest.reads if spec.changes),
         snapshots=frozenset(spec.entity for spec in manifest.reads if spec.snapshot),
+        listings=frozenset(spec.entity for spec in manifest.reads if spec.listing),
         secrets=frozenset(manifest.secrets),
         webhook_secrets=frozenset(manifest.webhook_secrets),
         optional_secrets=frozenset(manifest.optional_secrets),

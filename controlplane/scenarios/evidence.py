@@ -63,7 +63,7 @@ def _findings(connection: Connection) -> list[FindingFact]:
     rows = connection.execute(select(t.finding).where(f.confirmed_at.is_not(None)).order_by(f.confirmed_at, f.id))
     return [
         FindingFact(
-            row.id, f"{row.sku}@{row.location}", row.side, row.cause, row.state, row.confirmed_at, row.closed_at,
+            row.id, row.subject, row.side, row.cause, row.state, row.confirmed_at, row.closed_at,
             row.explanation,
         )
         for row in rows

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from sqlalchemy import select
 
 from controlplane.registry.simulation import Figure, Ground, Impact, Simulator
 from controlplane.store import tables as t
+from rules.comparison.value import number
 from rules.policy.kinds import Comparison, ComparisonSpec, Document
 from rules.simulation.tolerances import Difference, told
 
@@ -40,19 +43,18 @@ def simulate(ground: Ground, before: Document | None, after: Document) -> Impact
 def read(ground: Ground, comparison: str) -> list[Difference]:
     """Read what was confirmed in the stretch."""
     f = t.finding.c
-    query = select(f.sku, f.location, f.side, f.expected, f.actual, f.money, f.currency).where(
+    query = select(f.subject, f.field, f.side, f.expected, f.actual, f.money, f.currency).where(
         f.comparison == comparison, f.confirmed_at >= ground.since, f.confirmed_at < ground.until
     )
     return [
-        Difference(
-            f"{row.sku}@{row.location} at {row.side}", _numbers(row.expected), row.actual, row.money, row.currency
-        )
+        Difference(f"{row.subject} at {row.side}", _numbers(row.expected), number(row.actual), row.money, row.currency)
         for row in ground.conn.execute(query)
     ]
 
 
-def _numbers(expected: object) -> list[int]:
-    return [int(one) for one in expected if one is not None] if isinstance(expected, list) else []
+def _numbers(expected: object) -> list[int | Decimal]:
+    found = (number(one) for one in expected) if isinstance(expected, list) else ()
+    return [one for one in found if one is not None]
 
 
 def _untold(old: ComparisonSpec | None, new: ComparisonSpec, hidden: int) -> list[str]:

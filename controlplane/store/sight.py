@@ -117,6 +117,8 @@ CONDITIONS: Mapping[str, str] = {
     "rollup": "{about}",
     "comparison_run": _names("comparison", "comparison_run.comparison"),
     "finding": f"{_names('comparison', 'finding.comparison')} AND {_names('system', 'finding.side')}",
+    "finding_event": _of("finding", "id", "finding_event.finding_id"),
+    "heal": _of("finding", "id", "heal.finding_id"),
     "verdict": _names("policy", "'ServiceLevel/' || verdict.service_level"),
     "incident": (
         f"{_mentions('incident.labels', 'system', 'flow', 'comparison')} AND {_clean('incident.labels')} "

@@ -15,7 +15,7 @@ from controlplane.store import tables as t
 from controlplane.views.narrowing import ALL, Narrow
 from controlplane.views.paging import FIRST, Order, Part, Stretch, part
 
-OPEN = ("suspected", "open", "healing")
+OPEN = ("suspected", "open", "healing", "accepted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,21 @@ class Finding:
 
     id: str
     comparison: str
-    sku: str
-    location: str
+    subject: str
+    """The business key: SKU@location, the order's reference, a SKU."""
+    field: str
     side: str
     cause: str
     state: str
     first_seen_at: datetime
     confirmed_at: datetime | None
     closed_at: datetime | None
-    expected: list[int]
-    actual: int | None
+    changed_at: datetime | None
+    accepted_by: str | None
+    note: str | None
+    expected: list[int | str]
+    """A decimal is its text."""
+    actual: int | str | None
     money: Decimal | None
     currency: str | None
     explanation: str
@@ -52,6 +57,10 @@ class FindingPage:
     deliveries: list[Mapping[str, Any]]
     """Writes to the side that is wrong, of this key, since it was first seen: the heal is among them."""
     product: Mapping[str, Any] | None
+    steps: list[Mapping[str, Any]]
+    """What became of it, in its order."""
+    heals: list[Mapping[str, Any]]
+    """What was healed by itself, or asked for beyond the limits."""
 
 
 FIELDS = [getattr(t.finding.c, name) for name in Finding.__dataclass_fields__]
@@ -70,8 +79,8 @@ def findings(
 
 
 def finding(conn: Connection, finding_id: str) -> FindingPage:
-    """Read one finding. Five queries. Raises NotFoundError."""
-    f, d = t.finding.c, t.delivery.c
+    """Read one finding. Seven queries. Raises NotFoundError."""
+    f, d, happened = t.finding.c, t.delivery.c, t.finding_event
     row = conn.execute(select(t.finding).where(f.id == finding_id)).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"no finding '{finding_id}'; list them with GET /api/v1/findings")
@@ -79,7 +88,7 @@ def finding(conn: Connection, finding_id: str) -> FindingPage:
     writes = (
         select(d.id, d.message_id, d.target, d.entity, d.state, d.attempts, d.created_at, d.finished_at, d.outcome,
                d.detail, d.payload)
-        .where(text("delivery.coalesce"), d.target == one.side, d.order_key == f"{one.sku}@{one.location}",
+        .where(text("delivery.coalesce"), d.target == one.side, d.order_key == one.subject,
                d.created_at >= one.first_seen_at)
         .order_by(d.id).limit(20)
     )  # fmt: skip
@@ -89,8 +98,14 @@ def finding(conn: Connection, finding_id: str) -> FindingPage:
         run=_one(conn, select(t.comparison_run).where(t.comparison_run.c.id == one.run_id)),
         message=_one(conn, select(t.message).where(t.message.c.id == one.message_id)),
         deliveries=[dict(write) for write in conn.execute(writes).mappings()],
-        product=_one(conn, select(t.product).where(t.product.c.sku == one.sku)),
+        product=_one(conn, select(t.product).where(t.product.c.sku == (one.subject.rpartition("@")[0] or one.subject))),
+        steps=_all(conn, select(happened).where(happened.c.finding_id == one.id).order_by(happened.c.id)),
+        heals=_all(conn, select(t.heal).where(t.heal.c.finding_id == one.id).order_by(t.heal.c.id)),
     )
+
+
+def _all(conn: Connection, query: Any) -> list[Mapping[str, Any]]:
+    return [dict(row) for row in conn.execute(query).mappings()]
 
 
 def _one(conn: Connection, query: Any) -> Mapping[str, Any] | None:

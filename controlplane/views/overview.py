@@ -19,6 +19,7 @@ from controlplane.views.matrix import FlowRow, ago, span
 from controlplane.views.readings import Axis, Latency, Values, known_axis, last_known, latency, trends
 from controlplane.views.states import OF_SERVICE_LEVEL, Light, worst
 from rules.orders import UNSHIPPED
+from rules.policy.kinds import Comparison
 
 STALE = timedelta(minutes=10)
 """A verdict that is older than this is not known to hold any more."""
@@ -133,7 +134,7 @@ def _level(policy: Any, row: Any) -> Level:
 def latest_runs(conn: Connection) -> dict[str, Mapping[str, Any]]:
     """Return the newest finished run of each comparison over all its keys: second readings say nothing of the rest. One query."""
     r = t.comparison_run.c
-    full = (r.state.in_(("complete", "failed")), r.trigger != "confirmation")
+    full = (r.state.in_(("complete", "failed")), r.trigger != "confirmation", r.subjects.is_(None))
     last = select(func.max(r.id)).where(*full).group_by(r.comparison)
     rows = conn.execute(select(t.comparison_run).where(r.id.in_(last))).mappings()
     return {row["comparison"]: dict(row) for row in rows}
@@ -220,7 +221,8 @@ def _oversell(line: Values) -> Tile:
 
 def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], promises: Snapshot, now: datetime) -> Tile:
     about, link = ("mismatch", "Stock mismatch"), "/findings"
-    run = max(runs.values(), key=lambda one: one["started_at"], default=None)
+    of_stock = (one for name, one in runs.items() if _is_of_stock(promises.comparisons.get(name)))
+    run = max(of_stock, key=lambda one: one["started_at"], default=None)
     why = _not_compared(run, promises, now)
     if run is None or why:
         return Tile(*about, "—", why, "0 keys", Light.UNKNOWN, "unknown", line, link)
@@ -232,6 +234,10 @@ def _mismatch(line: Values, runs: dict[str, Mapping[str, Any]], promises: Snapsh
     ]
     note = " · ".join([f"{drift} of {keys:,} keys", *unsure, ago(now - run["started_at"])])
     return Tile(*about, rate, note, "0 keys", light, light, line, link)
+
+
+def _is_of_stock(policy: Comparison | None) -> bool:
+    return policy is None or any(side.field in ("on_hand", "available") for side in policy.spec.sides)
 
 
 def _not_compared(run: Mapping[str, Any] | None, promises: Snapshot, now: datetime) -> str:

@@ -127,12 +127,17 @@ def _run(one: Mapping[str, Any]) -> dict[str, Any]:
 def _result(one: Mapping[str, Any]) -> tuple[Light, str]:
     if one["state"] == "running":
         return Light.INFO, "running"
+    if one["state"] == "requested":
+        return Light.INFO, "asked for"
+    if one["state"] == "stopped":
+        return Light.UNKNOWN, f"stopped: {counted(one['skipped'], 'key')} not looked at"
     if one["state"] == "failed":
         return Light.UNKNOWN, "failed: nothing is concluded"
     found = ((Light.BREACH, "drift", "in drift"), (Light.UNKNOWN, "indeterminate", "undecided"),
-             (Light.INFO, "suspected", "suspected"))  # fmt: skip
+             (Light.INFO, "suspected", "suspected"), (Light.INFO, "accepted", "accepted"))  # fmt: skip
     light, word = next(
         ((light, f"{counted(one[name], 'key')} {what}") for light, name, what in found if one[name]),
         (Light.OK, "agree"),
     )
-    return light, f"second reading: {word}" if one["state"] == "partial" else word
+    again = "second reading" if one["trigger"] == "confirmation" else "some keys"
+    return light, f"{again}: {word}" if one["state"] == "partial" else word

@@ -46,7 +46,7 @@ def layout(asked: Asked) -> Component:
     raw = html.Details([html.Summary("All evidence, as it was kept"), code(pretty(page.evidence))])
     return html.Div(
         [
-            page_head(f"{one.sku} @ {one.location}", html.Div(id="finding-state", className="tu-row"),
+            page_head(one.subject, html.Div(id="finding-state", className="tu-row"),
                       back=("Findings", "/findings")),
             live("finding", every=3000),
             dcc.Store(id="finding-id", data=asked.key),
@@ -77,6 +77,10 @@ def _about(page: FindingPage) -> list[tuple[str, Node]]:
         ("Confirmed", day_time(one.confirmed_at)),
         ("Comparison", dcc.Link(one.comparison, href="/comparisons")),
     ]
+    if one.field:
+        known.insert(1, ("Field", one.field.replace("_", " ")))
+    if one.accepted_by:
+        known.append(("Accepted", f"by {one.accepted_by}: {one.note}"))
     if page.product:
         known.insert(0, ("Product", page.product["title"]))
     if page.message:

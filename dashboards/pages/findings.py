@@ -62,7 +62,7 @@ def finding_row(one: Finding) -> dict[str, Any]:
     """Return a finding as a row of a grid."""
     return {
         "id": one.id, "state": worded(OF_FINDING.get(one.state, Light.UNKNOWN), one.state),
-        "key": f"{one.sku} @ {one.location}", "side": one.side, "values": values(one),
+        "key": one.subject, "side": one.side, "values": values(one),
         "cause": one.cause.replace("_", " "), "explanation": one.explanation, "money": money(one.money, one.currency),
         "link": f"/findings/{one.id}",
     }  # fmt: skip
@@ -70,5 +70,9 @@ def finding_row(one: Finding) -> dict[str, Any]:
 
 def values(one: Finding) -> str:
     """Write what the side shows and what it may rightly show; nothing is never written as zero."""
-    shows = "nothing" if one.actual is None else f"{one.actual:,}"
-    return f"{shows} / {' or '.join(f'{value:,}' for value in one.expected) or 'unknown'}"
+    shows = "nothing" if one.actual is None else _written(one.actual)
+    return f"{shows} / {' or '.join(map(_written, one.expected)) or 'unknown'}"
+
+
+def _written(value: int | str) -> str:
+    return value.replace("_", " ") if isinstance(value, str) else f"{value:,}"

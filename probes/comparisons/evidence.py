@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,16 +13,22 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from controlplane.clock import Clock
-from controlplane.health.observations.comparison import Key
+from controlplane.connectors.contract import UnmappedError
+from controlplane.errors import ConnectorError, SettingsError
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.delivery.effects import STOCK_SIGN
 from rules.comparison.explain import Owed, Shown
 from rules.outcomes import DeliveryState
 
+Key = tuple[str, str]
+"""SKU and location."""
+UNREAD = (ConnectorError, UnmappedError, SettingsError)
+"""What a side that cannot be read raises: a system that does not answer, a code without translation, a secret that is missing."""
 LOOKS = 50
 LOOK_EVERY = 0.1
 """Seconds of the clock between two looks."""
+TOGETHER = 500
 SENT = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 
 
@@ -39,6 +45,8 @@ class Evidence:
     backlog: dict[str, datetime]
     """System -> since when records of it wait to be translated or processed."""
     now: datetime
+    reasons: dict[str, str]
+    """Delivery that waits in quarantine -> the reason code of its case."""
 
     def heard(self, key: Key, since: datetime) -> set[tuple[int, int]]:
         """Return what the ledger took for (on hand, available) at any time since the reading began."""
@@ -56,16 +64,13 @@ class Evidence:
     def shown(self, system: str, field: str, key: Key, since: datetime) -> Shown:
         """Return what the ledger says a target may have shown since the reading began."""
         place = (system, field, key)
-        earlier: list[int] = []
-        for row in self.effects.get(place, []):
-            if row.latest >= since:
-                earlier += [row.value, row.value - row.delta]
+        moved = tuple(row.delta for row in self.effects.get(place, []) if row.latest >= since)
         owed = self._offers(system, key) if field == "available" else self._documents(system, key)
-        return Shown(self.levels.get(place), tuple(earlier), owed)
+        return Shown(self.levels.get(place), (), owed, moved)
 
     def _documents(self, system: str, key: Key) -> tuple[Owed, ...]:
         return tuple(
-            _owed(row, delta, self.now) for row in self.owed.get((system, key), []) if (delta := books_delta(row, key))
+            self._owed(row, delta) for row in self.owed.get((system, key), []) if (delta := books_delta(row, key))
         )
 
     def _offers(self, system: str, key: Key) -> tuple[Owed, ...]:
@@ -73,16 +78,33 @@ class Evidence:
         found = []
         for row in self.owed.get((system, key), []):
             delta = int(row.payload["quantity"]) - shown
-            found.append(_owed(row, delta, self.now))
+            found.append(self._owed(row, delta))
             shown += delta
         return tuple(found)
 
+    def _owed(self, row: Row[Any], delta: int) -> Owed:
+        return owed(row, delta, self.now, self.reasons)
 
-def _owed(row: Row[Any], delta: int, now: datetime) -> Owed:
+
+def owed(row: Row[Any], delta: int, now: datetime, reasons: Mapping[str, str]) -> Owed:
+    """Return an open delivery as the rules take it."""
     return Owed(
         row.id, row.message_id, delta, sent=row.state in SENT, overdue=row.promise_at < now,
-        held=row.state == DeliveryState.QUARANTINED,
+        held=row.state == DeliveryState.QUARANTINED, reason=reasons.get(row.id, ""),
     )  # fmt: skip
+
+
+def reasons(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, str]:
+    """Return delivery -> reason code of the case that holds it, for those that wait in quarantine."""
+    held = [row.id for row in rows if row.state == DeliveryState.QUARANTINED]
+    q = t.quarantine.c
+    found: dict[str, str] = {}
+    for at in range(0, len(held), TOGETHER):
+        query = select(q.delivery_id, q.reason_code).where(
+            q.delivery_id.in_(held[at : at + TOGETHER]), q.state.in_(("waiting", "corrected"))
+        )
+        found |= {row.delivery_id: row.reason_code for row in connection.execute(query)}
+    return found
 
 
 def books_delta(row: Row[Any], key: Key) -> int:
@@ -106,17 +128,18 @@ def load(connection: Connection, systems: Sequence[str], since: datetime, now: d
         .order_by(t.target_effect.c.id)
     ).all()
     d = t.delivery.c
-    owed = connection.execute(select(t.delivery).where(d.target.in_(systems), t.is_open).order_by(d.id)).all()
+    open_ = connection.execute(select(t.delivery).where(d.target.in_(systems), t.is_open).order_by(d.id)).all()
     products = connection.execute(select(t.product)).all()
     return Evidence(
         positions={(row.sku, row.location): row for row in positions},
         changes=_by_key(changes),
         levels={(row.system, row.field, (row.sku, row.location)): row.value for row in levels},
         effects=_by_place(effects),
-        owed=_by_target(owed),
+        owed=_by_target(open_),
         backlog=backlog(connection, now),
         prices={row.sku: (row.unit_price or row.unit_cost, row.currency) for row in products},
         now=now,
+        reasons=reasons(connection, open_),
     )
 
 

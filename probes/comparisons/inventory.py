@@ -1,39 +1,55 @@
-"""The three-way comparison of stock: the warehouse as it is, the books of the ERP, what the channel offers.
+"""The comparison of stock: the warehouses and stores as they are, the books of the ERP, what each channel offers.
 
 1. Read every side, page by page, noting when (a side that cannot be read fails the comparison).
 2. Load what the ledger knows since the reading began.
 3. For each key, find for each side whether what it shows is admissible, and if not, in which gap the cause lies.
+4. Hold what is left against what another unit, or another definition, would look like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from controlplane.connectors.contract import Level
-from controlplane.errors import ConnectorError, UnreadableError
-from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged, Key
+from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import desired
-from probes.comparisons.evidence import Evidence, catch_up, load
-from rules.comparison.explain import CERTAIN, Cause, Finding, Shown, explain_source, explain_target, unproven
+from probes.comparisons.evidence import UNREAD, Evidence, Key, catch_up, load
+from probes.comparisons.leeway import tolerance_for, units_of
+from rules.comparison.budget import resumed
+from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
+from rules.comparison.explain import (
+    CERTAIN,
+    Cause,
+    Finding,
+    Pair,
+    Shown,
+    explain_source,
+    explain_target,
+    listed_twice,
+    unproven,
+    untold,
+)
 from rules.policy.kinds import ComparisonSide
 
-Levels = dict[Key, Level]
+Levels = dict[Key, list[Level]]
 
 
-def compare(context: ComparisonContext, keys: Sequence[Key] | None = None) -> Compared:
-    """Compare all keys of the policy's locations, or only the given ones (the second, targeted reading)."""
-    began = context.clock.now()
+def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -> Compared:
+    """Compare all keys of the policy's locations, or only the given ones: `SKU@location`, or a SKU for all locations."""
+    began, meter = context.clock.now(), context.meter()
+    keys = None if subjects is None else list(keys_of(subjects, context.policy.spec.locations))
     read: dict[str, Levels] = {}
     unread: dict[str, str] = {}
     for side in context.policy.spec.sides:
         try:
             read[side.system] = _read(context, side, keys)
-        except ConnectorError as error:
+        except UNREAD as error:
             unread[side.system] = str(error)
     read_until = context.clock.now()
     catch_up(context.store, context.clock, read_until)
@@ -41,22 +57,47 @@ def compare(context: ComparisonContext, keys: Sequence[Key] | None = None) -> Co
         systems = [side.system for side in context.policy.spec.sides]
         evidence = load(connection, systems, began, read_until)
         judge = _Judge(context, connection, evidence, read, began)
-        judged = judge.overdue() if unread else judge.all(keys)
-    return Compared(judged, unread, began, partial=keys is not None)
+        if unread:
+            return Compared(judge.overdue(), unread, began, partial=keys is not None)
+        judged: list[Judged] = []
+        todo = keys if keys is not None else resumed(judge.known(), _key(context.resume))
+        for key in todo:
+            if meter.spent():
+                break
+            judged.append(judge.judge(key))
+            meter.found(any(finding.is_drift for finding in judged[-1].findings))
+        proven = dict(context.proven) if keys is not None else definitions(judge.seen(judged))
+        judged = [judge.by_definition(one, proven) for one in judged]
+        left = todo[len(judged) :]
+        stopped, resume = (meter.spent(), "@".join(left[0])) if left else ("", "")
+        return Compared(judged, {}, began, keys is not None, len(left), stopped, resume, proven)
+
+
+def _key(subject: str) -> Key:
+    sku, _, location = subject.rpartition("@")
+    return sku, location
+
+
+def keys_of(subjects: Iterable[str], locations: Sequence[str]) -> Iterator[Key]:
+    """Yield the keys that subjects name; a SKU alone stands for every location. Those of other locations are left out."""
+    for subject in subjects:
+        sku, at, location = subject.rpartition("@")
+        if at and location in locations:
+            yield sku, location
+        elif not at:
+            yield from ((subject, each) for each in locations)
 
 
 def _read(context: ComparisonContext, side: ComparisonSide, keys: Sequence[Key] | None) -> Levels:
+    mine = side.locations or context.policy.spec.locations
+    asked = None if keys is None else [key for key in keys if key[1] in mine]
     found: Levels = {}
-    for page in context.connections.get(side.system).snapshot(side.entity, keys):
+    if asked == []:
+        return found
+    for page in context.connections.get(side.system).snapshot(side.entity, asked):
         for level in page:
-            if level.location not in context.policy.spec.locations:
-                continue
-            if (level.sku, level.location) in found:
-                raise UnreadableError(
-                    f"{side.system} lists {level.sku} at {level.location} twice; which one holds cannot be known. "
-                    "Correct its master data or the mapping"
-                )
-            found[(level.sku, level.location)] = level
+            if level.location in mine:
+                found.setdefault((level.sku, level.location), []).append(level)
     return found
 
 
@@ -76,50 +117,69 @@ class _Judge:
         self.evidence = evidence
         self.read = read
         self.began = began
-        self.targets = [side for side in self.policy.sides if side.system != self.policy.source_side]
+        self.units = {side.system: units_of(context.snapshot, side.system) for side in self.policy.sides}
 
-    def all(self, keys: Sequence[Key] | None) -> list[Judged]:
-        """Judge the given keys, or all that any side or the ledger knows."""
-        known: Iterable[Key] = keys if keys is not None else self._known()
-        return [self._judge(key) for key in known]
-
-    def _known(self) -> list[Key]:
+    def known(self) -> list[Key]:
+        """Return the keys that any side or the ledger knows."""
         keys: set[Key] = {key for key in self.evidence.positions if key[1] in self.policy.locations}
         for levels in self.read.values():
             keys |= levels.keys()
         return sorted(keys)
 
-    def _judge(self, key: Key) -> Judged:
-        source = self.policy.source_side
-        level = self.read[source].get(key)
-        pair = (
-            None
-            if level is None or level.on_hand is None or level.available is None
-            else (level.on_hand, level.available)
-        )
+    def judge(self, key: Key) -> Judged:
+        """Judge one key on all its sides."""
+        source = self.policy.source_of(key[1])
         heard = self.evidence.heard(key, self.began)
-        first = self._allowing(explain_source(source, pair, heard), [source])
+        first = self._allowing(self._source(source, key, heard), [source])
         findings = [first]
-        basis = {source: repr(sorted(heard))}
-        for side in self.targets:
-            shown = self.evidence.shown(side.system, side.field, key, self.began)
+        basis = {source: repr(sorted(heard)) if first.cause is not Cause.DUPLICATE else str(first.cause)}
+        for side in self._targets(key):
+            shown = self.evidence.shown(side.system, side.field, key, self._since(side.system, key))
             finding = self._target(side, key, shown, first, heard)
             finding = self._allowing(finding, [source, side.system, "plane"])
+            finding = in_another_unit(finding, self.units[side.system], settled=not shown.owed)
             findings.append(finding)
             basis[side.system] = _basis(finding)
         return self._judged(key, tuple(findings), basis)
 
+    def _since(self, system: str, key: Key) -> datetime:
+        """Return when the reading of a row began: what was known to be there before that is in it."""
+        rows = self.read[system].get(key, [])
+        return max(self.began, min((row.read_from for row in rows), default=self.began))
+
+    def _targets(self, key: Key) -> list[ComparisonSide]:
+        source = self.policy.source_of(key[1])
+        return [side for side in self.policy.sides_at(key[1]) if side.system != source]
+
+    def _source(self, system: str, key: Key, heard: set[tuple[int, int]]) -> Finding:
+        rows = self.read[system].get(key, [])
+        if len(rows) > 1:
+            return listed_twice(system, [row.on_hand for row in rows], {pair[0] for pair in heard})
+        pair: Pair | None = (rows[0].on_hand, rows[0].available) if rows else None
+        return explain_source(system, pair, heard)
+
     def _target(
         self, side: ComparisonSide, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]
     ) -> Finding:
-        level = self.read[side.system].get(key)
-        actual = None if level is None else (level.on_hand if side.field == "on_hand" else level.available)
-        if side.field == "on_hand":
-            wanted = sorted({pair[0] for pair in heard} | ({source.actual} if source.actual is not None else set()))
-        else:
-            wanted = self._offered(side.system, key, shown)
+        rows = self.read[side.system].get(key, [])
+        values = [row.on_hand if side.field == "on_hand" else row.available for row in rows]
+        wanted = self._wanted(side, key, shown, source, heard)
+        if len(rows) > 1:
+            return listed_twice(side.system, values, wanted)
+        if rows and values[0] is None:
+            return untold(side.system, wanted)
+        actual = values[0] if values else None
         known = side.field == "available"
-        return explain_target(side.system, actual, shown, wanted, self.policy.tolerance, known)
+        tolerance = tolerance_for(self.work.snapshot, self.policy, side, key[0], key[1])
+        return explain_target(side.system, actual, shown, wanted, tolerance, known)
+
+    def _wanted(
+        self, side: ComparisonSide, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]
+    ) -> list[int]:
+        if side.field != "on_hand":
+            return self._offered(side.system, key, shown)
+        told = {source.actual} if isinstance(source.actual, int) else set()
+        return sorted({pair[0] for pair in heard} | told)
 
     def _allowing(self, finding: Finding, systems: Sequence[str]) -> Finding:
         """A gap that records of these systems may fill is not proven while they wait here, older than the reading."""
@@ -135,37 +195,70 @@ class _Judge:
                 return [] if quantity is None else [quantity]
         return [] if shown.now is None else [shown.now]
 
+    # --- what a side shows instead ---
+    def seen(self, judged: Iterable[Judged]) -> Iterator[Seen]:
+        """Yield the target sides of the judged keys, with what they may be off by."""
+        for one in judged:
+            for finding in one.findings[1:]:
+                yield self._seen(one.subject, finding)
+
+    def _seen(self, subject: str, finding: Finding) -> Seen:
+        sku, _, location = subject.rpartition("@")
+        position = self.evidence.positions.get((sku, location))
+        terms = {} if position is None else {"allocated": position.allocated, "in_transit": max(0, position.in_transit)}
+        field = next(side.field for side in self.policy.sides if side.system == finding.side)
+        return Seen(finding, field, terms)
+
+    def by_definition(self, one: Judged, proven: Mapping[str, str]) -> Judged:
+        """Return the judged key with the verdict *definition* on the sides that are off by it."""
+        if not proven:
+            return one
+        rest = (by_definition(self._seen(one.subject, finding), proven) for finding in one.findings[1:])
+        findings = (one.findings[0], *rest)
+        told = {finding.side: str(finding.cause) for finding in findings if finding.cause is Cause.DEFINITION}
+        return replace(one, findings=findings, basis={**one.basis, **told})
+
+    # --- without readings ---
     def overdue(self) -> list[Judged]:
         """Judge without readings: what the ledger alone proves to be late or held."""
         found = []
-        for side in self.targets:
-            for system, key in self.evidence.owed:
-                if system != side.system or key[1] not in self.policy.locations:
-                    continue
-                shown = self.evidence.shown(side.system, side.field, key, self.began)
-                now = shown.now if shown.now is not None else 0
-                complete = now + sum(item.delta for item in shown.owed)
-                finding = explain_target(side.system, now, Shown(now, (), shown.owed), [complete])
-                if finding.cause in CERTAIN:
-                    found.append(self._judged(key, (finding,), {side.system: _basis(finding)}))
+        for system, key in self.evidence.owed:
+            side = next((side for side in self._targets(key) if side.system == system), None)
+            if side is None or key[1] not in self.policy.locations:
+                continue
+            shown = self.evidence.shown(side.system, side.field, key, self.began)
+            now = shown.now if shown.now is not None else 0
+            complete = now + sum(item.delta for item in shown.owed)
+            finding = explain_target(side.system, now, Shown(now, (), shown.owed), [complete])
+            if finding.cause in CERTAIN:
+                found.append(self._judged(key, (finding,), {side.system: _basis(finding)}))
         return found
 
     def _judged(self, key: Key, findings: tuple[Finding, ...], basis: dict[str, str]) -> Judged:
-        levels = {side.system: self.read.get(side.system, {}).get(key) for side in self.policy.sides}
+        levels = {side.system: self._level(side.system, key) for side in self.policy.sides}
         price, currency = self.evidence.prices.get(key[0], (None, None))
-        return Judged(key, findings, levels, self._evidence(key, levels), price, currency, basis)
+        return Judged(f"{key[0]}@{key[1]}", findings, levels, self._evidence(key, levels), price, currency, basis)
+
+    def _level(self, system: str, key: Key) -> Level | None:
+        rows = self.read.get(system, {}).get(key, [])
+        return rows[0] if len(rows) == 1 else None
 
     def _evidence(self, key: Key, levels: dict[str, Level | None]) -> dict[str, Any]:
         position = self.evidence.positions.get(key)
+        twice = {
+            system: [_row(level) for level in rows]
+            for system, found in self.read.items() if len(rows := found.get(key, [])) > 1
+        }  # fmt: skip
         return {
             "read": {system: _row(level) for system, level in levels.items()},
+            **({"listed": twice} if twice else {}),
             "position": None if position is None else {
                 "on_hand": position.on_hand, "allocated": position.allocated, "available": position.available,
                 "in_transit": position.in_transit, "source_at": position.source_at.isoformat(),
                 "message_id": position.message_id,
             },
             "delivered": {
-                side.system: self.evidence.levels.get((side.system, side.field, key)) for side in self.targets
+                side.system: self.evidence.levels.get((side.system, side.field, key)) for side in self._targets(key)
             },
             "owed": [
                 {"target": system, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
@@ -175,8 +268,10 @@ class _Judge:
 
 
 def _basis(finding: Finding) -> str:
-    if finding.delivery_id is None and finding.actual is not None and finding.expected:
-        return f"off by {min((finding.actual - value for value in finding.expected), key=abs)}"
+    actual = finding.actual
+    if finding.delivery_id is None and isinstance(actual, int) and finding.expected:
+        gaps = (actual - value for value in finding.expected if isinstance(value, int))
+        return f"off by {min(gaps, key=abs)}"
     return str(finding.cause)
 
 

@@ -32,6 +32,8 @@ class Declared:
     """Entities that can be polled."""
     snapshots: frozenset[str] = frozenset()
     """Entities that can be read whole, as a comparison does."""
+    listings: frozenset[str] = frozenset()
+    """Entities of which each subject can be read, as comparisons of orders and of the catalogue do."""
     secrets: frozenset[str] = frozenset()
     webhook_secrets: frozenset[str] = frozenset()
     """Those of the secrets that only a System that sends webhooks has to have."""
@@ -45,6 +47,7 @@ class Declared:
     """From a System's options to what its connector can do, where they declare it; None when they cannot be read."""
 
 
+STOCK_FIELDS = frozenset({"on_hand", "available"})
 Manifests = Mapping[str, Declared]
 """Connector name -> what it declares."""
 
@@ -211,7 +214,11 @@ def _unverified(spec: k.FlowSpec, documents: Sequence[k.Document], manifests: Ma
 def _comparison(spec: k.ComparisonSpec, connectors: Mapping[str, str], manifests: Manifests) -> Iterator[Flaw]:
     for position, side in enumerate(spec.sides):
         connector = connectors.get(side.system, "")
-        if connector in manifests and side.entity not in manifests[connector].snapshots:
-            rule = f"the connector '{connector}' has no snapshot of '{side.entity}'"
-            remedy = _choose(side.entity, manifests[connector].snapshots, "snapshots")
+        if connector not in manifests:
+            continue
+        of_stock = side.field in STOCK_FIELDS
+        known = manifests[connector].snapshots if of_stock else manifests[connector].listings
+        if side.entity not in known:
+            rule = f"the connector '{connector}' has no {'snapshot' if of_stock else 'listing'} of '{side.entity}'"
+            remedy = _choose(side.entity, known, "snapshots" if of_stock else "listings")
             yield ("spec", "sides", position, "entity"), rule, remedy

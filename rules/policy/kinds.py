@@ -416,8 +416,23 @@ class ComparisonSide(Part):
     """One system's part in a comparison."""
 
     system: PolicyName
-    entity: Entity = Field(description="what the connector reads as a snapshot")
-    field: Literal["on_hand", "available"]
+    entity: Entity = Field(description="what the connector reads as a snapshot, or lists")
+    field: Literal["on_hand", "available", "state", "shipped", "listed", "article"] = Field(
+        description="of stock on_hand or available; of orders state, shipped or listed; of the catalogue article"
+    )
+    locations: tuple[str, ...] = Field(
+        default=(), description="those of the comparison's locations that it has; all, where none is named"
+    )
+
+
+class FieldTolerance(Part):
+    """How far a value may lie from what is admissible: the widest of what is stated."""
+
+    absolute: Decimal = Field(default=Decimal(0), ge=0, description="in the unit of the field, inclusive")
+    relative: Decimal = Field(default=Decimal(0), ge=0, lt=1, description="share of the admissible value, inclusive")
+    within_safety_stock: bool = Field(
+        default=False, description="as many units as the channel's AllocationRule keeps back of the SKU"
+    )
 
 
 class HealLimits(Part):
@@ -427,6 +442,19 @@ class HealLimits(Part):
     max_keys: int = Field(default=20, ge=0, description="per run")
     max_units: int = Field(default=100, ge=0, description="per key")
     max_money: Decimal = Field(default=Decimal(1000), ge=0, description="per run")
+    max_keys_day: int | None = Field(default=None, ge=0, description="per business day; unless told, without end")
+    max_units_day: int | None = Field(default=None, ge=0, description="of all keys together, per business day")
+    max_money_day: Decimal | None = Field(default=None, ge=0, description="per business day")
+    calendar: PolicyName | None = Field(
+        default=None, description="Calendar of the business day; nothing is healed during its freezes"
+    )
+
+
+class Budget(Part):
+    """When a comparison stops before it has looked at everything, and says so."""
+
+    time: Duration | None = Field(default=None, description="no further key is looked at after this")
+    differences: int | None = Field(default=None, ge=1, description="nor after so many differences")
 
 
 class ComparisonSpec(Part):
@@ -437,11 +465,27 @@ class ComparisonSpec(Part):
     owner: PolicyName
     sides: Annotated[tuple[ComparisonSide, ...], Field(min_length=2)]
     source_side: PolicyName = Field(description="the side that is the system of record")
-    locations: Annotated[tuple[str, ...], Field(min_length=1)]
+    source_sides: dict[str, PolicyName] = Field(
+        default={}, description="location -> the side of record there, where it is another: a store's own till"
+    )
+    locations: tuple[str, ...] = Field(
+        default=(), description="of stock: which of it; of orders: all, where none is named"
+    )
+    window: Duration = Field(default=timedelta(days=7), description="orders placed before this are not looked at")
     every: Duration
-    tolerance: int = Field(default=0, ge=0)
+    tolerance: int = Field(default=0, ge=0, description="of numbers that `tolerances` says nothing of")
+    tolerances: dict[str, FieldTolerance] = Field(default={}, description="field -> its own")
     promise: Duration = Field(description="a difference younger than this may still be on its way")
+    budget: Budget = Budget()
     heal: HealLimits = HealLimits()
+
+    def source_of(self, location: str) -> str:
+        """Return the side of record at a location."""
+        return self.source_sides.get(location, self.source_side)
+
+    def sides_at(self, location: str) -> tuple[ComparisonSide, ...]:
+        """Return the sides that have a location."""
+        return tuple(side for side in self.sides if not side.locations or location in side.locations)
 
 
 class AllocationRuleSpec(Part):

@@ -80,6 +80,8 @@ def _comparison(spec: k.ComparisonSpec) -> Iterator[Reference]:
     yield Reference(("spec", "owner"), "Team", spec.owner)
     for position, side in enumerate(spec.sides):
         yield Reference(("spec", "sides", position, "system"), "System", side.system)
+    if spec.heal.calendar is not None:
+        yield Reference(("spec", "heal", "calendar"), "Calendar", spec.heal.calendar)
 
 
 def _allocation(spec: k.AllocationRuleSpec) -> Iterator[Reference]:

@@ -133,6 +133,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "spec.heal.max_keys": more,
         "spec.heal.max_units": more,
         "spec.heal.max_money": more,
+        "spec.heal.max_keys_day": more_or_none,
+        "spec.heal.max_units_day": more_or_none,
+        "spec.heal.max_money_day": more_or_none,
+        "spec.window": less,
     },
     "AllocationRule": {"spec.safety_stock": less, "spec.buffer_share": less},
     "AlertRule": {

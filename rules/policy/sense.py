@@ -216,8 +216,26 @@ def _comparison(spec: k.ComparisonSpec) -> Iterator[Flaw]:
         if system in systems[:position]:
             rule = f"'{system}' is a side twice"
             yield ("spec", "sides", position, "system"), rule, "compare different systems"
+    yield from _of_stock(spec)
+    for location, system in spec.source_sides.items():
+        if system not in [side.system for side in spec.sides_at(location)]:
+            rule = f"'{system}' is no side that has '{location}'"
+            yield ("spec", "source_sides", location), rule, "name a side that has it"
     if spec.every <= timedelta(0):
         yield ("spec", "every"), "a comparison every 0 seconds never rests", "write for instance 5m"
+
+
+STOCK = frozenset({"on_hand", "available"})
+HEALED = "inventory"
+"""The kind of comparison whose differences can be mended by driving the flow again."""
+
+
+def _of_stock(spec: k.ComparisonSpec) -> Iterator[Flaw]:
+    if not spec.locations and any(side.field in STOCK for side in spec.sides):
+        yield ("spec", "locations"), "stock is compared at locations, and none is named", "name one or more"
+    if spec.heal.enabled and spec.kind != HEALED:
+        rule = f"nothing that a comparison of kind '{spec.kind}' finds is healed by itself"
+        yield ("spec", "heal", "enabled"), rule, "write false: a person replays what is missing"
 
 
 def _accounting(spec: k.AccountingRuleSpec) -> Iterator[Flaw]:

@@ -6,23 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rules.comparison.value import distance
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A confirmed finding. `expected`: what would have been admissible; `actual` None: the key was not there."""
 
     key: str
-    expected: Sequence[int]
-    actual: int | None
+    expected: Sequence[int | Decimal]
+    actual: int | Decimal | None
     money: Decimal | None
     currency: str | None
 
     @property
-    def size(self) -> int | None:
-        """Units between what was there and the nearest that was admissible; None where one side had nothing."""
-        if self.actual is None or not self.expected:
-            return None
-        return min(abs(self.actual - value) for value in self.expected)
+    def size(self) -> int | Decimal | None:
+        """Distance of what was there from the nearest that was admissible; None where one side had nothing, or no number."""
+        return distance(self.actual, self.expected)
 
     def tells(self, tolerance: int) -> bool:
         """Whether it is a finding under a tolerance; what one side does not have is one under any."""

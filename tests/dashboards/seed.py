@@ -186,7 +186,7 @@ class Seed:
             for n, (system, on_hand, available) in enumerate((("erp", 24, None), ("wms", 24, 21), ("shop", None, 50)))
         }  # fmt: skip
         self.ids["finding"] = self.add(
-            t.finding, id=new_id(at), comparison="stock-three-way", sku="TEE-005", location="WH1", side="shop",
+            t.finding, id=new_id(at), comparison="stock-three-way", subject="TEE-005@WH1", side="shop",
             cause="changed_at_target", state="healing", first_seen_at=at, confirmed_at=at + timedelta(seconds=4),
             expected=[19], actual=50, money=Decimal("771.90"), currency="EUR", run_id=run, registry_version=1,
             explanation="shop shows 50 and may rightly show 19 only: the last delivery put 19 there at 08:41, nothing is "

@@ -189,6 +189,7 @@ def bodies(plane: Plane, ids: dict[str, dict[str, str]]) -> dict[str, Any]:
         "deeds.schedule_request": {"at": "2030-01-01T06:00:00Z"}, "deeds.break_glass": {"hours": 1, **why},
         "deeds.review_request": {"comment": "c"}, "deeds.comment_on_request": {"comment": "c"},
         "deeds.lint_policy": {"text": json.dumps(flow)}, "operators.pause_system": why, "operators.pause_flow": why,
+        "comparing.run_targeted": {"subjects": ["x"]}, "comparing.accept_finding": why, "comparing.heal_finding": why,
         "operators.start_replay": {"flow": FLOW[MARK], "since": "2026-03-01T00:00:00Z", **why},
         "messages.accept": {
             "specversion": "1.0", "id": "1", "source": SYSTEM[MARK], "type": "order.placed", "subject": "#9", "data": {},

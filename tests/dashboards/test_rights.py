@@ -60,6 +60,8 @@ API: dict[str, frozenset[str]] = {
     "deeds.simulate_request": PROPOSE | APPROVE, "deeds.vote_on_request": APPROVE, "deeds.review_request": APPROVE,
     "deeds.apply_request": APPLY, "deeds.schedule_request": APPLY, "deeds.break_glass": PROPOSE,
     "deeds.get_thread": ALL, "deeds.comment_on_request": PROPOSE | APPROVE, "deeds.lint_policy": PROPOSE | APPROVE,
+    "comparing.run_targeted": OPERATE, "comparing.preview_healing": ALL, "comparing.accept_finding": OPERATE,
+    "comparing.reopen_finding": OPERATE, "comparing.heal_finding": OPERATE, "comparing.approve_heal": AGREE,
     "deeds.run_comparison": OPERATE, "deeds.acknowledge_incident": OPERATE,
     "operators.get_retrying": ALL, "operators.list_replays": ALL, "operators.get_replay": ALL,
     "operators.pause_system": OPERATE, "operators.resume_system": OPERATE, "operators.run_system": OPERATE,

@@ -263,7 +263,7 @@ def test_drift_is_news_for_ten_minutes_and_ages_until_it_is_closed(retailer: Ret
         registry_version=1,
     )  # fmt: skip
     retailer.write(
-        t.finding, id=new_id(retailer.now), comparison="stock-three-way", sku="A", location="WH1", side="shop",
+        t.finding, id=new_id(retailer.now), comparison="stock-three-way", subject="A@WH1", side="shop",
         cause="changed_at_target", state="open", first_seen_at=retailer.now, confirmed_at=retailer.now, expected=[8],
         actual=9, explanation="it was changed at the target", evidence={}, run_id=run, registry_version=1,
     )  # fmt: skip

@@ -134,7 +134,7 @@ def _longest_queue(waiting: dict[str, tuple[int, datetime]], only: str | None, n
 def _drift(conn: Connection, comparison: str | None, now: datetime) -> list[str]:
     f = t.finding.c
     told = or_(f.state.in_(("open", "healing")), f.confirmed_at > now - JUST_NOW)
-    query = select(f.sku, f.location, f.side, f.cause, f.explanation).where(told)
+    query = select(f.subject, f.side, f.cause, f.explanation).where(told)
     if comparison is not None:
         query = query.where(f.comparison == comparison)
     rows = conn.execute(query.order_by(f.first_seen_at)).all()
@@ -146,7 +146,7 @@ def _drift(conn: Connection, comparison: str | None, now: datetime) -> list[str]
 
 
 def _keys(rows: Sequence[Any]) -> str:
-    names = ", ".join(f"{row.sku}@{row.location}" for row in rows[:SHOWN])
+    names = ", ".join(row.subject for row in rows[:SHOWN])
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"drift on {names}{more}"
 

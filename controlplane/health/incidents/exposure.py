@@ -43,13 +43,13 @@ def money_at_risk(conn: Connection, verdict: Verdict, now: datetime) -> list[Ris
 def _findings(conn: Connection, comparison: str | None, now: datetime) -> Iterator[Exposure]:
     """What is open, and what was confirmed of late though it has been healed: an incident tells of both."""
     f = t.finding.c
-    query = select(f.sku, f.location, f.side, f.money, f.currency)
+    query = select(f.subject, f.side, f.money, f.currency)
     told = f.state.in_(("open", "healing")) | (f.confirmed_at > now - RECENT_DRIFT)
     query = query.where(told, f.money.is_not(None), f.currency.is_not(None))
     if comparison is not None:
         query = query.where(f.comparison == comparison)
     for row in conn.execute(query):
-        yield Exposure((f"{row.sku}@{row.location}@{row.side}", 0), abs(row.money), row.currency, late=True)
+        yield Exposure((f"{row.subject}@{row.side}", 0), abs(row.money), row.currency, late=True)
 
 
 def _held(conn: Connection, verdict: Verdict) -> Iterator[Exposure]:

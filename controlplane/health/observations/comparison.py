@@ -13,11 +13,9 @@ from controlplane.connectors import Connections
 from controlplane.connectors.contract import Level
 from controlplane.registry import Snapshot
 from controlplane.store import Store
+from rules.comparison.budget import Meter
 from rules.comparison.explain import Finding
 from rules.policy.kinds import Comparison
-
-Key = tuple[str, str]
-"""SKU and location."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +27,33 @@ class ComparisonContext:
     connections: Connections
     clock: Clock
     policy: Comparison
+    proven: Mapping[str, str] = field(default_factory=dict)
+    """Side -> what the last reading of everything proved to be wrong with all of it (`Compared.proven`)."""
+
+    resume: str = ""
+    """The subject that the last run stopped before; empty where it stopped at none. Looking begins there."""
+
+    def meter(self) -> Meter:
+        """Return what says when the policy's budget is spent, counted from now."""
+        budget = self.policy.spec.budget
+        return Meter(self.clock.now, budget.time, budget.differences)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdicts on one key: one for each side."""
+    """The verdicts on one subject: one for each side and field."""
 
-    key: Key
+    subject: str
+    """The business key: SKU@location, the order's reference, a SKU."""
     findings: tuple[Finding, ...]
     levels: Mapping[str, Level | None]
-    """Side -> what was read."""
+    """Side -> the stock that was read; empty where it is not stock that is compared."""
     evidence: Mapping[str, Any]
     unit_value: Decimal | None
+    """What one unit of a difference is worth; where it is no units that differ: what the whole subject is."""
     currency: str | None
     basis: Mapping[str, str] = field(default_factory=dict)
-    """Side -> what the verdict rests on; a suspicion is confirmed only when that has not moved."""
+    """`Finding.place` -> what the verdict rests on; a suspicion is confirmed only when that has not moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +65,12 @@ class Compared:
     """Side -> why it could not be read; a comparison with any is failed."""
     began: datetime
     partial: bool = False
-    """Only some keys were read: the counts say nothing of the whole."""
+    """Only some subjects were read: the counts say nothing of the whole."""
+    skipped: int = 0
+    """Subjects that were not looked at, because the budget was spent: nothing is concluded of them."""
+    stopped: str = ""
+    """Which budget was spent, in words; empty where none was."""
+    resume: str = ""
+    """The first subject that was not looked at; the next run begins with it."""
+    proven: Mapping[str, str] = field(default_factory=dict)
+    """Side -> what is wrong with all of it: the definition that it shows instead of what is compared."""

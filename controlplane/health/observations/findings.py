@@ -1,4 +1,4 @@
-"""Findings live: suspected, open, healing, healed or closed. A vanished key or an unread side closes nothing."""
+"""Findings live: suspected, open, healing, accepted, healed or closed. A vanished key or an unread side closes nothing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from controlplane.clock import Clock
-from controlplane.health.observations.comparison import Compared, Judged, Key
+from controlplane.errors import ConflictError, NotFoundError
+from controlplane.health.observations.comparison import Compared, Judged
 from controlplane.store import tables as t
 from rules.comparison.explain import CERTAIN, Cause, Finding
+from rules.comparison.value import distance, kept
 from rules.ids import new_id
 
-LIVE = ("suspected", "open", "healing")
+LIVE = ("suspected", "open", "healing", "accepted")
+OPEN = ("open", "healing")
+"""Confirmed, and nobody has said that it may stay so."""
 Place = tuple[str, str, str, str]
-"""SKU, location, side, cause."""
+"""Subject, side, field, cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +30,25 @@ class Settled:
 
     opened: tuple[str, ...]
     closed: tuple[str, ...]
-    confirmed: frozenset[Key]
-    """Keys that drift by an open finding, now that all is settled."""
+    confirmed: frozenset[str]
+    """Subjects that drift by a confirmed finding, now that all is settled."""
+    accepted: frozenset[str] = frozenset()
+    """Subjects of which every confirmed finding is accepted."""
 
 
 def live(connection: Connection, comparison: str) -> dict[Place, Row[Any]]:
     """Return the findings of a comparison that are not settled, by place."""
     c = t.finding.c
     rows = connection.execute(select(t.finding).where(c.comparison == comparison, c.state.in_(LIVE))).all()
-    return {(row.sku, row.location, row.side, row.cause): row for row in rows}
+    return {(row.subject, row.side, row.field, row.cause): row for row in rows}
 
 
-def waiting_keys(connection: Connection, clock: Clock, comparison: str, age: timedelta) -> list[Key]:
-    """Return the keys whose suspicion is old enough to be confirmed, or whose healing has to be verified."""
+def waiting_subjects(connection: Connection, clock: Clock, comparison: str, age: timedelta) -> list[str]:
+    """Return the subjects whose suspicion is old enough to be confirmed, or whose healing has to be verified."""
     now = clock.now()
     return sorted(
         {
-            (row.sku, row.location)
+            row.subject
             for row in live(connection, comparison).values()
             if (row.state == "suspected" and now - row.first_seen_at >= age) or row.state == "healing"
         }
@@ -60,17 +66,65 @@ def settle(
 ) -> Settled:
     """Hold what was found against what is known: open, confirm, close. Returns the ids that opened and closed."""
     known = live(connection, comparison)
+    by_subject: dict[str, dict[Place, Row[Any]]] = {}
+    for place, row in known.items():
+        by_subject.setdefault(row.subject, {})[place] = row
     desk = _Desk(connection, clock, comparison, run_id, promise, version)
     opened: list[str] = []
     closed: list[str] = []
     for judged in compared.judged:
+        mine = by_subject.get(judged.subject, {})
         for finding in judged.findings:
-            place = (*judged.key, finding.side, str(finding.cause))
-            if finding.is_drift and desk.note(judged, finding, known.get(place)):
+            place = (judged.subject, finding.side, finding.field, str(finding.cause))
+            if finding.is_drift and desk.note(judged, finding, mine.get(place)):
                 opened.append(desk.last)
-        closed += desk.close(judged, known)
-    drifting = {place[:2] for place, row in live(connection, comparison).items() if row.state != "suspected"}
-    return Settled(tuple(opened), tuple(closed), frozenset(drifting))
+        closed += desk.close(judged, mine)
+    after = live(connection, comparison).values()
+    open_ = frozenset(row.subject for row in after if row.state in OPEN)
+    accepted = frozenset(row.subject for row in after if row.state == "accepted") - open_
+    return Settled(tuple(opened), tuple(closed), open_ | accepted, accepted)
+
+
+def tell(connection: Connection, clock: Clock, finding_id: str, kind: str, actor: str, note: str = "") -> None:
+    """Note a step of a finding's life."""
+    now = clock.now()
+    row = {"id": new_id(now), "finding_id": finding_id, "at": now, "kind": kind, "actor": actor, "note": note}
+    connection.execute(insert(t.finding_event).values(**row))
+
+
+def accept(connection: Connection, clock: Clock, finding_id: str, actor: str, note: str) -> None:
+    """Live with a difference as it is: it is open again as soon as it moves. Raises NotFoundError, ConflictError."""
+    row = get(connection, finding_id)
+    if row.state not in ("suspected", "open"):
+        raise ConflictError(
+            f"finding '{finding_id}' is {row.state}; only one that is suspected or open can be accepted"
+        )
+    _put(connection, finding_id, {"state": "accepted", "accepted_by": actor, "note": note})
+    tell(connection, clock, finding_id, "accepted", actor, note)
+
+
+def reopen(connection: Connection, clock: Clock, finding_id: str, actor: str, note: str) -> None:
+    """Take an acceptance back. Raises NotFoundError, ConflictError."""
+    row = get(connection, finding_id)
+    if row.state != "accepted":
+        raise ConflictError(f"finding '{finding_id}' is {row.state}; only one that was accepted can be reopened")
+    now = clock.now()
+    confirmed = row.confirmed_at or now
+    values = {"state": "open", "accepted_by": None, "note": None, "confirmed_at": confirmed, "changed_at": now}
+    _put(connection, finding_id, values)
+    tell(connection, clock, finding_id, "reopened", actor, note)
+
+
+def get(connection: Connection, finding_id: str) -> Row[Any]:
+    """Return a finding's row. Raises NotFoundError."""
+    row = connection.execute(select(t.finding).where(t.finding.c.id == finding_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no finding '{finding_id}'; list them with GET /api/v1/findings")
+    return row
+
+
+def _put(connection: Connection, finding_id: str, values: dict[str, Any]) -> None:
+    connection.execute(update(t.finding).where(t.finding.c.id == finding_id).values(**values))
 
 
 class _Desk:
@@ -80,6 +134,7 @@ class _Desk:
         self, connection: Connection, clock: Clock, comparison: str, run_id: str, promise: timedelta, version: int
     ) -> None:
         self.connection = connection
+        self.clock = clock
         self.now = clock.now()
         self.comparison = comparison
         self.run_id = run_id
@@ -93,50 +148,78 @@ class _Desk:
         if row is None:
             return self._first(judged, finding, values)
         self.last = row.id
-        if row.state != "suspected":
-            # what healing has not mended, or what drifted anew meanwhile, is open again: it is healed anew, and paged
-            self._update(row.id, values | {"state": "open"})
-            return False
-        if row.evidence.get("basis") != values["evidence"]["basis"]:
-            self._update(row.id, values | {"first_seen_at": self.now})
-            return False
-        if self.now - row.first_seen_at < self.promise:
-            return False
-        self._update(row.id, values | {"state": "open", "confirmed_at": self.now})
-        return True
+        moved = row.evidence.get("basis") != values["evidence"]["basis"]
+        if row.state == "suspected":
+            return self._again(row, values, moved)
+        if moved:
+            values |= {"changed_at": self.now}
+        if row.state == "accepted":
+            return self._accepted(row, values, moved)
+        # what healing has not mended, or what drifted anew meanwhile, is open again: it is healed anew, and paged
+        if row.state == "healing":
+            self._tell("reopened", "it is still there after it was healed")
+        elif moved:
+            self._tell("moved", finding.explanation)
+        _put(self.connection, row.id, values | {"state": "open"})
+        return False
 
     def _first(self, judged: Judged, finding: Finding, values: dict[str, Any]) -> bool:
         certain = finding.cause in CERTAIN and finding.delivery_id is not None
         self.last = new_id(self.now)
         self.connection.execute(
             insert(t.finding).values(
-                id=self.last, comparison=self.comparison, sku=judged.key[0], location=judged.key[1],
+                id=self.last, comparison=self.comparison, subject=judged.subject, field=finding.field,
                 side=finding.side, cause=finding.cause, state="open" if certain else "suspected",
                 first_seen_at=self.now, confirmed_at=self.now if certain else None, **values,
             )
         )  # fmt: skip
+        if certain:
+            self._tell("opened", finding.explanation)
         return certain
 
-    def _update(self, finding_id: str, values: dict[str, Any]) -> None:
-        self.connection.execute(update(t.finding).where(t.finding.c.id == finding_id).values(**values))
+    def _again(self, row: Row[Any], values: dict[str, Any], moved: bool) -> bool:
+        if moved:
+            _put(self.connection, row.id, values | {"first_seen_at": self.now})
+            return False
+        if self.now - row.first_seen_at < self.promise:
+            return False
+        _put(self.connection, row.id, values | {"state": "open", "confirmed_at": self.now})
+        self._tell("opened", values["explanation"])
+        return True
+
+    def _accepted(self, row: Row[Any], values: dict[str, Any], moved: bool) -> bool:
+        if not moved:
+            return False
+        confirmed = row.confirmed_at or self.now
+        gone = {"state": "open", "accepted_by": None, "note": None, "confirmed_at": confirmed}
+        _put(self.connection, row.id, values | gone)
+        self._tell("reopened", f"it moved since {row.accepted_by} accepted it: {values['explanation']}")
+        return True
+
+    def _tell(self, kind: str, note: str) -> None:
+        tell(self.connection, self.clock, self.last, kind, self.comparison, note)
 
     def _values(self, judged: Judged, finding: Finding) -> dict[str, Any]:
-        evidence = {**judged.evidence, "basis": judged.basis.get(finding.side, "")}
+        evidence = {**judged.evidence, "basis": judged.basis.get(finding.place, "")}
         return {
-            "expected": list(finding.expected), "actual": finding.actual, "explanation": finding.explanation,
-            "evidence": evidence, "message_id": finding.message_id, "money": _money(judged, finding),
-            "currency": judged.currency, "run_id": self.run_id, "registry_version": self.version,
+            "expected": [kept(value) for value in finding.expected], "actual": kept(finding.actual),
+            "explanation": finding.explanation, "evidence": evidence, "message_id": finding.message_id,
+            "money": _money(judged, finding), "currency": judged.currency, "run_id": self.run_id,
+            "registry_version": self.version,
         }  # fmt: skip
 
     def close(self, judged: Judged, known: dict[Place, Row[Any]]) -> list[str]:
         """Close what this reading disproves."""
-        verdicts = {finding.side: finding for finding in judged.findings}
+        verdicts = {(finding.side, finding.field): finding for finding in judged.findings}
         closed = []
-        for (sku, location, side, cause), row in known.items():
-            finding = verdicts.get(side)
-            if (sku, location) == judged.key and finding and _disproves(finding, cause, row.state):
+        for (_, side, field, cause), row in known.items():
+            finding = verdicts.get((side, field))
+            if finding and _disproves(finding, cause, row.state):
                 state = "closed" if row.state == "suspected" else "healed"
-                self._update(row.id, {"state": state, "closed_at": self.now})
+                _put(self.connection, row.id, {"state": state, "closed_at": self.now})
+                self.last = row.id
+                if row.state != "suspected":
+                    self._tell("healed", finding.explanation)
                 closed.append(row.id)
         return closed
 
@@ -149,7 +232,9 @@ def _disproves(finding: Finding, cause: str, state: str) -> bool:
 
 
 def _money(judged: Judged, finding: Finding) -> Decimal | None:
-    if judged.unit_value is None or finding.actual is None or not finding.expected:
+    if judged.unit_value is None:
         return None
-    units = min(abs(finding.actual - value) for value in finding.expected)
-    return judged.unit_value * units
+    if finding.whole:
+        return judged.unit_value
+    units = distance(finding.actual, finding.expected)
+    return None if units is None else judged.unit_value * units

@@ -88,6 +88,8 @@ TABLES: dict[str, tuple[str, ...] | str] = {
     "rollup": ("measured.list_indicators", "measured.get_indicator"),
     "comparison_run": ("rooms.get_comparisons", "measured.get_comparison_run"),
     "finding": ("rooms.get_findings", "rooms.get_finding"),
+    "finding_event": ("rooms.get_finding",),
+    "heal": ("rooms.get_finding", "comparing.preview_healing"),
     "verdict": ("measured.list_verdicts", "measured.get_service_level"),
     "incident": ("rooms.get_incidents", "rooms.get_incident"),
     "incident_event": ("rooms.get_incident",),

@@ -1,11 +1,13 @@
 """Findings live from suspicion to healing, over readings of one key."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select, update
 
 from controlplane.clock import ManualClock
+from controlplane.errors import ConflictError, NotFoundError
 from controlplane.health.observations import findings
 from controlplane.health.observations.comparison import Compared, Judged
 from controlplane.store import Store
@@ -14,7 +16,7 @@ from rules.comparison.explain import Cause, Finding
 from rules.ids import new_id
 
 NAME = "stock-three-way"
-KEY = ("0007-BLK-M", "WH1")
+KEY = "0007-BLK-M@WH1"
 DRIFT = Finding("wms", Cause.NEVER_RECEIVED, 9, (8,), "the ledger last heard 8")
 SAME = Finding("wms", Cause.NONE, 9, (9,), "as the ledger heard it")
 WAITING = Finding("wms", Cause.IN_FLIGHT, 9, (8,), "records that may explain it wait to be processed")
@@ -26,9 +28,9 @@ class Readings:
     def __init__(self, store: Store, clock: ManualClock) -> None:
         self.store, self.clock = store, clock
 
-    def read(self, finding: Finding) -> findings.Settled:
+    def read(self, finding: Finding, basis: str = "off by 1") -> findings.Settled:
         run = {"id": new_id(self.clock.now()), "comparison": NAME, "state": "complete", "trigger": "schedule"}
-        judged = Judged(KEY, (finding,), {}, {}, None, None, {"wms": "off by 1"})
+        judged = Judged(KEY, (finding,), {}, {}, None, None, {"wms": basis})
         with self.store.write() as connection:
             connection.execute(insert(t.comparison_run).values(**run, started_at=self.clock.now(), registry_version=1))
             compared = Compared([judged], {}, self.clock.now())
@@ -37,6 +39,18 @@ class Readings:
     def mark_healing(self) -> None:
         with self.store.write() as connection:
             connection.execute(update(t.finding).values(state="healing"))
+
+    def do(self, deed: Callable[..., object], *given: str) -> None:
+        with self.store.write() as connection:
+            deed(connection, self.clock, *given)
+
+    def ids(self) -> list[str]:
+        with self.store.read() as connection:
+            return list(connection.execute(select(t.finding.c.id).order_by(t.finding.c.id)).scalars())
+
+    def steps(self) -> list[str]:
+        with self.store.read() as connection:
+            return list(connection.execute(select(t.finding_event.c.kind).order_by(t.finding_event.c.id)).scalars())
 
     def states(self) -> list[str]:
         with self.store.read() as connection:
@@ -83,3 +97,57 @@ def test_what_healing_did_not_mend_is_open_again(readings: Readings) -> None:
     readings.clock.advance(30)
     assert readings.read(DRIFT).opened == ()
     assert readings.states() == ["open"]
+
+
+MOVED = Finding("wms", Cause.NEVER_RECEIVED, 11, (8,), "the ledger last heard 8")
+
+
+def test_what_is_accepted_stays_so_until_it_moves(readings: Readings) -> None:
+    confirmed(readings)
+    [finding_id] = readings.ids()
+    readings.do(findings.accept, finding_id, "ann", "counted by hand until Monday")
+    assert readings.states() == ["accepted"]
+    settled = readings.read(DRIFT)
+    assert (readings.states(), settled.opened, settled.accepted) == (["accepted"], (), {KEY})
+    assert readings.read(MOVED, "off by 3").opened == (finding_id,)
+    assert readings.states() == ["open"]
+    assert readings.steps() == ["opened", "accepted", "reopened"]
+
+
+def test_an_accepted_difference_that_is_gone_is_healed_and_one_that_cannot_be_read_stays(readings: Readings) -> None:
+    confirmed(readings)
+    [finding_id] = readings.ids()
+    readings.do(findings.accept, finding_id, "ann", "why")
+    readings.read(WAITING)
+    assert readings.states() == ["accepted"]
+    readings.read(SAME)
+    assert readings.states() == ["healed"]
+
+
+def test_an_acceptance_is_taken_back_and_only_what_is_open_is_accepted(readings: Readings) -> None:
+    confirmed(readings)
+    [finding_id] = readings.ids()
+    with pytest.raises(ConflictError, match="only one that was accepted can be reopened"):
+        readings.do(findings.reopen, finding_id, "ann", "")
+    readings.do(findings.accept, finding_id, "ann", "why")
+    with pytest.raises(ConflictError, match="is accepted; only one that is suspected or open"):
+        readings.do(findings.accept, finding_id, "bob", "why")
+    readings.do(findings.reopen, finding_id, "bob", "it is not fine")
+    assert readings.states() == ["open"]
+    with pytest.raises(NotFoundError, match="no finding 'x'"):
+        readings.do(findings.accept, "x", "ann", "why")
+
+
+def test_a_difference_is_told_by_its_change_and_not_by_each_run(readings: Readings) -> None:
+    confirmed(readings)
+    for _ in range(3):
+        readings.clock.advance(60)
+        readings.read(DRIFT)
+    assert readings.steps() == ["opened"]
+    readings.read(MOVED, "off by 3")
+    readings.read(MOVED, "off by 3")
+    assert readings.steps() == ["opened", "moved"]
+    readings.mark_healing()
+    readings.read(MOVED, "off by 3")
+    readings.read(SAME)
+    assert readings.steps() == ["opened", "moved", "reopened", "healed"]

@@ -210,7 +210,7 @@ def test_a_wider_tolerance_hides_findings_and_says_what_they_are_worth(past: Pas
     run = {"id": run_id, "comparison": document.name, "started_at": now, "state": "complete", "trigger": "schedule"}
     found = [
         {
-            "id": new_id(now), "comparison": document.name, "sku": sku, "location": "WH1", "side": "shop", "cause": "late",
+            "id": new_id(now), "comparison": document.name, "subject": f"{sku}@WH1", "side": "shop", "cause": "late",
             "state": "closed", "first_seen_at": now, "confirmed_at": now - timedelta(days=days), "expected": [10],
             "actual": actual, "money": Decimal(money), "currency": "EUR", "explanation": "", "evidence": {},
             "run_id": run_id, "registry_version": 1,

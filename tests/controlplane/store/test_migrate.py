@@ -5,19 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, event, inspect, select, text
+from sqlalchemy import Connection, MetaData, event, inspect, select, text
 from sqlalchemy.engine import make_url
 
 from controlplane.audit.chain import FIRST, fingerprint, record, verify
 from controlplane.clock import ManualClock
-from controlplane.store import Store, open_store
+from controlplane.store import Store, open_store, tables
 from controlplane.store.migrate import SCRIPTS, migrate
 from controlplane.store.tables import action, change_request, metadata
 from tests.conftest import POSTGRES
@@ -136,3 +136,39 @@ def test_changes_and_the_action_log_of_an_earlier_version_go_on(bare: Store, clo
         assert record(connection, clock, actor="ben", action="policy.change", subject="Flow/x") == 4
     with bare.read() as connection:
         assert verify(connection) == []
+
+
+def test_findings_of_an_earlier_version_keep_their_key_and_value(bare: Store) -> None:
+    migrate(bare, "0022")
+    run = {
+        "id": "r1",
+        "comparison": "c",
+        "started_at": 0,
+        "state": "complete",
+        "trigger": "schedule",
+        "registry_version": 1,
+    }
+    finding = {
+        "comparison": "c", "sku": "A@1", "location": "WH1", "side": "shop", "cause": "missing", "state": "open",
+        "first_seen_at": 0, "expected": "[8]", "explanation": "", "evidence": "{}", "run_id": "r1", "registry_version": 1,
+    }  # fmt: skip
+    with bare.engine.begin() as connection:
+        _insert(connection, "comparison_run", run)
+        _insert(connection, "finding", finding | {"id": "f1", "actual": 15})
+        _insert(connection, "finding", finding | {"id": "f2", "actual": None})
+    migrate(bare)
+    with bare.read() as connection:
+        rows = connection.execute(select(tables.finding).order_by(tables.finding.c.id)).all()
+    assert [(row.subject, row.field, row.actual, row.expected) for row in rows] == [
+        ("A@1@WH1", "", 15, [8]),
+        ("A@1@WH1", "", None, [8]),
+    ]
+
+
+def _insert(connection: Connection, table: str, row: Mapping[str, object]) -> None:
+    parsed = JSON if connection.dialect.name == "postgresql" else ()
+    values = ", ".join(f"CAST(:{name} AS jsonb)" if name in parsed else f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})"), row)  # noqa: S608
+
+
+JSON = ("expected", "evidence")

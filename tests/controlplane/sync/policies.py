@@ -9,7 +9,7 @@ from rules.policy.kinds import API_VERSION, KINDS, Document
 from tests.controlplane.sync.kit import House
 
 
-def change(house: House, kind: str, name: str, **spec: Any) -> Document:
+def change(house: House, kind: str, name: str, /, **spec: Any) -> Document:
     """Change parts of a policy's spec; return it as it is then."""
     with house.store.read() as connection:
         old = revisions.current(connection, kind, name)
@@ -17,7 +17,7 @@ def change(house: House, kind: str, name: str, **spec: Any) -> Document:
     return add(house, kind, name, **{**old["document"]["spec"], **spec})
 
 
-def add(house: House, kind: str, name: str, **spec: Any) -> Document:
+def add(house: House, kind: str, name: str, /, **spec: Any) -> Document:
     """Put a policy in force; return it."""
     given = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
     document = KINDS[kind].model_validate(given)

@@ -128,3 +128,57 @@ def test_the_source_is_held_against_what_was_heard_of_it(
     actual: tuple[int, int] | None, heard: list[tuple[int, int]], verdict: Cause
 ) -> None:
     assert explain_source("wms", actual, heard).cause is verdict
+
+
+# --- random histories: what is really shown, and what the ledger can know of it ---
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Shown, int, set[int]]:
+    """A level of 10, changes that overlap, and a reading at some moment of an interval.
+
+    Returns what the ledger knows after the reading, what the side showed, and every value that it may have shown.
+    """
+    since, at, until = sorted(draw(st.tuples(*[st.integers(0, 20)] * 3)))
+    times = st.tuples(*[st.integers(0, 20)] * 3).map(sorted)
+    changes = draw(st.lists(st.tuples(st.integers(-4, 4), times), max_size=6))
+    now, real, possible = 10, 10, {10}
+    moved, owed = [], []
+    for number, (delta, (began, there, done)) in enumerate(changes):
+        real += delta if there <= at else 0
+        if done <= until:
+            now += delta
+            moved += [delta] if done >= since else []
+        else:
+            owed.append(Owed(f"d-{number}", f"m-{number}", delta, sent=began <= until, overdue=False, held=False))
+        sure = done < since
+        possible = {value + delta for value in possible} | (set() if sure else possible) if began <= until else possible
+    return Shown(now, (), tuple(owed), tuple(moved)), real, possible
+
+
+@given(histories())
+def test_what_is_really_shown_is_never_drift_however_deliveries_overlap(history: tuple[Shown, int, set[int]]) -> None:
+    shown, real, _ = history
+    found = explain_target("erp", real, shown, [shown.complete() or 0])
+    assert found.cause in (Cause.NONE, Cause.IN_FLIGHT), found.explanation
+
+
+@given(histories(), st.integers(-20, 40))
+def test_what_no_history_allows_is_always_drift_with_complete_evidence(
+    history: tuple[Shown, int, set[int]], edited: int
+) -> None:
+    shown, _, possible = history
+    cause = explain_target("erp", edited, shown, [shown.complete() or 0]).cause
+    assert (cause is Cause.CHANGED_AT_TARGET) == (edited not in possible)
+
+
+@given(histories(), st.data())
+def test_with_evidence_taken_away_a_true_value_is_never_drift(
+    history: tuple[Shown, int, set[int]], data: st.DataObject
+) -> None:
+    """What was delivered before is not known, or of some deliveries not whether they have taken effect."""
+    shown, real, _ = history
+    unsure = tuple(replace(item, sent=item.sent or data.draw(st.booleans())) for item in shown.owed)
+    for less in (replace(shown, now=None), replace(shown, owed=unsure)):
+        found = explain_target("erp", real, less, [shown.complete() or 0])
+        assert not found.is_drift, found.explanation
