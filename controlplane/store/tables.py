@@ -550,6 +550,7 @@ attempt = Table(
     Column("evidence", Json, doc="redacted request and answer"),
     Column("retry_revision", Id, nullable=False),
     Index("ix_attempt_finished_at", "finished_at"),
+    partial("ix_attempt_absent", "finished_at", where="outcome = 'absent'"),
 )
 target_level = Table(
     "target_level",
