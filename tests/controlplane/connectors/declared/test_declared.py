@@ -340,6 +340,15 @@ def test_a_conditional_write_without_an_answer_is_told_by_what_is_shown(house: H
     assert connector.read_back(offer(7, expected=5)).result is Result.STALE
 
 
+def test_a_lookup_that_lists_ids_tells_of_all_that_bear_our_reference(house: House) -> None:
+    house.vendor.instead = Reply(body={"items": [{"id": 71}, {"id": 72}]})
+    listed = {"writes__0__lookup__found": "items[0]", "writes__0__lookup__id": "items[0].id"}
+    outcome = house.connector(**listed, writes__0__lookup__ids="items[].id").read_back(shipment())
+    assert (outcome.result, outcome.native_id, outcome.effects) == (Result.ALREADY_DELIVERED, "71", ("71", "72"))
+    assert house.connector(**listed).read_back(shipment()).effects == ()
+    assert house.connector(**listed, writes__0__lookup__ids="items[0].id").read_back(shipment()).effects == ()
+
+
 def test_without_a_lookup_a_key_is_all_there_is_and_without_a_key_there_is_nothing(house: House) -> None:
     assert house.connector(writes__0__lookup=None).read_back(shipment()).result is Result.UNSEEN
     nothing = house.connector(writes__0__lookup=None, writes__0__guarantee="none")
