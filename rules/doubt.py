@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from rules.outcomes import DONE, Result
 
@@ -11,6 +12,11 @@ WRITE = "write"
 """The kind of a first write; all others (read-back, repeat) follow one whose outcome nobody knew, recorded or not."""
 READ_BACK = "read-back"
 """The kind of a try that looks for the effect; a refusal that it finds is the target's late answer to the write."""
+
+
+LOOKS = (10, 100)
+"""What was absent and was written again is looked up again after so many times the late-effect time: it may have come after all."""
+LEAST_LOOK, LONGEST_LOOK = timedelta(seconds=10), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,14 @@ def in_doubt(tries: Iterable[Tried]) -> bool:
         elif one.kind != WRITE or one.outcome == Result.UNKNOWN or one.outcome in DONE:
             doubt = True
     return doubt
+
+
+def look_again_at(absent_at: datetime, late: timedelta, looks: int) -> datetime:
+    """Return when a document that was absent at an instant, and written again, is looked up again.
+
+    `looks`: how often it was already, below len(LOOKS).
+    """
+    return absent_at + min(max(LOOKS[looks] * late, LEAST_LOOK), LONGEST_LOOK)
 
 
 def may_change(seen: Result, *, doubtful: bool, vouched: bool) -> bool:

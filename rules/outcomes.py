@@ -59,6 +59,8 @@ class Outcome:
     """With STALE: the value the target shows now."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """Redacted request and answer."""
+    effects: tuple[str, ...] = ()
+    """Of a read-back that found it: the target's ids of all that bear our reference, where it can tell. Several: it is there twice."""
 
 
 class DeliveryState(StrEnum):

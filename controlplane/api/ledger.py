@@ -13,7 +13,7 @@ from controlplane.api.pages import Paged
 from controlplane.api.schemas import NEXT, OBJECT, TEXT, row
 from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
-from controlplane.sync.ledger.archive import Wanted, how_long
+from controlplane.sync.ledger.archive import Wanted, how_long, part_of
 from controlplane.views.paging import Order, part
 
 ledger = Blueprint("ledger", __name__, url_prefix="/api/v1/ledger")
@@ -50,6 +50,14 @@ def get_parts(query: Paged) -> Response:
     return jsonify(parts=found.rows, next=found.next)
 
 
+@ledger.get("/parts/<part_id>")
+@contract(row(t.archive), refuses=(404,))
+def get_part(part_id: str) -> Response:
+    """One part, and what came of putting it back the last time."""
+    with plane().store.read() as conn:
+        return jsonify(part_of(conn, part_id))
+
+
 @ledger.post("/archive")
 @contract(RUN, status=202, right="ledger.archive", once=True, links=ITS_RUN)
 def archive_now() -> tuple[Response, int]:
@@ -59,7 +67,13 @@ def archive_now() -> tuple[Response, int]:
 
 @ledger.post("/restore")
 @contract(
-    RUN | {"part": TEXT}, status=202, right="ledger.restore", body=Restore, refuses=(404, 409), once=True, links=ITS_RUN
+    RUN | {"part": TEXT},
+    status=202,
+    right="ledger.restore",
+    body=Restore,
+    refuses=(404, 409),
+    once=True,
+    links=(*ITS_RUN, Link("ledger.get_part", {"part_id": "/part"})),
 )
 def restore_part(asked: Restore) -> tuple[Response, int]:
     """Put a part back: uri; since, until (instants, until not included), subject, keep (a duration) if not all of it for 30 days."""

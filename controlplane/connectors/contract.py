@@ -492,6 +492,7 @@ class Connector(ABC):
         """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now.
 
         ABSENT is a proof: it was looked for. Where nothing can be looked up, and the key makes the same write harmless: UNSEEN.
-        REJECTED: the target had taken it, and has refused it since. UNKNOWN with `AWAITED`: it is queued there.
+        REJECTED: the target had taken it, and has refused it since. UNKNOWN with `AWAITED`: it is queued there. With
+        ALREADY_DELIVERED, `effects` of the outcome names all that bear our reference: more than one is told to a person.
         """
         raise UnsupportedError(f"the connector '{self.manifest.name}' cannot read back")

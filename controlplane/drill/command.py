@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ from controlplane.errors import BadInputError
 from rules import cells
 
 if TYPE_CHECKING:
+    from controlplane.clock import Clock
+    from controlplane.connectors.contract import Connector
+    from controlplane.drill.record import Record
     from controlplane.drill.run import Drilled, Plan
     from controlplane.drill.target import Target
     from controlplane.registry import Snapshot
@@ -112,22 +116,34 @@ def _drilled(
     from controlplane.clock import SystemClock
     from controlplane.drill.material import gather
     from controlplane.drill.proposal import retry_of
+    from controlplane.drill.record import record_of
     from controlplane.drill.run import Drill, Meter
     from controlplane.drill.target import connector_of
     from controlplane.drill.writes import needs_goods, writes_for
 
-    clock, meter = SystemClock(), Meter()
-    connector = connector_of(policies, target.system, settings, clock, plan.at_once, meter)
-    try:
-        kind = target.message_type(connector.manifest)
-        material = gather(policies, target.system.name, connector, skus, location, goods=needs_goods(kind))
-        run = f"{clock.now():%Y%m%dT%H%M%S}"
-        writes = writes_for(target.entity, kind, run, material, clock)
+    clock, meter, name = SystemClock(), Meter(), target.system.name
+    with (
+        record_of(settings.home, name) as record,
+        closing(connector_of(policies, target.system, settings, clock, plan.at_once, meter)) as connector,
+    ):
+        kind, run = target.message_type(connector.manifest), f"{clock.now():%Y%m%dT%H%M%S}"
+        _tidy(record, name, run, connector, clock)
+        material = gather(policies, name, connector, skus, location, goods=needs_goods(kind))
+        writes = writes_for(target.entity, kind, run, material, clock, record)
         meter.count = 0
         retry = policies.retry_policies[retry_of(policies, target)].spec
         return Drill(clock, connector, writes, meter, plan, _silent if quiet else _tell).run(run, retry)
-    finally:
-        connector.close()
+
+
+def _tidy(record: Record, system: str, run: str, connector: Connector, clock: Clock) -> None:
+    """Put back first what a drill that was killed has left off."""
+    from controlplane.drill.writes import put_back_left
+
+    count, failed = put_back_left(record, system, run, connector, clock)
+    if count:
+        _tell(f"a drill of '{system}' was killed: {count} levels of it were off or in doubt, and are put back now")
+    for told in failed:
+        _tell(f"not put back: {told}")
 
 
 def _silent(_line: str) -> None:

@@ -10,6 +10,7 @@ from statistics import median
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector
+from controlplane.drill.ending import ending
 from controlplane.drill.load import Budget, Load, writes_of
 from controlplane.drill.payloads import MARK
 from controlplane.drill.writes import LONGEST_WAIT, Writes
@@ -85,14 +86,19 @@ class Drill:
         """Drill, put back, and conclude. `retry`: the policy that governs the flow now."""
         started_at = self.clock.now()
         steps: list[Step] = []
-        try:
-            alone = self._alone()
-            unloaded = median(_latencies(alone)) if _latencies(alone) else None
-            if unloaded is not None:
-                steps = self._steps(unloaded)
-        finally:
-            self.load.close()
-            left = self.writes.put_back(self.connector, self.clock)
+        with ending(self.told) as ends:
+            try:
+                try:
+                    alone = self._alone()
+                    unloaded = median(_latencies(alone)) if _latencies(alone) else None
+                    if unloaded is not None:
+                        steps = self._steps(unloaded)
+                finally:
+                    ends.hold()
+            finally:  # a signal may come at any instant before it is held, and at the end of the measuring too
+                self.load.close()
+                left = self.writes.put_back(self.connector, self.clock)
+            ends.leave()
         return self._concluded(f"{MARK}-{run}", started_at, unloaded, len(alone), steps, left, retry)
 
     def _alone(self) -> list[Shot]:

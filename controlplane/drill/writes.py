@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from controlplane.clock import Clock
 from controlplane.connectors.contract import Connector, Write
 from controlplane.drill.material import Material
 from controlplane.drill.payloads import DOCUMENTS, LEVELS, MARK, NOT_MADE, WITHOUT_GOODS, Asked, Change
+from controlplane.drill.record import Held, Record
 from controlplane.errors import BadInputError
 from rules.model.messages import parse, stock_key
 from rules.outcomes import DONE, Outcome, Result
@@ -38,10 +39,15 @@ class Writes(Protocol):
         ...
 
 
-def writes_for(entity: str, message_type: str, run: str, material: Material, clock: Clock) -> Writes:
-    """Return the supply for a message type. Raises BadInputError for one that cannot be made up, saying why."""
+def writes_for(
+    entity: str, message_type: str, run: str, material: Material, clock: Clock, record: Record | None = None
+) -> Writes:
+    """Return the supply for a message type; `record` keeps what is off at the target meanwhile.
+
+    Raises BadInputError for one that cannot be made up, saying why.
+    """
     if message_type in LEVELS:
-        return Levels(entity, message_type, run, material, clock)
+        return Levels(entity, message_type, run, material, clock, record)
     if message_type in DOCUMENTS:
         return Documents(entity, message_type, run, material, clock)
     why = NOT_MADE.get(message_type, "nobody has said how")
@@ -86,23 +92,17 @@ class Documents:
         return []
 
 
-@dataclass(slots=True)
-class _Held:
-    """A level in our hands."""
-
-    key: tuple[str, str]
-    shown: int
-    lowered: bool = False
-    """We took one unit off it."""
-    doubtful: Write | None = None
-    """A write of which it is not known whether it took effect."""
-
-
 class Levels:
     """Each write sets a level that nobody else of ours writes to just now: one unit down, one unit up. Never more than there was."""
 
-    def __init__(self, entity: str, message_type: str, run: str, material: Material, clock: Clock) -> None:
-        found = [_Held(key, value) for key, value in material.shown.items() if value >= 1]
+    def __init__(
+        self, entity: str, message_type: str, run: str, material: Material, clock: Clock, record: Record | None = None,
+        left: Sequence[Held] = (),
+    ) -> None:  # fmt: skip
+        """`left`: levels that another drill has left as they are told; otherwise those of the material. Raises BadInputError."""
+        found = list(left) or [
+            Held(entity, message_type, key, value) for key, value in material.shown.items() if value >= 1
+        ]
         if not found:
             raise BadInputError(
                 f"'{material.system}' shows no stock of which one unit could be taken down and up again; give it some, or name "
@@ -113,6 +113,7 @@ class Levels:
         self._free, self._all = deque(found), found
         self._number = count()
         self._lock = threading.Lock()
+        self._record = record
 
     def send(self, connector: Connector) -> Outcome:
         """Change the level that has rested longest."""
@@ -124,17 +125,23 @@ class Levels:
             with self._lock:
                 self._free.append(held)
 
-    def _change(self, held: _Held, connector: Connector) -> Outcome:
+    def _change(self, held: Held, connector: Connector) -> Outcome:
         again, request = held.doubtful is not None, self._write(held)
+        self._note(replace(held, doubtful=request))
         try:
             outcome = connector.write(request)
         except Exception:
             held.doubtful = request
             raise
         self._settle(held, request, outcome, again=again)
+        self._note(held)
         return outcome
 
-    def _write(self, held: _Held) -> Write:
+    def _note(self, held: Held) -> None:
+        if self._record is not None:
+            self._record.note(held)
+
+    def _write(self, held: Held) -> Write:
         if held.doubtful is not None:
             return held.doubtful  # the same write again under the same key: its answer tells what became of the first
         with self._lock:
@@ -148,7 +155,7 @@ class Levels:
         return Write(self.entity, subject, f"drill:{self.run}:{number}", payload, subject)
 
     @staticmethod
-    def _settle(held: _Held, request: Write, outcome: Outcome, *, again: bool) -> None:
+    def _settle(held: Held, request: Write, outcome: Outcome, *, again: bool) -> None:
         wanted = int(request.payload.get("quantity", request.payload.get("available", 0)))
         stale = outcome.result is Result.STALE
         if outcome.result in DONE or (stale and again and outcome.current == wanted):
@@ -157,6 +164,7 @@ class Levels:
         elif stale:
             # somebody sold or counted meanwhile: what we took off is still off
             held.shown, held.doubtful = outcome.current if outcome.current is not None else held.shown, None
+            held.undecided = again
         elif outcome.result is Result.UNKNOWN:
             held.doubtful = request
 
@@ -164,7 +172,7 @@ class Levels:
         """Put back every unit that is off; return the levels where that failed."""
         return [told for held in self._all if (told := self._restore(held, connector, clock))]
 
-    def _restore(self, held: _Held, connector: Connector, clock: Clock) -> str:
+    def _restore(self, held: Held, connector: Connector, clock: Clock) -> str:
         last = ""
         for _ in range(TRIES):
             if not held.lowered and held.doubtful is None:
@@ -175,3 +183,18 @@ class Levels:
                 clock.wait(threading.Event(), min(outcome.retry_after or 1.0, LONGEST_WAIT))
         well = not held.lowered and held.doubtful is None
         return "" if well else f"{stock_key(*held.key)} may show one unit less than before ({last})"
+
+
+def put_back_left(record: Record, system: str, run: str, connector: Connector, clock: Clock) -> tuple[int, list[str]]:
+    """Put back what a drill of the system has left off that was killed; return how many levels it was, and where it failed."""
+    held, told = record.left(), list[str]()
+    for entity, message_type in sorted({(one.entity, one.message_type) for one in held}):
+        mine = [one for one in held if (one.entity, one.message_type) == (entity, message_type)]
+        writes = Levels(entity, message_type, f"{run}-left", Material(system), clock, record, mine)
+        told += writes.put_back(connector, clock)
+        told += [
+            f"{stock_key(*one.key)} may show one unit less than before (it changed while a write was in doubt)"
+            for one in mine
+            if one.undecided and one.well
+        ]
+    return len(held), told

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
@@ -152,11 +152,15 @@ class Opened:
 
     def restore(self, asked: dict[str, Any]) -> dict[str, Any]:
         """See Ledger."""
-        from controlplane.sync.ledger.archive import Wanted, how_long
+        from controlplane.errors import TrueupError
+        from controlplane.sync.ledger.archive import Wanted, how_long, part_of
 
         wanted = Wanted.read(asked["since"], asked["until"], asked["subject"])
-        self._restorer.ask(asked["uri"], wanted, how_long(asked["keep"]), "cli")
-        return self._restorer.run()
+        part = self._restorer.ask(asked["uri"], wanted, how_long(asked["keep"]), "cli")
+        with suppress(TrueupError):  # of this part it stands in its row; others were asked for by others
+            self._restorer.run()
+        with self._store.read() as connection:
+            return _outcome(part_of(connection, part))
 
 
 class Remote:
@@ -171,7 +175,7 @@ class Remote:
 
     def archive(self) -> dict[str, Any]:
         """See Ledger."""
-        return self._done("ledger/archive", {})
+        return self._ended(self._plane.post("ledger/archive", {})["run"])
 
     def parts(self, limit: int) -> list[dict[str, Any]]:
         """See Ledger."""
@@ -179,16 +183,24 @@ class Remote:
 
     def restore(self, asked: dict[str, Any]) -> dict[str, Any]:
         """See Ledger."""
-        return self._done("ledger/restore", asked)
+        from controlplane.errors import TrueupError
 
-    def _done(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask for a run and wait for its end; ending this command does not end the run. Raises UnavailableError when it failed."""
+        told = self._plane.post("ledger/restore", asked)
+        why = ""
+        try:
+            self._ended(told["run"])
+        except TrueupError as error:  # of this part, or of another that somebody asked for
+            why = str(error)
+        return _outcome(self._plane.get(f"ledger/parts/{told['part']}"), why)
+
+    def _ended(self, run_id: str) -> dict[str, Any]:
+        """Wait for the end of a run; ending this command does not end the run. Raises UnavailableError when it failed."""
         import threading
 
         from controlplane.clock import SystemClock
         from controlplane.errors import UnavailableError
 
-        run_id, clock, pause = self._plane.post(resource, body)["run"], SystemClock(), threading.Event()
+        clock, pause = SystemClock(), threading.Event()
         while True:
             run = self._plane.get(f"ledger/runs/{run_id}")
             if run["state"] == "done":
@@ -201,6 +213,21 @@ class Remote:
 # --- how it is told ---
 
 
+def _outcome(part: dict[str, Any], why: str = "") -> dict[str, Any]:
+    """Return what was put back of a part. Raises UnavailableError when it was not, or not yet; `why`: what its run said."""
+    from controlplane.errors import UnavailableError
+
+    restored = part["restored"]
+    if restored is None:
+        said = why or "it was not its turn yet"
+        raise UnavailableError(
+            f"{part['uri']} is not put back ({said}); it stays asked for, and asking again does no harm"
+        )
+    if restored["state"] == "failed":
+        raise UnavailableError(str(restored["error"]))
+    return {"part": part["id"], "uri": part["uri"]} | {name: restored[name] for name in ("state", "rows", "there")}
+
+
 def _say(told: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(told, indent=2))
@@ -211,6 +238,10 @@ def _say(told: dict[str, Any], as_json: bool) -> None:
     rows = ", ".join(f"{count} {table}" for table, count in sorted(told["rows"].items())) or "nothing"
     if "there" in told:
         typer.echo(f"put back: {rows}; there already: {told['there']}")
+        if told["state"] == "stopped":
+            typer.echo(
+                "the process ended before all was put back; ask again, or leave it to the plane: within the hour"
+            )
     else:
         typer.echo(
             f"deleted: {rows}; parts archived: {told['parts']}; kept, for something happened to them: {told['held']}"

@@ -368,6 +368,11 @@ archive = Table(
     Column("done_at", Instant),
     Column("restored_until", Instant, doc="its rows were put back, and stay until then"),
     Column("restore", Json, doc="what somebody asked to be put back and is not yet: since, until, subject, asked_by"),
+    Column(
+        "restored",
+        Json,
+        doc="what came of it the last time: at, state, rows (table -> put back), there (already), error",
+    ),
 )
 
 # --- sync/processes: positions, orders, postings ------------------------------------------------------------------
@@ -545,6 +550,7 @@ attempt = Table(
     Column("evidence", Json, doc="redacted request and answer"),
     Column("retry_revision", Id, nullable=False),
     Index("ix_attempt_finished_at", "finished_at"),
+    partial("ix_attempt_absent", "finished_at", where="outcome = 'absent'"),
 )
 target_level = Table(
     "target_level",

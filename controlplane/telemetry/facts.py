@@ -96,6 +96,13 @@ class Superseded:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class TookEffectTwice:
+    """A document was found at a target more than once."""
+
+    target: str
+
+
 class Owed(Protocol):
     """A delivery as it was claimed (`sync.delivery.Claimed`)."""
 

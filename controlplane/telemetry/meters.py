@@ -101,6 +101,7 @@ class Meters:
         self._repeats = self._counter(
             "possible_duplicates", "Writes made again that nothing protects: the target may show them twice", "system"
         )
+        self._twice = self._counter("effects_twice", "Documents that were found at a target more than once", "system")
         self._superseded = self._counter(
             "deliveries_superseded", "States replaced by newer ones before they were sent", "target"
         )
@@ -155,6 +156,10 @@ class Meters:
     def superseded(self, target: str, count: int) -> None:
         """Count states that were replaced before they were sent."""
         self._superseded.labels(self.bounded("system", target)).inc(count)
+
+    def took_effect_twice(self, target: str) -> None:
+        """Count a document that is at a target more than once."""
+        self._twice.labels(self.bounded("system", target)).inc()
 
     def attempts(self, system: str, flow: str, kind: str, outcome: str, count: int) -> None:
         """Count tries."""

@@ -49,6 +49,8 @@ class Telemetry:
                 self.meters.translated(fact.system, fact.result, fact.count)
             case f.Superseded():
                 self.meters.superseded(fact.target, fact.count)
+            case f.TookEffectTwice():
+                self.meters.took_effect_twice(fact.target)
 
     def _accepted(self, fact: f.Accepted) -> None:
         if not fact.origins:

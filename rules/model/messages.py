@@ -12,8 +12,10 @@ from rules.model import upcast
 from rules.money import to_minor
 
 Text = Annotated[str, Field(min_length=1, max_length=190)]
-Units = Annotated[int, Field(gt=0, le=10**9)]
-Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Units = Annotated[int, Field(strict=True, gt=0, le=10**9)]
+"""How many, at least one: an integer; a text, true and 5.0 are none, for nobody knows what else their sender means by them."""
+Count = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)]
+"""How many, or a place in a row, below zero too: an integer, as `Units`."""
 Price = Annotated[Decimal, Field(gt=-(10**12), lt=10**12, max_digits=24, decimal_places=12)]
 """Money for one of something: bounded, so that sums and products stay exact; no text of a number is longer than the number."""
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -136,7 +138,7 @@ class StockOffer(Data):
     sku: Text
     location: Text
     channel: Text
-    quantity: Annotated[int, Field(ge=0, lt=2**31)]
+    quantity: Annotated[Count, Field(ge=0)]
     expected: Count | None
     """What the ledger says the channel shows at this moment; the write is refused when it shows something else."""
     rule_revision: str

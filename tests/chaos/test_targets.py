@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -212,3 +213,21 @@ def test_a_level_whose_effect_comes_after_the_reading_back_ends_at_the_last_valu
     verdict = bench.settled()
     assert verdict.fine, str(verdict)
     assert bench.effects("conditional", [bench.posted[-1]])[-1].value == 5
+
+
+def test_an_effect_that_comes_later_than_is_declared_is_told_with_both_at_a_readable_inlet(bench: Bench) -> None:
+    """Nobody can tell beforehand; the plane looks once more, finds both, and asks a person. The last test: its document is there twice."""
+    event, other = bench.receipts(2)
+    bench.depot.order("late_effect", inlet="readable", ref=event.subject, ms=4000)  # longer than it declares
+    bench.post([event, other])
+    bench.wait_until(lambda: len(bench.effects("readable", [event])) == 2, "both effects")
+
+    def told() -> list[dict[str, Any]]:
+        found = bench.plane.ask("quarantine")["cases"]
+        return [case for case in found if case["reason_code"] == "took_effect_twice"]
+
+    bench.wait_until(lambda: bool(told()), "the case")
+    [case] = told()
+    assert (case["system"], case["subject"]) == ("readable", event.subject)
+    numbers = [str(effect.number) for effect in bench.effects("readable", [event])]
+    assert f"2 times: {' and '.join(numbers)}." in case["reason"]

@@ -67,7 +67,7 @@ API: dict[str, frozenset[str]] = {
     "operators.pause_system": OPERATE, "operators.resume_system": OPERATE, "operators.run_system": OPERATE,
     "operators.pause_flow": OPERATE, "operators.resume_flow": OPERATE, "operators.run_flow": OPERATE,
     "operators.run_delivery": OPERATE, "operators.start_replay": OPERATE, "operators.cancel_replay": OPERATE,
-    "ledger.get_retention": ALL, "ledger.get_parts": ALL, "ledger.get_run": ALL,
+    "ledger.get_retention": ALL, "ledger.get_parts": ALL, "ledger.get_part": ALL, "ledger.get_run": ALL,
     "ledger.archive_now": OPERATE, "ledger.restore_part": OPERATE,
     "audit.actions": AUDIT, "audit.checkpoints": AUDIT, "audit.export": AUDIT,
     "people.list_accounts": ADMIN, "people.make_account": ADMIN, "people.set_roles": ADMIN, "people.set_password": ADMIN,

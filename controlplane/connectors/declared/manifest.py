@@ -162,6 +162,9 @@ class Lookup(Part):
         default="@", description="true, or not empty, when it is there; put to the body, with `asked` for the write"
     )
     id: JmesPath | None = Field(default=None, description="the system's own id of it")
+    ids: JmesPath | None = Field(
+        default=None, description="a list of its ids of all that bear our reference; more than one is told to a person"
+    )
     at: JmesPath | None = Field(default=None, description="when it took effect, by the system's clock")
 
 

@@ -18,13 +18,13 @@ from controlplane.connectors.contract import Context, Draft, Level, Record, Unma
 from controlplane.connectors.declared.manifest import Document, Levels, Read, RestRead, Since, Told
 from controlplane.connectors.declared.request import Request
 from controlplane.connectors.declared.soap import SoapClient
-from controlplane.connectors.declared.values import Scope, elements, evaluate, found, read_instant, tree
+from controlplane.connectors.declared.values import Scope, elements, evaluate, found, read_instant, tree, with_counts
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import DEFAULT_WAIT, Answer, HttpClient, with_evidence
 from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError, ConnectorError, RejectedError, ThrottledError, UnavailableError
 from rules.canonical import digest
-from rules.model.messages import STATE_LIKE, TYPES, as_json, parse, subject_of
+from rules.model.messages import STATE_LIKE, TYPES, Data, as_json, parse, subject_of
 from rules.personal import without_addresses
 
 READ_AT = "_read_at"
@@ -239,7 +239,7 @@ def _draft(told: Told, scope: Scope, context: Context) -> Draft:
     fields = tree(told.fields, scope)
     version = evaluate(told.version, scope, "version")
     try:
-        data = parse(
+        data = _typed(
             told.type,
             {name: one for name, one in fields.items() if one is not None or name not in _optional(told.type)},
         )
@@ -259,6 +259,15 @@ def _draft(told: Told, scope: Scope, context: Context) -> Draft:
         json.loads(as_json(data)),
         source_version=version,
     )
+
+
+def _typed(kind: str, fields: dict[str, Any]) -> Data:
+    """Return typed data; a count that a system gives as text or as 5.0 is read as one. Raises ValidationError."""
+    try:
+        return parse(kind, fields)
+    except ValidationError as error:
+        counts = [one["loc"] for one in error.errors(include_url=False) if one["type"] == "int_type"]
+        return parse(kind, with_counts(fields, counts))
 
 
 def _optional(kind: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ A text is a JMESPath expression; a number, true, false and null are themselves; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -14,7 +14,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 
 from controlplane.errors import BadInputError
 from rules.policy.kinds import MappingSpec
@@ -106,7 +115,7 @@ class Shape(Part):
         return self
 
 
-Value = Annotated[JmesPath | bool | int | float | Shape | None, Field(union_mode="left_to_right")]
+Value = Annotated[JmesPath | StrictBool | StrictInt | StrictFloat | Shape | None, Field(union_mode="left_to_right")]
 Shape.model_rebuild()
 
 
@@ -259,6 +268,26 @@ def _number(given: Any, scale: int) -> Decimal:
     if isinstance(given, bool) or not number.is_finite() or abs(number.adjusted()) > 40:
         raise ValueError(given)
     return number.scaleb(-scale)
+
+
+def with_counts(given: Any, places: Sequence[tuple[int | str, ...]]) -> Any:
+    """Return data in which what stands at these places is an integer where it is one, told as text or as 5.0; all else as it is."""
+    if () in places:
+        return _counted(given)
+    below = {place[0]: [other[1:] for other in places if other[:1] == place[:1]] for place in places}
+    if isinstance(given, Mapping):
+        return {key: with_counts(one, below[key]) if key in below else one for key, one in given.items()}
+    if isinstance(given, list):
+        return [with_counts(one, below[at]) if at in below else one for at, one in enumerate(given)]
+    return given
+
+
+def _counted(given: Any) -> Any:
+    try:
+        number = _number(given, 0)
+    except ValueError:
+        return given
+    return int(number) if number == number.to_integral_value() else given
 
 
 def _instant(value: Shape, given: Any) -> datetime:

@@ -107,7 +107,11 @@ def read_back(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:
     native = found(spec.lookup.id, seen) if spec.lookup.id else None
     at = _at(found(spec.lookup.at, seen)) if spec.lookup.at else None
     detail = f"{wire.context.system} has it" + (f" as {native}" if native else "")
-    return Outcome(Result.ALREADY_DELIVERED, detail, target_at=at, native_id=None if native is None else str(native))
+    shown = found(spec.lookup.ids, seen) if spec.lookup.ids else None
+    return Outcome(
+        Result.ALREADY_DELIVERED, detail, target_at=at, native_id=None if native is None else str(native),
+        effects=tuple(map(str, shown)) if isinstance(shown, list) else (),
+    )  # fmt: skip
 
 
 def _by_condition(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:

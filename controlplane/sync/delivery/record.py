@@ -19,7 +19,7 @@ from controlplane.store.locks import lock_books, lock_targets
 from controlplane.store.text import dumps, kept
 from controlplane.store.types import micros
 from controlplane.sync import quarantine
-from controlplane.sync.delivery import effects, statements, systems
+from controlplane.sync.delivery import effects, statements, systems, twice
 from controlplane.sync.delivery.claim import Claimed
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes.contract import Work
@@ -119,6 +119,9 @@ def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]], befor
     ended = [sent.claimed.order_key for sent, then in counted if then.state in CLOSED]
     if ended:
         promote(work.connection, target, ended)
+    for sent, _ in counted:
+        if twice.is_twice(sent.outcome):
+            _hold_twice(work, sent)
     for sent, then in counted:
         if then.state is DeliveryState.QUARANTINED and not _overtaken(work, sent.claimed):
             _hold(work, sent, sent.outcome)
@@ -166,6 +169,11 @@ def _hold(work: Work, sent: Sent, outcome: Outcome) -> None:
         record=dict(claimed.payload), message_id=claimed.message_id, delivery_id=claimed.id,
     )  # fmt: skip
     quarantine.hold(work.connection, work.clock, case)
+
+
+def _hold_twice(work: Work, sent: Sent) -> None:
+    c = sent.claimed
+    twice.hold(work, twice.Written(c.id, c.target, c.flow, c.entity, c.subject, c.message_id, c.payload), sent.outcome)
 
 
 def _why(claimed: Claimed, outcome: Outcome) -> tuple[str, str, str, str]:

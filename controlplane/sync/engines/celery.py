@@ -21,6 +21,7 @@ from kombu.messaging import Producer
 from controlplane.errors import SettingsError
 from controlplane.store import signals
 from controlplane.sync.engines.embedded import IDLE, NEW_TARGETS, STOP, Steps
+from controlplane.sync.engines.lists import TRANSPORT
 from controlplane.sync.engines.sync import Sync
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ def celery_app(broker_url: str, prefix: str = PREFIX) -> Celery:
         broker_connection_max_retries=None,
         broker_connection_timeout=PATIENCE,
         broker_transport_options=_transport(broker_url),
+        **({"broker_transport": TRANSPORT} if is_redis(broker_url) else {}),
     )
     return app
 

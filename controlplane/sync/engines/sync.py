@@ -24,6 +24,7 @@ from controlplane.store.newest import go_on_behind_newest
 from controlplane.sync import delivery, intake, ledger, routing
 from controlplane.sync.delivery import operators, systems
 from controlplane.sync.engines.healing import Healing
+from controlplane.sync.engines.rechecks import Rechecks
 from controlplane.sync.engines.replay import Replay
 from controlplane.sync.engines.reprocess import Reprocessing
 from controlplane.sync.engines.workbench import Workbench
@@ -63,6 +64,7 @@ class Sync:
         self.acceptor = ledger.Acceptor(store, clock, registry, self.keys, accept_limit)
         self.healing = Healing(store, clock, connections, self.work, self.shield)
         self.reprocessing = Reprocessing(store, clock, registry, connections, self.work)
+        self.rechecks = Rechecks(store, clock, connections, self.work)
         self._replay = Replay(store, clock, registry, connections, self.work, self.shield)
         self.stopping = threading.Event()
         """Set when the process ends: what takes long stops after the batch that it is at."""

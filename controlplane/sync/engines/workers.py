@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -26,6 +26,7 @@ from controlplane.errors import SettingsError
 from controlplane.sync.delivery import Lane
 from controlplane.sync.engines.celery import TASK, Sender, declare, queue_for
 from controlplane.sync.engines.embedded import NEW_TARGETS, TURNS
+from controlplane.sync.engines.lists import UNREADABLE
 from controlplane.sync.engines.sync import Sync
 
 log = structlog.get_logger()
@@ -152,6 +153,23 @@ class Lasting(Consumer):  # type: ignore[misc]  # Celery has no types
             super().on_connection_error_after_connected(exc)
         except AttributeError:
             log.debug("the lost connection was closed already", exc_info=True)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what takes a message for a task; one that is none, though it looks like one, is thrown away and told."""
+        take = super().create_task_handler(*args, **options)
+
+        def taken(message: Any) -> None:
+            try:
+                take(message)
+            except (*UNREADABLE, AttributeError) as error:
+                log.error(
+                    "what lay in a queue is no task and was thrown away; see who else writes to this broker",
+                    exc_info=error,
+                )
+                if not message.acknowledged:
+                    message.reject()
+
+        return taken
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
         """The steps that are taken."""

@@ -33,9 +33,7 @@ def poll(store: Store, clock: Clock, connector: Connector, entity: str, shield: 
     for page in connector.poll(entity, cursor):
         cursor = page.cursor
         arrival = arrived(clock, system, "poll", page.records, shield, connector.manifest.repeats_within)
-        if arrival.rows:
-            room.ask(len(arrival.rows), arrival.size)
-        with store.write() as connection:
+        with room.held(len(arrival.rows), arrival.size), store.write() as connection:
             [new] = keep(connection, [arrival])
             taken += len(new)
             _keep(connection, system, entity, cursor, read_at)

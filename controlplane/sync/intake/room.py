@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -24,28 +27,64 @@ RETRY_AFTER = 5.0
 class Room:
     """What a plane may hold that is not processed yet. Safe to use from several threads.
 
-    It is looked at before a commit, so what several threads are about to commit may pass the limit together.
+    What is let in has its place until `leave`, after its commit, so that several threads never pass the limit together: whoever
+    counts, counts the places first, and what left before stands among what waits. Places are of this process alone.
     """
 
     def __init__(self, store: Store, limit: int = 0) -> None:
         """`limit`: most records and messages that may wait to be processed; 0: as many as the disk holds."""
         self._store, self._limit = store, limit
         self._left, self._bytes_left = 0, 0
+        self._places = 0
+        self._lock = threading.Lock()
 
     def ask(self, coming: int, size: int = 0) -> None:
-        """Refuse what comes when the disk is nearly full, or more would wait than was set. Raises OverloadedError.
+        """Let in what comes until `leave`, or refuse it: the disk is nearly full, or more would
+        wait than was set. Raises OverloadedError.
 
         `size`: its bytes. More at once than may wait at all is let in when nothing waits: a page cannot be cut.
         """
         self._look_at_disk(coming, size)
         if self._limit:
-            waiting = self._waiting()
-            if waiting + min(coming, self._limit) > self._limit:
-                raise OverloadedError(
-                    f"{waiting} messages wait to be processed, {coming} more come, and "
-                    f"TRUEUP_ACCEPT_LIMIT={self._limit}; send again later",
-                    RETRY_AFTER,
-                )
+            taken = self._take_places(coming)
+            try:
+                self._refuse_beyond(taken, coming)
+            except BaseException:
+                self.leave(coming)
+                raise
+
+    def leave(self, coming: int) -> None:
+        """Give back the places of what was let in: it is committed and counted among what waits, or it was not taken."""
+        if self._limit:
+            with self._lock:
+                self._places -= min(coming, self._limit)
+
+    @contextmanager
+    def held(self, coming: int, size: int = 0) -> Iterator[None]:
+        """`ask`, and `leave` afterwards. Nothing that comes needs no room."""
+        if not coming:
+            yield
+            return
+        self.ask(coming, size)
+        try:
+            yield
+        finally:
+            self.leave(coming)
+
+    def _take_places(self, coming: int) -> int:
+        """Return how many places are taken, those of what comes included."""
+        with self._lock:
+            self._places += min(coming, self._limit)
+            return self._places
+
+    def _refuse_beyond(self, taken: int, coming: int) -> None:
+        waiting = self._waiting()
+        if waiting + taken > self._limit:
+            raise OverloadedError(
+                f"{waiting} messages wait to be processed, {coming} more come, and "
+                f"TRUEUP_ACCEPT_LIMIT={self._limit}; send again later",
+                RETRY_AFTER,
+            )
 
     def refuse_too_many(self, coming: int) -> None:
         """Raise BadInputError for a batch that would be refused for ever, however little waits."""

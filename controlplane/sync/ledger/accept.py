@@ -122,6 +122,8 @@ class Acceptor:
             return self.group.hand_in(item)
         except OperationalError as error:
             raise self.room.refused(error) from error
+        finally:
+            self.room.leave(count)
 
     def _known(self, request: _Request, new: frozenset[str]) -> dict[int, str]:
         """Return the line -> id of the message that was there before."""

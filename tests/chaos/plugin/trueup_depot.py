@@ -129,7 +129,10 @@ class DepotConnector(Connector):
         effects = answer.json()["effects"] if answer.status == 200 else []
         mine = [effect for effect in effects if effect["idempotency_key"] == _sent_key(request)]
         if mine:
-            return Outcome(Result.ALREADY_DELIVERED, target_at=_instant(mine[-1]), native_id=str(mine[-1]["number"]))
+            shown = tuple(str(effect["number"]) for effect in mine) if document else ()
+            return Outcome(
+                Result.ALREADY_DELIVERED, target_at=_instant(mine[-1]), native_id=str(mine[-1]["number"]), effects=shown
+            )
         return Outcome(Result.ABSENT, f"{request.business_ref} is not there") if document else _newer(effects, request)
 
     def _shown(self, entity: str, ref: str) -> Answer:

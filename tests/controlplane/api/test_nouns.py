@@ -67,7 +67,7 @@ TABLES: dict[str, tuple[str, ...] | str] = {
     "intake": ("moving.list_intake", "moving.get_arrival"),
     "message": ("moving.list_messages", "rooms.get_message"),
     "message_seen": "fingerprints of what retention has deleted: they tell nothing",
-    "archive": ("ledger.get_parts",),
+    "archive": ("ledger.get_parts", "ledger.get_part"),
     "product": ("business.list_products", "business.get_product"),
     "stock_position": ("business.list_stock", "business.get_position"),
     "stock_change": ("business.list_stock_changes", "business.get_position"),

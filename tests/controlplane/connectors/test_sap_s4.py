@@ -298,6 +298,16 @@ def test_a_batch_whose_answer_is_lost_leaves_each_order_to_be_read_back(bench: B
     assert [one.result for one in bench.connector.write_many(asked)] == [Result.DELIVERED, Result.REJECTED]
 
 
+def test_all_orders_that_bear_our_reference_are_named_by_reading_back(bench: Bench) -> None:
+    bench.erp.keep("A", HERE, 50)
+    bench.write(order("#1"))
+    bench.write(order("#10"))
+    number, row = next(one for one in bench.erp.books.orders.items() if one[1]["PurchaseOrderByCustomer"] == "#1")
+    assert bench.connector.read_back(order("#1")).effects == (number,)
+    bench.erp.books.orders["9000000"] = {**row, "SalesOrder": "9000000"}
+    assert set(bench.connector.read_back(order("#1")).effects) == {number, "9000000"}
+
+
 # --- deliveries ---
 def test_a_shipment_leaves_once_also_when_any_one_of_its_answers_is_lost(bench: Bench) -> None:
     bench.erp.keep("A", HERE, 100)

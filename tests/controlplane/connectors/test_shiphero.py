@@ -152,6 +152,8 @@ def test_two_orders_for_one_are_named_in_the_detail(retailer: Retailer) -> None:
     outcome = connector.read_back(request)
     assert outcome.result is Result.ALREADY_DELIVERED
     assert "2 orders for one" in outcome.detail
+    assert len(set(outcome.effects)) == 2
+    assert all(one in outcome.detail for one in outcome.effects)
 
 
 def test_an_unknown_sku_is_rejected(retailer: Retailer) -> None:

@@ -99,8 +99,8 @@ def test_the_sandboxs_shop_is_drilled_and_its_limits_are_proposed(sandbox: Sandb
     assert not re.search(r"<(?:script|link|img)\b[^>]*(?:src|href)=", page), "the page needs something from elsewhere"
 
 
-def test_a_drill_that_is_broken_off_puts_the_stock_back(sandbox: Sandbox) -> None:
-    before = sandbox.stock()
+def drilling(sandbox: Sandbox) -> subprocess.Popen[str]:
+    """A drill that will last, once it has taken stock down."""
     ordered = ["drill", "shop", "--flow", "stock-offers", "--pack", "sandbox", "--rate", "5", "--seconds", "600"]
     process = subprocess.Popen(
         [*MAIN, *ordered],
@@ -113,10 +113,78 @@ def test_a_drill_that_is_broken_off_puts_the_stock_back(sandbox: Sandbox) -> Non
     assert process.stderr
     told = iter(process.stderr.readline, "")
     assert any(line.startswith("5/s") for line in told)
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_a_drill_that_is_broken_off_puts_the_stock_back(sandbox: Sandbox, number: signal.Signals) -> None:
+    before = sandbox.stock()
+    process = drilling(sandbox)
+    process.send_signal(number)
     process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert sandbox.stock() == before
+    assert not list(sandbox.home.rglob("*.jsonl")), "nothing is left to be put back"
+
+
+def test_signals_that_come_while_the_stock_is_put_back_do_not_break_that_off(sandbox: Sandbox) -> None:
+    before = sandbox.stock()
+    process = drilling(sandbox)
+    httpx.post(
+        f"{sandbox.url}/control/faults", json={"kind": "latency", "target": "shop", "seconds": 0.5}, headers={"X-Sandbox": "control"},
+        trust_env=False,
+    ).raise_for_status()  # fmt: skip
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    told = ""
+    while "putting back what is off first" not in told:
+        process.send_signal(signal.SIGTERM)
+        told = process.stderr.readline()
+    process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGINT, "it was asked to end, and has"
+    assert sandbox.stock() == before
+
+
+def test_what_a_killed_drill_has_left_off_stands_in_its_record_and_is_put_back_by_the_next(sandbox: Sandbox) -> None:
+    before = sandbox.stock()
+    for _ in range(5):  # a kill may come when every level is up
+        process = drilling(sandbox)
+        process.kill()
+        process.communicate(timeout=60)
+        if sandbox.stock() != before:
+            break
+    off = {sku for sku, shown in sandbox.stock().items() if shown != before[sku]}
+    assert off
+    lines = (sandbox.home / "drills" / "shop.jsonl").read_text().splitlines()
+    last = {held["key"][0]: held for held in map(json.loads, lines)}
+    assert off <= {sku for sku, held in last.items() if held["lowered"] or held["doubtful"]}
+    answer = sandbox.run(
+        "drill",
+        "shop",
+        "--flow",
+        "stock-offers",
+        "--pack",
+        "sandbox",
+        "--rate",
+        "3",
+        "--seconds",
+        "1",
+        "--latency",
+        "600",
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "a drill of 'shop' was killed" in answer.stderr
+    assert sandbox.stock() == before
+    assert not list(sandbox.home.rglob("*.jsonl"))
+
+
+def test_a_system_is_drilled_by_one_process_at_a_time(sandbox: Sandbox) -> None:
+    process = drilling(sandbox)
+    refused = sandbox.run("drill", "shop", "--flow", "stock-offers", "--pack", "sandbox")
+    process.terminate()
+    process.communicate(timeout=60)
+    assert refused.returncode == 2
+    assert "is being drilled by another process just now" in refused.stderr
 
 
 @pytest.mark.parametrize("option", ["--out", "--html"])

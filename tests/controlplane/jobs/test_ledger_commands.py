@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from controlplane.clock import ManualClock
-from controlplane.errors import BadInputError
+from controlplane.errors import BadInputError, UnavailableError
 from controlplane.jobs.commands import app
 from controlplane.store import Store
-from tests.controlplane.sync.archive.kit import LONG, TABLES, history, house_of, ids_in
+from controlplane.sync.ledger.archive import Wanted
+from tests.controlplane.sync.archive.kit import LONG, TABLES, history, house_of, ids_in, restorer
 from tests.controlplane.sync.kit import House
 
 Command = Callable[..., Any]
@@ -74,6 +76,33 @@ def test_what_is_old_is_shown_archived_listed_and_put_back(house: House, command
     assert moved["uri"] in command("parts")
     command("restore", moved["uri"], "--keep", "2d", "--json")
     assert after["message"] < kept(house)["message"] <= before["message"]
+
+
+def test_restore_tells_its_own_part_and_not_what_else_is_put_back(house: House, command: Command) -> None:
+    command("archive", "--now")
+    parts = {one["kind"]: one for one in command("parts", "--json") if one["uri"]}
+    mine, other, broken = (parts[kind] for kind in ("messages", "attempts", "raw"))
+    for part in (other, broken):
+        restorer(house).ask(part["uri"], Wanted(), LONG, "olga")
+    shutil.rmtree(broken["uri"].removeprefix("file://"))
+    told = command("restore", mine["uri"], "--json")
+    expected = {"part": mine["id"], "uri": mine["uri"], "state": "done", "there": 0}
+    assert {name: told[name] for name in expected} == expected
+    assert told["rows"] == mine["tables"]
+    assert f"there already: {mine['rows']}" in command("restore", mine["uri"])
+    with pytest.raises(BadInputError, match="there is no part"):
+        command("restore", broken["uri"])
+    now = {one["kind"]: one["restored"] for one in command("parts", "--json") if one["uri"]}
+    assert now["attempts"]["rows"] == other["tables"]
+    assert now["raw"]["state"] == "failed"
+
+
+def test_a_part_that_cannot_be_put_back_says_why(house: House, command: Command) -> None:
+    command("archive", "--now")
+    [part] = [one for one in command("parts", "--json") if one["kind"] == "messages" and one["uri"]][-1:]
+    (Path(part["uri"].removeprefix("file://")) / "message.parquet").unlink()
+    with pytest.raises(UnavailableError, match=r"message.parquet is missing"):
+        command("restore", part["uri"])
 
 
 def test_a_part_that_is_not_there_and_a_wrong_time_are_refused(command: Command) -> None:

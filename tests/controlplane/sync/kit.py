@@ -59,6 +59,8 @@ class Vendor(Connector):
     down: bool = False
     effects: Counter[tuple[str, str]] = field(default_factory=Counter)
     by_key: dict[str, Outcome] = field(default_factory=dict)
+    shown: dict[str, list[str]] = field(default_factory=dict)
+    """The vendor's own ids of what took effect under a key."""
     levels: dict[tuple[str, str], int] = field(default_factory=dict)
     history: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     writes: int = 0
@@ -130,8 +132,9 @@ class Vendor(Connector):
             raise UnmappedError("tax_code", "STD", self.name)
         if fault == "lost request":
             return Outcome(Result.UNKNOWN, "no answer")
-        if fault == "late effect":
-            self.on_the_wire.append((self.clock.now() + timedelta(seconds=0.9 * self.late_effect), request))
+        if fault in ("late effect", "later effect"):  # later than is declared
+            after = {"late effect": 0.9, "later effect": 3.0}[fault] * self.late_effect
+            self.on_the_wire.append((self.clock.now() + timedelta(seconds=after), request))
             return Outcome(Result.UNKNOWN, "no answer")
         outcome = self._level(request) if request.entity == "available" else self._document(request)
         return Outcome(Result.UNKNOWN, "no answer") if fault == "lost answer" else outcome
@@ -147,7 +150,11 @@ class Vendor(Connector):
         if self.guarantee is Guarantee.KEYED and request.idempotency_key in self.by_key:
             return Outcome(Result.ALREADY_DELIVERED)
         self.effects[request.entity, request.business_ref] += 1
-        self.by_key[request.idempotency_key] = Outcome(Result.ALREADY_DELIVERED, target_at=self.clock.now())
+        shown = self.shown.setdefault(request.idempotency_key, [])
+        shown.append(f"{request.entity}/{sum(self.effects.values())}")
+        self.by_key[request.idempotency_key] = Outcome(
+            Result.ALREADY_DELIVERED, target_at=self.clock.now(), effects=tuple(shown)
+        )
         return Outcome(Result.DELIVERED, target_at=self.clock.now())
 
     def _level(self, request: Write) -> Outcome:

@@ -5,7 +5,8 @@ Several are looked for with one `$batch` and made with another, each in a change
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -53,16 +54,18 @@ class Orders:
     def read_back(self, request: Write) -> Outcome:
         """Look for the order."""
         ref = str(request.payload["ref"])
-        held = self.held(ref)
-        return _already(request, held) if held else Outcome(Result.ABSENT, f"SAP has no sales order of reference {ref}")
+        all_held = list(self._all_held(ref))
+        if not all_held:
+            return Outcome(Result.ABSENT, f"SAP has no sales order of reference {ref}")
+        return replace(_already(request, all_held[0]), effects=tuple(str(row.get("SalesOrder")) for row in all_held))
 
     def held(self, ref: str, **about: str) -> dict[str, Any] | None:
         """Return the order of a reference, with what is told `about` it; None where there is none. Raises ConnectorError."""
+        return next(self._all_held(ref, **about), None)
+
+    def _all_held(self, ref: str, **about: str) -> Iterator[dict[str, Any]]:
         for rows, _ in self._api.orders.rows("/A_SalesOrder", filter=self._chosen(ref), **about):
-            for row in rows:
-                if row.get("PurchaseOrderByCustomer") == ref:
-                    return row
-        return None
+            yield from (row for row in rows if row.get("PurchaseOrderByCustomer") == ref)
 
     def _chosen(self, ref: str) -> str:
         party = odata.text(self._api.option("sold_to_party"))

@@ -241,12 +241,12 @@ class ShipHeroConnector(Connector):
         found = sorted((n for n in nodes if n.get("partner_order_id") == partner), key=lambda n: str(n["created_at"]))
         if not found:
             return None
-        ids = ", ".join(str(node["id"]) for node in found)
-        detail = f"the warehouse has it as {ids}"
+        ids = tuple(str(node["id"]) for node in found)
+        detail = f"the warehouse has it as {', '.join(ids)}"
         if len(found) > 1:
             detail += f": {len(found)} orders for one; cancel all but the first in the warehouse"
         at = datetime.fromisoformat(found[0]["created_at"])
-        return Outcome(Result.ALREADY_DELIVERED, detail, target_at=at, native_id=str(found[0]["id"]))
+        return Outcome(Result.ALREADY_DELIVERED, detail, target_at=at, native_id=ids[0], effects=ids)
 
     def _create(self, request: Write) -> Outcome:
         order = {

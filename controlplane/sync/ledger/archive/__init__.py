@@ -4,7 +4,8 @@ Law: nothing is deleted that was not read back from the archive, nothing open is
 """
 
 from controlplane.sync.ledger.archive.archiver import Archiver
+from controlplane.sync.ledger.archive.records import one as part_of
 from controlplane.sync.ledger.archive.records import parts
 from controlplane.sync.ledger.archive.restore import Restorer, Wanted, how_long
 
-__all__ = ["Archiver", "Restorer", "Wanted", "how_long", "parts"]
+__all__ = ["Archiver", "Restorer", "Wanted", "how_long", "part_of", "parts"]

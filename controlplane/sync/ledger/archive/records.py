@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from controlplane.clock import Clock
+from controlplane.errors import NotFoundError
 from controlplane.store import tables as t
 from controlplane.sync.ledger.archive.part import Manifest
 from rules.ids import new_id
@@ -52,6 +53,14 @@ def change(connection: Connection, archive_id: str, **values: Any) -> None:
 def drop(connection: Connection, archive_id: str) -> None:
     """Forget a part of which no whole file is there."""
     connection.execute(delete(t.archive).where(a.id == archive_id))
+
+
+def one(connection: Connection, archive_id: str) -> dict[str, Any]:
+    """Return the row of a part, for people. Raises NotFoundError."""
+    found = connection.execute(select(t.archive).where(a.id == archive_id)).mappings().one_or_none()
+    if found is None:
+        raise NotFoundError(f"no part '{archive_id}' of the archive; they are listed by `trueup ledger parts`")
+    return dict(found)
 
 
 def unfinished(connection: Connection) -> list[Row[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -100,6 +100,20 @@ def _instant(name: str, given: Any) -> datetime | None:
     return found
 
 
+@dataclass(slots=True)
+class PutBack:
+    """What was put back of one part."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    """By table, without those that were there."""
+    there: int = 0
+    """Rows that were there already."""
+
+    def told(self, state: str, at: datetime, error: str = "") -> dict[str, Any]:
+        """Return it as the table keeps it. `state`: done, stopped (the rest follows with the next run) or failed."""
+        return {"at": at.isoformat(), "state": state, "rows": dict(self.rows), "there": self.there, "error": error}
+
+
 class Restorer:
     """Puts parts back, in small transactions beside the traffic."""
 
@@ -125,7 +139,7 @@ class Restorer:
                 row = records.begin(connection, self._clock, **records.adopted(found[0], uri))
             elif row.state != "done":
                 raise ConflictError(f"the rows of {uri} are being deleted just now; ask again when it is done")
-            records.change(connection, row.id, restored_until=until, restore=asked)
+            records.change(connection, row.id, restored_until=until, restore=asked, restored=None)
             audit.record(
                 connection, self._clock, actor=actor, action="ledger.restore", subject=f"archive/{row.id}",
                 after=asked | {"uri": uri, "kept_until": until.isoformat()},
@@ -146,52 +160,66 @@ class Restorer:
         return Place(uri)
 
     def run(self) -> dict[str, Any]:
-        """Put back all that was asked for; return the rows by table, and how many were there already.
+        """Put back all that was asked for; return the rows by table, and how many were there already, of all parts together.
 
-        Raises BadInputError for a part that is damaged: nothing of it is put back, and the wish is dropped; UnavailableError when an
-        archive does not answer: the wish stays for the next run. The other parts are put back all the same.
+        What came of each part stands in its own row (`restored`). Raises BadInputError for a part that is damaged: nothing of it is
+        put back, and the wish is dropped; UnavailableError when an archive does not answer: the wish stays for the next run. The
+        other parts are put back all the same. A wish that the end of the process cut short stays, too.
         """
         with self._store.read() as connection:
             rows = records.asked(connection)
         put, there, faults = Counter[str](), 0, list[TrueupError]()
         for row in rows:
+            if self._turns.stopped:
+                break
+            one = PutBack()
             try:
-                one, known = self._put_back(row)
+                self._put_back(row, one)
             except TrueupError as error:
                 faults.append(error)
-                if isinstance(error, BadInputError):
-                    self._forget(row, restored_until=None)
-                continue
-            if not self._turns.stopped:
-                self._forget(row)
-            put += one
-            there += known
+                self._failed(row, one, error)
+            else:
+                self._ended(row, one)
+            put += one.rows
+            there += one.there
         if faults:
             raise faults[0]
         return {"parts": len(rows), "rows": dict(put), "there": there}
 
-    def _forget(self, row: Row[Any], **values: Any) -> None:
-        with self._store.write() as connection:
-            records.change(connection, row.id, restore=None, **values)
+    def _ended(self, row: Row[Any], one: PutBack) -> None:
+        now = self._clock.now()
+        if self._turns.stopped:
+            self._note(row, restored=one.told("stopped", now))
+        else:
+            self._note(row, restore=None, restored=one.told("done", now))
 
-    def _put_back(self, row: Row[Any]) -> tuple[Counter[str], int]:
+    def _failed(self, row: Row[Any], one: PutBack, error: TrueupError) -> None:
+        told = one.told("failed", self._clock.now(), str(error))
+        if isinstance(error, BadInputError):
+            self._note(row, restore=None, restored_until=None, restored=told)
+        else:
+            self._note(row, restored=told)
+
+    def _note(self, row: Row[Any], **values: Any) -> None:
+        with self._store.write() as connection:
+            records.change(connection, row.id, **values)
+
+    def _put_back(self, row: Row[Any], so_far: PutBack) -> None:
         place = Place(row.uri)
         manifest, _ = part.verified(place, row.sha256)
         for table in _tables(manifest):
             _check(place, manifest, table)
         wanted = self._ids(place, manifest, Wanted.of(row.restore))
-        put, there = Counter[str](), 0
         for table in _tables(manifest):
             for rows in self._portions(place, table, manifest, wanted):
                 if self._turns.stopped:
-                    return put, there
+                    return
                 if table is t.message:  # an older part has another form of it
                     rows = [row | {"fingerprint": fact(row["source"], row["dedupe_key"])} for row in rows]
                 with self._turns.turn() as connection:
                     went_in = columns.insert(connection, table, rows)
-                put[table.name] += went_in
-                there += len(rows) - went_in
-        return put, there
+                so_far.rows[table.name] += went_in
+                so_far.there += len(rows) - went_in
 
     def _portions(
         self, place: Place, table: Table, manifest: Manifest, wanted: set[str] | None

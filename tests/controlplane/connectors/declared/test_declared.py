@@ -157,6 +157,32 @@ def test_orders_are_told_by_their_status_and_their_money_is_exact(house: House) 
     assert drafts(house.connector(), "orders")[0].data["currency"] == "GBP"
 
 
+@pytest.mark.parametrize("pieces", ["2", 2.0, " 2 "])
+def test_a_count_that_a_system_gives_as_text_or_as_a_float_is_read_as_one(house: House, pieces: Any) -> None:
+    line = {"no": "1", "id": 71, "article": "A1", "pieces": pieces, "cents": 1999}
+    house.vendor.orders = [order("O-1", lines=[line, line])]
+    [draft] = drafts(house.connector(), "orders")
+    assert [(one["line"], one["quantity"]) for one in draft.data["lines"]] == [(1, 2)] * 2
+    assert {type(one["quantity"]) for one in draft.data["lines"]} == {int}
+
+
+@pytest.mark.parametrize("pieces", [True, "2.5", 2.5, "two", None, [2]])
+def test_what_is_no_count_is_refused_with_its_place(house: House, pieces: Any) -> None:
+    house.vendor.orders = [order("O-1", lines=[{"no": 1, "id": 71, "article": "A1", "pieces": pieces, "cents": 1999}])]
+    with pytest.raises(BadInputError, match=r"order.placed.lines.0.quantity: .*correct the record"):
+        drafts(house.connector(), "orders")
+
+
+def test_a_constant_0_or_1_is_a_number_and_true_stays_true(house: House) -> None:
+    told = {f"reads__0__messages__0__fields__{name}": value for name, value in (("allocated", 1), ("in_transit", 0))}
+    connector = house.connector(**told, reads__0__levels__on_hand=0)
+    data = drafts(connector, "stock")[0].data
+    assert [(type(data[name]), data[name]) for name in ("allocated", "in_transit")] == [(int, 1), (int, 0)]
+    assert {level.on_hand for page in connector.snapshot("stock", None) for level in page} == {0}
+    with pytest.raises(BadInputError, match=r"stock.level.in_transit"):
+        drafts(house.connector(reads__0__messages__0__fields__in_transit=False), "stock")
+
+
 def test_one_record_that_cannot_be_understood_names_its_field_and_spoils_no_other(house: House) -> None:
     house.vendor.orders = [order("O-1", "PARKED"), order("O-2", lines=[]), order("O-3", placed="soon"), order("O-4")]
     connector = house.connector()
@@ -312,6 +338,15 @@ def test_a_conditional_write_without_an_answer_is_told_by_what_is_shown(house: H
     assert connector.read_back(offer(7, expected=5)).result is Result.ALREADY_DELIVERED
     house.vendor.offers["A1"] = 6
     assert connector.read_back(offer(7, expected=5)).result is Result.STALE
+
+
+def test_a_lookup_that_lists_ids_tells_of_all_that_bear_our_reference(house: House) -> None:
+    house.vendor.instead = Reply(body={"items": [{"id": 71}, {"id": 72}]})
+    listed = {"writes__0__lookup__found": "items[0]", "writes__0__lookup__id": "items[0].id"}
+    outcome = house.connector(**listed, writes__0__lookup__ids="items[].id").read_back(shipment())
+    assert (outcome.result, outcome.native_id, outcome.effects) == (Result.ALREADY_DELIVERED, "71", ("71", "72"))
+    assert house.connector(**listed).read_back(shipment()).effects == ()
+    assert house.connector(**listed, writes__0__lookup__ids="items[0].id").read_back(shipment()).effects == ()
 
 
 def test_without_a_lookup_a_key_is_all_there_is_and_without_a_key_there_is_nothing(house: House) -> None:

@@ -126,9 +126,15 @@ def archiver(house: House, **options: Any) -> Archiver:
     return Archiver(house.store, house.clock, house.registry, **options)
 
 
-def restorer(house: House) -> Restorer:
+def restorer(house: House, stopping: threading.Event | None = None) -> Restorer:
     """Return a new process's restorer."""
-    return Restorer(house.store, house.clock, house.registry)
+    return Restorer(house.store, house.clock, house.registry, stopping)
+
+
+def restored(house: House) -> dict[str, dict[str, Any] | None]:
+    """Return what is told of each part's putting back, by its address."""
+    with house.store.read() as connection:
+        return {part["uri"]: part["restored"] for part in parts(connection, 1000) if part["uri"]}
 
 
 def restore_all(house: House, wanted: Wanted | None = None, kept: timedelta = timedelta(days=30)) -> dict[str, Any]:
@@ -247,6 +253,21 @@ class Doomed(threading.Event):
         if self.turns < 0:
             raise Crash("between two transactions")
         return False
+
+
+class Ending(threading.Event):
+    """A process that is told to end after so many transactions."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.turns = turns
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Be told, when the time has come."""
+        self.turns -= 1
+        if self.turns == 0:
+            self.set()
+        return self.is_set()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from controlplane.sync.ledger.archive import Restorer, Wanted
 from tests.controlplane.sync.archive.kit import (
     LONG,
     TABLES,
+    Ending,
     archiver,
     faults,
     file_of,
     ids_of,
     owed,
     restore_all,
+    restored,
     restorer,
     rows_of,
     uris,
@@ -64,6 +67,65 @@ def test_putting_back_twice_changes_nothing(house: House) -> None:
     assert again["rows"] == {}
     assert again["there"] == sum(first["rows"].values())
     assert rows_of(house.store) == before
+
+
+def test_each_part_tells_its_own_rows_however_many_are_put_back_in_one_run(house: House) -> None:
+    archiver(house).run()
+    asked = [uris(house)[0], uris(house, "raw")[0]]
+    for uri in asked:
+        restorer(house).ask(uri, Wanted(), LONG, "olga")
+    assert [restored(house)[uri] for uri in asked] == [None, None], "nothing came of it yet"
+    told = restorer(house).run()
+    each = [restored(house)[uri] for uri in asked]
+    assert [(one["state"], one["there"], one["error"]) for one in each] == [("done", 0, "")] * 2
+    for uri, one in zip(asked, each, strict=True):
+        assert one["rows"] == held(uri)
+    assert Counter(each[0]["rows"]) + Counter(each[1]["rows"]) == told["rows"]
+    restorer(house).ask(asked[0], Wanted(), LONG, "olga")
+    assert restored(house)[asked[0]] is None
+    restorer(house).run()
+    again = restored(house)[asked[0]]
+    assert (again["rows"] or {}, again["there"]) == (dict.fromkeys(each[0]["rows"], 0), sum(each[0]["rows"].values()))
+
+
+def test_a_part_that_fails_is_told_at_itself_and_not_at_the_others(house: House) -> None:
+    archiver(house).run()
+    bad, good = uris(house)[0], uris(house, "raw")[0]
+    file_of(bad, "message.parquet").unlink()
+    for uri in (bad, good):
+        restorer(house).ask(uri, Wanted(), LONG, "olga")
+    with pytest.raises(BadInputError, match="is missing"):
+        restorer(house).run()
+    assert restored(house)[good]["state"] == "done"
+    assert (restored(house)[bad]["state"], restored(house)[bad]["rows"]) == ("failed", {})
+    assert "message.parquet is missing" in restored(house)[bad]["error"]
+
+
+@pytest.mark.parametrize("turns", [1, 3, 6])
+def test_a_restore_that_breaks_off_goes_on_with_the_next_run_and_says_what_is_there(house: House, turns: int) -> None:
+    before = rows_of(house.store)
+    archiver(house).run()
+    asked = [uri for kind in ("messages", "raw", "attempts", "cases") for uri in uris(house, kind)]
+    for uri in asked:
+        restorer(house).ask(uri, Wanted(), LONG, "olga")
+    first = restorer(house, Ending(turns)).run()
+    told = restored(house)
+    assert "stopped" in {one and one["state"] for one in told.values()} or None in told.values(), "some is left"
+    for uri in asked:
+        if told[uri] is None or told[uri]["state"] == "stopped":
+            restorer(house).ask(uri, Wanted(), LONG, "olga")
+    second = restorer(house).run()
+    assert rows_of(house.store) == before
+    assert {one["state"] for one in restored(house).values()} == {"done"}
+    cut = sum(sum(one["rows"].values()) for one in told.values() if one and one["state"] == "stopped")
+    assert second["there"] == cut, "what the part had in already"
+    assert Counter(first["rows"]) + Counter(second["rows"]) == sum(map(held, asked), Counter())
+
+
+def held(uri: str) -> Counter[str]:
+    """Return how many rows a part holds, by table, as its manifest counts them."""
+    files = json.loads(file_of(uri, "manifest.json").read_text())["files"]
+    return Counter({file["table"]: file["rows"] for file in files})
 
 
 def test_one_subject_of_one_hour_can_be_put_back_alone(house: House) -> None:
