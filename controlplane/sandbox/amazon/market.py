@@ -37,7 +37,8 @@ class Bucket:
 
 RATES = {
     "searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2, 10), "getInventorySummaries": (2, 2),
-    "getListingsItem": (5, 5), "patchListingsItem": (5, 5), "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15),
+    "getListingsItem": (5, 10), "searchListingsItems": (5, 5), "patchListingsItem": (5, 5),
+    "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15),
 }  # fmt: skip
 """Operation -> requests a second and burst, as the vendor publishes them."""
 
@@ -69,6 +70,8 @@ class Market:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     stock: dict[str, dict[str, Any]] = field(default_factory=dict)
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    most: int = 1_000
+    """Listings that one search pages through at most."""
     queued: list[tuple[datetime, str, int]] = field(default_factory=list)
     tokens: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -145,14 +148,14 @@ class Market:
         """The warehouses hold so many."""
         self.stock[sku] = {"fulfillable": fulfillable, "reserved": reserved, "changed": stamp(self.now())}
 
-    def list_item(self, sku: str, quantity: int) -> None:
-        """The seller lists an article that he ships himself."""
-        self.listings[sku] = {
-            "quantity": quantity,
-            "created": stamp(self.now()),
-            "changed": stamp(self.now()),
-            "issues": [],
-        }
+    def list_item(self, sku: str, quantity: int, channel: str = MERCHANT) -> None:
+        """The seller lists an article, which he ships himself unless the channel is one of Amazon's."""
+        now = stamp(self.now())
+        self.listings[sku] = {"quantity": quantity, "created": now, "changed": now, "channel": channel}
+
+    def unlist(self, sku: str) -> None:
+        """The seller takes a listing away."""
+        del self.listings[sku]
 
     def report(self, content: bytes, kind: str = SETTLEMENT, charset: str = "utf-8", status: str = "DONE") -> str:
         """A report is made; return its id."""

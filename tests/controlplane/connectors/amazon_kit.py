@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.amazon.connector import AmazonConnector
 from controlplane.connectors.contract import Draft, Page
 from controlplane.sandbox.amazon.app import create
 from controlplane.sandbox.amazon.market import Market
-from tests.controlplane.connectors.conftest import Given
+from tests.controlplane.connectors.conftest import START, Given
 from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
 from tests.openapi import Contract
 
@@ -87,9 +88,8 @@ class Bench:
 @contextmanager
 def marketplace() -> Iterator[Bench]:
     """Serve a marketplace with small pages; what breaks the vendor's models fails the test."""
-    given = Given(
-        "", options={"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}, timeout=10
-    )
+    options = {"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}
+    given = Given("", options=options, timeout=500, clock=ManualClock(START, pace=0.02))
     given.secrets = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
     market = Market(given.clock.now, page=3)
     app = create(market)

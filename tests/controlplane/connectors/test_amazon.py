@@ -41,6 +41,7 @@ def test_every_operation_that_is_used_is_described_by_the_vendor(bench: Bench) -
     bench.market.list_item("A", 1)
     bench.connector.ping()
     list(bench.connector.snapshot("fba"))
+    list(bench.connector.snapshot("offers"))
     list(bench.connector.poll("orders", None))
     bench.connector.write(offer(2, 1))
     bench.connector.write(shipment("S1", "1", ("A", 1)))
@@ -49,6 +50,7 @@ def test_every_operation_that_is_used_is_described_by_the_vendor(bench: Bench) -
     assert bench.contract is not None
     assert bench.contract.used == {
         "searchOrders", "getOrder", "confirmShipment", "getInventorySummaries", "getListingsItem", "patchListingsItem",
+        "searchListingsItems",
         "getReports", "getReportDocument",
     }  # fmt: skip
 

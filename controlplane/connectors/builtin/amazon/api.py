@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from controlplane.connectors.auth import RefreshedBearer
 from controlplane.connectors.contract import Context
-from controlplane.connectors.http import Answer, HttpClient, with_evidence
+from controlplane.connectors.http import Answer, HttpClient, Pace, with_evidence
 from controlplane.connectors.oauth2 import refresh, token_client
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ThrottledError, UnavailableError
@@ -16,6 +17,8 @@ TOKEN = "/auth/o2/token"  # noqa: S105 - a path
 LIMIT = "x-amzn-ratelimit-limit"
 SLOWEST = 1 / 180
 """Requests a second of the operation with the smallest bucket, for where an answer names no rate."""
+PACES = {"summaries": 2.0, "search": 5.0, "listing": 5.0}
+"""Requests a second of what is asked page by page, or once for each article, as Amazon publishes it: there a walk waits for its turn."""
 
 
 class Api:
@@ -26,6 +29,7 @@ class Api:
         client_id, client_secret, refresh_token = secrets
         redactor = Redactor(secrets[1:])
         self.http = HttpClient(context, redactor)
+        self._paces = {name: Pace(replace(context, rate=rate)) for name, rate in PACES.items()}
         self._login = token_client(context, redactor, str(context.options.get("login_endpoint", LOGIN)))
         fetch = refresh(self._login, TOKEN, refresh_token, client_id, client_secret)
         self._auth = RefreshedBearer(self._learning(fetch), context.clock, header="x-amz-access-token", scheme="")
@@ -42,8 +46,10 @@ class Api:
         self.http.close()
         self._login.close()
 
-    def ask(self, path: str, *, accept: tuple[int, ...] = (), **params: Any) -> Answer:
-        """Read. Raises ConnectorError."""
+    def ask(self, path: str, *, accept: tuple[int, ...] = (), paced: str = "", **params: Any) -> Answer:
+        """Read, at the pace of `PACES` where one is named. Raises ConnectorError."""
+        if paced:
+            self._paces[paced].step()
         given = {name: value for name, value in params.items() if value is not None}
         return self._sent("GET", path, accept, write=False, params=given)
 

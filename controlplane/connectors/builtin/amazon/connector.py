@@ -70,7 +70,6 @@ class AmazonConnector(Connector):
             "whether what a settlement pays has arrived at the bank, which Amazon does not tell",
             "feeds",
             "notifications, which come by SQS",
-            "all listings at once",
         ),
         statuses={
             "order.fulfillmentStatus": {"PENDING": "not yet", "PENDING_AVAILABILITY": "not yet", "CANCELLED": "nothing"}
@@ -103,15 +102,11 @@ class AmazonConnector(Connector):
         return notifications.receive(self.context, inbound)
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
-        """Yield the stock of Amazon's warehouses (`fba`), or what listings of ours offer (`offers`, of keys only)."""
+        """Yield the stock of Amazon's warehouses (`fba`), or what the listings offer that we ship ourselves (`offers`)."""
         if entity == "fba":
             yield from self._inventory.fba(self._fba, keys)
-        elif entity == "offers" and keys is not None:
-            yield from self._inventory.offered(self._location, keys)
         elif entity == "offers":
-            raise BadInputError(
-                "Amazon tells at most 1,000 listings by search; read `offers` for the keys that are compared"
-            )
+            yield from self._inventory.offered(self._location, keys)
         else:
             yield from super().snapshot(entity, keys)
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.listings import Listings, product_type
 from controlplane.connectors.contract import Context, Level, Write
 from controlplane.connectors.http import Answer
 from controlplane.connectors.outcomes import AWAITED
@@ -20,7 +20,6 @@ from controlplane.errors import RejectedError
 from rules.outcomes import Outcome, Result
 
 SUMMARIES = "/fba/inventory/v1/summaries"
-LISTINGS = "/listings/2021-08-01/items"
 FEW = 50
 MERCHANT = "DEFAULT"
 """The channel of what we ship ourselves."""
@@ -31,7 +30,8 @@ class Inventory:
     """Stock of one seller in one marketplace."""
 
     def __init__(self, context: Context, api: Api, seller: str, marketplace: str) -> None:
-        self._context, self._api, self._seller, self._marketplace = context, api, seller, marketplace
+        self._context, self._api, self._marketplace = context, api, marketplace
+        self._listings = Listings(api, seller, marketplace)
 
     def fba(self, location: str, keys: Sequence[tuple[str, str]] | None) -> Iterator[list[Level]]:
         """Yield what Amazon's warehouses hold: on hand is sellable and reserved together. Raises ConnectorError."""
@@ -56,7 +56,7 @@ class Inventory:
             "details": "true", "granularityType": "Marketplace", "granularityId": self._marketplace,
             "marketplaceIds": self._marketplace, "sellerSkus": skus, "nextToken": token,
         }  # fmt: skip
-        return self._api.ask(SUMMARIES, **asked)
+        return self._api.ask(SUMMARIES, paced="summaries", **asked)
 
     def _level(self, row: Mapping[str, Any], location: str, answer: Answer) -> Level:
         details = row["inventoryDetails"]
@@ -69,26 +69,27 @@ class Inventory:
         )  # fmt: skip
 
     # --- what we ship ourselves ---
-    def offered(self, location: str, keys: Sequence[tuple[str, str]]) -> Iterator[list[Level]]:
-        """Yield what the listings of the keys offer; one that does not exist, or is not ours to ship, is left out."""
-        for sku, place in keys:
-            found = self._listing(self._context.codes.theirs("sku", sku)) if place == location else None
-            quantity = _quantity(found[0]) if found else None
-            if found and quantity is not None:
-                answer = found[1]
-                yield [Level(sku, location, None, quantity, None, answer.started, answer.ended)]
+    def offered(self, location: str, keys: Sequence[tuple[str, str]] | None) -> Iterator[list[Level]]:
+        """Yield what listings offer, all or those of the keys; one that does not exist, or is not ours to ship, is left out.
 
-    def _listing(self, sku: str) -> tuple[dict[str, Any], Answer] | None:
-        answer = self._api.ask(self._path(sku), accept=(404,), marketplaceIds=self._marketplace, includedData=SHOWN)
-        if answer.status == 404:
+        Raises ConnectorError.
+        """
+        if keys is None:
+            for items, answer in self._listings.whole(SHOWN):
+                yield [level for item in items if (level := self._offer(item, location, answer))]
+            return
+        ours = {self._context.codes.theirs("sku", sku): sku for sku, place in keys if place == location}
+        found = self._listings.some(list(ours), SHOWN)
+        levels = (self._offer(item, location, answer, ours[sku]) for sku, (item, answer) in found.items())
+        yield [level for level in levels if level]
+
+    def _offer(self, item: Mapping[str, Any], location: str, answer: Answer, sku: str = "") -> Level | None:
+        """Return what a listing offers; None of what Amazon ships."""
+        quantity = _quantity(item)
+        if quantity is None:
             return None
-        found = answer.json()
-        if not isinstance(found, dict) or "sku" not in found:
-            answer.fail("answered a listing without its SKU")
-        return found, answer
-
-    def _path(self, sku: str) -> str:
-        return f"{LISTINGS}/{quote(self._seller, safe='')}/{quote(sku, safe='')}"
+        named = sku or self._context.codes.ours("sku", str(item["sku"]))
+        return Level(named, location, None, quantity, None, answer.started, answer.ended)
 
     def set_quantity(self, request: Write) -> Outcome:
         """Offer so many, unless the listing shows something else than expected. Accepted is not done: the outcome stays unknown."""
@@ -100,15 +101,11 @@ class Inventory:
             return _already(wanted)
         if expected is not None and shown is not None and shown != int(expected):
             return Outcome(Result.STALE, f"the listing shows {shown}, not {expected}", current=shown)
-        kinds = {one.get("productType") for one in listing.get("summaries") or ()}
         patch = {
-            "productType": kinds.pop() if len(kinds) == 1 else "PRODUCT",
-            "patches": [{
-                "op": "replace", "path": "/attributes/fulfillment_availability",
-                "value": [{"fulfillment_channel_code": MERCHANT, "quantity": wanted}],
-            }],
+            "op": "replace", "path": "/attributes/fulfillment_availability",
+            "value": [{"fulfillment_channel_code": MERCHANT, "quantity": wanted}],
         }  # fmt: skip
-        answer = self._api.tell("PATCH", self._path(sku), patch, marketplaceIds=self._marketplace)
+        answer = self._listings.patch(sku, product_type(listing), [patch])
         told = answer.json()
         status = told.get("status") if isinstance(told, dict) else None
         if status == "INVALID":
@@ -134,7 +131,7 @@ class Inventory:
         )
 
     def _existing(self, sku: str) -> tuple[dict[str, Any], Answer]:
-        found = self._listing(sku)
+        found = self._listings.one(sku, SHOWN)
         if found is None:
             raise RejectedError(f"the seller has no listing with the SKU {sku}; create it at Amazon, or map the SKU")
         return found
