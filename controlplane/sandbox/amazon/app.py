@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from controlplane.sandbox.amazon import listings, papers
+from controlplane.sandbox.amazon import feeds, listings, papers
 from controlplane.sandbox.amazon.errors import refused
 from controlplane.sandbox.amazon.market import RATES, Market
 from controlplane.sandbox.amazon.pages import paged
@@ -49,6 +49,7 @@ def create(market: Market) -> Flask:
                         answer.headers["x-amzn-RateLimit-Limit"] = str(RATES[name][0])
                         return answer, 429
                     market.settle()
+                    feeds.work(market)
                     made = handle(**path)
                     if market.lost[name]:
                         market.lost[name] -= 1
@@ -62,6 +63,7 @@ def create(market: Market) -> Flask:
     _orders(app, market, operation)
     _stock(app, market, operation)
     listings.serve(app, market, operation)
+    feeds.serve(app, market, operation)
     papers.reports(app, market, operation)
     papers.store(app, market)
     return app

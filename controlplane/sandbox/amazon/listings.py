@@ -1,12 +1,13 @@
 """Listings: one, a search that pages through so many and no more, and changes that are accepted and carried out later."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
+from controlplane.sandbox.amazon import changes
 from controlplane.sandbox.amazon.errors import refused
 from controlplane.sandbox.amazon.market import MERCHANT, Market
 from controlplane.sandbox.amazon.pages import paged
@@ -24,7 +25,7 @@ def serve(app: Flask, market: Market, operation: Operation) -> None:
     def listing(seller: str, sku: str) -> Answer:
         if seller != market.seller or sku not in market.listings:
             return refused(404, "NOT_FOUND", f"SKU '{sku}' not found in marketplace {market.marketplace}")
-        return jsonify(_shown(market, sku))
+        return jsonify(shown(market, sku, _wanted()))
 
     @app.get("/listings/2021-08-01/items/<seller>")
     @operation("searchListingsItems")
@@ -38,7 +39,7 @@ def serve(app: Flask, market: Market, operation: Operation) -> None:
             return refused(400, "InvalidInput", "The page token is invalid or has expired.")
         some, following = page
         pagination = {"pagination": {"nextToken": following}} if following else {}
-        return jsonify(numberOfResults=len(skus), items=[_shown(market, sku) for sku in some], **pagination)
+        return jsonify(numberOfResults=len(skus), items=[shown(market, sku, _wanted()) for sku in some], **pagination)
 
     @app.patch("/listings/2021-08-01/items/<seller>/<sku>")
     @operation("patchListingsItem")
@@ -46,18 +47,16 @@ def serve(app: Flask, market: Market, operation: Operation) -> None:
         made = token_hex(16)
         if seller != market.seller or sku not in market.listings:
             return refused(400, "InvalidInput", f"SKU '{sku}' not found")
-        [told] = request.get_json()["patches"]
-        quantity = told["value"][0].get("quantity")
-        if not isinstance(quantity, int) or quantity < 0:
-            issue = {
-                "code": "90220",
-                "message": "'quantity' is no whole number",
-                "severity": "ERROR",
-                "categories": ["INVALID_ATTRIBUTE"],
-            }
-            return jsonify(sku=sku, status="INVALID", submissionId=made, issues=[issue])
-        market.queued.append((market.now(), sku, quantity))
+        try:
+            name, value = changes.read(request.get_json()["patches"], market.marketplace)
+        except ValueError as error:
+            return jsonify(sku=sku, status="INVALID", submissionId=made, issues=[changes.issue(str(error))])
+        market.queued.append((market.now(), sku, name, value))
         return jsonify(sku=sku, status="ACCEPTED", submissionId=made, issues=[])
+
+
+def _wanted() -> list[str]:
+    return request.args.get("includedData", "summaries").split(",")
 
 
 def _found(market: Market, asked: Any) -> list[str]:
@@ -70,9 +69,9 @@ def _found(market: Market, asked: Any) -> list[str]:
     return [str(row["sku"]) for row in sorted(rows, key=lambda row: (row[field], row["sku"]), reverse=falling)]
 
 
-def _shown(market: Market, sku: str) -> dict[str, Any]:
-    """What was asked for, and nothing else."""
-    wanted, held = request.args.get("includedData", "summaries").split(","), market.listings[sku]
+def shown(market: Market, sku: str, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return a listing with what was asked for, and nothing else."""
+    held = market.listings[sku]
     summary = {
         "marketplaceId": market.marketplace, "asin": "B000000001", "productType": "LUGGAGE", "status": ["BUYABLE"],
         "itemName": sku, "createdDate": held["created"], "lastUpdatedDate": held["changed"],
@@ -80,5 +79,7 @@ def _shown(market: Market, sku: str) -> dict[str, Any]:
     shipped = {"fulfillmentChannelCode": held["channel"]}
     if held["channel"] == MERCHANT:
         shipped["quantity"] = held["quantity"]
-    told = {"summaries": [summary], "fulfillmentAvailability": [shipped]}
+    price = {"currencyCode": "USD", "amount": held["price"]}
+    offer = {"marketplaceId": market.marketplace, "offerType": "B2C", "price": price}
+    told = {"summaries": [summary], "fulfillmentAvailability": [shipped], "offers": [offer]}
     return {"sku": sku, **{name: value for name, value in told.items() if name in wanted}}

@@ -38,7 +38,8 @@ class Bucket:
 RATES = {
     "searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2, 10), "getInventorySummaries": (2, 2),
     "getListingsItem": (5, 10), "searchListingsItems": (5, 5), "patchListingsItem": (5, 5),
-    "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15),
+    "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15), "createFeedDocument": (0.5, 15), "createFeed": (0.0083, 15),
+    "getFeeds": (0.0222, 10), "getFeed": (2, 15), "getFeedDocument": (0.0222, 10),
 }  # fmt: skip
 """Operation -> requests a second and burst, as the vendor publishes them."""
 
@@ -50,6 +51,8 @@ class Paper:
     content: bytes = b""
     kind: str = "text/plain"
     packed: bool = False
+    expected: bool = False
+    """Whether it may be put there, which whoever is to send it does."""
     signed: dict[str, datetime] = field(default_factory=dict)
     """What stands in the address -> until when."""
 
@@ -72,7 +75,17 @@ class Market:
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
     most: int = 1_000
     """Listings that one search pages through at most."""
-    queued: list[tuple[datetime, str, int]] = field(default_factory=list)
+    queued: list[tuple[datetime, str, str, Any]] = field(default_factory=list)
+    """When it was accepted, SKU, what of it, and the value."""
+    feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    feed_waits: timedelta = timedelta(seconds=20)
+    """How long a feed is in the queue."""
+    feed_takes: timedelta = timedelta(seconds=20)
+    """How long a feed is worked on."""
+    feed_shows: bool = True
+    """Whether a listing shows at once what a feed has done, or as late as any change."""
+    feed_ends: list[tuple[str, int]] = field(default_factory=list)
+    """How the next feeds end, and after how many messages, where that is not with the last one."""
     tokens: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Page token -> the whole list that it is of."""
@@ -82,6 +95,8 @@ class Market:
     """Where documents lie, if not at the marketplace itself."""
     good_for: float = 300.0
     """Seconds that an address of a document is good for."""
+    shown: Counter[str] = field(default_factory=Counter)
+    """SKU, what of it, and value -> how often a listing came to show it."""
     limited: bool = True
     lost: Counter[str] = field(default_factory=Counter)
     """Operation -> how many of the next requests take effect and are not answered."""
@@ -148,10 +163,10 @@ class Market:
         """The warehouses hold so many."""
         self.stock[sku] = {"fulfillable": fulfillable, "reserved": reserved, "changed": stamp(self.now())}
 
-    def list_item(self, sku: str, quantity: int, channel: str = MERCHANT) -> None:
+    def list_item(self, sku: str, quantity: int, channel: str = MERCHANT, price: str = "10.00") -> None:
         """The seller lists an article, which he ships himself unless the channel is one of Amazon's."""
         now = stamp(self.now())
-        self.listings[sku] = {"quantity": quantity, "created": now, "changed": now, "channel": channel}
+        self.listings[sku] = {"quantity": quantity, "created": now, "changed": now, "channel": channel, "price": price}
 
     def unlist(self, sku: str) -> None:
         """The seller takes a listing away."""
@@ -172,9 +187,16 @@ class Market:
     def settle(self) -> None:
         """Carry out what was accepted long enough ago, the last of each listing last."""
         now = self.now()
-        for at, sku, quantity in [one for one in self.queued if one[0] + self.queue <= now]:
-            self.queued.remove((at, sku, quantity))
-            self.listings[sku] |= {"quantity": quantity, "changed": stamp(now)}
+        for told in [one for one in self.queued if one[0] + self.queue <= now]:
+            self.queued.remove(told)
+            _, sku, name, value = told
+            self.show(sku, name, value)
+
+    def show(self, sku: str, name: str, value: Any) -> None:
+        """A listing shows something else from now on; how often is counted."""
+        if sku in self.listings:
+            self.listings[sku] |= {name: value, "changed": stamp(self.now())}
+            self.shown[f"{sku} {name} {value}"] += 1
 
 
 def stamp(at: datetime) -> str:

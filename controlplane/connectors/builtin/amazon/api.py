@@ -17,7 +17,7 @@ TOKEN = "/auth/o2/token"  # noqa: S105 - a path
 LIMIT = "x-amzn-ratelimit-limit"
 SLOWEST = 1 / 180
 """Requests a second of the operation with the smallest bucket, for where an answer names no rate."""
-PACES = {"summaries": 2.0, "search": 5.0, "listing": 5.0}
+PACES = {"summaries": 2.0, "search": 5.0, "listing": 5.0, "patch": 5.0}
 """Requests a second of what is asked page by page, or once for each article, as Amazon publishes it: there a walk waits for its turn."""
 
 
@@ -53,8 +53,14 @@ class Api:
         given = {name: value for name, value in params.items() if value is not None}
         return self._sent("GET", path, accept, write=False, params=given)
 
-    def tell(self, method: str, path: str, body: Any, **params: Any) -> Answer:
-        """Change something. Raises ConnectorError."""
+    def prepare(self, path: str, body: Any) -> Answer:
+        """Post what changes nothing by itself. Raises ConnectorError."""
+        return self._sent("POST", path, (), write=False, json=body)
+
+    def tell(self, method: str, path: str, body: Any, *, paced: str = "", **params: Any) -> Answer:
+        """Change something, at the pace of `PACES` where one is named. Raises ConnectorError."""
+        if paced:
+            self._paces[paced].step()
         return self._sent(method, path, (), write=True, json=body, params=params)
 
     def _sent(self, method: str, path: str, accept: tuple[int, ...], *, write: bool, **content: Any) -> Answer:

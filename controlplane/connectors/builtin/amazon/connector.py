@@ -1,4 +1,4 @@
-"""The Amazon connector: orders, settlements and stock of its warehouses are read, quantities offered and shipments confirmed."""
+"""The Amazon connector: orders, settlements and stock are read, quantities and prices offered, shipments confirmed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from controlplane.connectors.builtin.amazon import notifications, orders
 from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.attributes import PRICE, QUANTITY, SHOWN
 from controlplane.connectors.builtin.amazon.inventory import SUMMARIES, Inventory
+from controlplane.connectors.builtin.amazon.offers import TOGETHER, Offers
 from controlplane.connectors.builtin.amazon.reports import SETTLEMENTS, Reports
 from controlplane.connectors.builtin.amazon.shipments import Shipments
 from controlplane.connectors.contract import (
@@ -33,11 +35,13 @@ OVERLAP = timedelta(minutes=5)
 OLDEST = timedelta(days=30)
 """How far back a first poll looks."""
 QUEUED = 300.0
-"""Seconds within which a quantity that was accepted shows, or will not."""
+"""Seconds within which a change of a listing that was accepted shows, or will not."""
+HOW = "the listing shows it, and no feed that it went with is still to come"
 
 
 class AmazonConnector(Connector):
-    """A seller in one marketplace. Options: seller, marketplace, location (ours, of what we ship), fba_location (of what Amazon ships)."""
+    """A seller in one marketplace. Options: seller, marketplace, location (ours, of what we ship), fba_location (of what Amazon
+    ships), currency and prices_with_tax (of the marketplace, where prices are written)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="amazon",
@@ -49,7 +53,8 @@ class AmazonConnector(Connector):
             ReadSpec(SETTLEMENTS, changes=True),
         ),
         writes=(
-            WriteSpec("quantity", ("stock.offer",), Guarantee.READABLE, late_effect=QUEUED, how="the listing shows it"),
+            WriteSpec(QUANTITY, ("stock.offer",), Guarantee.READABLE, QUEUED, batch=TOGETHER, how=HOW),
+            WriteSpec(PRICE, ("product.described",), Guarantee.READABLE, QUEUED, batch=TOGETHER, how=HOW),
             WriteSpec(
                 "shipment_confirmation",
                 ("shipment.shipped",),
@@ -61,14 +66,27 @@ class AmazonConnector(Connector):
         receives=notifications.TOPICS,
         secrets=("client_id", "client_secret", "refresh_token", notifications.SECRET),
         webhook_secrets=(notifications.SECRET,),
-        options=("seller", "marketplace", "location", "fba_location", "login_endpoint"),
-        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings and reports 2021), a simulator",
+        options=(
+            "seller",
+            "marketplace",
+            "location",
+            "fba_location",
+            "login_endpoint",
+            "currency",
+            "prices_with_tax",
+        ),
+        option_schemas={
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+            "prices_with_tax": {"type": "boolean", "default": True},
+        },
+        verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings, feeds and reports 2021), "
+        "a simulator",
         kind="marketplace",
         auth="token of Login with Amazon by a refresh token, in x-amz-access-token; notifications by a key in x-api-key",
         limits="a token bucket for each operation, of orders one in three minutes after 20; the token of a page is good for 30 seconds",
         gaps=(
             "whether what a settlement pays has arrived at the bank, which Amazon does not tell",
-            "feeds",
+            "titles of listings, and whether they are sold",
             "notifications, which come by SQS",
         ),
         statuses={
@@ -82,7 +100,8 @@ class AmazonConnector(Connector):
         self._marketplace = str(context.options.get("marketplace", ""))
         self._location, self._fba = (str(context.options.get(name, "")) for name in ("location", "fba_location"))
         seller = str(context.options.get("seller", ""))
-        self._inventory = Inventory(context, self._api, seller, self._marketplace)
+        self._inventory = Inventory(context, self._api, self._marketplace)
+        self._offers = Offers(context, self._api, seller, self._marketplace)
         self._reports = Reports(context, self._api)
         self._shipments = Shipments(context, self._api, self._marketplace)
 
@@ -106,7 +125,7 @@ class AmazonConnector(Connector):
         if entity == "fba":
             yield from self._inventory.fba(self._fba, keys)
         elif entity == "offers":
-            yield from self._inventory.offered(self._location, keys)
+            yield from self._offers.levels(self._location, keys)
         else:
             yield from super().snapshot(entity, keys)
 
@@ -148,16 +167,17 @@ class AmazonConnector(Connector):
 
     @answering_write
     def write(self, request: Write) -> Outcome:
-        """Offer a quantity, or confirm a shipment."""
+        """Offer a quantity, set a price, or confirm a shipment."""
         self.manifest.write_spec(request.entity)
-        return (
-            self._inventory.set_quantity(request) if request.entity == "quantity" else self._shipments.confirm(request)
-        )
+        return self._offers.put(request) if request.entity in SHOWN else self._shipments.confirm(request)
+
+    def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Offer quantities, or set prices, one by one or with a feed. Raises ConnectorError."""
+        self.manifest.write_spec(requests[0].entity)
+        return self._offers.put_many(requests)
 
     @answering_read_back
     def read_back(self, request: Write) -> Outcome:
-        """Look at the listing, or for the package."""
+        """Look at the listing and the feeds, or for the package."""
         self.manifest.write_spec(request.entity)
-        return (
-            self._inventory.read_back(request) if request.entity == "quantity" else self._shipments.read_back(request)
-        )
+        return self._offers.read_back(request) if request.entity in SHOWN else self._shipments.read_back(request)

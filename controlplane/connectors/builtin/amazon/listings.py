@@ -70,7 +70,7 @@ class Listings:
     def patch(self, sku: str, product_type: str, patches: Sequence[Mapping[str, Any]]) -> Answer:
         """Have attributes of a listing changed: accepted is not done. Raises ConnectorError."""
         body = {"productType": product_type, "patches": list(patches)}
-        return self._api.tell("PATCH", self._path(sku), body, marketplaceIds=self.marketplace)
+        return self._api.tell("PATCH", self._path(sku), body, paced="patch", marketplaceIds=self.marketplace)
 
     def _path(self, sku: str) -> str:
         return f"{LISTINGS}/{quote(self._seller, safe='')}/{quote(sku, safe='')}"
