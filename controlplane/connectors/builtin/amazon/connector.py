@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from controlplane.connectors.builtin.amazon import notifications, orders
+from controlplane.connectors.builtin.amazon import notifications, orders, sqs
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.builtin.amazon.attributes import PRICE, QUANTITY, SHOWN
 from controlplane.connectors.builtin.amazon.inventory import SUMMARIES, Inventory
@@ -17,12 +19,15 @@ from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Feed,
     Inbound,
     Level,
     Manifest,
     Page,
     ReadSpec,
     Record,
+    UnsupportedError,
+    Waiting,
     Write,
     WriteSpec,
 )
@@ -37,6 +42,14 @@ OLDEST = timedelta(days=30)
 QUEUED = 300.0
 """Seconds within which a change of a listing that was accepted shows, or will not."""
 HOW = "the listing shows it, and no feed that it went with is still to come"
+
+
+def specific(options: Mapping[str, Any]) -> Manifest:
+    """Return what a System can do: it takes notifications off a queue where it names one, and then needs the secrets of it."""
+    general = AmazonConnector.manifest
+    if options.get(sqs.URL) is None:
+        return replace(general, consumes=False, probes=("latency",))
+    return replace(general, optional_secrets=(sqs.TOKEN,))
 
 
 class AmazonConnector(Connector):
@@ -64,8 +77,13 @@ class AmazonConnector(Connector):
             ),
         ),
         receives=notifications.TOPICS,
-        secrets=("client_id", "client_secret", "refresh_token", notifications.SECRET),
+        consumes=True,
+        probes=("latency", "depth"),
+        secrets=("client_id", "client_secret", "refresh_token", notifications.SECRET, *sqs.SECRETS, sqs.TOKEN),
         webhook_secrets=(notifications.SECRET,),
+        optional_secrets=(*sqs.SECRETS, sqs.TOKEN),
+        check=sqs.flaws,
+        specific=specific,
         options=(
             "seller",
             "marketplace",
@@ -74,20 +92,23 @@ class AmazonConnector(Connector):
             "login_endpoint",
             "currency",
             "prices_with_tax",
+            sqs.URL,
+            sqs.REGION,
         ),
         option_schemas={
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
             "prices_with_tax": {"type": "boolean", "default": True},
         },
         verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings, feeds and reports 2021), "
-        "a simulator",
+        "a simulator; SQS as moto serves it",
         kind="marketplace",
-        auth="token of Login with Amazon by a refresh token, in x-amz-access-token; notifications by a key in x-api-key",
+        auth="token of Login with Amazon by a refresh token, in x-amz-access-token; notifications by a key in x-api-key, "
+        "or off a queue by AWS's Signature 4",
         limits="a token bucket for each operation, of orders one in three minutes after 20; the token of a page is good for 30 seconds",
         gaps=(
             "whether what a settlement pays has arrived at the bank, which Amazon does not tell",
             "titles of listings, and whether they are sold",
-            "notifications, which come by SQS",
+            "destinations and subscriptions of notifications, which are made at Amazon",
         ),
         statuses={
             "order.fulfillmentStatus": {"PENDING": "not yet", "PENDING_AVAILABILITY": "not yet", "CANCELLED": "nothing"}
@@ -96,6 +117,7 @@ class AmazonConnector(Connector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self.manifest = specific(context.options)  # type: ignore[misc]  # what it can do is its system's own
         self._api = Api(context)
         self._marketplace = str(context.options.get("marketplace", ""))
         self._location, self._fba = (str(context.options.get(name, "")) for name in ("location", "fba_location"))
@@ -119,6 +141,20 @@ class AmazonConnector(Connector):
     def receive(self, inbound: Inbound) -> Record:
         """Take a notification that an event bus forwards."""
         return notifications.receive(self.context, inbound)
+
+    def consume(self) -> Feed:
+        """Open the queue of notifications. Raises UnsupportedError where the System names none, SettingsError."""
+        return sqs.NotificationFeed(self.context, self._queue(), notifications.queued)
+
+    def waiting(self) -> Waiting:
+        """Ask how much waits in the queue. Raises ConnectorError, UnsupportedError, SettingsError."""
+        with closing(self._queue()) as queue:
+            return queue.waiting()
+
+    def _queue(self) -> sqs.Queue:
+        if not self.manifest.consumes:
+            raise UnsupportedError(f"System '{self.context.system}' names no queue; add `options.{sqs.URL}`")
+        return sqs.Queue(self.context)
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         """Yield the stock of Amazon's warehouses (`fba`), or what the listings offer that we ship ourselves (`offers`)."""
