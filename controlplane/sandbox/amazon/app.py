@@ -21,21 +21,18 @@ Operation = Callable[[str], Callable[[Handler], Handler]]
 
 
 def create(market: Market) -> Flask:
-    """Return an application for one market. Its secrets are `client`, `secret` and `refresh`."""
+    """Return an application for one market. It lets in who has its market's secrets."""
     app, given = Flask("amazon"), set[str]()
 
     @app.post("/auth/o2/token")
     def token() -> Answer:
         form = request.form
-        if (form.get("client_id"), form.get("client_secret"), form.get("refresh_token")) != (
-            "client",
-            "secret",
-            "refresh",
-        ):
+        told = tuple(form.get(name) for name in ("client_id", "client_secret", "refresh_token"))
+        if told != (market.client, market.secret, market.refresh):
             return jsonify(error="invalid_grant", error_description="The request has an invalid grant parameter"), 400
         made = TOKEN + token_hex(16)
         given.add(made)
-        return jsonify(access_token=made, refresh_token="refresh", token_type="bearer", expires_in=3600)  # noqa: S106
+        return jsonify(access_token=made, refresh_token=market.refresh, token_type="bearer", expires_in=3600)  # noqa: S106
 
     def operation(name: str) -> Callable[[Handler], Handler]:
         def decorated(handle: Handler) -> Handler:

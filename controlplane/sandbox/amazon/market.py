@@ -63,6 +63,9 @@ class Market:
 
     now: Callable[[], datetime]
     seller: str = "SELLER1"
+    client: str = "client"
+    secret: str = "secret"  # noqa: S105 - of nobody
+    refresh: str = "refresh"
     marketplace: str = "ATVPDKIKX0DER"
     page: int = 50
     settles: timedelta = timedelta(minutes=2)
@@ -103,6 +106,32 @@ class Market:
     lock: threading.RLock = field(default_factory=threading.RLock)
     buckets: dict[str, Bucket] = field(default_factory=lambda: {name: Bucket(*told) for name, told in RATES.items()})
 
+    # --- for whoever tries it from outside ---
+    def hurry(self, client: str, secret: str, refresh: str) -> None:
+        """Carry out at once what is accepted, and let in who says so."""
+        self.client, self.secret, self.refresh = client, secret, refresh
+        self.queue = timedelta(0)
+
+    def refill(self) -> None:
+        """Every bucket is full again."""
+        self.buckets = {name: Bucket(*told) for name, told in RATES.items()}
+
+    def buy(self, ref: str, sku: str, quantity: int, price: str, ago: float = 0.0) -> None:
+        """Somebody ordered an article so many seconds ago."""
+        self.order(ref, (sku, quantity, price))
+        at = stamp(self.now() - timedelta(seconds=ago))
+        self.orders[ref] |= {"createdTime": at, "lastUpdatedTime": at}
+
+    def settlement(self, text: str) -> str:
+        """A report of a settlement is made; return its id."""
+        return self.report(text.encode())
+
+    @property
+    def packages(self) -> Counter[str]:
+        """Tracking number -> how many packages bear it."""
+        return Counter(one["trackingNumber"] for order in self.orders.values() for one in order["packages"])
+
+    # --- what happens ---
     def order(self, ref: str, *items: tuple[str, int, str], by: str = "MERCHANT", status: str = "UNSHIPPED") -> None:
         """Somebody orders (SKU, quantity, price)."""
         now = stamp(self.now())

@@ -9,6 +9,7 @@ from controlplane.connectors.auth import RefreshedBearer
 from controlplane.connectors.contract import Context
 from controlplane.connectors.http import Answer, HttpClient, Pace, with_evidence
 from controlplane.connectors.oauth2 import refresh, token_client
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ThrottledError, UnavailableError
 
@@ -65,14 +66,18 @@ class Api:
 
     def _sent(self, method: str, path: str, accept: tuple[int, ...], *, write: bool, **content: Any) -> Answer:
         answer = self.http.send(method, path, write=write, auth=self._auth, accept=(*accept, 403, 429), **content)
-        if answer.status == 429:
-            raise with_evidence(
-                ThrottledError(f"{self.http.context.system} throttles: {_told(answer)}", _wait(answer)), answer.evidence
-            )
-        if answer.status == 403:  # of a token, of a role, or of the seller's consent: never of the document
+        errors = _errors(answer)
+        if answer.status == 429 and "retry-after" not in answer.headers:
+            throttled = ThrottledError(f"{self.http.context.system} throttles: {errors or 429}", _wait(answer))
+            raise with_evidence(throttled, answer.evidence)
+        if answer.status == 403 and errors:  # of a token, of a role, or of the seller's consent: never of the document
             self.http.context.refused()
-            told = f"{self.http.context.system} forbids it: {_told(answer)}; check the secrets, and the roles of the application"
+            told = (
+                f"{self.http.context.system} forbids it: {errors}; check the secrets, and the roles of the application"
+            )
             raise with_evidence(UnavailableError(told), answer.evidence)
+        if answer.status in (403, 429) and answer.status not in accept:
+            self.http.refuse(answer)
         return answer
 
 
@@ -85,9 +90,10 @@ def _wait(answer: Answer) -> float:
         return 1 / SLOWEST
 
 
-def _told(answer: Answer) -> str:
-    found = answer.json()
-    errors = found.get("errors") if isinstance(found, dict) else None
-    if not isinstance(errors, list):
-        return f"{answer.status}"
-    return "; ".join(f"{one.get('code')}: {one.get('message', '')}" for one in errors if isinstance(one, dict))
+def _errors(answer: Answer) -> str:
+    """Return what Amazon says in its own way; empty where it was not Amazon that said it."""
+    try:
+        told = [f"{one['code']}: {one.get('message', '')}" for one in loads(answer.content)["errors"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ""
+    return "; ".join(told)
