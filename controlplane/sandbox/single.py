@@ -15,7 +15,14 @@ from waitress import create_server
 
 from controlplane.sandbox.gate import Channel
 
-SYSTEMS = {"adobe": "Store", "avalara": "Account", "sap": "Erp", "square": "Seller", "stripe": "Account"}
+SYSTEMS = {
+    "adobe": "Store",
+    "amazon": "Market",
+    "avalara": "Account",
+    "sap": "Erp",
+    "square": "Seller",
+    "stripe": "Account",
+}
 """Package -> its model."""
 TIMELESS = frozenset({"avalara"})
 """Models that need no clock."""
@@ -56,7 +63,14 @@ def main() -> None:
     parser.add_argument("system", choices=sorted(SYSTEMS))
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
-    server = create_server(build(given.system), host="127.0.0.1", port=given.port, threads=16)
+    server = create_server(
+        build(given.system),
+        host="127.0.0.1",
+        port=given.port,
+        threads=16,
+        connection_limit=1_000,
+        asyncore_use_poll=True,
+    )
     server.channel_class = Channel
     print(f"{given.system} listens at http://127.0.0.1:{server.effective_port}", flush=True)
     server.run()

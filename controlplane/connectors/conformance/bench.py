@@ -58,15 +58,17 @@ class Place:
     codes: Codes = field(default_factory=PlainCodes)
     numbers: Numbers = field(default_factory=NoNumbers)
     """Where control numbers are kept, for a system that wants each document numbered."""
+    beside: tuple[str, ...] = ()
+    """Other addresses that its options name: where tokens are fetched, a queue."""
 
     def context(self, system: str, clock: Clock, timeout: float = 20.0, endpoint: str = "") -> Context:
         """Return what a connector of it is given; `endpoint`: another way to the same system. It may be on loopback."""
         way = endpoint or self.endpoint
-        place = place_of(way)
+        places = [place_of(one) for one in (way, *self.beside)]
         return Context(
             system=system, endpoint=way, options=self.options, secret=self._secret, codes=self.codes, clock=clock,
             timeout=timeout, given=frozenset(self.secrets), numbers=self.numbers, hidden=Redactor(self.secrets.values()),
-            internal=frozenset({place[1]}) if place and place[1].port else frozenset(),
+            internal=frozenset(place[1] for place in places if place and place[1].port),
         )  # fmt: skip
 
     def _secret(self, name: str) -> str:
@@ -95,6 +97,9 @@ class Bench(ABC):
     """Seconds that the answer above asks for."""
     silent_success: ClassVar[str] = ""
     """Why nothing in the system's answer to a write tells success from a page that some proxy made up; empty: something does."""
+
+    webhook_key: ClassVar[str] = ""
+    """Header of a webhook that holds a key of ours, where the system signs nothing: a changed body is then not noticed."""
 
     @abstractmethod
     def start(self, folder: Path) -> Place:

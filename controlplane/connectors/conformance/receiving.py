@@ -20,7 +20,8 @@ def signature(stand: Stand) -> str:
     inbound = _webhooks(stand)[0]
     connector = stand.connector()
     connector.receive(inbound)
-    for told, forged in _forged(inbound):
+    key = stand.bench.webhook_key
+    for told, forged in _forged(inbound, key):
         _refused(connector, forged, told)
     secret = next(iter(stand.manifest.webhook_secrets), None)
     if secret:
@@ -32,7 +33,10 @@ def signature(stand: Stand) -> str:
         finally:
             stranger.close()
     untold = sorted(set(stand.manifest.receives) - {connector.receive(one).topic for one in _webhooks(stand)})
-    return f"topics that the bench cannot have the system tell: {', '.join(untold)}" if untold else ""
+    unsigned = [f"a changed body was not tried: the system signs none, it bears a key in {key}"] if key else []
+    return "; ".join(
+        [*unsigned, *([f"topics that the bench cannot have the system tell: {', '.join(untold)}"] if untold else [])]
+    )
 
 
 def replay(stand: Stand) -> str:
@@ -103,18 +107,21 @@ def _webhooks(stand: Stand) -> list[Inbound]:
     return [inbound for inbounds in found.values() for inbound in inbounds[:EACH]]
 
 
-def _forged(inbound: Inbound) -> list[tuple[str, Inbound]]:
+def _forged(inbound: Inbound, key: str) -> list[tuple[str, Inbound]]:
     changed = inbound.body.replace(b"1", b"2", 1) if b"1" in inbound.body else inbound.body + b" "
-    signs = [name for name in inbound.headers if "hmac" in name or "signature" in name]
+    signs = [name for name in inbound.headers if "hmac" in name or "signature" in name or name == key]
     unsigned = {name: value for name, value in inbound.headers.items() if name not in signs}
     emptied = {name: "" if name in signs else value for name, value in inbound.headers.items()}
     strange = {name: "é" * 44 if name in signs else value for name, value in inbound.headers.items()}
-    return [
+    of_the_body = [
         ("with a changed body", replace(inbound, body=changed)),
+        ("with an empty body", replace(inbound, body=b"")),
+    ]
+    return [
+        *([] if key else of_the_body),
         ("without a signature", replace(inbound, headers=unsigned)),
         ("with an empty signature", replace(inbound, headers=emptied)),
         ("with a signature that is no ASCII", replace(inbound, headers=strange)),
-        ("with an empty body", replace(inbound, body=b"")),
     ]
 
 

@@ -155,7 +155,7 @@ def _sent_amounts(stand: Stand, entity: str) -> None:
     wanted, request = stand.bench.sent_amounts(entity), stand.bench.write(entity)
     stand.bench.rest()
     with stand.proxy.watching() as asked:
-        outcome = stand.connector().write(request)
+        outcome = stand.carried_out(request, stand.connector().write(request))
     demand(outcome.result in DONE, f"{entity}: undisturbed it is '{outcome.result}' ({outcome.detail})")
     found = {number for one in asked if stand.bench.is_write(one) for number in _numbers(_json(one.body))}
     floats = [number for number in found if -int(number.as_tuple().exponent) > _DIGITS]

@@ -1,4 +1,4 @@
-"""The marketplace's HTTP: Login with Amazon, orders, stock, listings; limits a bucket an operation, tokens of pages that run out."""
+"""The marketplace's HTTP: Login with Amazon, orders, stock; limits a bucket an operation, tokens of pages that run out."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,9 +8,10 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from controlplane.sandbox.amazon import papers
+from controlplane.sandbox.amazon import feeds, listings, papers
 from controlplane.sandbox.amazon.errors import refused
-from controlplane.sandbox.amazon.market import MERCHANT, RATES, Market
+from controlplane.sandbox.amazon.market import RATES, Market
+from controlplane.sandbox.amazon.pages import paged
 from controlplane.sandbox.gate import hang_up
 
 TOKEN = "Atza|"  # noqa: S105 - how every token begins
@@ -20,21 +21,18 @@ Operation = Callable[[str], Callable[[Handler], Handler]]
 
 
 def create(market: Market) -> Flask:
-    """Return an application for one market. Its secrets are `client`, `secret` and `refresh`."""
+    """Return an application for one market. It lets in who has its market's secrets."""
     app, given = Flask("amazon"), set[str]()
 
     @app.post("/auth/o2/token")
     def token() -> Answer:
         form = request.form
-        if (form.get("client_id"), form.get("client_secret"), form.get("refresh_token")) != (
-            "client",
-            "secret",
-            "refresh",
-        ):
+        told = tuple(form.get(name) for name in ("client_id", "client_secret", "refresh_token"))
+        if told != (market.client, market.secret, market.refresh):
             return jsonify(error="invalid_grant", error_description="The request has an invalid grant parameter"), 400
         made = TOKEN + token_hex(16)
         given.add(made)
-        return jsonify(access_token=made, refresh_token="refresh", token_type="bearer", expires_in=3600)  # noqa: S106
+        return jsonify(access_token=made, refresh_token=market.refresh, token_type="bearer", expires_in=3600)  # noqa: S106
 
     def operation(name: str) -> Callable[[Handler], Handler]:
         def decorated(handle: Handler) -> Handler:
@@ -48,6 +46,7 @@ def create(market: Market) -> Flask:
                         answer.headers["x-amzn-RateLimit-Limit"] = str(RATES[name][0])
                         return answer, 429
                     market.settle()
+                    feeds.work(market)
                     made = handle(**path)
                     if market.lost[name]:
                         market.lost[name] -= 1
@@ -60,26 +59,11 @@ def create(market: Market) -> Flask:
 
     _orders(app, market, operation)
     _stock(app, market, operation)
-    _listings(app, market, operation)
+    listings.serve(app, market, operation)
+    feeds.serve(app, market, operation)
     papers.reports(app, market, operation)
     papers.store(app, market)
     return app
-
-
-def _page(market: Market, rows: list[Any], name: str) -> tuple[list[Any], str | None] | None:
-    """Return the page that the token stands for, and the token of the next; None where the token ran out."""
-    told, at = request.args.get(name), 0
-    if told:
-        found = market.tokens.get(told)
-        if found is None or market.now() - found[0] > market.token_life:
-            return None
-        at = found[1]
-    some = rows[at : at + market.page]
-    following = None
-    if at + market.page < len(rows):
-        following = token_hex(12)
-        market.tokens[following] = (market.now(), at + market.page)
-    return some, following
 
 
 def _orders(app: Flask, market: Market, operation: Operation) -> None:
@@ -93,7 +77,7 @@ def _orders(app: Flask, market: Market, operation: Operation) -> None:
         latest = market.now() - market.settles
         end = min(latest, _at(asked[f"{name}Before"])) if f"{name}Before" in asked else latest
         rows = [one for one in market.orders.values() if _at(asked[f"{name}After"]) <= _at(one[field]) <= end]
-        page = _page(market, sorted(rows, key=lambda one: (one[field], one["orderId"])), "paginationToken")
+        page = paged(market, sorted(rows, key=lambda one: (one[field], one["orderId"])), "paginationToken")
         if page is None:
             return refused(400, "InvalidInput", "The pagination token is invalid or has expired.")
         some, following = page
@@ -146,7 +130,7 @@ def _stock(app: Flask, market: Market, operation: Operation) -> None:
         if chosen and len(chosen) > 50:
             return refused(400, "InvalidInput", "At most 50 sellerSkus are allowed.")
         rows = [one for one in sorted(market.stock.items()) if chosen is None or one[0] in chosen]
-        page = _page(market, rows, "nextToken")
+        page = paged(market, rows, "nextToken")
         if page is None:
             return refused(400, "InvalidInput", "Next token is invalid or has expired.")
         some, following = page
@@ -169,37 +153,3 @@ def _summary(sku: str, held: dict[str, Any]) -> dict[str, Any]:
         "asin": "B000000001", "fnSku": f"X{sku}", "sellerSku": sku, "condition": "NewItem", "inventoryDetails": details,
         "lastUpdatedTime": held["changed"], "productName": sku, "totalQuantity": held["fulfillable"] + held["reserved"],
     }  # fmt: skip
-
-
-def _listings(app: Flask, market: Market, operation: Operation) -> None:
-    @app.get("/listings/2021-08-01/items/<seller>/<sku>")
-    @operation("getListingsItem")
-    def listing(seller: str, sku: str) -> Answer:
-        if seller != market.seller or sku not in market.listings:
-            return refused(404, "NOT_FOUND", f"SKU '{sku}' not found in marketplace {market.marketplace}")
-        held = market.listings[sku]
-        summary = {
-            "marketplaceId": market.marketplace, "asin": "B000000001", "productType": "LUGGAGE", "status": ["BUYABLE"],
-            "itemName": sku, "createdDate": held["created"], "lastUpdatedDate": held["changed"],
-        }  # fmt: skip
-        offered = [{"fulfillmentChannelCode": MERCHANT, "quantity": held["quantity"]}]
-        return jsonify(sku=sku, summaries=[summary], fulfillmentAvailability=offered)
-
-    @app.patch("/listings/2021-08-01/items/<seller>/<sku>")
-    @operation("patchListingsItem")
-    def patch(seller: str, sku: str) -> Answer:
-        made = token_hex(16)
-        if seller != market.seller or sku not in market.listings:
-            return refused(400, "InvalidInput", f"SKU '{sku}' not found")
-        [told] = request.get_json()["patches"]
-        quantity = told["value"][0].get("quantity")
-        if not isinstance(quantity, int) or quantity < 0:
-            issue = {
-                "code": "90220",
-                "message": "'quantity' is no whole number",
-                "severity": "ERROR",
-                "categories": ["INVALID_ATTRIBUTE"],
-            }
-            return jsonify(sku=sku, status="INVALID", submissionId=made, issues=[issue])
-        market.queued.append((market.now(), sku, quantity))
-        return jsonify(sku=sku, status="ACCEPTED", submissionId=made, issues=[])

@@ -37,7 +37,9 @@ class Bucket:
 
 RATES = {
     "searchOrders": (0.0056, 20), "getOrder": (0.5, 30), "confirmShipment": (2, 10), "getInventorySummaries": (2, 2),
-    "getListingsItem": (5, 5), "patchListingsItem": (5, 5), "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15),
+    "getListingsItem": (5, 10), "searchListingsItems": (5, 5), "patchListingsItem": (5, 5),
+    "getReports": (0.0222, 10), "getReportDocument": (0.0167, 15), "createFeedDocument": (0.5, 15), "createFeed": (0.0083, 15),
+    "getFeeds": (0.0222, 10), "getFeed": (2, 15), "getFeedDocument": (0.0222, 10),
 }  # fmt: skip
 """Operation -> requests a second and burst, as the vendor publishes them."""
 
@@ -49,6 +51,8 @@ class Paper:
     content: bytes = b""
     kind: str = "text/plain"
     packed: bool = False
+    expected: bool = False
+    """Whether it may be put there, which whoever is to send it does."""
     signed: dict[str, datetime] = field(default_factory=dict)
     """What stands in the address -> until when."""
 
@@ -59,6 +63,9 @@ class Market:
 
     now: Callable[[], datetime]
     seller: str = "SELLER1"
+    client: str = "client"
+    secret: str = "secret"  # noqa: S105 - of nobody
+    refresh: str = "refresh"
     marketplace: str = "ATVPDKIKX0DER"
     page: int = 50
     settles: timedelta = timedelta(minutes=2)
@@ -69,7 +76,19 @@ class Market:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     stock: dict[str, dict[str, Any]] = field(default_factory=dict)
     listings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    queued: list[tuple[datetime, str, int]] = field(default_factory=list)
+    most: int = 1_000
+    """Listings that one search pages through at most."""
+    queued: list[tuple[datetime, str, str, Any]] = field(default_factory=list)
+    """When it was accepted, SKU, what of it, and the value."""
+    feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    feed_waits: timedelta = timedelta(seconds=20)
+    """How long a feed is in the queue."""
+    feed_takes: timedelta = timedelta(seconds=20)
+    """How long a feed is worked on."""
+    feed_shows: bool = True
+    """Whether a listing shows at once what a feed has done, or as late as any change."""
+    feed_ends: list[tuple[str, int]] = field(default_factory=list)
+    """How the next feeds end, and after how many messages, where that is not with the last one."""
     tokens: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Page token -> the whole list that it is of."""
@@ -79,12 +98,40 @@ class Market:
     """Where documents lie, if not at the marketplace itself."""
     good_for: float = 300.0
     """Seconds that an address of a document is good for."""
+    shown: Counter[str] = field(default_factory=Counter)
+    """SKU, what of it, and value -> how often a listing came to show it."""
     limited: bool = True
     lost: Counter[str] = field(default_factory=Counter)
     """Operation -> how many of the next requests take effect and are not answered."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     buckets: dict[str, Bucket] = field(default_factory=lambda: {name: Bucket(*told) for name, told in RATES.items()})
 
+    # --- for whoever tries it from outside ---
+    def hurry(self, client: str, secret: str, refresh: str) -> None:
+        """Carry out at once what is accepted, and let in who says so."""
+        self.client, self.secret, self.refresh = client, secret, refresh
+        self.queue = timedelta(0)
+
+    def refill(self) -> None:
+        """Every bucket is full again."""
+        self.buckets = {name: Bucket(*told) for name, told in RATES.items()}
+
+    def buy(self, ref: str, sku: str, quantity: int, price: str, ago: float = 0.0) -> None:
+        """Somebody ordered an article so many seconds ago."""
+        self.order(ref, (sku, quantity, price))
+        at = stamp(self.now() - timedelta(seconds=ago))
+        self.orders[ref] |= {"createdTime": at, "lastUpdatedTime": at}
+
+    def settlement(self, text: str) -> str:
+        """A report of a settlement is made; return its id."""
+        return self.report(text.encode())
+
+    @property
+    def packages(self) -> Counter[str]:
+        """Tracking number -> how many packages bear it."""
+        return Counter(one["trackingNumber"] for order in self.orders.values() for one in order["packages"])
+
+    # --- what happens ---
     def order(self, ref: str, *items: tuple[str, int, str], by: str = "MERCHANT", status: str = "UNSHIPPED") -> None:
         """Somebody orders (SKU, quantity, price)."""
         now = stamp(self.now())
@@ -145,14 +192,14 @@ class Market:
         """The warehouses hold so many."""
         self.stock[sku] = {"fulfillable": fulfillable, "reserved": reserved, "changed": stamp(self.now())}
 
-    def list_item(self, sku: str, quantity: int) -> None:
-        """The seller lists an article that he ships himself."""
-        self.listings[sku] = {
-            "quantity": quantity,
-            "created": stamp(self.now()),
-            "changed": stamp(self.now()),
-            "issues": [],
-        }
+    def list_item(self, sku: str, quantity: int, channel: str = MERCHANT, price: str = "10.00") -> None:
+        """The seller lists an article, which he ships himself unless the channel is one of Amazon's."""
+        now = stamp(self.now())
+        self.listings[sku] = {"quantity": quantity, "created": now, "changed": now, "channel": channel, "price": price}
+
+    def unlist(self, sku: str) -> None:
+        """The seller takes a listing away."""
+        del self.listings[sku]
 
     def report(self, content: bytes, kind: str = SETTLEMENT, charset: str = "utf-8", status: str = "DONE") -> str:
         """A report is made; return its id."""
@@ -169,9 +216,16 @@ class Market:
     def settle(self) -> None:
         """Carry out what was accepted long enough ago, the last of each listing last."""
         now = self.now()
-        for at, sku, quantity in [one for one in self.queued if one[0] + self.queue <= now]:
-            self.queued.remove((at, sku, quantity))
-            self.listings[sku] |= {"quantity": quantity, "changed": stamp(now)}
+        for told in [one for one in self.queued if one[0] + self.queue <= now]:
+            self.queued.remove(told)
+            _, sku, name, value = told
+            self.show(sku, name, value)
+
+    def show(self, sku: str, name: str, value: Any) -> None:
+        """A listing shows something else from now on; how often is counted."""
+        if sku in self.listings:
+            self.listings[sku] |= {name: value, "changed": stamp(self.now())}
+            self.shown[f"{sku} {name} {value}"] += 1
 
 
 def stamp(at: datetime) -> str:

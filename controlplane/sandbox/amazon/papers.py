@@ -31,10 +31,22 @@ def store(app: Flask, market: Market) -> None:
         with market.lock:
             paper = market.documents.get(request.args.get("key", ""))
             until = paper.signed.get(request.args.get("X-Amz-Signature", "")) if paper else None
-            if paper is None or until is None or market.now() > until:
+            if paper is None or until is None or market.now() > until or not paper.content:
                 told = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
                 return Response(told, 403, content_type="application/xml")
             return Response(paper.content, content_type=paper.kind)
+
+    @app.put(STORE)
+    def put() -> Response:
+        with market.lock:
+            paper = market.documents.get(request.args.get("key", ""))
+            until = paper.signed.get(request.args.get("X-Amz-Signature", "")) if paper else None
+            wrong = request.content_type != paper.kind if paper else True
+            if paper is None or until is None or market.now() > until or wrong or not paper.expected:
+                told = "<Error><Code>SignatureDoesNotMatch</Code><Message>Request has expired</Message></Error>"
+                return Response(told, 403, content_type="application/xml")
+            paper.content, paper.expected = request.get_data(), False
+            return Response(status=200)
 
 
 def reports(app: Flask, market: Market, operation: Operation) -> None:

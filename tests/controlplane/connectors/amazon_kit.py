@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.amazon.connector import AmazonConnector
-from controlplane.connectors.contract import Draft, Page
+from controlplane.connectors.contract import Draft, NoNumbers, Numbers, Page
 from controlplane.sandbox.amazon.app import create
 from controlplane.sandbox.amazon.market import Market
-from tests.controlplane.connectors.conftest import Given
+from tests.controlplane.connectors.conftest import START, Given
 from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
 from tests.openapi import Contract
 
@@ -19,6 +21,7 @@ MODELS = SPECS / "amazon-sp-api/models"
 FILES = (
     "orders-api-model/orders_2026-01-01.json", "orders-api-model/ordersV0.json", "fba-inventory-api-model/fbaInventory.json",
     "listings-items-api-model/listingsItems_2021-08-01.json", "reports-api-model/reports_2021-06-30.json",
+    "feeds-api-model/feeds_2021-06-30.json",
 )  # fmt: skip
 MARKET = "ATVPDKIKX0DER"
 COLUMNS = (
@@ -63,6 +66,17 @@ def file(*lines: str, charset: str = "utf-8") -> bytes:
     return "\r\n".join(("\t".join(COLUMNS), *lines, "")).encode(charset)
 
 
+class Walking(ManualClock):
+    """A clock that goes as far as is waited for."""
+
+    def stopwatch(self) -> float:
+        return self.now().timestamp()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.advance(seconds)
+        return event.is_set()
+
+
 @dataclass
 class Bench:
     """A marketplace, a connector to it, and one clock for both."""
@@ -71,6 +85,12 @@ class Bench:
     connector: AmazonConnector
     contract: Contract | None
     given: Given
+    others: list[AmazonConnector] = field(default_factory=list)
+
+    def again(self) -> AmazonConnector:
+        """A connector of another process, which knows nothing but what was kept."""
+        self.others.append(AmazonConnector(self.given.context()))
+        return self.others[-1]
 
     def pages(self, cursor: dict[str, Any] | None = None, entity: str = "settlements") -> list[Page]:
         return list(self.connector.poll(entity, cursor))
@@ -85,11 +105,11 @@ class Bench:
 
 
 @contextmanager
-def marketplace() -> Iterator[Bench]:
+def marketplace(clock: ManualClock | None = None, numbers: Numbers | None = None) -> Iterator[Bench]:
     """Serve a marketplace with small pages; what breaks the vendor's models fails the test."""
-    given = Given(
-        "", options={"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}, timeout=10
-    )
+    options = {"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}
+    clock = clock or ManualClock(START, pace=0.02)
+    given = Given("", options=options, timeout=10 / clock.pace, clock=clock)
     given.secrets = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
     market = Market(given.clock.now, page=3)
     app = create(market)
@@ -97,7 +117,10 @@ def marketplace() -> Iterator[Bench]:
     with hanging_up(app) as port:
         given.endpoint = f"http://127.0.0.1:{port}"
         given.options["login_endpoint"] = given.endpoint
+        given.numbers = numbers or NoNumbers()
         connector = AmazonConnector(given.context())
-        yield Bench(market, connector, contract, given)
-        connector.close()
+        bench = Bench(market, connector, contract, given)
+        yield bench
+        for one in (connector, *bench.others):
+            one.close()
     assert contract is None or contract.broken == []

@@ -13,7 +13,7 @@ import pytest
 from controlplane.clock import ManualClock
 from controlplane.connectors.commands import FixedPolicies
 from controlplane.connectors.connections import Connections
-from controlplane.connectors.contract import Connector, Context, Draft, Write
+from controlplane.connectors.contract import Connector, Context, Draft, NoNumbers, Numbers, Write
 from controlplane.connectors.network import Resolve, look_up
 from controlplane.registry.packs import pack_folder
 from controlplane.settings import Settings
@@ -103,13 +103,14 @@ class Given:
     internal: frozenset[Pair] | None = None
     """What policy states; unless told, the endpoint's own pair."""
     resolve: Resolve = look_up
+    numbers: Numbers = field(default_factory=NoNumbers)
 
     def context(self, given: frozenset[str] = frozenset()) -> Context:
         return Context(
             system="theirs", endpoint=self.endpoint, options=self.options, secret=self.secrets.__getitem__,
             codes=PlainCodes(), clock=self.clock, timeout=self.timeout, concurrency=self.concurrency, rate=self.rate,
             internal=opened(self.endpoint) if self.internal is None else self.internal, resolve=self.resolve,
-            given=given,
+            given=given, numbers=self.numbers,
         )  # fmt: skip
 
 

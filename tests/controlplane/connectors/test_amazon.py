@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from controlplane.connectors.builtin.amazon.connector import AmazonConnector
 from controlplane.connectors.contract import Write
-from controlplane.errors import BadInputError, ThrottledError, UnavailableError
+from controlplane.errors import BadInputError, RejectedError, ThrottledError, UnavailableError
 from rules.model.messages import parse
 from rules.outcomes import Result
+from tests.addresses import opened
 from tests.controlplane.connectors.amazon_kit import MODELS, Bench, marketplace
+from tests.controlplane.connectors.scripted import Asked, Reply, ScriptedServer
 
 
 @pytest.fixture
@@ -41,6 +44,7 @@ def test_every_operation_that_is_used_is_described_by_the_vendor(bench: Bench) -
     bench.market.list_item("A", 1)
     bench.connector.ping()
     list(bench.connector.snapshot("fba"))
+    list(bench.connector.snapshot("offers"))
     list(bench.connector.poll("orders", None))
     bench.connector.write(offer(2, 1))
     bench.connector.write(shipment("S1", "1", ("A", 1)))
@@ -49,6 +53,7 @@ def test_every_operation_that_is_used_is_described_by_the_vendor(bench: Bench) -
     assert bench.contract is not None
     assert bench.contract.used == {
         "searchOrders", "getOrder", "confirmShipment", "getInventorySummaries", "getListingsItem", "patchListingsItem",
+        "searchListingsItems",
         "getReports", "getReportDocument",
     }  # fmt: skip
 
@@ -101,6 +106,38 @@ def test_an_empty_bucket_is_waited_for_as_long_as_its_rate_says(bench: Bench) ->
     with pytest.raises(ThrottledError) as raised:
         list(bench.connector.poll("orders", None))
     assert raised.value.retry_after == pytest.approx(1 / 0.0056)
+
+
+@pytest.mark.parametrize("body", [b"<html>slow down</html>", b'{"errors": [{"code": "QuotaExceeded"}]}'])
+def test_a_wait_that_is_asked_for_in_the_usual_way_is_kept_whoever_asks(
+    scripted: Callable[[Callable[[Asked], Reply]], ScriptedServer], bench: Bench, body: bytes
+) -> None:
+    server = scripted(lambda _: Reply(429, body, {"Retry-After": "7"}))
+    way = replace(
+        bench.given.context(), endpoint=server.url, internal=opened(server.url) | opened(bench.given.endpoint)
+    )
+    other = AmazonConnector(way)
+    with pytest.raises(ThrottledError) as raised:
+        other.ping()
+    assert raised.value.retry_after == 7
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "raised"),
+    [(b'{"errors": [{"code": "Unauthorized"}]}', UnavailableError), (b"<html>no way</html>", RejectedError)],
+)
+def test_what_amazon_forbids_is_an_outage_and_what_some_proxy_forbids_is_not(
+    scripted: Callable[[Callable[[Asked], Reply]], ScriptedServer], bench: Bench, body: bytes, raised: type[Exception]
+) -> None:
+    server = scripted(lambda _: Reply(403, body))
+    way = replace(
+        bench.given.context(), endpoint=server.url, internal=opened(server.url) | opened(bench.given.endpoint)
+    )
+    other = AmazonConnector(way)
+    with pytest.raises(raised):
+        other.ping()
+    other.close()
 
 
 def test_a_quantity_counts_when_it_shows(bench: Bench) -> None:

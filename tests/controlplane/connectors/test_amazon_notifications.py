@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.connectors.builtin.amazon.connector import AmazonConnector
 from controlplane.connectors.contract import Draft, Inbound, SignatureError
 from controlplane.errors import BadInputError
 from rules.model.messages import StockLevel, parse
@@ -103,3 +104,27 @@ def test_a_notification_without_what_it_is_about_is_refused_and_one_of_a_strange
 def test_what_does_not_bear_the_key_is_not_taken(bench: Bench, headers: dict[str, str]) -> None:
     with pytest.raises(SignatureError, match="notification_key"):
         bench.connector.receive(Inbound(headers, b"{}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "flawed"),
+    [
+        ("https://sqs.us-east-1.amazonaws.com/123456789012/spapi", False),
+        ("https://sqs.us-east-1.amazonaws.com/spapi", True),
+        ("https://user@sqs.us-east-1.amazonaws.com/123456789012/spapi", True),
+        ("https://sqs.us-east-1.amazonaws.com/123456789012/spapi?Action=SendMessage", True),
+        ("arn:aws:sqs:us-east-1:123456789012:spapi", True),
+    ],
+)
+def test_the_address_of_a_queue_is_read_strictly(url: str, flawed: bool) -> None:
+    check = AmazonConnector.manifest.check
+    assert check is not None
+    assert [path for path, _, _ in check("", {"queue_url": url})] == ([("options", "queue_url")] if flawed else [])
+
+
+def test_a_system_that_names_a_queue_needs_its_secrets_and_consumes() -> None:
+    with_queue = AmazonConnector.manifest.of({"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q"})
+    without = AmazonConnector.manifest.of({})
+    assert (with_queue.consumes, without.consumes) == (True, False)
+    needed = [set(one.credential_schema()["required"]) for one in (with_queue, without)]
+    assert needed[0] - needed[1] == {"queue_key_id", "queue_secret_key"}

@@ -169,6 +169,17 @@ def test_the_cursor_moves_with_each_report_and_one_that_is_done_late_is_found(be
     assert bench.pages(pages[3].cursor)[-1].cursor["since"] == pages[-1].cursor["since"], "it goes on where it stood"
 
 
+def test_a_cursor_that_was_given_says_later_what_it_said_then(bench: Bench) -> None:
+    for name in ("1", "2", "3"):
+        bench.market.report(file(opening("1.00", name), entry("1.00", name=name)))
+        bench.advance(60)
+    given, then = [], []
+    for page in bench.connector.poll("settlements", None):
+        given.append(page.cursor)
+        then.append(json.dumps(page.cursor))
+    assert [json.dumps(cursor) for cursor in given] == then
+
+
 def test_documents_are_fetched_no_faster_than_the_vendor_lets_and_the_rest_later(bench: Bench) -> None:
     for at in range(17):
         bench.market.report(file(opening("1.00", name=str(at)), entry("1.00", name=str(at))))

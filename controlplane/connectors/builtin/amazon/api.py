@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from controlplane.connectors.auth import RefreshedBearer
 from controlplane.connectors.contract import Context
-from controlplane.connectors.http import Answer, HttpClient, with_evidence
+from controlplane.connectors.http import Answer, HttpClient, Pace, with_evidence
 from controlplane.connectors.oauth2 import refresh, token_client
+from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ThrottledError, UnavailableError
 
@@ -16,6 +18,8 @@ TOKEN = "/auth/o2/token"  # noqa: S105 - a path
 LIMIT = "x-amzn-ratelimit-limit"
 SLOWEST = 1 / 180
 """Requests a second of the operation with the smallest bucket, for where an answer names no rate."""
+PACES = {"summaries": 2.0, "search": 5.0, "listing": 5.0, "patch": 5.0}
+"""Requests a second of what is asked page by page, or once for each article, as Amazon publishes it: there a walk waits for its turn."""
 
 
 class Api:
@@ -26,6 +30,7 @@ class Api:
         client_id, client_secret, refresh_token = secrets
         redactor = Redactor(secrets[1:])
         self.http = HttpClient(context, redactor)
+        self._paces = {name: Pace(replace(context, rate=rate)) for name, rate in PACES.items()}
         self._login = token_client(context, redactor, str(context.options.get("login_endpoint", LOGIN)))
         fetch = refresh(self._login, TOKEN, refresh_token, client_id, client_secret)
         self._auth = RefreshedBearer(self._learning(fetch), context.clock, header="x-amz-access-token", scheme="")
@@ -42,25 +47,37 @@ class Api:
         self.http.close()
         self._login.close()
 
-    def ask(self, path: str, *, accept: tuple[int, ...] = (), **params: Any) -> Answer:
-        """Read. Raises ConnectorError."""
+    def ask(self, path: str, *, accept: tuple[int, ...] = (), paced: str = "", **params: Any) -> Answer:
+        """Read, at the pace of `PACES` where one is named. Raises ConnectorError."""
+        if paced:
+            self._paces[paced].step()
         given = {name: value for name, value in params.items() if value is not None}
         return self._sent("GET", path, accept, write=False, params=given)
 
-    def tell(self, method: str, path: str, body: Any, **params: Any) -> Answer:
-        """Change something. Raises ConnectorError."""
+    def prepare(self, path: str, body: Any) -> Answer:
+        """Post what changes nothing by itself. Raises ConnectorError."""
+        return self._sent("POST", path, (), write=False, json=body)
+
+    def tell(self, method: str, path: str, body: Any, *, paced: str = "", **params: Any) -> Answer:
+        """Change something, at the pace of `PACES` where one is named. Raises ConnectorError."""
+        if paced:
+            self._paces[paced].step()
         return self._sent(method, path, (), write=True, json=body, params=params)
 
     def _sent(self, method: str, path: str, accept: tuple[int, ...], *, write: bool, **content: Any) -> Answer:
         answer = self.http.send(method, path, write=write, auth=self._auth, accept=(*accept, 403, 429), **content)
-        if answer.status == 429:
-            raise with_evidence(
-                ThrottledError(f"{self.http.context.system} throttles: {_told(answer)}", _wait(answer)), answer.evidence
-            )
-        if answer.status == 403:  # of a token, of a role, or of the seller's consent: never of the document
+        errors = _errors(answer)
+        if answer.status == 429 and "retry-after" not in answer.headers:
+            throttled = ThrottledError(f"{self.http.context.system} throttles: {errors or 429}", _wait(answer))
+            raise with_evidence(throttled, answer.evidence)
+        if answer.status == 403 and errors:  # of a token, of a role, or of the seller's consent: never of the document
             self.http.context.refused()
-            told = f"{self.http.context.system} forbids it: {_told(answer)}; check the secrets, and the roles of the application"
+            told = (
+                f"{self.http.context.system} forbids it: {errors}; check the secrets, and the roles of the application"
+            )
             raise with_evidence(UnavailableError(told), answer.evidence)
+        if answer.status in (403, 429) and answer.status not in accept:
+            self.http.refuse(answer)
         return answer
 
 
@@ -73,9 +90,10 @@ def _wait(answer: Answer) -> float:
         return 1 / SLOWEST
 
 
-def _told(answer: Answer) -> str:
-    found = answer.json()
-    errors = found.get("errors") if isinstance(found, dict) else None
-    if not isinstance(errors, list):
-        return f"{answer.status}"
-    return "; ".join(f"{one.get('code')}: {one.get('message', '')}" for one in errors if isinstance(one, dict))
+def _errors(answer: Answer) -> str:
+    """Return what Amazon says in its own way; empty where it was not Amazon that said it."""
+    try:
+        told = [f"{one['code']}: {one.get('message', '')}" for one in loads(answer.content)["errors"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ""
+    return "; ".join(told)

@@ -88,6 +88,17 @@ def download(context: Context, url: str, algorithm: str | None, source: Answer) 
     return Document(answer, algorithm == GZIP)
 
 
+def upload(context: Context, url: str, content: bytes, kind: str, source: Answer) -> None:
+    """Put a document where `source` says that it is expected. Raises ConnectorError."""
+    http, path = _client(context, url, source)
+    try:
+        answer = http.send("PUT", path, write=False, accept=(403,), content=content, headers={"content-type": kind})
+    finally:
+        http.close()
+    if answer.status == 403:
+        _ran_out(context, answer)
+
+
 def _client(context: Context, url: str, source: Answer) -> tuple[HttpClient, str]:
     """The address is a credential for as long as it is good: what signs it is hidden."""
     parts, own = urlsplit(url), urlsplit(context.endpoint)

@@ -1,7 +1,4 @@
-"""Stock at Amazon: its own warehouses' (FBA, read only), and the quantity a listing offers that we ship ourselves (MFN).
-
-A quantity is accepted, not set: it shows some minutes later, or never. So it is read back, and counts only when it shows.
-"""
+"""Stock of Amazon's own warehouses (FBA), which is read and cannot be set."""
 
 from __future__ import annotations
 
@@ -9,29 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from controlplane.connectors.builtin.amazon.api import Api
-from controlplane.connectors.contract import Context, Level, Write
+from controlplane.connectors.contract import Context, Level
 from controlplane.connectors.http import Answer
-from controlplane.connectors.outcomes import AWAITED
 from controlplane.connectors.paging import by_token, expiring
-from controlplane.errors import RejectedError
-from rules.outcomes import Outcome, Result
 
 SUMMARIES = "/fba/inventory/v1/summaries"
-LISTINGS = "/listings/2021-08-01/items"
 FEW = 50
-MERCHANT = "DEFAULT"
-"""The channel of what we ship ourselves."""
-SHOWN = "summaries,fulfillmentAvailability"
 
 
 class Inventory:
     """Stock of one seller in one marketplace."""
 
-    def __init__(self, context: Context, api: Api, seller: str, marketplace: str) -> None:
-        self._context, self._api, self._seller, self._marketplace = context, api, seller, marketplace
+    def __init__(self, context: Context, api: Api, marketplace: str) -> None:
+        self._context, self._api, self._marketplace = context, api, marketplace
 
     def fba(self, location: str, keys: Sequence[tuple[str, str]] | None) -> Iterator[list[Level]]:
         """Yield what Amazon's warehouses hold: on hand is sellable and reserved together. Raises ConnectorError."""
@@ -56,7 +45,7 @@ class Inventory:
             "details": "true", "granularityType": "Marketplace", "granularityId": self._marketplace,
             "marketplaceIds": self._marketplace, "sellerSkus": skus, "nextToken": token,
         }  # fmt: skip
-        return self._api.ask(SUMMARIES, **asked)
+        return self._api.ask(SUMMARIES, paced="summaries", **asked)
 
     def _level(self, row: Mapping[str, Any], location: str, answer: Answer) -> Level:
         details = row["inventoryDetails"]
@@ -68,77 +57,6 @@ class Inventory:
             source_at=datetime.fromisoformat(changed) if changed else None, read_from=answer.started, read_to=answer.ended,
         )  # fmt: skip
 
-    # --- what we ship ourselves ---
-    def offered(self, location: str, keys: Sequence[tuple[str, str]]) -> Iterator[list[Level]]:
-        """Yield what the listings of the keys offer; one that does not exist, or is not ours to ship, is left out."""
-        for sku, place in keys:
-            found = self._listing(self._context.codes.theirs("sku", sku)) if place == location else None
-            quantity = _quantity(found[0]) if found else None
-            if found and quantity is not None:
-                answer = found[1]
-                yield [Level(sku, location, None, quantity, None, answer.started, answer.ended)]
-
-    def _listing(self, sku: str) -> tuple[dict[str, Any], Answer] | None:
-        answer = self._api.ask(self._path(sku), accept=(404,), marketplaceIds=self._marketplace, includedData=SHOWN)
-        if answer.status == 404:
-            return None
-        found = answer.json()
-        if not isinstance(found, dict) or "sku" not in found:
-            answer.fail("answered a listing without its SKU")
-        return found, answer
-
-    def _path(self, sku: str) -> str:
-        return f"{LISTINGS}/{quote(self._seller, safe='')}/{quote(sku, safe='')}"
-
-    def set_quantity(self, request: Write) -> Outcome:
-        """Offer so many, unless the listing shows something else than expected. Accepted is not done: the outcome stays unknown."""
-        wanted, expected = int(request.payload["quantity"]), request.payload.get("expected")
-        sku = self._context.codes.theirs("sku", str(request.payload["sku"]))
-        listing, _ = self._existing(sku)
-        shown = _quantity(listing)
-        if shown == wanted:
-            return _already(wanted)
-        if expected is not None and shown is not None and shown != int(expected):
-            return Outcome(Result.STALE, f"the listing shows {shown}, not {expected}", current=shown)
-        kinds = {one.get("productType") for one in listing.get("summaries") or ()}
-        patch = {
-            "productType": kinds.pop() if len(kinds) == 1 else "PRODUCT",
-            "patches": [{
-                "op": "replace", "path": "/attributes/fulfillment_availability",
-                "value": [{"fulfillment_channel_code": MERCHANT, "quantity": wanted}],
-            }],
-        }  # fmt: skip
-        answer = self._api.tell("PATCH", self._path(sku), patch, marketplaceIds=self._marketplace)
-        told = answer.json()
-        status = told.get("status") if isinstance(told, dict) else None
-        if status == "INVALID":
-            return Outcome(Result.REJECTED, f"Amazon refused: {_issues(told)}", evidence=answer.evidence)
-        if status != "ACCEPTED":
-            answer.fail(f"answered a listing's change with the status {status!r}")
-        evidence = {**answer.evidence, "from": shown, "to": wanted, AWAITED: "the listing"}
-        return Outcome(
-            Result.UNKNOWN, f"queued as {told.get('submissionId')}; it counts when it shows", evidence=evidence
-        )
-
-    def read_back(self, request: Write) -> Outcome:
-        """Tell from what the listing shows."""
-        wanted = int(request.payload["quantity"])
-        listing, _ = self._existing(self._context.codes.theirs("sku", str(request.payload["sku"])))
-        shown = _quantity(listing)
-        if shown == wanted:
-            return _already(wanted)
-        return Outcome(
-            Result.ABSENT,
-            f"the listing shows {shown}, not {wanted}: {_issues(listing) or 'no issue told'}",
-            current=shown,
-        )
-
-    def _existing(self, sku: str) -> tuple[dict[str, Any], Answer]:
-        found = self._listing(sku)
-        if found is None:
-            raise RejectedError(f"the seller has no listing with the SKU {sku}; create it at Amazon, or map the SKU")
-        return found
-
 
 def _chunks(keys: Sequence[tuple[str, str]]) -> list[Sequence[tuple[str, str]] | None]:
     return [keys[at : at + FEW] for at in range(0, len(keys), FEW)]
@@ -148,22 +66,3 @@ def _next_summary(answer: Answer) -> str | None:
     found = answer.json()
     pagination = found.get("pagination") or {} if isinstance(found, dict) else {}
     return pagination.get("nextToken")
-
-
-def _quantity(listing: Mapping[str, Any]) -> int | None:
-    for one in listing.get("fulfillmentAvailability") or ():
-        if one.get("fulfillmentChannelCode") == MERCHANT:
-            return int(one.get("quantity", 0))
-    return None
-
-
-def _issues(told: Mapping[str, Any]) -> str:
-    return "; ".join(
-        f"{one.get('code')}: {one.get('message')}" for one in told.get("issues") or () if isinstance(one, dict)
-    )[:500]
-
-
-def _already(wanted: int) -> Outcome:
-    return Outcome(
-        Result.ALREADY_DELIVERED, f"the listing shows {wanted}", current=wanted, evidence={"from": wanted, "to": wanted}
-    )

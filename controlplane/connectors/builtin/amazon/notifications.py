@@ -1,4 +1,4 @@
-"""Notifications, as an EventBridge API destination forwards them: each bears a key of our own in a header. They tell what to read anew.
+"""Notifications, off a queue, or as an EventBridge API destination forwards them with a key of our own. They tell what to read anew.
 
 Amazon tells them to queues and event buses only. Of a notification only what is needed is kept: an order's holds a postal code.
 """
@@ -44,11 +44,24 @@ def receive(context: Context, inbound: Inbound) -> Record:
     given, wanted = inbound.headers.get(HEADER, ""), context.secret(SECRET)
     if not wanted or not hmac.compare_digest(wanted.encode(), given.encode("utf-8", errors="replace")):
         raise SignatureError(f"{HEADER} does not match; check {SECRET}, and the connection of the API destination")
-    told = _opened(read_json(inbound.body))
+    return record_of(inbound.body)
+
+
+def queued(body: bytes, name: str) -> Record:
+    """Return a message of a queue as a record; one that cannot be read waits as it is, under its `name` at the queue."""
+    try:
+        return record_of(body)
+    except BadInputError:
+        return Record("unknown", content_key("unknown", name, body), body)
+
+
+def record_of(body: bytes) -> Record:
+    """Return a notification with what is needed of it. Raises BadInputError for what is no JSON object."""
+    told = _opened(read_json(body))
     topic = str(_of(told, "NotificationType") or "unknown")
     named = _of(_of(told, "NotificationMetadata"), "NotificationId")
-    body = verbatim(_kept(topic, told))
-    return Record(topic, f"{topic}:{named}" if named else content_key(topic, "", body), body)
+    kept = verbatim(_kept(topic, told))
+    return Record(topic, f"{topic}:{named}" if named else content_key(topic, "", kept), kept)
 
 
 def _opened(told: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -48,7 +48,10 @@ class Reports:
             records = self._records(report)
             while some := tuple(islice(records, TOGETHER)):
                 yield Page(some, held)
-            done[name], since = made.isoformat(), max(since, made)
+            since, done = (
+                max(since, made),
+                {**done, name: made.isoformat()},
+            )  # a cursor that was given is not touched any more
             done = {one: at for one, at in done.items() if datetime.fromisoformat(at) >= since - OVERLAP}
             held = {"since": since.isoformat(), "done": done}
             yield Page((), held)
