@@ -18,6 +18,14 @@ class UnbalancedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Taxed:
+    """What a tax engine agreed with of a document."""
+
+    net: Decimal
+    tax: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentLine:
     """What a line of a document is worth."""
 
@@ -26,18 +34,25 @@ class DocumentLine:
     unit_cost: Decimal
 
 
-def totals(lines: Sequence[DocumentLine], currency: str) -> dict[str, Decimal]:
-    """Return the document's worth at price and at cost; each line is rounded on its own, as it is printed."""
+def totals(lines: Sequence[DocumentLine], currency: str, taxed: Taxed | None = None) -> dict[str, Decimal]:
+    """Return the document's worth at price and at cost; each line is rounded on its own, as it is printed.
+
+    `taxed`: of a document whose tax was checked; then also net, tax, and gross.
+    """
     zero = to_minor(Decimal(0), currency)
+    known = {"net": taxed.net, "tax": taxed.tax, "gross": taxed.net + taxed.tax} if taxed else {}
     return {
+        **{name: to_minor(amount, currency) for name, amount in known.items()},
         "price": sum((to_minor(line.unit_price * line.quantity, currency) for line in lines), zero),
         "cost": sum((to_minor(line.unit_cost * line.quantity, currency) for line in lines), zero),
     }
 
 
-def entry(rule: AccountingRuleSpec, lines: Sequence[DocumentLine]) -> tuple[PostingLine, ...]:
-    """Return the lines that the rule posts for the document. Raises UnbalancedError."""
-    amounts = totals(lines, rule.currency)
+def entry(
+    rule: AccountingRuleSpec, lines: Sequence[DocumentLine], taxed: Taxed | None = None
+) -> tuple[PostingLine, ...]:
+    """Return the lines that the rule posts for the document. Raises UnbalancedError, KeyError for an amount that is not known."""
+    amounts = totals(lines, rule.currency, taxed)
     zero = to_minor(Decimal(0), rule.currency)
     posted = tuple(
         PostingLine(

@@ -36,6 +36,46 @@ class TaxLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Ordered:
+    """A line of an order, and what was charged on all of it."""
+
+    number: str
+    sku: str
+    quantity: int
+    unit_price: Decimal
+    tax: Decimal
+    tax_code: str
+    included: bool = False
+    """The price has the tax in it."""
+
+
+def of_shipment(
+    ordered: Sequence[Ordered], before: Mapping[str, int], units: Mapping[str, int], currency: str
+) -> list[TaxLine]:
+    """Return what units of an order are worth without tax, and their part of its tax; units fill an order's lines in their order.
+
+    `before`: SKU -> units that were shipped earlier. However an order is split, the parts' tax adds up to the line's, to the cent.
+    """
+    found, passed = [], dict.fromkeys((line.sku for line in ordered), 0)
+    for line in ordered:
+        start = passed[line.sku]
+        passed[line.sku] += line.quantity
+        since = before.get(line.sku, 0)
+        low = min(max(since - start, 0), line.quantity)
+        high = min(max(since + units.get(line.sku, 0) - start, 0), line.quantity)
+        if high > low:
+            tax = _part(line.tax, high, line.quantity, currency) - _part(line.tax, low, line.quantity, currency)
+            price = to_minor(line.unit_price * (high - low), currency)
+            net = price - tax if line.included else price
+            found.append(TaxLine(line.number, net, tax, line.tax_code, Decimal(high - low), line.sku))
+    return found
+
+
+def _part(whole: Decimal, units: int, of: int, currency: str) -> Decimal:
+    return to_minor(whole * units / of, currency)
+
+
+@dataclass(frozen=True, slots=True)
 class TaxDocument:
     """What is about to be posted."""
 
@@ -105,9 +145,14 @@ def unexact(document: TaxDocument) -> list[str]:
     return told
 
 
-def compare(document: TaxDocument, codes: Mapping[str, str], computed: Mapping[str, Computed]) -> list[Finding]:
-    """Return where the engine differs by more than one minor unit. `codes`: ours -> the engine's; `computed`: by line number."""
-    unit = Decimal(1).scaleb(-MINOR_UNITS.get(document.currency, 2))
+def compare(
+    document: TaxDocument, codes: Mapping[str, str], computed: Mapping[str, Computed], tolerance: Decimal | None = None
+) -> list[Finding]:
+    """Return where the engine differs by more than the tolerance, by default one minor unit.
+
+    `codes`: ours -> the engine's; `computed`: by line number.
+    """
+    unit = Decimal(1).scaleb(-MINOR_UNITS.get(document.currency, 2)) if tolerance is None else tolerance
     found = [
         finding
         for line in document.lines

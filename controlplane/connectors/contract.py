@@ -80,6 +80,9 @@ class WriteSpec:
     """Seconds within which a request that was not answered may still take effect."""
     batch: int = 1
     """How many writes one request can carry at most; above 1, `write_many` is implemented."""
+    settles: bool = True
+    """Once `late_effect` is over, absence proves that it had no effect. False: what failed in the system's own queue may be started again
+    there at any time, so that what may be in it is never sent again before it is found, or a person has looked there and said so."""
     how: str = ""
     """By what the vendor, or we, know the same write again: a header, an external id, a look-up."""
 

@@ -129,5 +129,7 @@ NOT_MADE = {
     "payment.recorded": "it would tell of money that never moved",
     "settlement.changed": "it would tell of money that never moved",
     "refund.requested": "it would give money back that somebody paid",
+    "tax.asked": "what an engine agrees with is posted",
+    "tax.agreed": "what an engine agreed with is posted",
 }
 """Why some types are not made up."""

@@ -119,7 +119,9 @@ def _compared(conn: Connection, what: str, identity: str) -> Governed | None:
     return Governed(what, identity, row["registry_version"], policies, [])
 
 
-_MADE_BY = {"stock.offer": "allocation rule", "posting.made": "accounting rule"}
+_MADE_BY = {
+    "stock.offer": "allocation rule", "posting.made": "accounting rule", "tax.asked": "accounting rule",
+}  # fmt: skip
 """Type of message -> what the revision was for that it names."""
 _RULED = {
     "attempt": (t.attempt.c.id, t.attempt.c.retry_revision, "retry"),

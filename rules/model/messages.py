@@ -58,6 +58,29 @@ class ProductDescribed(Data):
     """An order or a sale of an item that is not sold any more waits for somebody's look at it."""
 
 
+class Tax(Data):
+    """Tax that was charged on a line of an order, all kinds of it together, as the system that took the order tells it."""
+
+    amount: Price
+    """On all units of the line, to the minor unit."""
+    code: Text | None = None
+    """What sort of goods they are to the tax; ours. None: the system has no such code."""
+    rate: Annotated[Decimal, Field(ge=0, le=10)] | None = None
+    """The share that was charged, 0.0825 for 8.25 %; None where it does not say."""
+    jurisdiction: Text | None = None
+    """By whose law; None where it does not say."""
+    included: bool = False
+    """The line's price has it in it."""
+
+
+class TaxPlace(Data):
+    """Where goods leave or arrive, as far as tax depends on it. Nobody's street or name."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    region: Annotated[str, Field(max_length=20)] = ""
+    postal_code: Annotated[str, Field(max_length=20)] = ""
+
+
 class OrderLine(Data):
     """A line of an order."""
 
@@ -67,10 +90,12 @@ class OrderLine(Data):
     location: Text
     quantity: Units
     unit_price: Price
+    tax: Tax | None = None
+    """None: it is not known what was charged, which is never taken for nothing."""
 
 
 class OrderPlaced(Data):
-    """`order.placed`: a customer ordered; document-like. No personal data in it. Version 2."""
+    """`order.placed`: a customer ordered; document-like. Of the customer it says nothing but `ship_to`. Version 3."""
 
     ref: Text
     native_id: Text
@@ -79,6 +104,18 @@ class OrderPlaced(Data):
     lines: Annotated[tuple[OrderLine, ...], Field(min_length=1)]
     store: Text | None = None
     """The store whose till took it, to be sent from there or elsewhere; None: it was ordered online."""
+    tax: Price | None = None
+    """All tax that was charged, that on shipping too; None where the system does not say."""
+    ship_to: TaxPlace | None = None
+    """None where the system does not say."""
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        told = [("tax", self.tax), *((f"the tax of line {one.line}", one.tax.amount) for one in self.lines if one.tax)]
+        for name, amount in told:
+            if amount is not None and amount != to_minor(amount, self.currency):
+                raise ValueError(f"{name} is no whole number of the minor units of {self.currency}")
+        return self
 
     @property
     def value(self) -> Decimal:
@@ -162,6 +199,65 @@ class PostingMade(Data):
     currency: Currency
     lines: Annotated[tuple[PostingLine, ...], Field(min_length=2)]
     rule_revision: str
+
+
+class TaxedLine(Data):
+    """A line of what is about to be posted, without its tax, and the tax that was put on it."""
+
+    number: Text
+    sku: Text
+    quantity: Units
+    amount: Price
+    tax: Price
+    tax_code: Text
+    """Ours."""
+
+
+class TaxAsked(Data):
+    """`tax.asked`: a posting waits for a tax engine to agree with the tax on its document; document-like, made by the plane."""
+
+    posting_key: Text
+    document: Text
+    cause: Text
+    """Id of the message that the posting is of."""
+    engine: Text
+    """The System that is asked."""
+    rule: Text
+    """The AccountingRule that makes the posting."""
+    rule_revision: str
+    """Under which it was asked."""
+    issued_on: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    """The business date."""
+    currency: Currency
+    ship_from: TaxPlace
+    ship_to: TaxPlace
+    lines: Annotated[tuple[TaxedLine, ...], Field(min_length=1)]
+    tolerance: Annotated[Price, Field(ge=0)]
+    """By how much a line, and all of them, may differ from what is due."""
+
+    @property
+    def net(self) -> Decimal:
+        """Sum of the lines without tax."""
+        return sum((line.amount for line in self.lines), Decimal(0))
+
+    @property
+    def tax(self) -> Decimal:
+        """Sum of the lines' tax."""
+        return sum((line.tax for line in self.lines), Decimal(0))
+
+
+class TaxAgreed(Data):
+    """`tax.agreed`: the engine agreed with the tax on a document, so that its posting is owed; document-like, made by the plane."""
+
+    posting_key: Text
+    document: Text
+    cause: Text
+    engine: Text
+    rule: Text
+    net: Price
+    """The lines without their tax."""
+    tax: Price
+    currency: Currency
 
 
 PaymentKind = Literal[
@@ -259,6 +355,8 @@ TYPES: dict[str, type[Data]] = {
     "return.received": ReturnReceived,
     "sale.recorded": SaleRecorded,
     "stock.offer": StockOffer,
+    "tax.asked": TaxAsked,
+    "tax.agreed": TaxAgreed,
     "posting.made": PostingMade,
     "payment.recorded": PaymentRecorded,
     "settlement.changed": SettlementChanged,
@@ -308,7 +406,7 @@ def subject_of(data: Data) -> str:
             return data.receipt
         case ReturnReceived():
             return data.return_ref
-        case PostingMade():
+        case PostingMade() | TaxAsked() | TaxAgreed():
             return data.posting_key
         case IncidentNotified():
             return data.incident
@@ -322,6 +420,8 @@ def worth_of(data: Data) -> tuple[Decimal, str] | None:
             return data.value, data.currency
         case SaleRecorded():
             return to_minor(data.unit_price * data.quantity, data.currency), data.currency
+        case TaxAsked():
+            return abs(data.net + data.tax), data.currency
         case PostingMade():
             return sum((line.debit for line in data.lines), Decimal(0)), data.currency
         case PaymentRecorded() | SettlementChanged() | RefundRequested():

@@ -26,8 +26,14 @@ def _online(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "store": None}
 
 
+def _tax_untold(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 did not say what tax was charged, nor where the goods go."""
+    lines = [{**line, "tax": None} if isinstance(line, dict) else line for line in data.get("lines") or ()]
+    return {**data, "lines": lines, "tax": None, "ship_to": None}
+
+
 STEPS: dict[str, tuple[Step, ...]] = {
-    "product.described": (_sold,), "sale.recorded": (_untaxed,), "order.placed": (_online,),
+    "product.described": (_sold,), "sale.recorded": (_untaxed,), "order.placed": (_online, _tax_untold),
 }  # fmt: skip
 """Message type -> the steps from version 1 to 2, 2 to 3 …; a type that is not listed has version 1 only."""
 

@@ -256,9 +256,10 @@ class RetentionSpec(Part):
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 IDENTITIES = (
     "id", "native_id", "*_api_id", "ref", "shipment", "receipt", "return_ref", "posting_key", "document", "incident",
-    "line", "file", "topic", "rule_revision",
+    "line", "file", "topic", "rule_revision", "engine", "rule", "cause",
+    "tolerance",
 )  # fmt: skip
-AMOUNTS = ("*price*", "*cost*", "*amount*", "*total*", "*currency*", "debit", "credit", "rate")
+AMOUNTS = ("*price*", "*cost*", "*amount*", "*total*", "*currency*", "debit", "credit", "rate", "tax")
 
 
 class Correction(Part):
@@ -503,8 +504,29 @@ class AccountLine(Part):
 
     account: str
     side: Literal["debit", "credit"]
-    amount: Literal["price", "cost"]
+    amount: Literal["price", "cost", "net", "tax", "gross"] = Field(
+        description="price as it was ordered, cost; where tax is checked also net of tax, tax, and both together"
+    )
     memo: str = ""
+
+
+class TaxOrigin(Part):
+    """Where goods leave, as far as tax depends on it."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    region: Annotated[str, Field(max_length=20)] = ""
+    postal_code: Annotated[str, Field(max_length=20)] = ""
+
+
+class TaxCheck(Part):
+    """A tax engine that has to agree with the tax on a document before anything is posted of it."""
+
+    system: PolicyName = Field(description="System of role tax; a flow from the plane takes `tax.asked` to it")
+    ship_from: dict[str, TaxOrigin] = Field(description="location -> where it is", min_length=1)
+    code: str = Field(default="", description="our tax code of lines that the order gives none; empty: they wait")
+    tolerance: Decimal = Field(
+        default=Decimal("0.01"), ge=0, description="by how much a line, and all of them, may differ from what is due"
+    )
 
 
 class AccountingRuleSpec(Part):
@@ -516,6 +538,7 @@ class AccountingRuleSpec(Part):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     calendar: PolicyName
     lines: Annotated[tuple[AccountLine, ...], Field(min_length=2)]
+    tax: TaxCheck | None = Field(default=None, description="who is asked before it is posted; left out: nobody")
 
 
 class CalendarSpec(Part):

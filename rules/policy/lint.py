@@ -16,6 +16,7 @@ from rules.policy.problems import Path, Problem, problem
 from rules.policy.reading import Entry, nearest
 from rules.policy.references import references
 from rules.policy.sense import flaws
+from rules.policy.taxed import unasked
 
 Names = Mapping[str, Mapping[str, Entry]]
 """Kind -> name -> document."""
@@ -42,7 +43,13 @@ def lint(
         problems += _dangling(entry, names, lost)
     problems += _claimed_twice(entries)
     problems += [
-        _problem(*flaw) for flaw in (*contradictions(entries), *unkeepable(entries, gone), *indistinct(entries))
+        _problem(*flaw)
+        for flaw in (
+            *contradictions(entries),
+            *unkeepable(entries, gone),
+            *indistinct(entries),
+            *unasked(entries),
+        )
     ]
     if not any(kind in ("", "Mapping") for kind, _ in lost):
         problems += _nowhere(entries)

@@ -91,6 +91,8 @@ def _allocation(spec: k.AllocationRuleSpec) -> Iterator[Reference]:
 def _accounting(spec: k.AccountingRuleSpec) -> Iterator[Reference]:
     yield Reference(("spec", "owner"), "Team", spec.owner)
     yield Reference(("spec", "calendar"), "Calendar", spec.calendar)
+    if spec.tax is not None:
+        yield Reference(("spec", "tax", "system"), "System", spec.tax.system)
 
 
 def _alert(spec: k.AlertRuleSpec) -> Iterator[Reference]:

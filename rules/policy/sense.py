@@ -239,8 +239,15 @@ def _of_stock(spec: k.ComparisonSpec) -> Iterator[Flaw]:
 
 
 def _accounting(spec: k.AccountingRuleSpec) -> Iterator[Flaw]:
-    for amount in ("price", "cost"):
-        sides = Counter(line.side for line in spec.lines if line.amount == amount)
+    taxed = [n for n, line in enumerate(spec.lines) if line.amount in ("net", "tax", "gross")]
+    if taxed and spec.tax is None:
+        rule = f"no tax is known of the document, and {spec.lines[taxed[0]].amount} is posted"
+        yield ("spec", "lines", taxed[0], "amount"), rule, "say in 'tax' who is asked for it, or post price"
+    if spec.tax is not None and spec.on != "shipment.shipped":
+        yield ("spec", "tax"), f"only of shipment.shipped is tax checked, and this is on {spec.on}", "take it out"
+    for amount in ("price", "cost", "net", "tax"):
+        both = ("gross",) if amount in ("net", "tax") else ()
+        sides = Counter(line.side for line in spec.lines if line.amount in (amount, *both))
         if sides["debit"] != sides["credit"]:
             rule = (
                 f"the entry cannot balance: {amount} is debited {sides['debit']} and credited {sides['credit']} times"

@@ -6,8 +6,11 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rules.tax import Computed, Fault, Place, TaxDocument, TaxLine, compare, unexact
+from rules.money import to_minor
+from rules.tax import Computed, Fault, Ordered, Place, TaxDocument, TaxLine, compare, of_shipment, unexact
 
 
 def document(*lines: TaxLine, currency: str = "USD") -> TaxDocument:
@@ -77,3 +80,53 @@ def test_what_cannot_be_computed_exactly_is_named() -> None:
     assert unexact(document(line("1.00"), line("1.00"))) == ["line 1 is there twice"]
     assert "the tax 1.001 of line 1 is no whole number of the minor units of USD" in unexact(document(line("1.001")))
     assert len(unexact(document(line("NaN", "Infinity")))) == 2
+
+
+def test_a_tolerance_of_ones_own_goes_for_each_line_and_for_their_sum() -> None:
+    lines = tuple(TaxLine(str(n), Decimal(50), Decimal("4.05"), "clothes") for n in range(3))
+    computed = {line.number: Computed(Decimal("4.00"), Decimal(0), "PC040100") for line in lines}
+    codes = {"clothes": "PC040100"}
+    assert compare(document(*lines), codes, computed, Decimal("0.15")) == []
+    assert [one.fault for one in compare(document(*lines), codes, computed, Decimal("0.05"))] == [Fault.ROUNDING]
+    assert [one.fault for one in compare(document(*lines), codes, computed, Decimal(0))] == [Fault.RATE] * 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.decimals(0, 1000, places=2), st.booleans()), min_size=1, max_size=4),
+    st.lists(st.integers(1, 5), max_size=12),
+    st.sampled_from(["USD", "JPY", "KWD"]),
+)
+def test_however_an_order_is_split_its_parts_have_all_of_its_tax_and_no_more(
+    told: list[tuple[int, Decimal, bool]], parts: list[int], currency: str
+) -> None:
+    ordered = [
+        Ordered(str(n), "A", units, Decimal("10.10"), to_minor(tax, currency), "clothes", included)
+        for n, (units, tax, included) in enumerate(told)
+    ]
+    total, gone, found = sum(one.quantity for one in ordered), 0, list[TaxLine]()
+    for part in [*parts, total]:
+        units = min(part, total - gone)
+        found += of_shipment(ordered, {"A": gone}, {"A": units}, currency)
+        gone += units
+    assert sum(one.quantity for one in found) == total
+    for line in ordered:
+        mine = [one for one in found if one.number == line.number]
+        assert sum(one.tax for one in mine) == line.tax
+        assert all(
+            one.tax == to_minor(one.tax, currency) and one.amount == to_minor(one.amount, currency) for one in mine
+        )
+
+
+def test_of_a_price_that_has_its_tax_in_it_the_tax_is_taken_off() -> None:
+    ordered = [Ordered("1", "A", 2, Decimal("11.90"), Decimal("3.80"), "clothes", included=True)]
+    [line] = of_shipment(ordered, {}, {"A": 1}, "EUR")
+    assert (line.amount, line.tax) == (Decimal("10.00"), Decimal("1.90"))
+
+
+def test_what_was_not_shipped_or_not_ordered_has_no_part() -> None:
+    ordered = [
+        Ordered("1", "A", 2, Decimal(10), Decimal(1), "clothes"),
+        Ordered("2", "B", 1, Decimal(5), Decimal(1), "clothes"),
+    ]
+    assert [line.number for line in of_shipment(ordered, {"A": 1}, {"A": 1}, "EUR")] == ["1"]
+    assert of_shipment(ordered, {"A": 2}, {"A": 1}, "EUR") == []

@@ -40,6 +40,8 @@ class Account:
     """Tax code -> regions in which it is exempt."""
     kept: list[dict[str, Any]] = field(default_factory=list)
     """Transactions that were recorded: of estimates there are none."""
+    computed: set[str] = field(default_factory=set)
+    """References of the transactions that were computed, kept or not."""
     throttled: int = 0
     """How many of the next requests are refused for their number."""
     changed: dict[str, Any] = field(default_factory=dict)
@@ -172,6 +174,7 @@ def _transaction(account: Account, told: dict[str, Any]) -> Answer:
 
 
 def _computed(account: Account, told: dict[str, Any], place: tuple[str, str]) -> Answer:
+    account.computed.add(str(told.get("referenceCode", "")))
     kind = told.get("type") or "SalesOrder"
     lines = [_line(account, line, place, at) for at, line in enumerate(told["lines"], 1)]
     total = sum((Decimal(str(line["tax"])) for line in lines), Decimal(0))

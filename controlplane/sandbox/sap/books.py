@@ -64,7 +64,7 @@ class Erp:
     queue: list[tuple[int, str, Row]] = field(default_factory=list)
     """How many requests are yet to come, message id, entry."""
     failed: list[Row] = field(default_factory=list)
-    """What the monitor shows: message id, reason."""
+    """What the monitor shows: message id, reason, entry."""
     throttled: int = 0
     """How many of the next requests are told to slow down."""
     lost: int = 0
@@ -274,7 +274,14 @@ class Erp:
             try:
                 self._post(told)
             except Refusal as refusal:
-                self.failed.append({"message": message, "reason": f"{refusal.code} {refusal.words}"})
+                self.failed.append({"message": message, "reason": f"{refusal.code} {refusal.words}", "entry": told})
+
+    def restart(self) -> None:
+        """Somebody starts what failed again, in the monitor: it is posted once what was wrong is put right, however long that took."""
+        failed, self.failed = self.failed, []
+        for one in failed:
+            self.enqueue(one["message"], one["entry"])
+        self.settle()
 
     def _post(self, told: Row) -> None:
         if told["CompanyCode"] not in self.companies:

@@ -71,7 +71,10 @@ def order_body(order: ShopOrder) -> dict[str, Any]:
             "city": who["city"],
             "zip": who["zip"],
             "country_code": "US",
+            "province_code": None,
         },
+        "taxes_included": False,
+        "total_tax": "0.00",
         "line_items": [
             {
                 "id": line.id,
@@ -80,6 +83,7 @@ def order_body(order: ShopOrder) -> dict[str, Any]:
                 "quantity": line.quantity,
                 "price": str(line.price),
                 "fulfillable_quantity": line.quantity - line.fulfilled,
+                "tax_lines": [],
             }
             for line in order.lines
         ],

@@ -30,5 +30,6 @@ def address(row: ShopOrder) -> Shown:
         "address1": who["address1"],
         "city": who["city"],
         "zip": who["zip"],
+        "provinceCode": None,
         "countryCodeV2": "US",
     }

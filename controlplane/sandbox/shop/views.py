@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from controlplane.sandbox.catalogue import CURRENCY, WAREHOUSE, Item
@@ -203,6 +204,8 @@ class Views:
             "sourceName": "pos" if row.store else "web",
             "retailLocation": lambda _info: self.location_of(row.store) if row.store else None,
             "shippingLine": {"id": gid("ShippingLine", row.id), "title": "Standard"} if row.ships else None,
+            "taxesIncluded": False,
+            "totalTaxSet": bag(Decimal("0.00")),
         }
 
     def _lines(
@@ -226,6 +229,7 @@ class Views:
             "requiresShipping": True,
             "originalUnitPriceSet": bag(line.price),
             "discountedUnitPriceSet": bag(line.price),
+            "taxLines": [],
             "variant": lambda _info: self.variant(item),
         }
 

@@ -7,12 +7,14 @@ from datetime import datetime
 
 from sqlalchemy import select, update
 
+from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
 from controlplane.sync.delivery.send import Sent
 from controlplane.sync.processes import targets
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.fulfilment import refresh_state
 from controlplane.sync.processes.inventory import offers
+from controlplane.sync.processes.taxes import agreed
 from controlplane.sync.routing import emit
 
 STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment": 1, "cash_sale": -1}
@@ -20,7 +22,7 @@ STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment":
 
 
 def has(sent: Sent) -> bool:
-    """Say whether the delivery of this entity changes what is known of stock or orders."""
+    """Say whether something follows from a delivery of this entity: for what is known of stock or orders, or a posting."""
     return sent.claimed.entity in STOCK_SIGN or sent.claimed.entity in EFFECTS
 
 
@@ -76,4 +78,14 @@ def _warehouse_took(work: Work, sent: Sent) -> None:
         emit(work, draft, sent.claimed.trace_id, None)  # its figures may have held this order before we knew
 
 
-EFFECTS: dict[str, Callable[[Work, Sent], None]] = {"available": _offer, "order": _warehouse_took}
+def _tax_agreed(work: Work, sent: Sent) -> None:
+    """Committed with the answer: an answer that is recorded posts, and one that is lost with its process is asked for again."""
+    data, claimed = agreed(sent.claimed.payload), sent.claimed
+    key = data["posting_key"]
+    draft = Draft("tax.agreed", key, f"tax.agreed:{key}", sent.finished_at, data)
+    emit(work, draft, claimed.trace_id, claimed.message_id)
+
+
+EFFECTS: dict[str, Callable[[Work, Sent], None]] = {
+    "available": _offer, "order": _warehouse_took, "tax_check": _tax_agreed,
+}  # fmt: skip

@@ -17,7 +17,7 @@ from controlplane.connectors.contract import (
     WriteSpec,
 )
 from controlplane.connectors.http import ours_until
-from controlplane.connectors.outcomes import DEFECTIVE, outcome_of
+from controlplane.connectors.outcomes import AWAITED, DEFECTIVE, outcome_of
 from controlplane.errors import (
     BadInputError,
     ConnectorError,
@@ -27,7 +27,7 @@ from controlplane.errors import (
     UnknownOutcomeError,
 )
 from controlplane.sync.delivery.claim import Claimed
-from rules.outcomes import Guarantee, Outcome, Result
+from rules.outcomes import REPEATABLE, Guarantee, Outcome, Result
 from rules.pacing import Allowance
 
 DEFECT = timedelta(seconds=60)
@@ -98,10 +98,10 @@ def send(connector: Connector, clock: Clock, request: Sequence[Claimed]) -> list
 
 def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
     started = clock.now()
-    seen_at, late, kind = None, timedelta(0), _kind(claimed, None)
+    seen_at, late, kind, settles = None, timedelta(0), _kind(claimed, None), True
     try:
         spec = connector.manifest.write_spec(claimed.entity)
-        late, kind = timedelta(seconds=spec.late_effect), _kind(claimed, spec)
+        late, kind, settles = timedelta(seconds=spec.late_effect), _kind(claimed, spec), spec.settles
         if claimed.entity == "available" and claimed.payload["expected"] is None and kind == "write":
             claimed, seen_at = _with_base(connector, claimed)
         request = request_of(claimed)
@@ -112,8 +112,18 @@ def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
             kind == "read-back" and outcome.result is Result.REJECTED
         ):  # it was the reading that failed: nothing is proven
             outcome = replace(outcome, result=Result.UNKNOWN, detail=f"it cannot be read back: {outcome.detail}")
+    if kind == "read-back" and not settles and outcome.result in REPEATABLE:
+        outcome = _open(outcome)
     outcome = _hiding(connector, outcome)
     return Sent(claimed, outcome, kind, started, clock.now(), late, seen_at, connector.allowance())
+
+
+def _open(seen: Outcome) -> Outcome:
+    """It is not there, and may come yet: somebody can start it again in the target's queue."""
+    told = f"{seen.detail}; it may be started again there, so it is not sent again before somebody has looked"
+    return replace(
+        seen, result=Result.UNKNOWN, detail=told, evidence={**seen.evidence, AWAITED: "it may be in the target's queue"}
+    )
 
 
 def _kind(claimed: Claimed, spec: WriteSpec | None) -> Kind:

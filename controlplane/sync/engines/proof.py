@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Write
-from controlplane.errors import ConflictError
+from controlplane.errors import ConflictError, TrueupError
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.delivery.send import business_ref
@@ -30,6 +31,18 @@ class TooEarlyError(ConflictError):
 def doubtful(connection: Connection, delivery_id: str, since: datetime | None = None) -> bool:
     """Say whether a delivery that waits may have taken effect, by what was tried, or tried since an instant."""
     return in_doubt(_tries(connection, delivery_id, since))
+
+
+def replayed_in_doubt(connection: Connection, connections: Connections, row: Row[Any]) -> bool:
+    """Say whether a delivery that is replayed as it was has to be found at its target first.
+
+    A person's word counts only where absence at the target proves nothing.
+    """
+    try:
+        settles = connections.get(row.target).manifest.write_spec(row.entity).settles
+    except TrueupError:  # it cannot be asked, and nobody's word stands in for that
+        settles = True
+    return doubtful(connection, row.id, None if settles else vouched_at(connection, row.id))
 
 
 def _tries(connection: Connection, delivery_id: str, since: datetime | None) -> list[Tried]:
@@ -59,7 +72,10 @@ def prove_absent(store: Store, clock: Clock, connections: Connections, case_id: 
     key = row.sent_key or row.idempotency_key
     ref = business_ref(row.payload, row.subject)
     write = Write(row.entity, row.subject, key, row.payload, ref, owed_since=row.created_at)
-    seen = connections.get(row.target).read_back(write)
+    connector = connections.get(row.target)
+    seen = connector.read_back(write)
+    if seen.result is Result.ABSENT and not connector.manifest.write_spec(row.entity).settles:
+        seen = replace(seen, result=Result.UNSEEN)  # it may be started again in the target's queue
     if not may_change(seen.result, doubtful=in_doubt(tries), vouched=since is not None and not tries):
         raise ConflictError(_unproven(row, case_id, seen))
 

@@ -22,7 +22,7 @@ from controlplane.store.heads import promote
 from controlplane.store.locks import lock_targets
 from controlplane.sync import quarantine
 from controlplane.sync.delivery import systems
-from controlplane.sync.engines.proof import doubtful, prove_absent
+from controlplane.sync.engines.proof import prove_absent, replayed_in_doubt
 from controlplane.sync.engines.rehearsal import at_target, rehearse, unseen
 from controlplane.sync.ledger import append, preview
 from controlplane.sync.ledger.messages import checked, read
@@ -227,7 +227,7 @@ class Replay:
         budget = (work.snapshot.retry_policies[name].spec if name else RetryPolicySpec()).budget
         paused = all_paused_for(connection, now)
         # what may have taken effect is read back first, however it came to wait here, and not while it may take effect yet
-        unknown = case["corrected"] is None and doubtful(connection, row.id)
+        unknown = case["corrected"] is None and replayed_in_doubt(connection, self.connections, row)
         due = max(now, row.due_at) if unknown else now
         again = {
             "state": "unknown" if unknown else "pending", "due_at": due, "deadline_at": due + budget, "attempts": 0, "payload": payload,

@@ -16,7 +16,7 @@ from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
 from rules.ids import bounded, new_id
-from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, worth_of
+from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, TaxAsked, worth_of
 from rules.policy.kinds import PLACES_ORDERS, Flow, FlowTarget
 
 
@@ -73,6 +73,8 @@ def route(
     found = ways(work.snapshot, message.source, message.type)
     if isinstance(message.data, StockOffer):
         found = tuple(way for way in found if way.target == message.data.channel)
+    elif isinstance(message.data, TaxAsked):
+        found = tuple(way for way in found if way.target == message.data.engine)
     if not found:
         return []
     order = _order(work, message, found)

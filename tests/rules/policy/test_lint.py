@@ -570,3 +570,43 @@ def test_every_indicator_that_a_service_level_may_name_is_known() -> None:
 def test_a_label_that_a_series_has_is_taken() -> None:
     tier = TIERS + "{severity: page, long: 1h, short: 5m, factor: 2}\n"
     assert problems_of(document("ServiceLevel", LEVEL + "  labels: {target: erp}\n" + tier)) == []
+
+
+TAXED = document(
+    "AccountingRule",
+    ACCOUNTING.replace("sale.recorded", "shipment.shipped") + "  calendar: days\n"
+    "  lines: [{account: a, side: debit, amount: gross}, {account: b, side: credit, amount: net},"
+    " {account: c, side: credit, amount: tax}]\n"
+    "  tax: {system: engine, ship_from: {A: {country: US}}}\n",
+)
+ENGINE = "---\n" + document("System", "  connector: books\n  owner: ops\n  role: tax\n  endpoint: x\n", name="engine")
+ASKING = "---\n" + document(
+    "Flow",
+    FLOW.replace("source: erp", "source: plane").replace("event", "orchestrated")
+    + "  message_types: [tax.asked]\n  targets: [{system: engine, entity: tax_check}]\n",
+    name="asking",
+)
+
+
+def test_a_posting_that_waits_for_a_tax_engine_needs_one_that_is_asked() -> None:
+    assert problems_of(TAXED + ENGINE + ASKING) == []
+    (unasked,) = problems_of(TAXED + ENGINE)
+    assert (unasked.path, unasked.remedy) == (
+        "spec.tax.system",
+        "add a Flow of source plane, message_types [tax.asked] and the target engine",
+    )
+    (other,) = problems_of(TAXED + ENGINE.replace("role: tax", "role: erp") + ASKING)
+    assert other.rule == "the System 'engine' has the role erp, and tax is wanted here"
+    (nobody,) = problems_of(TAXED)
+    assert nobody.rule == "there is no System 'engine'"
+
+
+def test_tax_is_posted_only_where_it_is_checked_and_gross_balances_net_and_tax() -> None:
+    unchecked = "\n".join(line for line in TAXED.splitlines() if "tax: {" not in line)
+    (found,) = problems_of(unchecked)
+    assert found.path == "spec.lines.0.amount"
+    lopsided = TAXED.replace(" {account: c, side: credit, amount: tax}", "") + ENGINE + ASKING
+    (found,) = problems_of(lopsided)
+    assert found.rule == "the entry cannot balance: tax is debited 1 and credited 0 times"
+    (found,) = problems_of(TAXED.replace("shipment.shipped", "return.received") + ENGINE + ASKING)
+    assert found.path == "spec.tax"

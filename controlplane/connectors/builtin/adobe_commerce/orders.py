@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from controlplane.connectors import taxes
 from controlplane.connectors.builtin.adobe_commerce.api import Api
 from controlplane.connectors.contract import Context, Draft, Record
 from controlplane.connectors.records import content_key, verbatim
@@ -18,28 +19,34 @@ UNPAID = frozenset({"new", "pending_payment", "payment_review", "holded", "cance
 GOODS = frozenset({"simple", "configurable", "grouped"})
 """Types of lines that leave a warehouse; of a bundle its parts do."""
 SMALLEST = Decimal("1e-12")
-ORDER = ("entity_id", "increment_id", "state", "created_at", "updated_at", "order_currency_code")
+ORDER = ("entity_id", "increment_id", "state", "created_at", "updated_at", "order_currency_code", "tax_amount")
 LINE = (
     "item_id", "parent_item_id", "sku", "product_type", "qty_ordered", "row_total", "discount_amount",
-    "discount_tax_compensation_amount",
+    "discount_tax_compensation_amount", "tax_amount", "tax_percent",
 )  # fmt: skip
 
 
-def changed(api: Api, since: datetime | None) -> Iterator[tuple[list[Record], str]]:
+def changed(api: Api, context: Context, since: datetime | None) -> Iterator[tuple[list[Record], str]]:
     """Yield pages of (records, latest change in them). Raises ConnectorError."""
     filters = [("updated_at", "gteq", stamp(since))] if since else []
     for rows, answer in api.rows("/orders", *filters, sort="entity_id"):
         try:
             latest = max((str(row["updated_at"]) for row in rows), default="")
-            yield [_record(row) for row in rows if row["state"] not in UNPAID], latest
-        except (KeyError, TypeError):
+            yield [_record(context, row) for row in rows if row["state"] not in UNPAID], latest
+        except (AttributeError, IndexError, KeyError, TypeError):
             answer.fail("answered an order that breaks its contract")
 
 
-def _record(row: Mapping[str, Any]) -> Record:
-    told = {name: row.get(name) for name in ORDER}
+def _record(context: Context, row: Mapping[str, Any]) -> Record:
+    told = {name: row.get(name) for name in ORDER} | {"ship_to": _ship_to(context, row)}
     body = verbatim({**told, "items": [{name: line.get(name) for name in LINE} for line in row["items"]]})
     return Record("orders", content_key("orders", f"{row['increment_id']}@{row['updated_at']}", body), body)
+
+
+def _ship_to(context: Context, row: Mapping[str, Any]) -> dict[str, str] | None:
+    told = (row.get("extension_attributes") or {}).get("shipping_assignments") or [{}]
+    address = (told[0].get("shipping") or {}).get("address") or {}
+    return taxes.place(context, address.get("country_id"), address.get("region_code"), address.get("postcode"))
 
 
 def stamp(at: datetime) -> str:
@@ -68,12 +75,26 @@ def draft(context: Context, told: Mapping[str, Any], location: str) -> list[Draf
         and types.get(line.get("parent_item_id")) != "configurable"
         and Decimal(str(line["qty_ordered"]))
     ]
-    lines = [_line(context, at, line, location, ref) for at, line in enumerate(goods, 1)]
+    currency, total = str(told["order_currency_code"]), told.get("tax_amount")
+    lines = [
+        {**_line(context, at, line, location, ref), "tax": _tax(context, line, currency)}
+        for at, line in enumerate(goods, 1)
+    ]
     data = {
-        "ref": ref, "native_id": str(told["entity_id"]), "placed_at": placed.isoformat(),
-        "currency": told["order_currency_code"], "lines": lines,
+        "ref": ref, "native_id": str(told["entity_id"]), "placed_at": placed.isoformat(), "currency": currency,
+        "lines": lines, "tax": taxes.money(None if total is None else Decimal(str(total)), currency),
+        "ship_to": told.get("ship_to"),
     }  # fmt: skip
     return [Draft("order.placed", ref, f"order.placed:{ref}", placed, data)] if lines else []
+
+
+def _tax(context: Context, line: Mapping[str, Any], currency: str) -> dict[str, Any] | None:
+    """Its tax: `row_total` is without it."""
+    amount, percent = line.get("tax_amount"), line.get("tax_percent")
+    if amount is None:
+        return None
+    rates = [Decimal(str(percent)).scaleb(-2)] if percent is not None else []
+    return taxes.of_line(context, currency, [Decimal(str(amount))], rates=rates)
 
 
 def _line(context: Context, at: int, line: Mapping[str, Any], location: str, ref: str) -> dict[str, Any]:

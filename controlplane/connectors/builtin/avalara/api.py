@@ -35,9 +35,12 @@ class Api:
         )
         self._auth = StaticHeader("Authorization", f"Basic {basic}")
 
-    def ask(self, method: str, path: str, **content: Any) -> Answer:
-        """Read. A refusal is told in AvaTax's words: code, message, and what they refer to. Raises ConnectorError."""
-        answer = self.http.send(method, path, write=False, auth=self._auth, accept=REFUSALS, **content)
+    def ask(self, method: str, path: str, *, owed: bool = False, **content: Any) -> Answer:
+        """Read. A refusal is told in AvaTax's words: code, message, and what they refer to. Raises ConnectorError.
+
+        `owed`: it is asked as a delivery, which is unknown until it is answered.
+        """
+        answer = self.http.send(method, path, write=owed, auth=self._auth, accept=REFUSALS, **content)
         if answer.status in REFUSALS:
             self._refuse(answer)
         return answer

@@ -1,15 +1,26 @@
-"""The Avalara connector: tax codes and amounts are checked before anything is posted. Nothing is written, nothing is committed."""
+"""The Avalara connector: tax codes and amounts are checked before anything is posted. Nothing is kept there, nothing is committed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import ClassVar
 
-from controlplane.connectors.builtin.avalara import codes, estimates
+from controlplane.connectors.builtin.avalara import codes, estimates, questions
 from controlplane.connectors.builtin.avalara.api import Api, exact
-from controlplane.connectors.contract import Connector, Context, Manifest, Setting, UnmappedError
+from controlplane.connectors.contract import (
+    Connector,
+    Context,
+    Manifest,
+    Setting,
+    UnmappedError,
+    Write,
+    WriteSpec,
+)
+from controlplane.connectors.outcomes import answering_read_back, answering_write
 from controlplane.connectors.settings import GONE, HERE, IDLE
-from controlplane.errors import UnavailableError
+from controlplane.errors import RejectedError, UnavailableError
+from rules.outcomes import Guarantee, Outcome, Result
 from rules.tax import Fault, Finding, TaxDocument, compare
 
 STANDS = {True: HERE, False: IDLE, None: None}
@@ -21,6 +32,11 @@ class AvalaraConnector(Connector):
     manifest: ClassVar[Manifest] = Manifest(
         name="avalara",
         title="Avalara AvaTax",
+        writes=(
+            WriteSpec(
+                "tax_check", ("tax.asked",), Guarantee.KEYED, how="an estimate, which AvaTax computes and does not keep"
+            ),
+        ),
         secrets=("account_id", "license_key"),
         options=("company_code", "tax_codes", "customer_code"),
         verified_against="Avalara's OpenAPI description (v2), a simulator",
@@ -28,7 +44,6 @@ class AvalaraConnector(Connector):
         auth="account id and licence key (HTTP Basic)",
         limits="not published; lists of 1,000",
         gaps=(
-            "no process asks before it posts yet: `validate` is a method",
             "recording, committing and voiding of transactions",
             "custom tax codes are looked for in all companies of the account",
         ),
@@ -63,8 +78,29 @@ class AvalaraConnector(Connector):
         known = codes.standing(self._api, mapped.values()) if mapped else {}
         return [self._setting(name, mapped, unmapped, known) for name in ours]
 
-    def validate(self, document: TaxDocument) -> list[Finding]:
-        """Return where AvaTax disagrees with a document that is about to be posted; empty: it agrees to the cent.
+    # --- asked before something is posted ---
+    @answering_write
+    def write(self, request: Write) -> Outcome:
+        """Ask for the tax of a document: DELIVERED where AvaTax agrees, REJECTED with what it says where it does not.
+
+        UNAVAILABLE, THROTTLED and UNKNOWN mean that nothing is known of the document.
+        """
+        self.manifest.write_spec(request.entity)
+        asked = questions.read(request.payload)
+        found = self.validate(questions.document(asked), tolerance=asked.tolerance, owed=True)
+        if found:
+            told = "; ".join(finding.detail for finding in found)
+            raise RejectedError(f"AvaTax does not agree with {asked.posting_key}: {told}")
+        return Outcome(Result.DELIVERED, f"AvaTax agrees with {asked.tax} {asked.currency} of tax")
+
+    @answering_read_back
+    def read_back(self, request: Write) -> Outcome:
+        """Answer that there is nothing: what was asked is kept nowhere, and may be asked again."""
+        self.manifest.write_spec(request.entity)
+        return Outcome(Result.ABSENT, "AvaTax keeps no estimate; it is asked again")
+
+    def validate(self, document: TaxDocument, *, tolerance: Decimal | None = None, owed: bool = False) -> list[Finding]:
+        """Return where AvaTax disagrees with a document that is about to be posted; empty: it agrees within the tolerance, or to the cent.
 
         Codes are looked up first: where one is wrong, amounts are not computed, for AvaTax would compute them under another code.
         Changes nothing there. Raises UnmappedError for a code without translation, BadInputError for a document that is not exact,
@@ -76,7 +112,8 @@ class AvalaraConnector(Connector):
         wrong = [finding for line in document.lines if (finding := _code(line.number, mapped[line.tax_code], known))]
         if wrong:
             return wrong
-        return compare(document, mapped, estimates.compute(self._api, document, mapped, self._company, self._customer))
+        told = estimates.compute(self._api, document, mapped, self._company, self._customer, owed=owed)
+        return compare(document, mapped, told, tolerance)
 
     def _mapped(self, ours: list[str]) -> tuple[dict[str, str], dict[str, str]]:
         mapped, unmapped = {}, {}

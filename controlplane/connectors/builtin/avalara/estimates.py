@@ -29,10 +29,11 @@ def check(document: TaxDocument) -> None:
 
 
 def compute(
-    api: Api, document: TaxDocument, codes: Mapping[str, str], company: str, customer: str
+    api: Api, document: TaxDocument, codes: Mapping[str, str], company: str, customer: str, *, owed: bool = False
 ) -> dict[str, Computed]:
     """Return what AvaTax computes of each line, by its number. Raises ConnectorError."""
-    answer = api.ask("POST", CREATE, params={"$include": "Lines"}, json=_request(document, codes, company, customer))
+    asked = _request(document, codes, company, customer)
+    answer = api.ask("POST", CREATE, owed=owed, params={"$include": "Lines"}, json=asked)
     told = exact(answer)
     if told.get("type") != ESTIMATE or told.get("status") not in (None, "Temporary"):
         answer.fail(

@@ -58,8 +58,8 @@ class SapS4Connector(Connector):
             WriteSpec("inventory_adjustment", ("return.received",), Guarantee.READABLE, late_effect=LATE, how=BY_MARK),
             WriteSpec("cash_sale", ("sale.recorded",), Guarantee.READABLE, late_effect=LATE, how=BY_MARK),
             WriteSpec(
-                "journal_entry", ("posting.made",), Guarantee.READABLE, late_effect=journals.LATE,
-                how="looked up in the ledger by a mark in the document's reference",
+                "journal_entry", ("posting.made",), Guarantee.READABLE, late_effect=journals.LATE, settles=False,
+                how="looked up in the ledger by a mark in the document's reference; what may be in SAP's queue is not sent again",
             ),
         ),
         secrets=("user", "password"),
@@ -70,7 +70,7 @@ class SapS4Connector(Connector):
         limits="none published; gateways cut off after one to five minutes; 500 materials a page, 10 orders a batch",
         gaps=(
             "products, the ledger's items and the journal's SOAP are known from prose only",
-            "a journal entry that fails in SAP's queue is told by its monitor only",
+            "a journal entry that fails in SAP's queue is told by its monitor only: it waits for somebody who looks there",
             "what is promised to orders is not taken off stock",
             "receipts are posted without their purchase order",
             "OAuth 2; business events",

@@ -1,6 +1,7 @@
 """Journal entries by SOAP. SAP takes a message on and posts it later: its answer says "queued", the ledger says "posted".
 
-What fails in the queue SAP tells its own monitor only (application interface framework); here it stays absent.
+What fails in the queue SAP tells its own monitor only (application interface framework); here it stays absent, and as somebody may start it
+again there, absence proves nothing (`WriteSpec.settles`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rules.outcomes import Outcome, Result
 
 PATH = "/sap/bc/srt/scs_ext/sap/journalentrybulkcreationreques"
 LATE = 600.0
-"""Seconds after which what is not in the ledger is not in the queue either."""
+"""Seconds after which what is not in the ledger has failed in the queue, or never came there."""
 LONGEST = 15.0
 """Seconds that posting is waited for at most."""
 FAULT = 500

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors.auth import signed_by
-from controlplane.connectors.builtin.shopify import documents, money, settings
+from controlplane.connectors.builtin.shopify import documents, money, settings, taxes
 from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
 from controlplane.connectors.builtin.shopify.fulfilments import FULFILLABLE, VOID, Fulfilments
 from controlplane.connectors.builtin.shopify.orders import order_drafts
@@ -163,7 +163,7 @@ class ShopifyConnector(Connector):
             return data["orders"], answer
 
         for nodes, _ in relay(fetch):
-            whole = [self._with_all_lines(node) for node in nodes]
+            whole = [self._with_all_lines(taxes.stripped(self.context, node)) for node in nodes]
             seen = max([seen, *(node["updatedAt"] for node in whole)])
             yield Page(tuple(_record(node) for node in whole), {"updated_at": seen} if seen else {})
 
@@ -184,7 +184,7 @@ class ShopifyConnector(Connector):
         """Read orders, and money; everything else the shop tells is an echo or of no interest."""
         if topic in (*ORDER_TOPICS, "orders"):
             location = self._locations[0] if self._locations else ""
-            return order_drafts(read_json(body), location, self.context.codes)
+            return order_drafts(self.context, read_json(body), location)
         if topic == REFUND_TOPIC:
             return self._refund(money.refund_named(self._graphql, read_json(body)))
         if topic == money.REFUNDS:

@@ -80,8 +80,17 @@ _ORDER_FIELDS = """
       sourceName
       retailLocation { id }
       shippingLine { id }
+      taxesIncluded
+      totalTaxSet { shopMoney { amount } }
+      shippingAddress { countryCodeV2 provinceCode zip }
       lineItems(first: 50) {
-        nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
+        nodes {
+          id
+          sku
+          quantity
+          originalUnitPriceSet { shopMoney { amount currencyCode } }
+          taxLines { title rate priceSet { shopMoney { amount } } }
+        }
         pageInfo { hasNextPage endCursor }
       }"""
 
@@ -98,7 +107,13 @@ ORDER_LINES = """
 query OrderLines($id: ID!, $after: String) {
   order(id: $id) {
     lineItems(first: 50, after: $after) {
-      nodes { id sku quantity originalUnitPriceSet { shopMoney { amount currencyCode } } }
+      nodes {
+        id
+        sku
+        quantity
+        originalUnitPriceSet { shopMoney { amount currencyCode } }
+        taxLines { title rate priceSet { shopMoney { amount } } }
+      }
       pageInfo { hasNextPage endCursor }
     }
   }

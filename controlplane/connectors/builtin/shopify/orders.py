@@ -7,14 +7,15 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from controlplane.connectors.contract import Codes, Draft
+from controlplane.connectors.builtin.shopify import taxes
+from controlplane.connectors.contract import Codes, Context, Draft
 from controlplane.errors import BadInputError
 
 TILL = "pos"
 """How the vendor names the source of an order that its Point of Sale took."""
 
 
-def order_drafts(body: Mapping[str, Any], location: str, codes: Codes) -> list[Draft]:
+def order_drafts(context: Context, body: Mapping[str, Any], location: str) -> list[Draft]:
     """Return what a webhook body or a polled node tells: nothing of a cancelled order.
 
     Of an order of the online shop `order.placed`; `location` is where it is shipped from. Of one that a till took `sale.recorded`
@@ -33,11 +34,19 @@ def order_drafts(body: Mapping[str, Any], location: str, codes: Codes) -> list[D
             "currency": body["currencyCode" if polled else "currency"],
         }
         occurred = datetime.fromisoformat(head["placed_at"])
-        store = _store(body, head["ref"], codes, polled=polled)
+        store = _store(body, head["ref"], context.codes, polled=polled)
         if store and not body.get("shippingLine" if polled else "shipping_lines"):
             return [_sale(at, line, store, head, occurred) for at, line in lines]
-        data = {**head, "lines": [_line(at, line, location, head["ref"]) for at, line in lines]}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        currency = str(head["currency"])
+        ordered = [
+            {
+                **_line(at, line, location, head["ref"]),
+                "tax": taxes.of_line(context, body, line, currency, polled=polled),
+            }
+            for at, line in lines
+        ]
+        data = {**head, "lines": ordered, **taxes.of_order(context, body, currency, polled=polled)}
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadInputError(f"the order breaks the shop's contract: {error!r}") from error
     named = data if store is None else {**data, "store": store}
     return [Draft("order.placed", head["ref"], f"order.placed:{head['ref']}", occurred, named)] if lines else []

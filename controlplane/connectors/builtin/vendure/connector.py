@@ -118,7 +118,7 @@ class VendureConnector(Connector):
         held = cursor or {}
         since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
         seen = held.get("since", "")
-        for records, latest in orders.changed(self._api, since):
+        for records, latest in orders.changed(self._api, self.context, since):
             seen = max(seen, latest)
             yield Page(tuple(records), held)
         yield Page((), {"since": seen} if seen else {})

@@ -1,0 +1,152 @@
+"""What shops say of an order's tax and of where it goes, as the canonical order says it: the same by webhook and by poll."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from controlplane.connectors import taxes as kit
+from controlplane.connectors.builtin.adobe_commerce import orders as adobe
+from controlplane.connectors.builtin.shopify import taxes as shopify_taxes
+from controlplane.connectors.builtin.shopify.orders import order_drafts
+from controlplane.connectors.builtin.vendure import orders as vendure
+from controlplane.connectors.contract import Context
+from controlplane.connectors.records import read_json
+from rules.model.messages import OrderPlaced, parse
+from rules.personal import Personal
+from tests.controlplane.connectors.conftest import Given
+
+CONTEXT = Given("https://shop.example.com").context()
+SHOWING = replace(CONTEXT, personal=Personal({"postal_code": "show"}))
+LINES = [{"title": "NY State Tax", "rate": 0.04, "price": "0.80"}, {"title": "NYC Tax", "rate": 0.045, "price": "0.9"}]
+TOLD: dict[str, Any] = {
+    "name": "#1001", "admin_graphql_api_id": "gid://shopify/Order/1", "created_at": "2026-11-27T06:00:00Z", "currency": "USD",
+    "source_name": "web", "taxes_included": False, "total_tax": "2.5",
+    "shipping_address": {"country_code": "US", "province_code": "NY", "zip": "10001", "city": "New York", "address1": "1 Any St"},
+    "line_items": [{"id": 7, "sku": "A", "quantity": 2, "price": "10.00", "tax_lines": LINES}],
+}  # fmt: skip
+POLLED: dict[str, Any] = {
+    "name": "#1001", "id": "gid://shopify/Order/1", "createdAt": "2026-11-27T06:00:00Z", "currencyCode": "USD", "sourceName": "web",
+    "taxesIncluded": False, "totalTaxSet": {"shopMoney": {"amount": "2.50"}},
+    "shippingAddress": {"countryCodeV2": "US", "provinceCode": "NY", "zip": "10001"},
+    "lineItems": {"nodes": [{
+        "id": "gid://shopify/LineItem/7", "sku": "A", "quantity": 2, "originalUnitPriceSet": {"shopMoney": {"amount": "10.00"}},
+        "taxLines": [
+            {"title": one["title"], "rate": one["rate"], "priceSet": {"shopMoney": {"amount": one["price"]}}} for one in LINES
+        ],
+    }]},
+}  # fmt: skip
+
+
+def placed(context: Context, body: dict[str, Any]) -> OrderPlaced:
+    told = shopify_taxes.stripped(context, body) if "createdAt" in body else body
+    [draft] = order_drafts(context, told, "WH1")
+    found = parse("order.placed", draft.data)
+    assert isinstance(found, OrderPlaced)
+    return found
+
+
+def test_shopifys_webhook_and_poll_tell_the_same_tax_of_all_its_kinds_together() -> None:
+    order = placed(CONTEXT, TOLD)
+    assert order == placed(CONTEXT, POLLED)
+    [line] = order.lines
+    assert line.tax is not None
+    assert (line.tax.amount, line.tax.rate, line.tax.jurisdiction) == (
+        Decimal("1.70"),
+        Decimal("0.085"),
+        "NY State Tax, NYC Tax",
+    )
+    assert (line.tax.code, line.tax.included, order.tax) == (None, False, Decimal("2.50"))
+
+
+@pytest.mark.parametrize("body", [TOLD, POLLED])
+def test_the_postal_code_is_told_only_where_policy_shows_it_and_no_more_of_the_address(body: dict[str, Any]) -> None:
+    hidden, shown = placed(CONTEXT, body).ship_to, placed(SHOWING, body).ship_to
+    assert hidden is not None
+    assert shown is not None
+    assert (hidden.country, hidden.region, hidden.postal_code) == ("US", "NY", "")
+    assert (shown.country, shown.region, shown.postal_code) == ("US", "NY", "10001")
+    assert "Any St" not in placed(SHOWING, body).model_dump_json()
+
+
+def test_what_was_polled_before_tax_was_asked_for_has_none_that_is_known() -> None:
+    old = {name: value for name, value in POLLED.items() if "ax" not in name}
+    node = {name: value for name, value in old["lineItems"]["nodes"][0].items() if name != "taxLines"}
+    order = placed(CONTEXT, {**old, "lineItems": {"nodes": [node]}})
+    assert (order.tax, order.lines[0].tax) == (None, None)
+
+
+def test_no_tax_that_was_charged_is_something_else_than_tax_that_is_not_known() -> None:
+    untaxed = {**TOLD, "line_items": [{**TOLD["line_items"][0], "tax_lines": []}]}
+    assert placed(CONTEXT, untaxed).lines[0].tax == kit_tax("0.00")
+
+
+def kit_tax(amount: str) -> Any:
+    data = {**TOLD_CANONICAL, "lines": [{**TOLD_CANONICAL["lines"][0], "tax": {"amount": amount}}]}
+    return parse("order.placed", data).lines[0].tax  # type: ignore[attr-defined]
+
+
+TOLD_CANONICAL: dict[str, Any] = {
+    "ref": "#1", "native_id": "1", "placed_at": "2026-11-27T06:00:00Z", "currency": "USD",
+    "lines": [{"line": 1, "native_id": "1", "sku": "A", "location": "WH1", "quantity": 1, "unit_price": "1"}],
+}  # fmt: skip
+
+
+def test_a_price_that_has_its_tax_in_it_says_so() -> None:
+    tax = placed(CONTEXT, {**TOLD, "taxes_included": True}).lines[0].tax
+    assert tax is not None
+    assert tax.included
+
+
+def test_an_order_of_adobe_tells_tax_rate_and_place() -> None:
+    address = {"country_id": "DE", "region_code": "BE", "postcode": "10115", "street": ["Any St 1"]}
+    row = {
+        "entity_id": 1, "increment_id": "1001", "state": "processing", "created_at": "2026-11-27 06:00:00",
+        "updated_at": "2026-11-27 06:00:00", "order_currency_code": "EUR", "tax_amount": 3.8,
+        "extension_attributes": {"shipping_assignments": [{"shipping": {"address": address}}]},
+        "items": [{
+            "item_id": 5, "product_type": "simple", "sku": "A", "qty_ordered": 2, "row_total": 20, "discount_amount": 0,
+            "tax_amount": 3.8, "tax_percent": 19,
+        }],
+    }  # fmt: skip
+    record = adobe._record(SHOWING, row)
+    assert b"Any St" not in record.body
+    [draft] = adobe.draft(SHOWING, read_json(record.body), "WH1")
+    order = parse("order.placed", draft.data)
+    assert isinstance(order, OrderPlaced)
+    assert order.lines[0].tax is not None
+    assert (order.tax, order.lines[0].tax.amount, order.lines[0].tax.rate) == (
+        Decimal("3.80"),
+        Decimal("3.80"),
+        Decimal("0.19"),
+    )
+    assert order.ship_to is not None
+    assert (order.ship_to.country, order.ship_to.postal_code) == ("DE", "10115")
+
+
+def test_an_order_of_vendure_tells_the_tax_on_what_was_ordered() -> None:
+    row = {
+        "id": "1", "code": "ABC", "state": "PaymentSettled", "orderPlacedAt": "2026-11-27T06:00:00Z", "updatedAt": "2026-11-27T06:00:00Z",
+        "currencyCode": "EUR", "shippingAddress": {"countryCode": "DE", "province": None, "postalCode": "10115"},
+        "lines": [{
+            "id": "9", "orderPlacedQuantity": 3, "proratedUnitPrice": 1000, "proratedUnitPriceWithTax": 1190, "taxRate": 19,
+            "taxLines": [{"description": "VAT"}], "productVariant": {"sku": "A"},
+        }],
+    }  # fmt: skip
+    record = vendure._record(CONTEXT, row)
+    assert b"10115" not in record.body
+    [draft] = vendure.draft(CONTEXT, read_json(record.body), "WH1")
+    order = parse("order.placed", draft.data)
+    assert isinstance(order, OrderPlaced)
+    tax = order.lines[0].tax
+    assert tax is not None
+    assert (tax.amount, tax.rate, tax.jurisdiction) == (Decimal("5.70"), Decimal("0.19"), "VAT")
+
+
+def test_an_amount_finer_than_the_currency_is_left_as_it_is_for_the_schema_to_refuse() -> None:
+    assert kit.money(Decimal("1.785"), "USD") == "1.785"
+    assert kit.money(Decimal("1.7"), "USD") == "1.70"
+    assert kit.money(None, "USD") is None
