@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -98,7 +98,7 @@ class _Desk:
             self._update(row.id, values | {"state": "open"})
             return False
         if row.evidence.get("basis") != values["evidence"]["basis"]:
-            self._update(row.id, values | {"first_seen_at": self.now})
+            self._update(row.id, values | {"first_seen_at": seen_at(judged, finding, self.now)})
             return False
         if self.now - row.first_seen_at < self.promise:
             return False
@@ -112,7 +112,7 @@ class _Desk:
             insert(t.finding).values(
                 id=self.last, comparison=self.comparison, sku=judged.key[0], location=judged.key[1],
                 side=finding.side, cause=finding.cause, state="open" if certain else "suspected",
-                first_seen_at=self.now, confirmed_at=self.now if certain else None, **values,
+                first_seen_at=seen_at(judged, finding, self.now), confirmed_at=self.now if certain else None, **values,
             )
         )  # fmt: skip
         return certain
@@ -139,6 +139,16 @@ class _Desk:
                 self._update(row.id, {"state": state, "closed_at": self.now})
                 closed.append(row.id)
         return closed
+
+
+def seen_at(judged: Judged, finding: Finding, now: datetime) -> datetime:
+    """Return since when the difference is known to be there: when the rows that show it were read, not when all had been."""
+    if finding.cause not in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED):
+        return now
+    rows = [level for level in judged.levels.values() if level is not None]
+    own = judged.levels.get(finding.side)
+    shown = [own] if own is not None and finding.cause is Cause.CHANGED_AT_TARGET else rows
+    return min(now, max((level.read_to for level in shown), default=now))
 
 
 def _disproves(finding: Finding, cause: str, state: str) -> bool:
