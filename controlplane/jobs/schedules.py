@@ -86,10 +86,10 @@ def _prune(plane: Plane) -> dict[str, Any]:
 
 def _reading(plane: Plane) -> Iterator[Schedule]:
     snapshot = plane.registry.snapshot()
+    for channel in sorted({rule.spec.channel for rule in snapshot.allocation_rules.values()}):
+        yield Schedule(f"channel:{channel}", ONCE, partial(plane.sync.healing.read_channel, channel), reads=True)
     for flow in snapshot.flows.values():
         if flow.spec.read:
             yield Schedule(
                 f"poll:{flow.name}", flow.spec.poll_every or ONCE, partial(plane.sync.poll, flow.name), reads=True
             )
-    for channel in sorted({rule.spec.channel for rule in snapshot.allocation_rules.values()}):
-        yield Schedule(f"channel:{channel}", ONCE, partial(plane.sync.healing.read_channel, channel), reads=True)

@@ -6,7 +6,9 @@ from itertools import accumulate
 from random import Random
 
 from controlplane.sandbox.catalogue import WAREHOUSE, Item
+from controlplane.sandbox.erp.documents import Ledger
 from controlplane.sandbox.records import Event, Level
+from controlplane.sandbox.scenario import FaultSpec
 from controlplane.sandbox.shop.counter import Counter
 from controlplane.sandbox.streams import stream
 from controlplane.sandbox.tills import Tills
@@ -14,6 +16,7 @@ from controlplane.sandbox.wms.warehouse import Warehouse
 from controlplane.sandbox.world import World
 
 _NEVER = timedelta(days=3650)
+SECOND = timedelta(seconds=1)
 
 
 class Actors:
@@ -21,6 +24,8 @@ class Actors:
 
     def __init__(self, world: World, counter: Counter, warehouse: Warehouse, tills: Tills) -> None:
         self.world, self.counter, self.warehouse, self.tills = world, counter, warehouse, tills
+        self.ledger: Ledger | None = None
+        """The ERP's, once it is mounted: what is set up wrong there."""
         self._weights = list(accumulate(1 / (rank + 1) ** 0.7 for rank in range(len(world.catalogue.items))))
         self._handlers: dict[str, Callable[[Event], None]] = {
             "customer": self._customer,
@@ -33,7 +38,8 @@ class Actors:
             "ship": warehouse.ship,
             "return": warehouse.take_back,
             "hands": self._hands,
-            "hand_edit_fault": self._hand_edit_fault,
+            "traffic": self._traffic,
+            "deed": self._deed,
             "fault_on": self._fault_on,
             "fault_off": self._fault_off,
         }
@@ -55,6 +61,8 @@ class Actors:
             world.agenda.add(start + actors.stores.drop_every, "till_drop", store=store)
         for odd in actors.stores.unmapped:
             world.trade_at(start + odd.at, "unmapped", plu=odd.plu)
+        if actors.traffic:
+            world.trade_at(start + SECOND, "traffic")
         if actors.hands:
             world.trade_at(start + (actors.hands.first or actors.hands.every), "hands")
 
@@ -135,13 +143,42 @@ class Actors:
     def _fault_off(self, event: Event) -> None:
         self.world.faults.switch_off(event.data["fault"])
 
-    def _hand_edit_fault(self, event: Event) -> None:
-        spec = self.world.faults.spec(event.data["fault"])
-        if spec is None or self.world.faults.strike("hand_edit", "shop") is None:
+    def _traffic(self, event: Event) -> None:
+        habits, luck = self.world.scenario.actors.traffic, self._luck("traffic")
+        if habits is None:
             return
-        level = self._picked(spec.pick)
-        self.counter.hand_edit(level, max(0, level.shop_available + (spec.delta or 0)), event.data["fault"])
-        self.world.faults.switch_off(event.data["fault"])
+        pace = habits.events_per_second * self.world.meta.rate
+        count = int(pace) + (luck.random() < pace % 1)
+        drawn = luck.choices(self.world.catalogue.items, cum_weights=self._weights, k=count) if self._awake() else []
+        moved: dict[str, Level] = {}
+        for item in drawn:
+            pieces, freeing = luck.randint(*habits.quantity), luck.random() < 0.5
+            level = self.world.level(item.sku)
+            if change := -min(pieces, level.reserved) if freeing else min(pieces, max(0, level.ats)):
+                self.warehouse.reserve(level, change)
+                moved[level.key] = level
+        self.warehouse.tell_together(list(moved.values()), habits.together)
+        self.world.trade_at(self.world.clock.now() + SECOND, event.kind)
+
+    def _deed(self, event: Event) -> None:
+        name = event.data["fault"]
+        spec = self.world.faults.spec(name)
+        if spec is None or self.world.faults.strike(spec.kind, spec.target) is None:
+            return
+        self._do(spec, self._picked(spec.pick), name)
+        if due := self.world.faults.again_at(name):
+            self.world.agenda.add(due, event.kind, fault=name)
+        else:
+            self.world.faults.switch_off(name)
+
+    def _do(self, spec: FaultSpec, level: Level, name: str) -> None:
+        if spec.kind == "hand_edit":
+            self.counter.hand_edit(level, max(0, level.shop_available + (spec.delta or 0)), name)
+        elif self.ledger is not None and level.erp_factor == 1 and level.erp_code is None:
+            if spec.kind == "wrong_unit":
+                self.ledger.mistake_unit(level, spec.factor or 1)
+            else:
+                self.ledger.rename(level)
 
     def _picked(self, pick: str) -> Level:
         if pick in self.world.catalogue.by_sku:

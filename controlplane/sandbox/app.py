@@ -48,9 +48,11 @@ def build(home: Path, clock: Clock, scenario: Scenario, *, seed: int, plane: str
     world = World(home, clock, scenario, seed, plane)
     with world.transaction():
         counter, warehouse, tills = Counter(world), Warehouse(world), Tills(world)
-        engine = Engine(world, Actors(world, counter, warehouse, tills))
+        actors = Actors(world, counter, warehouse, tills)
+        engine = Engine(world, actors)
         app, gate = Flask("sandbox"), Gate(world)
         erp = erp_routes.routes(app, world, gate)
+        actors.ledger = erp.ledger
         wms = wms_routes.routes(app, world, gate, warehouse)
         shop = shop_routes.routes(app, world, gate, counter)
         in_shop = ShopControl(world, counter, shop.bulk, shop.money)

@@ -7,7 +7,7 @@ from controlplane.sandbox.agenda import Agenda, Counters
 from controlplane.sandbox.clock import Clock, iso_ms
 from controlplane.sandbox.journal import Journal
 from controlplane.sandbox.records import Fault
-from controlplane.sandbox.scenario import FaultSpec
+from controlplane.sandbox.scenario import DEEDS, FaultSpec
 from controlplane.sandbox.store import Shelf
 from controlplane.sandbox.streams import coin
 
@@ -30,7 +30,7 @@ class Faults:
             id=name,
             spec=spec.model_dump(mode="json", by_alias=True, exclude_none=True),
             on_at=starts,
-            off_at=origin + spec.until if spec.until is not None and spec.kind != "hand_edit" else None,
+            off_at=origin + spec.until if spec.until is not None and spec.kind not in DEEDS else None,
         )
         self._shelf.put(name, fault)
         self._specs[name] = spec
@@ -51,8 +51,8 @@ class Faults:
         self._note(spec, name, "on")
         if spec.kind == "down":
             self._journal.write("down", system=spec.target)
-        if spec.kind == "hand_edit":
-            self._agenda.add(self._clock.now(), "hand_edit_fault", fault=name)
+        if spec.kind in DEEDS:
+            self._agenda.add(self._clock.now(), "deed", fault=name)
         if fault.off_at is not None:
             self._agenda.add(fault.off_at, "fault_off", fault=name)
         return spec
@@ -80,6 +80,15 @@ class Faults:
     def spec(self, name: str) -> FaultSpec | None:
         """What was ordered under that id, unless it was deleted."""
         return self._specs.get(name) if name in self._shelf else None
+
+    def again_at(self, name: str) -> datetime | None:
+        """When a deed that is done `every` so often is done next; None when it was the last."""
+        spec, fault = self._specs[name], self._shelf[name]
+        if spec.every is None:
+            return None
+        due = self._clock.now() + spec.every
+        ends = fault.on_at + spec.until - (spec.from_ or spec.at or timedelta()) if spec.until is not None else None
+        return due if ends is None or due < ends else None
 
     def is_down(self, system: str) -> bool:
         """Whether a `down` fault is in force on the system."""

@@ -8,7 +8,11 @@ from pydantic import BaseModel
 
 
 class Level(BaseModel):
-    """One article at one location, in everybody's books. `on_hand` is the physical truth."""
+    """One article at one location, in everybody's books. `on_hand` is the physical truth.
+
+    `reserved`, a part of `allocated`, is promised to other channels. `erp_factor` and `erp_code`: what the ERP multiplies its
+    balance by, and lists the article as, where somebody has set it up wrong.
+    """
 
     sku: str
     location: str
@@ -16,11 +20,14 @@ class Level(BaseModel):
     allocated: int = 0
     on_order: int = 0
     backorder: int = 0
+    reserved: int = 0
     wms_updated_at: datetime
     open_units: int = 0
     ats: int = 0
     erp_on_hand: int = 0
     erp_committed: int = 0
+    erp_factor: int = 1
+    erp_code: str | None = None
     erp_updated_at: datetime
     shop_available: int = 0
     shop_committed: int = 0

@@ -55,11 +55,15 @@ class Part(BaseModel):
 class Retailer(Part):
     """The goods and where they lie."""
 
-    skus: Annotated[int, Field(ge=1, le=9999)] = 40
+    skus: Annotated[int, Field(ge=1, le=99_999)] = 40
     stores: list[Annotated[str, Field(pattern=r"^[A-Z0-9]+$")]] = ["ST1", "ST2"]
     stock: Span = (40, 120)
     store_stock: Span = (20, 60)
     safety: Annotated[int, Field(ge=0)] = 2
+    quota: Annotated[float, Field(gt=0)] = 1
+    """How many times a small account's credits and query costs the warehouse and the shop grant."""
+    clocks: dict[Literal["wms"], Duration] = {}
+    """Systems whose clock is wrong, and by how much it is ahead; a negative number of seconds is behind."""
 
 
 class Burst(Part):
@@ -125,6 +129,14 @@ class Hands(Part):
     delta: Span = (2, 7)
 
 
+class Traffic(Part):
+    """Other channels that have the warehouse reserve goods and free them again; it tells of `together` articles at once."""
+
+    events_per_second: Rate
+    quantity: Span = (1, 3)
+    together: Annotated[int, Field(ge=1, le=500)] = 1
+
+
 class Actors(Part):
     """Everybody who moves the world."""
 
@@ -134,6 +146,7 @@ class Actors(Part):
     receipts: Receipts = Receipts()
     returns: Returns = Returns()
     hands: Hands | None = None
+    traffic: Traffic | None = None
 
 
 FaultKind = Literal[
@@ -147,8 +160,12 @@ FaultKind = Literal[
     "late_webhook",
     "reordered_webhook",
     "hand_edit",
+    "wrong_unit",
+    "renamed",
     "down",
 ]
+DEEDS = {"hand_edit": "shop", "wrong_unit": "erp", "renamed": "erp"}
+"""Faults that somebody does to an article, once or again and again -> the system it is done in."""
 Target = Literal["erp", "wms", "shop", "pager"]
 ON_WEBHOOKS = ("lost_webhook", "duplicate_webhook", "late_webhook", "reordered_webhook")
 
@@ -165,7 +182,10 @@ class FaultSpec(Part):
     from_: Duration | None = Field(default=None, alias="from")
     until: Duration | None = None
     at: Duration | None = None
+    every: Duration | None = None
     seconds: Rate | None = None
+    up_to: Rate | None = None
+    factor: Annotated[int, Field(ge=2)] | None = None
     status: Literal[500, 501, 502, 503, 504] = 503
     mode: Literal["refuse", "503"] = "refuse"
     pick: str = "busiest"
@@ -175,6 +195,20 @@ class FaultSpec(Part):
     def _fits(self) -> "FaultSpec":
         if self.kind == "hand_edit" and (self.delta is None or self.target != "shop"):
             raise ValueError("a hand_edit needs `delta`, and target `shop`: only the shop's stock is edited by hand")
+        if self.kind in DEEDS and self.target != DEEDS[self.kind]:
+            raise ValueError(f"{self.kind} is done at the {DEEDS[self.kind]}: target `{DEEDS[self.kind]}`")
+        if (self.kind == "wrong_unit") != (self.factor is not None):
+            raise ValueError(
+                "a wrong_unit, and nothing else, needs `factor`: the pieces in the unit that is taken for one"
+            )
+        if self.every is not None and (self.kind not in DEEDS or self.every <= timedelta()):
+            raise ValueError(f"`every` is the pause, above 0, between two of {', '.join(DEEDS)}: drop it or change it")
+        if self.up_to is not None and (
+            self.kind not in ("late_webhook", "reordered_webhook") or self.seconds is not None
+        ):
+            raise ValueError(
+                "`up_to` draws how late a late or reordered webhook is, in place of `seconds`: keep one of them"
+            )
         if self.topic and self.kind not in ON_WEBHOOKS:
             raise ValueError(f"`topic` belongs to webhook faults, not to {self.kind}: use `operation`, or drop it")
         if self.kind in ON_WEBHOOKS and self.target not in ("shop", "wms"):
@@ -208,6 +242,8 @@ class Scenario(Part):
         busier.actors.customers.orders_per_minute *= rate
         busier.actors.stores.sales_per_minute *= rate
         busier.actors.receipts.per_hour *= rate
+        if busier.actors.traffic:
+            busier.actors.traffic.events_per_second *= rate
         return busier
 
 

@@ -18,6 +18,7 @@ from controlplane.sandbox.clock import Clock, iso_ms
 from controlplane.sandbox.faults import Faults
 from controlplane.sandbox.journal import Journal
 from controlplane.sandbox.records import Outgoing, Unsubscribed
+from controlplane.sandbox.scenario import FaultSpec
 from controlplane.sandbox.store import Shelf
 from controlplane.sandbox.streams import stream
 
@@ -187,17 +188,21 @@ class Outbox:
             return
         late = self._strikes("late_webhook", entry)
         passed = self._strikes("reordered_webhook", entry)
-        if late or passed:
-            fault = late or passed
+        if fault := late or passed:
             entry.fate = "late" if late else "reordered"
-            entry.due += timedelta(seconds=fault.seconds if fault and fault.seconds is not None else 20.0)
+            entry.due += timedelta(seconds=self._delay(fault, entry))
         if self._strikes("duplicate_webhook", entry):
             entry.fate = "duplicated"
             twin = entry.model_copy(update={"order": self._counters.next("webhook"), "due": entry.due + LAG})
             self._owe(twin)
         self._owe(entry)
 
-    def _strikes(self, kind: str, entry: Outgoing) -> Any:
+    def _delay(self, fault: FaultSpec, entry: Outgoing) -> float:
+        if fault.up_to is not None:
+            return stream(self._seed, "late", entry.order).uniform(0, fault.up_to)
+        return 20.0 if fault.seconds is None else fault.seconds
+
+    def _strikes(self, kind: str, entry: Outgoing) -> FaultSpec | None:
         return self._faults.strike(kind, entry.system, topic=entry.topic, keys=entry.keys)
 
     def _identity(self, system: str, name: str, raw: str) -> dict[str, str]:

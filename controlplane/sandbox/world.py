@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from controlplane.sandbox import records
 from controlplane.sandbox.agenda import Agenda, Counters
@@ -100,7 +101,7 @@ class World:
                     sku=item.sku,
                     location=location,
                     on_hand=pieces,
-                    wms_updated_at=now,
+                    wms_updated_at=self.time_of("wms"),
                     ats=offered,
                     erp_on_hand=pieces,
                     erp_updated_at=now,
@@ -149,6 +150,10 @@ class World:
         if ends is None or due < ends:
             self.agenda.add(due, kind, **data)
 
+    def time_of(self, system: Literal["wms"]) -> datetime:
+        """The present moment by the clock of a system, which may be wrong."""
+        return self.clock.now() + self.scenario.retailer.clocks.get(system, timedelta())
+
     def level(self, sku: str, location: str = WAREHOUSE) -> Level:
         """Everybody's books of one article at one place."""
         return self.levels[f"{sku}@{location}"]
@@ -192,7 +197,7 @@ class World:
         level.on_hand += pieces
         level.allocated += allocated
         level.on_order += on_order
-        level.wms_updated_at = self.clock.now()
+        level.wms_updated_at = self.time_of("wms")
         self.levels.put(level.key, level)
         book = "wms" if level.location == WAREHOUSE else "truth"
         if pieces:
@@ -209,7 +214,7 @@ class World:
 
     def settle_ats(self, level: Level, cause: str, ref: str) -> None:
         """Journal the available-to-sell that the shop ought to show, when it changed."""
-        ats = max(0, level.on_hand - level.open_units - self.scenario.retailer.safety)
+        ats = max(0, level.on_hand - level.reserved - level.open_units - self.scenario.retailer.safety)
         if level.location == WAREHOUSE and ats != level.ats:
             level.ats = ats
             self.levels.put(level.key, level)

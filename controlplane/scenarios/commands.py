@@ -41,6 +41,9 @@ def list_scenarios() -> None:
 def run(
     scenario: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A YAML file, or a scenario of ours.")],
     seed: Annotated[int, typer.Option(help="Same seed, same retailer.", min=0)] = 1,
+    seeds: Annotated[
+        str, typer.Option(metavar="A..B", help="Play all these; judge the findings of all together.")
+    ] = "",
     minutes: Annotated[float | None, typer.Option(help="Trade for so many minutes instead of the file's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the stable JSON answer and nothing else.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Leave the plane's home in this new folder.")] = None,
@@ -49,6 +52,9 @@ def run(
     ] = None,
 ) -> None:
     """Play a scenario. Exit code 0: every expectation held; 1: one did not; 2: it could not be played."""
+    if seeds:
+        _run_seeds(scenario, seeds, minutes, as_json, report)
+        return
     try:
         judged = _play(scenario, seed, minutes, keep)
     except TrueupError as error:
@@ -69,16 +75,42 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def _play(name: str, seed: int, minutes: float | None, keep: Path | None) -> Report:
-    from controlplane.scenarios.judge.report import judge
-    from controlplane.scenarios.runner import play
+def _loaded(name: str, minutes: float | None) -> Scenario:
     from controlplane.scenarios.scenario import ScenarioError, find, load
 
     scenario = load(find(name))
-    if minutes is not None:
-        if minutes <= 0:
-            raise ScenarioError(f"--minutes {minutes:g}: is not above 0; give minutes of trading")
-        scenario = scenario.shortened(minutes)
+    if minutes is None:
+        return scenario
+    if minutes <= 0:
+        raise ScenarioError(f"--minutes {minutes:g}: is not above 0; give minutes of trading")
+    return scenario.shortened(minutes)
+
+
+def _run_seeds(name: str, seeds: str, minutes: float | None, as_json: bool, report: Path | None) -> None:
+    from controlplane.scenarios.pooled import play_seeds, shown
+
+    try:
+        scenario = _loaded(name, minutes)
+        with _progress(scenario) as moved:
+            answer = play_seeds(scenario, seeds, moved)
+    except TrueupError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(NOT_RUN) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; everything was taken down", err=True)
+        raise typer.Exit(NOT_RUN) from None
+    if report:
+        report.write_text(json.dumps(answer, indent=2, default=str) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(answer) if as_json else shown(answer))
+    if answer["verdict"] != "pass":
+        raise typer.Exit(FAILED)
+
+
+def _play(name: str, seed: int, minutes: float | None, keep: Path | None) -> Report:
+    from controlplane.scenarios.judge.report import judge
+    from controlplane.scenarios.runner import play
+
+    scenario = _loaded(name, minutes)
     with _progress(scenario) as moved:
         return judge(play(scenario, seed, keep, moved), scenario.expect)
 

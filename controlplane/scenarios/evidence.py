@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from controlplane.registry import Snapshot
-from controlplane.scenarios.judge.facts import Case, FindingFact, IncidentFact, PlaneFacts, Promises
+from controlplane.scenarios.judge.facts import Case, FindingFact, IncidentFact, PlaneFacts, Promises, RunFact
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
 from rules.policy.kinds import Comparison
@@ -31,6 +31,7 @@ def gather(plane: Plane, pages: Sequence[Mapping[str, Any]]) -> PlaneFacts:
             incidents=_incidents(connection, pages),
             indeterminate=_indeterminate(connection),
             promises=promises(snapshot),
+            runs=_runs(connection),
         )
 
 
@@ -74,6 +75,12 @@ def _indeterminate(connection: Connection) -> int:
     c = t.comparison_run.c
     complete = select(c.indeterminate).where(c.state == "complete").order_by(c.finished_at.desc()).limit(1)
     return int(connection.execute(complete).scalar() or 0)
+
+
+def _runs(connection: Connection) -> list[RunFact]:
+    c = t.comparison_run.c
+    rows = connection.execute(select(t.comparison_run).where(c.state == "complete").order_by(c.started_at))
+    return [RunFact(row.started_at, row.finished_at, row.keys, row.indeterminate) for row in rows]
 
 
 def _incidents(connection: Connection, pages: Sequence[Mapping[str, Any]]) -> list[IncidentFact]:

@@ -6,9 +6,10 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 from flask import Flask
 from sqlalchemy import event
@@ -17,10 +18,12 @@ from controlplane import logs
 from controlplane.api.serving import serving
 from controlplane.app import create_app
 from controlplane.clock import ManualClock, SystemClock
+from controlplane.connectors import Connections
 from controlplane.jobs import Ticker
-from controlplane.scenarios.evidence import gather
+from controlplane.scenarios.evidence import comparison, gather
 from controlplane.scenarios.judge.facts import Evidence
 from controlplane.scenarios.policies import write_pack
+from controlplane.scenarios.readings import NaiveDiff, PacedConnections
 from controlplane.scenarios.retailer import Retailer
 from controlplane.scenarios.scenario import Scenario, ScenarioError
 from controlplane.scenarios.shared_clock import Progress, SharedClock
@@ -41,6 +44,7 @@ class Stage:
     plane: Plane
     retailer: Retailer
     time: SharedClock
+    readings: PacedConnections
 
 
 def play(scenario: Scenario, seed: int, keep: Path | None = None, progress: Progress = lambda _: None) -> Evidence:
@@ -64,6 +68,7 @@ def play(scenario: Scenario, seed: int, keep: Path | None = None, progress: Prog
             at_end=stage.retailer.truth(),
             plane=gather(stage.plane, stage.retailer.pager()),
             unrest=unrest,
+            naive=stage.readings.naive.differences,
         )
 
 
@@ -90,10 +95,19 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
         )
         stack.callback(plane.close)
         _hasten(plane)
-        ticker = Ticker(plane, PULSE)
+        readings = PacedConnections(plane.connections, clock, scenario.reading.total_seconds(), _naive(plane))
+        ticker = Ticker(replace(plane, connections=cast("Connections", readings)), PULSE)
         stack.callback(ticker.stop)
         _serve(stack, create_app(plane, mounts=()), listening)
-        yield Stage(plane, retailer, SharedClock(scenario, plane, ticker, retailer, clock))
+        time = SharedClock(scenario, plane, ticker, retailer, clock)
+        readings.passing = time.pass_by
+        yield Stage(plane, retailer, time, readings)
+
+
+def _naive(plane: Plane) -> NaiveDiff:
+    snapshot = plane.registry.snapshot()
+    safety = next((rule.spec.safety_stock for rule in snapshot.allocation_rules.values()), 0)
+    return NaiveDiff(comparison(snapshot).spec, safety)
 
 
 def _home(folder: Path) -> Path:

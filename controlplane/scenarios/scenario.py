@@ -104,6 +104,13 @@ class PolicyChange(Part):
         return value
 
 
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Span = Annotated[timedelta, BeforeValidator(_duration)]
+
+
 class Scenario(Part):
     """A whole scenario."""
 
@@ -116,6 +123,12 @@ class Scenario(Part):
     faults: list[dict[str, Any]] = []
     policies: tuple[PolicyChange, ...] = ()
     expect: Expectations = Expectations()
+    reading: Span = Field(
+        default=timedelta(0), ge=timedelta(0), description="how long one system's snapshot takes to page through"
+    )
+    stops_after: Span | None = Field(
+        default=None, ge=timedelta(0), description="stop so long after the end of trade, quiet or not"
+    )
 
     @property
     def ends(self) -> datetime:

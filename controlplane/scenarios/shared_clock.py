@@ -44,7 +44,22 @@ class SharedClock:
         while self.clock.now() < self.scenario.ends:
             self.step(min(self._next(), self.scenario.ends))
             progress(self.clock.now())
+        if self.scenario.stops_after is not None:
+            return self._run_out(self.scenario.ends + self.scenario.stops_after, progress)
         return self._settle(progress)
+
+    def _run_out(self, until: datetime, progress: Progress) -> list[str]:
+        """Go on to an instant; what still moves then is nobody's fault."""
+        while self.clock.now() < until:
+            self.step(min(self._next(), until))
+            progress(self.clock.now())
+        return []
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass while the plane is in the middle of something: the retailer goes on, and so does all other work."""
+        self.clock.advance(seconds)
+        self.standing = self.retailer.advance(self.clock.now())
+        self.plane.sync.drain()
 
     def step(self, to: datetime) -> None:
         """Move to an instant and let retailer and plane do everything that is due by then."""

@@ -261,8 +261,8 @@ class _Judge:
                 side.system: self.evidence.levels.get((side.system, side.field, key)) for side in self._targets(key)
             },
             "owed": [
-                {"target": system, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
-                for (system, owed_key), rows in self.evidence.owed.items() if owed_key == key for row in rows
+                {"target": row.target, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
+                for side in self.policy.sides for row in self.evidence.owed.get((side.system, key), ())
             ],
         }  # fmt: skip
 

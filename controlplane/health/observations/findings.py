@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -150,7 +150,7 @@ class _Desk:
         self.last = row.id
         moved = row.evidence.get("basis") != values["evidence"]["basis"]
         if row.state == "suspected":
-            return self._again(row, values, moved)
+            return self._again(row, values, seen_at(judged, finding, self.now) if moved else None)
         if moved:
             values |= {"changed_at": self.now}
         if row.state == "accepted":
@@ -170,16 +170,16 @@ class _Desk:
             insert(t.finding).values(
                 id=self.last, comparison=self.comparison, subject=judged.subject, field=finding.field,
                 side=finding.side, cause=finding.cause, state="open" if certain else "suspected",
-                first_seen_at=self.now, confirmed_at=self.now if certain else None, **values,
+                first_seen_at=seen_at(judged, finding, self.now), confirmed_at=self.now if certain else None, **values,
             )
         )  # fmt: skip
         if certain:
             self._tell("opened", finding.explanation)
         return certain
 
-    def _again(self, row: Row[Any], values: dict[str, Any], moved: bool) -> bool:
-        if moved:
-            _put(self.connection, row.id, values | {"first_seen_at": self.now})
+    def _again(self, row: Row[Any], values: dict[str, Any], moved_at: datetime | None) -> bool:
+        if moved_at is not None:
+            _put(self.connection, row.id, values | {"first_seen_at": moved_at})
             return False
         if self.now - row.first_seen_at < self.promise:
             return False
@@ -222,6 +222,16 @@ class _Desk:
                     self._tell("healed", finding.explanation)
                 closed.append(row.id)
         return closed
+
+
+def seen_at(judged: Judged, finding: Finding, now: datetime) -> datetime:
+    """Return since when the difference is known to be there: when the rows that show it were read, not when all had been."""
+    if finding.cause not in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED):
+        return now
+    rows = [level for level in judged.levels.values() if level is not None]
+    own = judged.levels.get(finding.side)
+    shown = [own] if own is not None and finding.cause is Cause.CHANGED_AT_TARGET else rows
+    return min(now, max((level.read_to for level in shown), default=now))
 
 
 def _disproves(finding: Finding, cause: str, state: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from controlplane.sandbox.catalogue import ACCOUNTS
 from controlplane.sandbox.erp.problems import ErpError
 from controlplane.sandbox.erp.suiteql import SuiteQl
-from controlplane.sandbox.records import ErpRecord
+from controlplane.sandbox.records import ErpRecord, Level
 from controlplane.sandbox.world import World
 
 DOCS = {
@@ -52,6 +52,22 @@ class Ledger:
         self.world.meta.inactive = others if active else {**others, sku: now}
         self.world.metas.put("meta", self.world.meta)
         self.books.show_item(sku, active, now)
+
+    def mistake_unit(self, level: Level, factor: int) -> None:
+        """Somebody sets an article up as counted in another unit: its balance is shown times `factor` from now on."""
+        level.erp_factor, level.erp_updated_at = factor, self.world.clock.now()
+        self.world.levels.put(level.key, level)
+        self.world.journal.write("wrong_unit", system="erp", sku=level.sku, location=level.location, factor=factor)
+        self.books.show_level(level)
+
+    def rename(self, level: Level) -> str:
+        """Somebody gives an article a code that nobody knows; the ERP's own id stays. Return the code."""
+        code = f"{level.sku}-OLD"
+        level.erp_code = code
+        self.world.levels.put(level.key, level)
+        self.world.journal.write("renamed", system="erp", sku=level.sku, location=level.location, code=code)
+        self.books.rename(level.sku, code, self.world.clock.now())
+        return code
 
     def _index(self, row: ErpRecord) -> None:
         if row.type == "itemFulfillment" and row.created_from:

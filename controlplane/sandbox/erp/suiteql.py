@@ -98,11 +98,17 @@ class SuiteQl:
         """Bring a balance up to date."""
         item = self._catalogue.by_sku[level.sku].erp_id
         stamp = level.erp_updated_at.strftime(_STAMP)
-        free = level.erp_on_hand - level.erp_committed
+        free = (level.erp_on_hand - level.erp_committed) * level.erp_factor
         place = self._catalogue.erp_location_id(level.location)
         self._db.execute(
-            "REPLACE INTO InventoryBalance VALUES (?,?,?,?,?)", (item, place, level.erp_on_hand, free, stamp)
+            "REPLACE INTO InventoryBalance VALUES (?,?,?,?,?)",
+            (item, place, level.erp_on_hand * level.erp_factor, free, stamp),
         )
+
+    def rename(self, sku: str, code: str, at: datetime) -> None:
+        """List an article under another code."""
+        row = (code, at.strftime(_STAMP), self._catalogue.by_sku[sku].erp_id)
+        self._db.execute("UPDATE item SET itemid=?, lastmodifieddate=? WHERE id=?", row)
 
     def show_item(self, sku: str, active: bool, at: datetime) -> None:
         """Bring an article up to date: sold, or not any more."""

@@ -205,7 +205,9 @@ class Shop:
         self.world, self.gate = world, gate
         roots = Roots(counter)
         self.schema, self.bulk, self.money = roots.schema(), roots.bulk, roots.views.money
-        self.bucket = Bucket(world.clock, BUDGET, RESTORE)
+        self.bucket = Bucket(
+            world.clock, BUDGET * world.scenario.retailer.quota, RESTORE * world.scenario.retailer.quota
+        )
         self.vendor = Vendor("shop", lambda: self._throttled(1), self._broken)
 
     def graphql(self) -> Response:
@@ -254,7 +256,7 @@ class Shop:
 
     def _cost(self, asked: int, paid: int | None) -> dict[str, Any]:
         left = int(self.bucket.left())
-        status = {"maximumAvailable": BUDGET, "currentlyAvailable": left, "restoreRate": RESTORE}
+        status = {"maximumAvailable": self.bucket.size, "currentlyAvailable": left, "restoreRate": self.bucket.rate}
         return {"requestedQueryCost": asked, "actualQueryCost": paid, "throttleStatus": status}
 
     def _throttled(self, asked: int) -> Response:

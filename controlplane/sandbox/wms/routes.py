@@ -33,8 +33,8 @@ class Wms:
 
     def __init__(self, world: World, gate: Gate, warehouse: Warehouse) -> None:
         self.world, self.gate = world, gate
-        self.answers = Answers(warehouse)
-        self.credits = Bucket(world.clock, CREDITS, REFILL)
+        self.answers, quota = Answers(warehouse), world.scenario.retailer.quota
+        self.credits = Bucket(world.clock, CREDITS * quota, REFILL * quota)
         self.vendor = Vendor(
             "wms", lambda: self._short_of_credits(101, 0), lambda status: _refused(status, "Server error")
         )
@@ -96,7 +96,7 @@ class Wms:
         return body
 
     def _short_of_credits(self, cost: int, left: int) -> Response:
-        seconds = math.ceil(max(1, cost - left) / REFILL)
+        seconds = math.ceil(max(1, cost - left) / self.credits.rate)
         message = (
             f"There are not enough credits to perform the requested operation, which requires {cost} credits, "
             f"but there are only {left} left. "

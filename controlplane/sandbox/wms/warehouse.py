@@ -1,5 +1,6 @@
 """The physics of the warehouse: promise, pick, ship, receive, restock. It ships only what it was given an order for."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +35,7 @@ class Warehouse:
     # --- orders ---
     def accept(self, data: dict[str, Any]) -> WmsOrder:
         """Take an order as given. The same order sent twice is taken twice: that is the vendor's habit."""
-        world, now = self.world, self.world.clock.now()
+        world, now = self.world, self.world.time_of("wms")
         for line in data["line_items"]:
             if line["sku"] not in world.catalogue.by_sku:
                 raise UnknownSkuError(line["sku"])
@@ -78,7 +79,7 @@ class Warehouse:
     def _start_when_complete(self, order: WmsOrder) -> None:
         if order.status != "pending" or any(line.allocated < line.quantity for line in order.lines):
             return
-        order.status, order.updated_at = "allocated", self.world.clock.now()
+        order.status, order.updated_at = "allocated", self.world.time_of("wms")
         self.world.wms_orders.put(order.id, order)
         self._tell("Order Allocated", {"order": bodies.order(order)}, [order.ref])
         pause = self._luck(order, "pick").uniform(*self.world.scenario.actors.warehouse.pick_seconds)
@@ -87,7 +88,7 @@ class Warehouse:
     def pick(self, event: Event) -> None:
         """The goods are on the trolley; they leave in one shipment, or sometimes in two."""
         order = self.world.wms_orders[event.data["order"]]
-        order.status, order.updated_at = "picking", self.world.clock.now()
+        order.status, order.updated_at = "picking", self.world.time_of("wms")
         self.world.wms_orders.put(order.id, order)
         chance, habits = self._luck(order, "ship"), self.world.scenario.actors.warehouse
         whole = {str(index): line.quantity for index, line in enumerate(order.lines)}
@@ -107,14 +108,14 @@ class Warehouse:
             order_number=order.order_number,
             partner_order_id=order.partner_order_id,
             order_ref=order.ref,
-            shipped_at=world.clock.now(),
+            shipped_at=world.time_of("wms"),
             carrier=bodies.CARRIER,
             tracking=f"1Z999AA1{order.id[3:]}{number}",
             lines={},
         )
         self._carry_out(order, row, event.data["lines"])
         order.status = "fulfilled" if event.data["last"] else "partially_fulfilled"
-        order.updated_at = world.clock.now()
+        order.updated_at = world.time_of("wms")
         world.wms_orders.put(order.id, order)
         world.keep_shipment(row)
         lines = {f"{sku}@{WAREHOUSE}": quantity for sku, quantity in row.lines.items()}
@@ -155,10 +156,25 @@ class Warehouse:
             self.world.orders.put(str(sold.id), sold)
         return closed
 
+    # --- what others sell ---
+    def reserve(self, level: Level, pieces: int) -> None:
+        """Promise so many pieces to another channel, or free them again (below 0). Nobody is told by this."""
+        level.reserved += pieces
+        self.world.move_physical(level, 0, "reservation", "", allocated=pieces)
+        self.world.settle_ats(level, "reservation", "")
+
+    def tell_together(self, levels: Sequence[Level], together: int) -> None:
+        """Tell of the stock of articles, so many with one webhook."""
+        for at in range(0, len(levels), together):
+            part = levels[at : at + together]
+            self._tell(
+                "Inventory Update", {"inventory": [bodies.product(one) for one in part]}, [one.key for one in part]
+            )
+
     # --- goods coming in ---
     def buy(self, number: int, sku: str, quantity: int) -> PurchaseOrder:
         """A purchase order goes out; the goods are on order."""
-        now = self.world.clock.now()
+        now = self.world.time_of("wms")
         name = f"PO-{number:04d}"
         row = PurchaseOrder(id=name, number=name, sku=sku, quantity=quantity, created_at=now, updated_at=now)
         self.world.purchases.put(name, row)
@@ -170,7 +186,7 @@ class Warehouse:
     def receive(self, event: Event) -> None:
         """A part of a purchase order arrives and is put away."""
         world, row = self.world, self.world.purchases[event.data["purchase"]]
-        now, quantity = world.clock.now(), event.data["quantity"]
+        now, quantity = world.time_of("wms"), event.data["quantity"]
         receipt = Receipt(
             id=f"RCV-{row.number[3:]}-{len(row.receipts) + 1}", received_at=now, sku=row.sku, quantity=quantity
         )
@@ -207,7 +223,7 @@ class Warehouse:
             shipment_id=row.id,
             sku=sku,
             quantity=quantity,
-            received_at=world.clock.now(),
+            received_at=world.time_of("wms"),
         )
         world.returns.put(back.id, back)
         self._document("return", back.id, row.order_ref, sku, quantity)
@@ -240,7 +256,7 @@ class Warehouse:
         )
 
     def _history(self, level: Level, change: int, reason: str) -> None:
-        now = self.world.clock.now()
+        now = self.world.time_of("wms")
         number = self.world.counters.next("stock_move")
         row = StockMove(
             id=f"IC-{number:07d}", sku=level.sku, change=change, on_hand=level.on_hand, reason=reason, created_at=now

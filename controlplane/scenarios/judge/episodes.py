@@ -4,6 +4,8 @@ never_received     the warehouse's figures were other than those of the newest w
                    with the true figures did, or the plane read the key again; or a document's own webhook was lost,
                    until the document took effect.
 changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back.
+unit               somebody set an article up in another unit at the target, until the end.
+missing            somebody gave an article a code at the target that nobody knows, until the end.
 late               a document had no effect in the ERP yet; or the shop showed other than what can be sold, and neither
                    of the other two explains it.
 """
@@ -53,7 +55,7 @@ def episodes(evidence: Evidence) -> list[Episode]:
     """Return all episodes, in order of time."""
     gaps = list(_gaps(evidence))
     edits = list(_edits(evidence))
-    found = [*gaps, *edits, *_documents(evidence), *_offers(evidence, gaps + edits)]
+    found = [*gaps, *edits, *_set_up(evidence), *_documents(evidence), *_offers(evidence, gaps + edits)]
     return sorted(found, key=lambda episode: (episode.start, episode.key))
 
 
@@ -130,6 +132,23 @@ def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:
     return found
 
 
+# --- what somebody set up wrong at the target ---
+def _set_up(evidence: Evidence) -> Iterator[Episode]:
+    """Until the end: nothing that the plane may do mends it."""
+    promise = evidence.plane.promises.comparison
+    for event in evidence.journal:
+        if event["kind"] not in ("wrong_unit", "renamed"):
+            continue
+        start, place = instant(event["at"]), event["location"]
+        if event["kind"] == "wrong_unit":
+            text = f"{event['system']} counts the article in units of {event['factor']}"
+            yield Episode(f"{event['sku']}@{place}", "unit", start, evidence.ended, promise, text)
+        else:
+            text = f"{event['system']} lists {event['sku']} as {event['code']}"
+            yield Episode(f"{event['sku']}@{place}", "missing", start, evidence.ended, promise, text)
+            yield Episode(f"{event['code']}@{place}", "missing", start, evidence.ended, promise, text, must_find=False)
+
+
 # --- what was on its way longer than promised ---
 def _documents(evidence: Evidence) -> Iterator[Episode]:
     promises = evidence.plane.promises
@@ -169,9 +188,12 @@ def _offers(evidence: Evidence, explained: list[Episode]) -> Iterator[Episode]:
     ats = timelines(evidence, "truth", "ats", "ats")
     shop = timelines(evidence, "shop", "available", "shop_available")
     promise = evidence.plane.promises.flows["stock.offer"]
+    spans: dict[str, list[Interval]] = defaultdict(list)
+    for episode in explained:
+        spans[episode.key].append(Interval(episode.start, episode.end))
     for key, ought in ats.items():
         shows = shop[key]
-        cuts = [Interval(episode.start, episode.end) for episode in explained if episode.key == key]
+        cuts = spans[key]
         breaks = [when for when, _ in (*ought, *shows)]
         text = "the shop did not show what can be sold"
         for span in differing(breaks, evidence.ended, ought.at, shows.at):

@@ -78,6 +78,27 @@ class IncidentFact:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFact:
+    """A comparison that read everything."""
+
+    started_at: datetime
+    finished_at: datetime
+    keys: int
+    indeterminate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A key that a plain diff of the same snapshots calls different."""
+
+    key: str
+    side: str
+    began: datetime
+    """When the first of the snapshots began."""
+    ended: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PlaneFacts:
     """Everything the plane says, at the end."""
 
@@ -89,6 +110,7 @@ class PlaneFacts:
     indeterminate: int
     """Keys that the last complete comparison could not decide."""
     promises: Promises
+    runs: Sequence[RunFact] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +128,4 @@ class Evidence:
     plane: PlaneFacts
     unrest: Sequence[str] = field(default=())
     """What was still moving when the wait for quiet was given up; empty when quiet was reached."""
+    naive: Sequence[Difference] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,44 +39,48 @@ def judge(findings: Sequence[FindingFact], episodes: Sequence[Episode], cycle: t
     """Hold confirmed findings against the journal's episodes."""
     result = Findings()
     named: dict[int, FindingFact] = {}
-    standing: list[FindingFact] = []
+    standing: dict[str, list[FindingFact]] = defaultdict(list)
+    of_key: dict[str, list[tuple[int, Episode]]] = defaultdict(list)
+    for at, episode in enumerate(episodes):
+        of_key[episode.key].append((at, episode))
     for finding in findings:
-        matching = [(at, e) for at, e in enumerate(episodes) if _names(finding, e) and _counts(finding, e, cycle)]
+        mine = of_key[finding.key]
+        matching = [(at, e) for at, e in mine if names(finding, e) and counts(finding, e, cycle)]
         if not matching:
-            result.false.append(_describe(finding, episodes))
+            result.false.append(describe(finding, [episode for _, episode in mine]))
             continue
         result.true += 1
-        standing.append(finding)
+        standing[finding.key].append(finding)
         if any(episode.cause == finding.cause for _, episode in matching):
             result.cause_right += 1
         else:
-            result.wrong_cause.append(_describe(finding, episodes))
+            result.wrong_cause.append(describe(finding, [episode for _, episode in mine]))
         for at, _ in matching:
             earlier = named.get(at)
             named[at] = finding if earlier is None or finding.confirmed_at < earlier.confirmed_at else earlier
     result.detect = [_delay(named[at], episodes[at]) for at in sorted(named)]
     for at, episode in enumerate(episodes):
         due = episode.must_find and episode.outlasted(cycle + CONFIRMATION)
-        if due and at not in named and not any(_covers(finding, episode) for finding in standing):
-            result.missed.append(_tell(episode))
+        if due and at not in named and not any(covers(finding, episode) for finding in standing[episode.key]):
+            result.missed.append(tell(episode))
     return result
 
 
-def _covers(finding: FindingFact, episode: Episode) -> bool:
-    """Whether a true finding of the key and cause stood while the episode was longer than its promise."""
+def covers(finding: FindingFact, episode: Episode) -> bool:
+    """Say whether a true finding of the key and cause stood while the episode was longer than its promise."""
     same = (finding.key, finding.cause) == (episode.key, episode.cause)
     ended = finding.closed_at is not None and finding.closed_at < episode.start + episode.promise
     return same and not ended and finding.confirmed_at <= episode.end + CONFIRMATION
 
 
-def _names(finding: FindingFact, episode: Episode) -> bool:
-    """Whether the finding was confirmed while the episode was longer than its promise."""
+def names(finding: FindingFact, episode: Episode) -> bool:
+    """Say whether the finding was confirmed while the episode was longer than its promise."""
     within = episode.start + episode.promise <= finding.confirmed_at <= episode.end + CONFIRMATION
     return finding.key == episode.key and within
 
 
-def _counts(finding: FindingFact, episode: Episode, cycle: timedelta) -> bool:
-    """Whether it outlasted its promise by a cycle, or by less because this very finding ended it."""
+def counts(finding: FindingFact, episode: Episode, cycle: timedelta) -> bool:
+    """Say whether it outlasted its promise by a cycle, or by less because this very finding ended it."""
     return episode.outlasted(cycle) or (episode.outlasted() and finding.state in ("healing", "healed"))
 
 
@@ -83,12 +88,14 @@ def _delay(finding: FindingFact, episode: Episode) -> float:
     return max(0.0, (finding.confirmed_at - episode.start - episode.promise).total_seconds())
 
 
-def _describe(finding: FindingFact, episodes: Sequence[Episode]) -> str:
+def describe(finding: FindingFact, episodes: Sequence[Episode]) -> str:
+    """Say what the finding says, and what the journal knows of its key near then."""
     at = finding.confirmed_at
     near = [e for e in episodes if e.key == finding.key and e.start <= at <= e.end + 4 * CONFIRMATION]
-    real = "; ".join(_tell(episode) for episode in near) or "nothing was wrong with the key then"
+    real = "; ".join(tell(episode) for episode in near) or "nothing was wrong with the key then"
     return f"{finding.key} at {finding.side}: {finding.cause}, confirmed {at:%H:%M:%S}. The journal: {real}"
 
 
-def _tell(episode: Episode) -> str:
+def tell(episode: Episode) -> str:
+    """Say when the episode was, and what."""
     return f"{episode.key} {episode.cause} {episode.start:%H:%M:%S} to {episode.end:%H:%M:%S} ({episode.what})"

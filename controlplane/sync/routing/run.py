@@ -36,6 +36,8 @@ TURN = {"sqlite": 0.012, "postgresql": 0.1}
 """Wall seconds after which a batch is committed: where there is one writer, a transaction stays under 20 ms."""
 
 _CONTRADICTS = "look at the earlier message of the same key; correct this one, or drop it"
+FEWEST = 16
+"""Messages that a batch reads at least."""
 CAREFUL = 20
 """Batches that are taken with savepoints after one that failed."""
 
@@ -68,6 +70,8 @@ class Processing:
     def __init__(self, store: Store, work_of: Callable[[Connection], Work], limit: int = 500) -> None:
         self._store, self._work_of, self._limit = store, work_of, limit
         self._careful = 0
+        self.asks = limit
+        """How many messages the next batch reads: twice those that the last one had time for, within the limit."""
 
     def some(self, *, look_first: bool = True) -> int:
         """Process the oldest accepted messages; return how many left that state. Where more wait, that is told at the commit.
@@ -117,7 +121,7 @@ class Processing:
                 found |= error.found
 
     def _batch(self, *, careful: bool, most: int | None = None, contradicting: Mapping[str, str]) -> int:
-        most = most or self._limit
+        usual, most = most is None, most or self.asks
         with self._store.write(derived=True) as connection:
             lock_books(connection, in_index_order=True)
             asked, waiting = ask_paused(connection), _OLDEST.asked(connection, most=most)
@@ -141,6 +145,8 @@ class Processing:
             if done:
                 _processed(connection, done, clock.now())
             facts.note(connection, Processed(steps))
+        if usual:
+            self.asks = min(self._limit, max(FEWEST, 2 * len(steps)))
         return len(steps)
 
 

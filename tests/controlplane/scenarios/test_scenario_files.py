@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.scenarios.scenario import ScenarioError, find, load, shipped
 
-NAMES = ("black-friday", "erp-outage", "hand-edit", "lost-webhooks", "quiet-day")
+NAMES = ("black-friday", "erp-outage", "hand-edit", "live-traffic", "lost-webhooks", "quiet-day")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -15,7 +15,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_five_scenarios_come_with_trueup_and_say_what_they_are() -> None:
+def test_the_six_scenarios_come_with_trueup_and_say_what_they_are() -> None:
     assert tuple(shipped()) == NAMES
     assert all(load(path).description for path in shipped().values())
 

@@ -1,0 +1,215 @@
+"""Findings of many runs against the journals' episodes: raw counts, and a plain diff of the same snapshots beside them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from controlplane.clock import ManualClock
+from controlplane.connectors import Connections
+from controlplane.connectors.contract import Level
+from controlplane.scenarios.judge.facts import Difference, Evidence, RunFact
+from controlplane.scenarios.judge.truth import Truth, judge
+from controlplane.scenarios.pooled import numbers_of, play_seeds, shown
+from controlplane.scenarios.readings import NaiveDiff, PacedConnections
+from controlplane.scenarios.scenario import ScenarioError, find, load
+from rules.policy.kinds import ComparisonSpec
+
+from .journals import KEY, SKU, START, Journal, evidence, finding, minute
+
+SPEC = ComparisonSpec.model_validate(
+    {
+        "kind": "inventory", "domain": "inventory", "owner": "warehouse-ops", "every": "2m", "promise": "2m",
+        "source_side": "wms", "locations": ["WH1"],
+        "sides": [
+            {"system": "erp", "entity": "inventory_balance", "field": "on_hand"},
+            {"system": "wms", "entity": "inventory", "field": "on_hand"},
+            {"system": "shop", "entity": "levels", "field": "available"},
+        ],
+    }
+)  # fmt: skip
+
+
+def level(on_hand: int, available: int, sku: str = "A") -> Level:
+    return Level(sku, "WH1", on_hand, available, None, START, START)
+
+
+def lost_at(minutes: float, heard_again: float) -> Journal:
+    return Journal().stock(minutes, 60, None).stock(heard_again, 61, heard_again)
+
+
+def wrong_unit(at: float) -> Journal:
+    return Journal().write(at, "wrong_unit", system="erp", sku=SKU, location="WH1", factor=12)
+
+
+def compared(given: Evidence, *runs: tuple[int, int]) -> Evidence:
+    facts = [RunFact(START, START, keys, indeterminate) for keys, indeterminate in runs]
+    return replace(given, plane=replace(given.plane, runs=facts))
+
+
+def goals(truth: Truth) -> dict[str, bool]:
+    return {goal.name: goal.holds for goal in truth.goals()}
+
+
+def test_an_episode_that_a_finding_names_is_found_and_how_soon_is_told_in_cycles() -> None:
+    truth = judge(evidence(lost_at(10, 20), findings=(finding("never_received", 14.5),)))
+    assert (truth.episodes, truth.found, truth.false) == ({"never_received": 1}, {"never_received": 1}, 0)
+    assert truth.detect == [0.5]
+
+
+def test_an_episode_that_outlasted_its_promise_by_a_cycle_unnamed_is_missed_and_told() -> None:
+    truth = judge(evidence(lost_at(10, 20)))
+    assert truth.missed == {"never_received": 1}
+    assert KEY in truth.reasons["missed"][0]
+
+
+def test_an_episode_that_ended_sooner_does_not_count() -> None:
+    assert not judge(evidence(lost_at(10, 16.9))).episodes
+
+
+def test_a_finding_without_an_episode_is_false_whatever_else_is_true() -> None:
+    found = (finding("never_received", 14), finding("changed_at_target", 60))
+    truth = judge(evidence(lost_at(10, 20), findings=found))
+    assert (truth.true, truth.false) == (1, 1)
+    assert not goals(truth)["precision"]
+
+
+def test_a_wrong_cause_stands_in_the_matrix_and_is_not_right() -> None:
+    truth = judge(evidence(wrong_unit(10), findings=(finding("changed_at_target", 14),)))
+    assert truth.confusion == {("unit", "changed_at_target"): 1}
+    assert truth.numbers()["findings"] == {"true": 1, "false": 0, "cause_right": 0}
+    assert not goals(truth)["cause right"]
+
+
+def test_a_renamed_article_is_missing_under_its_name_and_need_not_be_told_under_the_other() -> None:
+    journal = Journal().write(10, "renamed", system="erp", sku=SKU, location="WH1", code=f"{SKU}-OLD")
+    other = replace(finding("missing", 14), key=f"{SKU}-OLD@WH1")
+    truth = judge(evidence(journal, findings=(finding("missing", 14), other)))
+    assert (truth.true, truth.false, truth.episodes) == (2, 0, {"missing": 1})
+
+
+def test_keys_that_the_evidence_left_undecided_are_counted_over_all_comparisons() -> None:
+    truth = judge(compared(evidence(Journal()), (100, 0), (100, 3)))
+    assert (truth.indeterminate, truth.keys, truth.comparisons) == (3, 200, 2)
+    assert not goals(truth)["indeterminate"]
+
+
+def test_without_a_single_complete_comparison_nothing_is_held_to_be_decided() -> None:
+    assert not goals(judge(evidence(Journal())))["indeterminate"]
+
+
+def test_a_plain_difference_is_true_only_while_an_episode_that_counts_is_longer_than_its_promise() -> None:
+    seen = [Difference(KEY, "erp", minute(at), minute(at + 1)) for at in (10.5, 13, 30)]
+    truth = judge(replace(evidence(lost_at(10, 20)), naive=seen))
+    assert (truth.naive, truth.naive_true) == (3, 1)
+
+
+def test_the_counts_of_several_runs_are_added_up() -> None:
+    pooled = Truth()
+    for given in (evidence(lost_at(10, 20), findings=(finding("never_received", 14.5),)), evidence(lost_at(10, 20))):
+        pooled.add(judge(given))
+    numbers = pooled.numbers()
+    assert (numbers["runs"], numbers["episodes"], numbers["recall"]) == (2, {"never_received": 2}, 0.5)
+    assert not goals(pooled)["episodes"]
+
+
+def test_the_text_names_goals_causes_and_the_plain_diff() -> None:
+    truth = judge(evidence(wrong_unit(10), findings=(finding("changed_at_target", 14),)))
+    text = shown({"scenario": "mine", "seeds": [], **truth.numbers(), "verdict": "fail"})
+    assert "BROKEN  cause right" in text
+    assert "0 of 0 differences" in text
+    assert any(line.split() == ["unit", "1", "1", "0"] for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("given", "seeds"), [("3", [3]), ("1..3", [1, 2, 3])])
+def test_seeds_are_one_number_or_a_range(given: str, seeds: list[int]) -> None:
+    assert list(numbers_of(given)) == seeds
+
+
+@pytest.mark.parametrize("given", ["3..1", "a", "1-3"])
+def test_what_is_no_range_of_seeds_is_refused(given: str) -> None:
+    with pytest.raises(ScenarioError, match=r"1\.\.10"):
+        numbers_of(given)
+
+
+# --- the plain diff ---
+def test_a_plain_diff_compares_what_was_read_last_of_each_side() -> None:
+    naive = NaiveDiff(SPEC, safety=2)
+    naive.take("erp", [level(40, 40), level(9, 9, "B")], START, START)
+    naive.take("wms", [level(40, 30), level(8, 8, "B")], START, START)
+    assert naive.differences == []
+    naive.take("shop", [level(28, 28), level(6, 6, "B")], START, minute(1))
+    assert [(d.key, d.side, d.began, d.ended) for d in naive.differences] == [("B@WH1", "erp", START, minute(1))]
+
+
+def test_what_a_side_does_not_list_is_a_difference_to_a_plain_diff() -> None:
+    naive = NaiveDiff(SPEC, safety=2)
+    for system, rows in (("erp", []), ("wms", [level(40, 30)]), ("shop", [level(28, 28)])):
+        naive.take(system, rows, START, START)
+    assert [(d.key, d.side) for d in naive.differences] == [("A@WH1", "erp")]
+
+
+# --- snapshots that take their time ---
+class Connector:
+    """Two pages of one row."""
+
+    def snapshot(self, entity: str, keys: object = None) -> Iterator[list[Level]]:
+        yield from ([level(40, 30)], [level(8, 8, "B")])
+
+
+def paced(passed: list[float]) -> PacedConnections:
+    inner = cast("Connections", SimpleNamespace(get=lambda *_: Connector()))
+    made = PacedConnections(inner, ManualClock(START), 20.0, NaiveDiff(SPEC, 2))
+    made.passing = passed.append
+    return made
+
+
+def test_time_passes_between_the_pages_of_a_whole_snapshot_once_its_size_is_known() -> None:
+    passed: list[float] = []
+    connections = paced(passed)
+    for _ in range(2):
+        assert len(list(connections.get("wms").snapshot("inventory"))) == 2
+    assert passed == [10.0, 10.0]
+
+
+def test_a_targeted_reading_takes_no_time() -> None:
+    passed: list[float] = []
+    connections = paced(passed)
+    list(connections.get("wms").snapshot("inventory"))
+    list(connections.get("wms").snapshot("inventory", [("A", "WH1")]))
+    assert passed == []
+
+
+# --- played ---
+SHORT = {"skus": 60, "stores": [], "stock": [40, 120], "quota": 200, "clocks": {"wms": "3m"}}
+
+
+def shortened() -> dict[str, object]:
+    """The shipped scenario with fewer keys and minutes; what goes wrong stays as it is."""
+    faults = [
+        fault | {"every": "15s", "from": "10s", "until": "80s"} if "every" in fault else fault
+        for fault in load(find("live-traffic")).faults
+    ]
+    return {
+        "minutes": 1.5, "stops_after": timedelta(minutes=4.5), "retailer": SHORT, "faults": faults,
+        "actors": {"traffic": {"events_per_second": 1, "together": 3}, "customers": {"orders_per_minute": 1}},
+    }  # fmt: skip
+
+
+def test_live_traffic_cut_short_finds_what_is_wrong_and_nothing_else() -> None:
+    scenario = load(find("live-traffic")).model_copy(update=shortened())
+    answer = play_seeds(scenario, "1")
+    assert answer["findings"]["false"] == 0, answer["reasons"]
+    assert answer["missed"] == {}, answer["reasons"]
+    assert answer["indeterminate"]["keys"] == 0
+    assert set(answer["episodes"]) >= {"changed_at_target", "missing", "unit"}
+    assert answer["naive"]["precision"] < 1
+
+
+@pytest.mark.slow
+def test_live_traffic_over_ten_seeds_reaches_its_goals() -> None:
+    answer = play_seeds(load(find("live-traffic")), "1..10")
+    assert [goal for goal in answer["goals"] if not goal["holds"]] == []
