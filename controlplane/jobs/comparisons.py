@@ -56,8 +56,9 @@ def _compare(plane: Plane, name: str, run_id: str, subjects: Sequence[str] | Non
         connection.execute(update(t.comparison_run).where(t.comparison_run.c.id == run_id).values(**begun))
         said = _said(connection, name)
     context = ComparisonContext(
-        plane.store, snapshot, plane.connections, plane.clock, policy, said.get("proven", {}), said.get("resume", "")
-    )
+        plane.store, snapshot, plane.connections, plane.clock, policy, said.get("proven", {}), said.get("resume", ""),
+        plane.settings.home / "snapshots" / name if policy.spec.snapshots and subjects is None else None,
+    )  # fmt: skip
     try:
         compared: Compared = compare(context, subjects)
     except Exception as error:

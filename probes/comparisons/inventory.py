@@ -20,6 +20,7 @@ from controlplane.health.observations.comparison import Compared, ComparisonCont
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import desired
 from probes.comparisons.evidence import UNREAD, Evidence, Key, catch_up, load
+from probes.comparisons.kept import kept
 from probes.comparisons.leeway import tolerance_for, units_of
 from rules.comparison.budget import resumed
 from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
@@ -94,7 +95,7 @@ def _read(context: ComparisonContext, side: ComparisonSide, keys: Sequence[Key] 
     found: Levels = {}
     if asked == []:
         return found
-    for page in context.connections.get(side.system).snapshot(side.entity, asked):
+    for page in kept(context, side.system, context.connections.get(side.system).snapshot(side.entity, asked)):
         for level in page:
             if level.location in mine:
                 found.setdefault((level.sku, level.location), []).append(level)

@@ -479,6 +479,12 @@ class ComparisonSpec(Part):
     promise: Duration = Field(description="a difference younger than this may still be on its way")
     budget: Budget = Budget()
     heal: HealLimits = HealLimits()
+    snapshots: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="of stock: how many of the newest snapshots of each side are kept; 0: none",
+    )
 
     def source_of(self, location: str) -> str:
         """Return the side of record at a location."""

@@ -137,6 +137,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "spec.heal.max_units_day": more_or_none,
         "spec.heal.max_money_day": more_or_none,
         "spec.window": less,
+        "spec.snapshots": less,
     },
     "AllocationRule": {"spec.safety_stock": less, "spec.buffer_share": less},
     "AlertRule": {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from controlplane.clock import Clock
@@ -32,6 +33,9 @@ class ComparisonContext:
 
     resume: str = ""
     """The subject that the last run stopped before; empty where it stopped at none. Looking begins there."""
+
+    snapshots: Path | None = None
+    """The folder in which what the sides showed is kept; None where it is not."""
 
     def meter(self) -> Meter:
         """Return what says when the policy's budget is spent, counted from now."""

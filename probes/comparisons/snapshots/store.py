@@ -48,10 +48,17 @@ class SnapshotStore:
         return found[-1]
 
     def keep(self, side: str, newest: int) -> list[str]:
-        """Delete all but the newest snapshots of a side; return the ids of what was deleted."""
+        """Delete all but the newest snapshots of a side, and what was begun before the newest and never finished.
+
+        Returns the ids of the snapshots that were deleted.
+        """
         if newest < 1:
             raise SnapshotError(f"{newest} snapshots are to be kept of {side!r}; keep at least one")
-        gone = self.snapshots(side)[:-newest]
+        whole = self.snapshots(side)
+        gone = whole[:-newest]
+        for begun in self._folder(side).glob("*/pages.jsonl"):
+            if whole and begun.parent.name < whole[-1].id:
+                shutil.rmtree(begun.parent)
         for snapshot in gone:
             (snapshot.folder / MANIFEST).unlink()  # from here on it is no snapshot, whatever happens to the rest
             shutil.rmtree(snapshot.folder)
