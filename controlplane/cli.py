@@ -25,6 +25,7 @@ SUMMARIES = {
     "connector": "List connectors, take a snapshot of a system.",
     "access": "Look after accounts and service tokens.",
     "audit": "Export the action log, and check that nobody has tampered with it.",
+    "db": "Bring the tables up to date as the role that owns them (PostgreSQL).",
     "keys": "List, rotate and destroy the keys of sealed personal data.",
     "finding": "See where systems disagree; read keys again, accept, heal.",
     "ledger": "Archive old messages, list the parts of the archive, put them back.",

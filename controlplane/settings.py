@@ -20,6 +20,7 @@ REMEDIES = {
     "host": "give a host name or an address, for instance 127.0.0.1",
     "port": "give a whole number from 1 to 65535",
     "database_url": "give a SQLAlchemy address such as sqlite:///plane.sqlite or postgresql+psycopg://user@host/name",
+    "database_owner_url": "give postgresql+psycopg://owner@host/name, of another user than TRUEUP_DATABASE_URL, or leave it out",
     "engine": "give 'embedded' or 'celery'",
     "accept_limit": "give a whole number; 0 takes as many as the disk holds",
     "lease": "give seconds from 1 to 600",
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the plane listens on")
     port: int = Field(default=8700, ge=1, le=65535, description="Port the plane listens on")
     database_url: str = Field(default="", description="SQLAlchemy address; default: SQLite in the home folder")
+    database_owner_url: str = Field(
+        default="", description="The same database as who owns its tables; default: TRUEUP_DATABASE_URL does"
+    )
     engine: Literal["embedded", "celery"] = Field(default="embedded", description="How work is run")
     broker_url: str = Field(default="amqp://guest:guest@127.0.0.1:5672//", description="Celery's broker")
     queue_prefix: str = Field(
@@ -229,6 +233,29 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"TRUEUP_{name.upper()} is not set, and TRUEUP_{given.upper()} is: "
                 f"signing in by OpenID Connect needs both; {REMEDIES[name]}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _owner_is_another(self) -> Self:
+        if not self.database_owner_url:
+            return self
+        try:
+            owner = make_url(self.database_owner_url)
+        except ArgumentError:
+            raise ValueError(
+                f"TRUEUP_DATABASE_OWNER_URL is not a database address; {REMEDIES['database_owner_url']}"
+            ) from None
+        if self.is_sqlite or owner.get_backend_name() != "postgresql":
+            raise ValueError(
+                "TRUEUP_DATABASE_OWNER_URL: two roles are for PostgreSQL only, and both addresses name one; "
+                f"{REMEDIES['database_owner_url']}"
+            )
+        plane = make_url(self.database_url).username
+        if not plane or not owner.username or plane == owner.username:
+            raise ValueError(
+                "TRUEUP_DATABASE_OWNER_URL and TRUEUP_DATABASE_URL do not name two different users; "
+                f"{REMEDIES['database_owner_url']}"
             )
         return self
 

@@ -23,6 +23,7 @@ from controlplane.sealing import Keys
 from controlplane.settings import Settings
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
+from controlplane.store.entrusted import migrate_as_owner
 from controlplane.store.locks import lock_targets
 from controlplane.store.migrate import migrate
 from controlplane.store.schema import standing
@@ -97,6 +98,8 @@ class Plane:
 
 def opened(settings: Settings) -> Store:
     """Open the database and bring it up to date. Raises SettingsError naming the variable; the address stays hidden."""
+    if settings.database_owner_url:
+        migrate_as_owner(settings)
     try:
         store = open_store(settings.store_url)
         migrate(store)

@@ -38,8 +38,8 @@ def test_the_compose_file_is_valid_against_the_compose_specification(compose: di
 
 def test_all_the_services_are_there_and_ours_are_built_from_the_dockerfile(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert set(services) == {"plane", "worker", "postgres", "rabbitmq", "prometheus", "alertmanager"}
-    assert {name for name, service in services.items() if "build" in service} == {"plane", "worker"}
+    assert set(services) == {"migrate", "plane", "worker", "postgres", "rabbitmq", "prometheus", "alertmanager"}
+    assert {name for name, service in services.items() if "build" in service} == {"migrate", "plane", "worker"}
     assert services["plane"]["build"] == "."
     assert (ROOT / "Dockerfile").is_file()
 
@@ -49,11 +49,14 @@ def test_every_service_can_be_asked_how_it_is_and_starts_after_what_it_needs_is_
 ) -> None:
     services = compose["services"]
     asked = {name for name, service in services.items() if service.get("healthcheck", {}).get("test")}
-    assert asked == set(services) - {"plane", "worker"}, "the plane's check is in its image; a worker has none"
+    assert asked == set(services) - {"migrate", "plane", "worker"}, (
+        "the plane's check is in its image; the others have none"
+    )
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     for name, service in services.items():
         for needed, how in service.get("depends_on", {}).items():
-            assert how == {"condition": "service_healthy"}, f"{name} needs {needed}"
+            ended = "service_completed_successfully" if needed == "migrate" else "service_healthy"
+            assert how == {"condition": ended}, f"{name} needs {needed}"
             assert needed in services
 
 
@@ -75,7 +78,7 @@ def test_only_loopback_is_published(compose: dict[str, Any]) -> None:
 
 def test_every_variable_given_to_the_plane_is_a_setting(compose: dict[str, Any]) -> None:
     known = {f"TRUEUP_{name.upper()}" for name in Settings.model_fields}
-    for name in ("plane", "worker"):
+    for name in ("migrate", "plane", "worker"):
         assert set(compose["services"][name]["environment"]) <= known
     in_image = re.findall(
         r"^\s*(?:ENV )?(TRUEUP_\w+)=", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
@@ -131,3 +134,13 @@ def test_the_tools_of_prometheus_accept_the_files(tool: str, arguments: list[str
         pytest.skip(f"{tool} is not installed (apt-get install prometheus prometheus-alertmanager)")
     answer = subprocess.run([found, *arguments, str(DEPLOY / name)], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_only_what_migrates_knows_the_password_of_who_owns_the_tables(compose: dict[str, Any]) -> None:
+    given = {name: service.get("environment", {}) for name, service in compose["services"].items()}
+    knowing = {
+        name for name, values in given.items() if any("OWNER_PASSWORD" in str(value) for value in values.values())
+    }
+    assert knowing == {"migrate", "postgres"}
+    assert "//trueup:" in given["plane"]["TRUEUP_DATABASE_URL"]
+    assert "//trueup_owner:" in given["migrate"]["TRUEUP_DATABASE_OWNER_URL"]

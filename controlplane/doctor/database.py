@@ -18,6 +18,7 @@ from controlplane.doctor.subject import Subject
 from controlplane.store import open_store
 from controlplane.store import tables as t
 from controlplane.store.engine import SQLITE_PRAGMAS
+from controlplane.store.entrusted import powers
 from controlplane.store.readonly import is_wal
 from controlplane.store.sight import ROLE
 from controlplane.store.webrole import lacking
@@ -191,6 +192,20 @@ def confined(subject: Subject) -> Iterator[Answer]:
         yield wrong("confined people", f"{missing}: they are shown nothing", remedy)
     else:
         yield warning("confined people", f"{missing}; nobody is confined yet", remedy)
+
+
+def action_log(subject: Subject) -> Iterator[Answer]:
+    """See that the plane's role cannot change what is logged, where another role owns the tables: PostgreSQL."""
+    if subject.settings.is_sqlite or not subject.schema.is_ours:
+        return
+    with subject.raw_store.read() as connection:
+        found = powers(connection)
+    if found:
+        remedy = "have another role own the tables: `trueup db migrate` with TRUEUP_DATABASE_OWNER_URL, see docs/operations.md"
+        told = f"the plane's role could change what is logged: it {'; it '.join(found)}. Only the checkpoints outside would show it"
+        yield warning("action log", told, remedy)
+    else:
+        yield ok("action log", "the plane's role reads and appends, and owns nothing that would give it more")
 
 
 def pool_size(url: str) -> int:

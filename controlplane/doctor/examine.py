@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "schema": database.schema,
     "durability": database.durability,
     "connections": database.connections,
+    "action log": database.action_log,
     "confined people": database.confined,
     "clock offset": database.clock,
     "clock": plane.future,

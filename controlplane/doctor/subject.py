@@ -151,5 +151,8 @@ def _is_plane(answer: httpx.Response) -> bool:
 
 def _passwords(settings: Settings) -> list[str]:
     """Whatever of the settings must never be printed, as it is written and as it is meant."""
-    written = [urlsplit(address).password or "" for address in (settings.store_url, settings.broker_url)]
+    written = [
+        urlsplit(address).password or ""
+        for address in (settings.store_url, settings.database_owner_url, settings.broker_url)
+    ]
     return [settings.admin_password, *written, *map(unquote, written)]

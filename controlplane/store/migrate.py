@@ -11,11 +11,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from controlplane.errors import SettingsError
 from controlplane.store import webrole
 from controlplane.store.engine import Store
 from controlplane.store.locks import SCHEMA
 
 SCRIPTS = Path(__file__).parent / "migrations"
+_MAY = """
+SELECT has_schema_privilege(current_schema(), 'CREATE') AND NOT EXISTS (SELECT 1 FROM pg_class
+WHERE oid = to_regclass('alembic_version') AND NOT pg_has_role(current_user, relowner, 'USAGE'))"""
 
 
 def _config(store: Store) -> Config:
@@ -25,16 +29,34 @@ def _config(store: Store) -> Config:
     return config
 
 
-def migrate(store: Store, to: str = "head") -> None:
-    """Upgrade to the newest schema, or to a revision before it. Repeatable; costs one query when there is nothing to do."""
+def migrate(store: Store, to: str = "head", plane: str = "") -> None:
+    """Upgrade to the newest schema, or to a revision before it. Repeatable; costs one query when there is nothing to do.
+
+    `plane`: the role of PostgreSQL that the plane works by, where it is another than that of `store`.
+    Raises SettingsError where there is something to do and the tables are another role's.
+    """
     with store.engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     config = _config(store)
     if current != ScriptDirectory.from_config(config).get_current_head():
+        if not store.is_sqlite:
+            _refuse_unowned(store)
         with _alone(store):
             command.upgrade(config, to)
     if not store.is_sqlite and to == "head":
-        webrole.prepare(store.engine)
+        webrole.prepare(store.engine, plane)
+
+
+def _refuse_unowned(store: Store) -> None:
+    """Raises SettingsError where the tables are another role's, or that role has yet to make them."""
+    with store.engine.connect() as connection:
+        if connection.exec_driver_sql(_MAY).scalar():
+            return
+        me = connection.exec_driver_sql("SELECT current_user").scalar_one()
+    raise SettingsError(
+        f"TRUEUP_DATABASE_URL: the tables are not of this version, and its role '{me}' does not own them; "
+        "run `trueup db migrate`, or give TRUEUP_DATABASE_OWNER_URL to the plane"
+    )
 
 
 @contextmanager

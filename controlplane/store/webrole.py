@@ -15,7 +15,7 @@ _TABLES = f"""
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v') AND c.relname IN ({_OURS}) ORDER BY 1"""  # noqa: S608
 _MADE = f"SELECT count(*) FROM pg_roles WHERE rolname = '{ROLE}'"  # noqa: S608
-_MEMBER = f"SELECT pg_has_role(current_user, '{ROLE}', 'MEMBER')"
+_MEMBER = f"SELECT pg_has_role(%s, '{ROLE}', 'MEMBER')"
 _READS = f"""
 SELECT has_schema_privilege('{ROLE}', current_schema(), 'USAGE')
 AND bool_and(has_any_column_privilege('{ROLE}', c.oid, 'SELECT'))
@@ -26,15 +26,20 @@ SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace W
 AND c.relkind = 'r' AND NOT c.relrowsecurity AND c.relname IN ({_OURS}) ORDER BY 1"""  # noqa: S608
 
 
-def lacking(connection: Connection) -> tuple[str, str]:
-    """Return what keeps confined people out, and the remedy; both empty where nothing does. PostgreSQL only."""
+def lacking(connection: Connection, role: str = "") -> tuple[str, str]:
+    """Return what keeps confined people out, and the remedy; both empty where nothing does. PostgreSQL only.
+
+    `role`: the plane's; the connection's unless named.
+    """
+    role = role or _me(connection)
+    quoted = _quoted(connection, role)
     if not connection.exec_driver_sql(_MADE).scalar_one():
         return (
             f"there is no role '{ROLE}'",
-            f"as a superuser: CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO {_me(connection)}; then start the plane",
+            f"as a superuser: CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO {quoted}; then start the plane",
         )
-    if not connection.exec_driver_sql(_MEMBER).scalar_one():
-        return f"the plane's role may not become '{ROLE}'", f"as a superuser: GRANT {ROLE} TO {_me(connection)}"
+    if not connection.exec_driver_sql(_MEMBER, (role,)).scalar_one():
+        return f"the plane's role may not become '{ROLE}'", f"as a superuser: GRANT {ROLE} TO {quoted}"
     if not connection.exec_driver_sql(_READS).scalar_one():
         return (
             f"the role '{ROLE}' may not read every table",
@@ -50,37 +55,42 @@ def lacking(connection: Connection) -> tuple[str, str]:
 
 
 def _me(connection: Connection) -> str:
-    return str(connection.exec_driver_sql("SELECT quote_ident(current_user)").scalar_one())
+    return str(connection.exec_driver_sql("SELECT current_user").scalar_one())
 
 
-def prepare(engine: Engine) -> None:
-    """Make the role, take it and let it read, as far as that is missing and the plane may.
+def _quoted(connection: Connection, role: str) -> str:
+    return str(connection.exec_driver_sql("SELECT quote_ident(%s)", (role,)).scalar_one())
+
+
+def prepare(engine: Engine, role: str = "") -> None:
+    """Make the role, give it to the plane's (ours, unless named) and let it read, as far as that is missing and we may.
 
     A failure is logged, and keeps nobody from starting.
     """
     with engine.connect() as connection:
-        if not lacking(connection)[0]:
+        role = role or _me(connection)
+        if not lacking(connection, role)[0]:
             return
-        for statement in _statements(connection):
+        for statement in _statements(connection, role):
             try:
                 with connection.begin_nested():
                     connection.exec_driver_sql(statement)
             except DBAPIError as error:
                 log.debug("role of confined people", statement=statement, reason=str(error.orig))
         connection.commit()
-        missing, remedy = lacking(connection)
+        missing, remedy = lacking(connection, role)
         if missing:
             log.warning(
                 "people who are confined to a part of the retailer are shown nothing", reason=missing, remedy=remedy
             )
 
 
-def _statements(connection: Connection) -> list[str]:
+def _statements(connection: Connection, role: str) -> list[str]:
     schema = connection.exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     tables = connection.exec_driver_sql(_TABLES).scalars().all()
     return [
         f"CREATE ROLE {ROLE} NOLOGIN",
-        f"GRANT {ROLE} TO {_me(connection)}",
+        f"GRANT {ROLE} TO {_quoted(connection, role)}",
         f"GRANT USAGE ON SCHEMA {schema} TO {ROLE}",
         *(f"GRANT SELECT{_columns(connection, table)} ON {table} TO {ROLE}" for table in tables),
         f"GRANT EXECUTE ON FUNCTION trueup_cause(text), trueup_owed(text) TO {ROLE}",
