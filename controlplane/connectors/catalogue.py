@@ -37,7 +37,10 @@ def declared(manifest: Manifest) -> dict[str, Any]:
     return {
         **listed(manifest),
         "title": manifest.title,
-        "reads": [{"entity": one.entity, "snapshot": one.snapshot, "changes": one.changes} for one in manifest.reads],
+        "reads": [
+            {"entity": one.entity, "snapshot": one.snapshot, "changes": one.changes, "listing": one.listing}
+            for one in manifest.reads
+        ],
         "writes": [_write(one) for one in manifest.writes],
         "schemes": list(manifest.schemes),
         "config": manifest.config_schema(),
@@ -86,7 +89,9 @@ def _cells(manifest: Manifest) -> list[str]:
 
 
 def _read(spec: ReadSpec) -> str:
-    ways = [way for way, can in (("snapshot", spec.snapshot), ("changes", spec.changes)) if can]
+    ways = [
+        way for way, can in (("snapshot", spec.snapshot), ("changes", spec.changes), ("listing", spec.listing)) if can
+    ]
     return f"`{spec.entity}` ({', '.join(ways)})"
 
 

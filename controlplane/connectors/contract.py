@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from controlplane.clock import Clock
 from controlplane.connectors.network import Door, Resolve, look_up
@@ -94,7 +94,7 @@ class ReadSpec:
     entity: str
     snapshot: bool = False
     changes: bool = False
-    listing: bool = False
+    listing: Literal["", "orders", "articles"] = ""
 
 
 Flaw = tuple[tuple[str, ...], str, str]

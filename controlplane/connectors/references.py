@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import select
 
 from controlplane.connectors.contract import (
     Connector,
     Draft,
+    Entry,
     Feed,
     Inbound,
     Level,
@@ -26,7 +28,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from rules.outcomes import Outcome
 from rules.pacing import Allowance
-from rules.references import ORDER_PLACED, OWN, Naming, Told
+from rules.references import ORDER, ORDER_PLACED, OWN, Naming, Told
 
 
 class Referring(Connector):
@@ -65,6 +67,21 @@ class Referring(Connector):
 
     def _outward(self, request: Write) -> Write:
         return replace(request, payload=self._naming.outward(request.payload))
+
+    def entries(
+        self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
+    ) -> Iterator[list[Entry]]:
+        """Tell of orders in the plane's references, and ask for them in the system's."""
+        if not any(spec.entity == entity and spec.listing == "orders" for spec in self.manifest.reads):
+            yield from self.inner.entries(entity, subjects, since)
+            return
+        asked = None if subjects is None else [str(self._naming.outward({ORDER: one})[ORDER]) for one in subjects]
+        for page in self.inner.entries(entity, asked, since):
+            yield [replace(entry, subject=self._ours(entry.subject)) for entry in page]
+
+    def _ours(self, ref: str) -> str:
+        own = OWN[ORDER_PLACED]
+        return str(self._naming.inward(ORDER_PLACED, {own: ref}, self._told)[own])
 
     # --- what does not ---
 

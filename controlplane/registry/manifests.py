@@ -62,8 +62,8 @@ class DeclaredRead(Protocol):
         ...
 
     @property
-    def listing(self) -> bool:
-        """Whether what it shows of each subject can be read."""
+    def listing(self) -> str:
+        """Of what sort the subjects are, of each of which can be read what it shows; empty where that cannot be."""
         ...
 
 

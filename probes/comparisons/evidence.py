@@ -47,6 +47,8 @@ class Evidence:
     now: datetime
     reasons: dict[str, str]
     """Delivery that waits in quarantine -> the reason code of its case."""
+    held: dict[tuple[str, str], str]
+    """(system, subject) of what waits in quarantine before it was processed -> the reason code of its case."""
 
     def heard(self, key: Key, since: datetime) -> set[tuple[int, int]]:
         """Return what the ledger took for (on hand, available) at any time since the reading began."""
@@ -140,6 +142,7 @@ def load(connection: Connection, systems: Sequence[str], since: datetime, now: d
         prices={row.sku: (row.unit_price or row.unit_cost, row.currency) for row in products},
         now=now,
         reasons=reasons(connection, open_),
+        held=_held(connection, systems),
     )
 
 
@@ -163,6 +166,13 @@ def backlog(connection: Connection, until: datetime) -> dict[str, datetime]:
     for system, since in [*connection.execute(new).all(), *connection.execute(accepted).all()]:
         found[system] = min(since, found.get(system, since))
     return found
+
+
+def _held(connection: Connection, systems: Sequence[str]) -> dict[tuple[str, str], str]:
+    q = t.quarantine.c
+    waiting = (q.system.in_(systems), q.stage == "process", q.state.in_(("waiting", "corrected")))
+    rows = connection.execute(select(q.system, q.subject, q.reason_code).where(*waiting).order_by(q.id))
+    return {(row.system, row.subject): row.reason_code for row in rows}
 
 
 def _by_key(rows: Sequence[Row[Any]]) -> dict[Key, list[Row[Any]]]:

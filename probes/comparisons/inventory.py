@@ -26,6 +26,7 @@ from rules.comparison.budget import resumed
 from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
 from rules.comparison.explain import (
     CERTAIN,
+    UNMAPPED,
     Cause,
     Finding,
     Pair,
@@ -131,7 +132,7 @@ class _Judge:
         """Judge one key on all its sides."""
         source = self.policy.source_of(key[1])
         heard = self.evidence.heard(key, self.began)
-        first = self._allowing(self._source(source, key, heard), [source])
+        first = self._allowing(self._held(key, self._source(source, key, heard)), [source])
         findings = [first]
         basis = {source: repr(sorted(heard)) if first.cause is not Cause.DUPLICATE else str(first.cause)}
         for side in self._targets(key):
@@ -158,6 +159,15 @@ class _Judge:
             return listed_twice(system, [row.on_hand for row in rows], {pair[0] for pair in heard})
         pair: Pair | None = (rows[0].on_hand, rows[0].available) if rows else None
         return explain_source(system, pair, heard)
+
+    def _held(self, key: Key, finding: Finding) -> Finding:
+        """Of what the ledger never heard: the level was told, and waits in quarantine."""
+        reason = self.evidence.held.get((finding.side, f"{key[0]}@{key[1]}"))
+        if finding.cause is not Cause.NEVER_RECEIVED or reason is None:
+            return finding
+        cause = Cause.UNMAPPED if reason.startswith(UNMAPPED) else Cause.QUARANTINED
+        text = f"{finding.side} shows {finding.actual}; its level was told, and waits in quarantine ({reason})"
+        return replace(finding, cause=cause, explanation=text)
 
     def _target(
         self, side: ComparisonSide, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]
@@ -262,8 +272,8 @@ class _Judge:
                 side.system: self.evidence.levels.get((side.system, side.field, key)) for side in self._targets(key)
             },
             "owed": [
-                {"target": row.target, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
-                for side in self.policy.sides for row in self.evidence.owed.get((side.system, key), ())
+                {"target": system, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
+                for system in levels for row in self.evidence.owed.get((system, key), ())
             ],
         }  # fmt: skip
 

@@ -284,3 +284,6 @@ def test_drift_is_news_for_ten_minutes_and_ages_until_it_is_closed(retailer: Ret
     with retailer.store.write() as conn:
         conn.execute(update(t.comparison_run).values(finished_at=retailer.now))
     assert values(drift.probe(retailer.context), "drift_recent") == {"stock-three-way": 0.0}
+    with retailer.store.write() as conn:
+        conn.execute(update(t.finding).values(state="open", changed_at=retailer.now))
+    assert values(drift.probe(retailer.context), "drift_recent") == {"stock-three-way": 1.0}, "it moved: that is news"

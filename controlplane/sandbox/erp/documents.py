@@ -93,6 +93,7 @@ class Ledger:
         self._index(row)
         self._apply(before, row)
         self.books.show_record(row)
+        self._progress(row)
         if before is None or before.digest != row.digest:
             self.world.effect("erp", row.doc, row.ref, f"{kind}/{row.id}", lines)
         return row
@@ -150,6 +151,15 @@ class Ledger:
         keys = {**ordered_before, **order.lines}
         held_now = {key: max(0, order.lines.get(key, 0) - shipped_now.get(key, 0)) for key in keys}
         return {k: held_now[k] - max(0, ordered_before.get(k, 0) - shipped_before.get(k, 0)) for k in keys}
+
+    def _progress(self, row: ErpRecord) -> None:
+        """A sales order's status follows its fulfilments: pending (B), partially fulfilled (D), to be billed (F)."""
+        order = self.find("salesOrder", (row.created_from or "") if row.type == "itemFulfillment" else row.external_id)
+        if order is None or row.type not in ("salesOrder", "itemFulfillment"):
+            return
+        shipped = self._shipped(order.external_id)
+        whole = all(shipped.get(key, 0) >= pieces for key, pieces in order.lines.items())
+        self.books.show_record(order, ("F" if whole else "D") if any(shipped.values()) else "B")
 
     def _shipped(self, order_id: str) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -115,9 +115,10 @@ class SuiteQl:
         row = ("F" if active else "T", at.strftime(_STAMP), self._catalogue.by_sku[sku].erp_id)
         self._db.execute("UPDATE item SET isinactive=?, lastmodifieddate=? WHERE id=?", row)
 
-    def show_record(self, row: ErpRecord) -> None:
-        """Bring a transaction and its lines up to date."""
-        kind, status = TYPES[row.type]
+    def show_record(self, row: ErpRecord, status: str | None = None) -> None:
+        """Bring a transaction and its lines up to date; `status` where it is another than what such a document begins with."""
+        kind, first = TYPES[row.type]
+        status = status or first
         stamp = row.updated_at.strftime(_STAMP)
         day = row.created_at.strftime("%Y-%m-%d")
         values = (row.id, kind, row.external_id, row.tran_id, status, day, stamp, row.ref)

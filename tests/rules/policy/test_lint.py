@@ -238,6 +238,17 @@ CASES = {
         "10:3 spec.lines", "price is debited 1 and credited 0 times", "equally often"),
     "source side elsewhere": Case(document("Comparison", COMPARISON + SIDES + "  source_side: wms\n"),
         "14:3 spec.source_side", "the source side 'wms' is not among the sides", "sides there are: erp, shop"),
+    "stock compared nowhere": Case(document("Comparison", COMPARISON.replace("  locations: [A]\n", "") + SIDES + "  source_side: erp\n"),
+        "4:1 spec.locations", "stock is compared at locations, and none is named", "name one or more"),
+    "a location's own side that has it not": Case(document("Comparison", COMPARISON + SIDES
+        + "  source_side: erp\n  source_sides: {A: till}\n"),
+        "15:18 spec.source_sides.A", "'till' is no side that has 'A'", "name a side that has it"),
+    "healing of what is not stock": Case(document("Comparison", COMPARISON.replace("inventory", "completeness") + SIDES
+        + "  source_side: erp\n  heal: {enabled: true}\n"),
+        "15:10 spec.heal.enabled", "nothing that a comparison of kind 'completeness' finds is healed", "write false"),
+    "a freeze of no calendar": Case(document("Comparison", COMPARISON + SIDES
+        + "  source_side: erp\n  heal: {calendar: peak}\n"),
+        "15:10 spec.heal.calendar", "there is no Calendar 'peak'", "Calendar documents there are: days"),
     "alert that flaps": Case(document("AlertRule", ALERT + "  above: 5\n  clear_at: 6\n"),
         "11:3 spec.clear_at", "it clears at 6, above the 5 at which it fires", "at most 5"),
     "unknown indicator": Case(document("AlertRule", ALERT.replace("queue_age", "queue_aeg") + "  above: 1\n  clear_at: 0\n"),
@@ -529,6 +540,18 @@ def test_a_side_of_a_comparison_is_a_snapshot_of_its_connector() -> None:
         "new.yaml:13:20: Comparison/new spec.sides.1.entity: the connector 'store' has no snapshot of 'level'; did you mean 'levels'?"
     ]
     assert told(text.replace("level,", "levels,"), ABLE) == []
+
+
+def test_a_side_of_orders_is_a_listing_of_its_connector() -> None:
+    sides = SIDES.replace("entity: x", "entity: balance").replace(
+        "entity: y, field: available", "entity: order, field: listed"
+    )
+    text = document("Comparison", COMPARISON + sides + "  source_side: erp\n")
+    able = {**ABLE, "store": replace(STORE, listings=frozenset({"orders"}))}
+    assert told(text, able) == [
+        "new.yaml:13:20: Comparison/new spec.sides.1.entity: the connector 'store' has no listing of 'order'; did you mean 'orders'?"
+    ]
+    assert told(text.replace("order,", "orders,"), able) == []
 
 
 def test_any_location_will_do_where_codes_stand_for_themselves() -> None:

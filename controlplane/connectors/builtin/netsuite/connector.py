@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from controlplane.connectors import settings
-from controlplane.connectors.builtin.netsuite import access, records, suiteql
+from controlplane.connectors.builtin.netsuite import access, records, shown, suiteql
 from controlplane.connectors.builtin.netsuite.submission import Submission
 from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Entry,
     Level,
     Manifest,
     Page,
@@ -71,7 +72,11 @@ class NetSuiteConnector(Connector):
     manifest: ClassVar[Manifest] = Manifest(
         name="netsuite",
         title="NetSuite (SuiteTalk REST, SuiteQL)",
-        reads=(ReadSpec("inventory_balance", snapshot=True), ReadSpec("items", changes=True)),
+        reads=(
+            ReadSpec("inventory_balance", snapshot=True),
+            ReadSpec("items", changes=True),
+            ReadSpec("sales_orders", listing="orders"),
+        ),
         writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE, how=HOW) for entity, kind in WRITES),
         secrets=(*access.TBA, *access.MACHINE),
         optional_secrets=(*access.TBA, *access.MACHINE),
@@ -171,6 +176,14 @@ class NetSuiteConnector(Connector):
             )
         except (KeyError, OverflowError, ValueError, InvalidOperation):
             answer.fail(f"answered a balance that breaks its contract: {dict(row)}")
+
+    def entries(
+        self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
+    ) -> Iterator[list[Entry]]:
+        """Yield where `sales_orders` stand, by their status. What is fulfilled of their lines is not told."""
+        if entity != "sales_orders":
+            yield from super().entries(entity, subjects, since)
+        yield from shown.entries(self._http, self._auth, self._zone, subjects, since)
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield `items` changed since the cursor. They are paged by id, so the cursor moves at the end."""

@@ -21,6 +21,10 @@ SELECT item.id AS id, item.itemid AS sku, item.displayname AS title, item.averag
   TO_CHAR(item.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
 FROM item"""
 
+ORDERS = """
+SELECT transaction.id AS id, transaction.externalid AS external, transaction.status AS status,
+  TO_CHAR(transaction.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS changed
+FROM transaction"""
 LOCATIONS = "SELECT location.id AS id, location.isinactive AS inactive FROM location ORDER BY location.id"
 BASE_CURRENCY = "SELECT currency.symbol AS symbol FROM currency WHERE currency.isbasecurrency = 'T'"
 
@@ -63,6 +67,13 @@ def items(after: int, since: datetime | None, zone: tzinfo = UTC) -> str:
     """Return the query for the next page of items after an id, changed since an instant."""
     changed = f" AND item.lastmodifieddate >= {instant(since, zone)}" if since else ""
     return f"{ITEMS} WHERE item.id > {after}{changed} ORDER BY item.id"
+
+
+def orders(after: int, since: datetime | None, externals: Sequence[str] | None, zone: tzinfo = UTC) -> str:
+    """Return the query for the next page of sales orders after an id: changed since an instant, or with the external ids."""
+    changed = f" AND transaction.lastmodifieddate >= {instant(since, zone)}" if since else ""
+    chosen = f" AND transaction.externalid IN ({', '.join(map(text, externals))})" if externals is not None else ""
+    return f"{ORDERS} WHERE transaction.type = 'SalesOrd' AND transaction.id > {after}{changed}{chosen} ORDER BY transaction.id"
 
 
 def page(http: HttpClient, query: str, auth: Any) -> tuple[list[dict[str, Any]], bool, Answer]:

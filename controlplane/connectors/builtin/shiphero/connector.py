@@ -9,13 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 
 from controlplane.connectors import settings
 from controlplane.connectors.auth import signed_by
-from controlplane.connectors.builtin.shiphero import documents, drafts
+from controlplane.connectors.builtin.shiphero import documents, drafts, shown
 from controlplane.connectors.builtin.shiphero.api import make_api
 from controlplane.connectors.builtin.shiphero.snapshots import Snapshots
 from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Entry,
     Inbound,
     Level,
     Manifest,
@@ -62,6 +63,9 @@ LISTINGS = {
 }
 
 
+SHOWN = Listing(documents.ORDERS_SHOWN, "orders", "order", "created_at")
+
+
 class ShipHeroConnector(Connector):
     """A ShipHero warehouse. Options: locations (ours), mapped to warehouse ids by the location mapping; webhook_url; snapshot."""
 
@@ -73,6 +77,7 @@ class ShipHeroConnector(Connector):
             ReadSpec("shipments", changes=True),
             ReadSpec("receipts", changes=True),
             ReadSpec("returns", changes=True),
+            ReadSpec("orders", listing="orders"),
         ),
         writes=(WriteSpec("order", ("order.placed",), Guarantee.READABLE, late_effect=15.0, how=HOW),),
         receives=("Inventory Update", "Order Allocated", "Shipment Update", "PO Update", "Return Update"),
@@ -220,6 +225,21 @@ class ShipHeroConnector(Connector):
             )
         except (KeyError, TypeError, ValueError):
             answer.fail("answered a stock level that breaks its contract")
+
+    def entries(
+        self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
+    ) -> Iterator[list[Entry]]:
+        """Yield where `orders` stand and what has left of them. A row that moves while pages are turned may come twice: the last counts."""
+        if entity != "orders":
+            yield from super().entries(entity, subjects, since)
+        found: dict[str, Entry] = {}
+        for number in subjects if subjects is not None else (None,):
+            asked = {"since": since.isoformat() if since and number is None else None, "number": number}
+            for nodes, answer in self._pages(SHOWN, **asked):
+                for node in nodes:
+                    one = shown.entry(node, answer)
+                    found[str(node.get("id"))] = one
+        yield list(found.values())
 
     # --- writing ---
     @answering_write

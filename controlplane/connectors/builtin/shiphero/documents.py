@@ -66,6 +66,18 @@ query Orders($first: Int, $after: String, $partner: String) {
   }
 }"""
 
+ORDERS_SHOWN = """
+query OrdersShown($first: Int, $after: String, $number: String, $since: ISODateTime) {
+  orders(order_number: $number, updated_from: $since) {
+    request_id
+    complexity
+    data(first: $first, after: $after) {
+      edges { node { id order_number created_at fulfillment_status line_items { quantity quantity_shipped } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
 ORDER_CREATE = """
 mutation OrderCreate($data: CreateOrderInput!) {
   order_create(data: $data) {
@@ -107,6 +119,6 @@ query Snapshot($id: String!) {{
 }}"""
 
 ALL = (
-    PING, WAREHOUSES, WEBHOOKS, INVENTORY, SHIPMENTS, PURCHASE_ORDERS, RETURNS, ORDERS, ORDER_CREATE, GENERATE_SNAPSHOT,
+    PING, WAREHOUSES, WEBHOOKS, INVENTORY, SHIPMENTS, PURCHASE_ORDERS, RETURNS, ORDERS, ORDERS_SHOWN, ORDER_CREATE, GENERATE_SNAPSHOT,
     ABORT_SNAPSHOT, SNAPSHOT,
 )  # fmt: skip

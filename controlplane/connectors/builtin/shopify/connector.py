@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors.auth import signed_by
-from controlplane.connectors.builtin.shopify import documents, money, settings, taxes
+from controlplane.connectors.builtin.shopify import documents, money, settings, shown, taxes
 from controlplane.connectors.builtin.shopify.api import DEFAULT_VERSION, make_api
 from controlplane.connectors.builtin.shopify.fulfilments import FULFILLABLE, VOID, Fulfilments
 from controlplane.connectors.builtin.shopify.orders import order_drafts
@@ -17,6 +17,7 @@ from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Entry,
     Inbound,
     Level,
     Manifest,
@@ -59,7 +60,7 @@ class ShopifyConnector(Connector):
         title="Shopify (GraphQL Admin)",
         reads=(
             ReadSpec("levels", snapshot=True),
-            ReadSpec("orders", changes=True),
+            ReadSpec("orders", changes=True, listing="orders"),
             *(ReadSpec(entity, changes=True) for entity in money.LISTINGS),
         ),
         writes=(
@@ -206,6 +207,14 @@ class ShopifyConnector(Connector):
         if entity != "levels":
             yield from super().snapshot(entity, keys)
         yield from self._stock.snapshot(self._locations, keys)
+
+    def entries(
+        self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
+    ) -> Iterator[list[Entry]]:
+        """Yield where `orders` stand and what is fulfilled of them."""
+        if entity != "orders":
+            yield from super().entries(entity, subjects, since)
+        yield from shown.entries(self._graphql, subjects, since)
 
     @answering_write
     def write(self, request: Write) -> Outcome:

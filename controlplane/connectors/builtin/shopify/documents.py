@@ -103,6 +103,15 @@ query Orders($first: Int!, $after: String, $query: String) {{
   }}
 }}"""
 
+ORDERS_SHOWN = """
+query OrdersShown($first: Int!, $after: String, $query: String) {
+  orders(first: $first, after: $after, query: $query, sortKey: CREATED_AT) {
+    nodes { id name createdAt cancelledAt displayFulfillmentStatus fulfillments(first: 250) { status totalQuantity } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+"""By when they came to be: an order that changes meanwhile does not move to another page."""
+
 ORDER_LINES = """
 query OrderLines($id: ID!, $after: String) {
   order(id: $id) {
@@ -305,6 +314,7 @@ mutation CancelBulk($id: ID!) {
 BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode objectCount url partialDataUrl } }"
 
 ALL = (
+    ORDERS_SHOWN,
     SELLING,
     VARIANTS_BY_SKU,
     PRODUCTS_BY_HANDLE,

@@ -1,0 +1,50 @@
+"""What the ERP shows of each sales order that bears our external id: that it is there, and its status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+from controlplane.connectors.builtin.netsuite import records, suiteql
+from controlplane.connectors.contract import Entry
+from controlplane.connectors.http import Answer, HttpClient
+
+STATES = {
+    "A": "pending_validation",
+    "B": "released_to_warehouse",
+    "C": "cancelled",
+    "D": "partially_shipped",
+    "E": "partially_shipped",
+    "F": "shipped",
+    "G": "shipped",
+}
+"""Status of a sales order -> ours. One that was closed (H) may be at any: its state is not told."""
+PREFIX = records.sales_order_id("")
+
+
+def entries(
+    http: HttpClient, auth: Any, zone: tzinfo, subjects: Sequence[str] | None, since: datetime | None
+) -> Iterator[list[Entry]]:
+    """Yield the sales orders that were changed since, or those of the references. Raises ConnectorError."""
+    chunks: list[list[str] | None] = [None]
+    if subjects is not None:
+        ids = [records.sales_order_id(ref) for ref in subjects]
+        chunks = [ids[at : at + suiteql.KEYS_AT_ONCE] for at in range(0, len(ids), suiteql.KEYS_AT_ONCE)]
+    for chunk in chunks:
+        after, more = 0, True
+        while more:
+            query = suiteql.orders(after, since if chunk is None else None, chunk, zone)
+            rows, more, answer = suiteql.page(http, query, auth)
+            try:
+                after = int(rows[-1]["id"]) if rows else after
+                ours = [row for row in rows if str(row.get("external", "")).startswith(PREFIX)]
+                yield [_entry(row, answer) for row in ours]
+            except (KeyError, ValueError):
+                answer.fail("answered a sales order that breaks its contract")
+
+
+def _entry(row: Mapping[str, Any], answer: Answer) -> Entry:
+    state = STATES.get(str(row.get("status", "")).rpartition(":")[2])
+    ref = str(row["external"]).removeprefix(PREFIX)
+    return Entry(ref, {"state": state} if state else {}, None, answer.started, answer.ended)
