@@ -248,3 +248,8 @@ def test_a_feed_and_its_report_are_as_the_vendors_schemas_say(bench: Bench) -> N
     assert [error.message for feed in sent(bench) for error in asked.iter_errors(feed)] == []
     assert [error.message for report in reports(bench) for error in told.iter_errors(report)] == []
     assert len(sent(bench)) == len(reports(bench)) == 2
+    bench.connector.read_back(quantity("SKU004", 8))
+    bench.connector.read_back(wanted[3])
+    assert bench.contract is not None
+    feeding = {"createFeedDocument", "createFeed", "getFeed", "getFeeds", "getFeedDocument"}
+    assert feeding <= bench.contract.used, "and each of these exchanges was held against the vendor's model"
