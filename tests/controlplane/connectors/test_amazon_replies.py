@@ -217,10 +217,10 @@ def made_of(connector: AmazonConnector, operation: str, body: Any) -> str:
 def examples() -> dict[str, tuple[str, int, Any]]:
     """`operation status number` -> operation, status, and body, of the operations that are used."""
     found: dict[str, tuple[str, int, Any]] = {}
-    for file in sorted(MODELS.rglob("*.json")):
-        for methods in json.loads(file.read_bytes())["paths"].values():
+    for model in sorted(MODELS.rglob("*.json")):
+        for methods in json.loads(model.read_bytes())["paths"].values():
             for told in methods.values():
-                if isinstance(told, dict) and told.get("operationId") in DRIVES and not _old(file, told):
+                if isinstance(told, dict) and told.get("operationId") in DRIVES and not _old(model, told):
                     found |= _of(told)
     for name, (operation, status) in SAMPLED.items():
         body = json.loads((SAMPLES / f"{name}.json").read_bytes())
@@ -228,9 +228,9 @@ def examples() -> dict[str, tuple[str, int, Any]]:
     return found
 
 
-def _old(file: Path, told: dict[str, Any]) -> bool:
+def _old(model: Path, told: dict[str, Any]) -> bool:
     """Orders are read by the newest model; only packages are told by the old one."""
-    return file.name == "ordersV0.json" and told["operationId"] != "confirmShipment"
+    return model.name == "ordersV0.json" and told["operationId"] != "confirmShipment"
 
 
 def _of(told: dict[str, Any]) -> dict[str, tuple[str, int, Any]]:
