@@ -29,10 +29,11 @@ class Plane:
         broker_url: str = "",
         workers: int = 0,
         environment: Mapping[str, str] | None = None,
+        pack: Path = PACK,
     ) -> None:
         """`database_url`: default SQLite in the home. `broker_url`: makes it a plane on Celery, with so many workers.
 
-        `environment`: what its processes are given beside that.
+        `environment`: what its processes are given beside that. `pack`: the policies that it begins with.
         """
         home.mkdir(parents=True, exist_ok=True)
         self.home, self.port = home, free_port()
@@ -44,7 +45,7 @@ class Plane:
             **({"TRUEUP_ENGINE": "celery", "TRUEUP_BROKER_URL": broker_url} if broker_url else {}),
             **(environment or {}),
         }  # fmt: skip
-        self.process = self._process("plane", told, "up", "--no-sandbox", "--pack", str(PACK))
+        self.process = self._process("plane", told, "up", "--no-sandbox", "--pack", str(pack))
         self.workers = [self._process(f"worker-{n}", told, "worker") for n in range(1, workers + 1)]
         self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
 

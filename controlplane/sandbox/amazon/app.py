@@ -48,6 +48,7 @@ def create(market: Market) -> Flask:
                     market.settle()
                     feeds.work(market)
                     made = handle(**path)
+                    market.watched.get(name, _nothing)()
                     if market.lost[name]:
                         market.lost[name] -= 1
                         return hang_up()
@@ -64,6 +65,10 @@ def create(market: Market) -> Flask:
     papers.reports(app, market, operation)
     papers.store(app, market)
     return app
+
+
+def _nothing() -> None:
+    """Nobody watches."""
 
 
 def _orders(app: Flask, market: Market, operation: Operation) -> None:

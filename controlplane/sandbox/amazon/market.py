@@ -103,6 +103,8 @@ class Market:
     limited: bool = True
     lost: Counter[str] = field(default_factory=Counter)
     """Operation -> how many of the next requests take effect and are not answered."""
+    watched: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """Operation -> what happens when it has taken effect, before it is answered."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     buckets: dict[str, Bucket] = field(default_factory=lambda: {name: Bucket(*told) for name, told in RATES.items()})
 

@@ -24,6 +24,8 @@ FILES = (
     "feeds-api-model/feeds_2021-06-30.json",
 )  # fmt: skip
 MARKET = "ATVPDKIKX0DER"
+OPTIONS = {"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}
+LOGIN = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
 COLUMNS = (
     "settlement-id", "settlement-start-date", "settlement-end-date", "deposit-date", "total-amount", "currency", "transaction-type",
     "order-id", "merchant-order-id", "adjustment-id", "shipment-id", "marketplace-name", "amount-type", "amount-description", "amount",
@@ -107,10 +109,10 @@ class Bench:
 @contextmanager
 def marketplace(clock: ManualClock | None = None, numbers: Numbers | None = None) -> Iterator[Bench]:
     """Serve a marketplace with small pages; what breaks the vendor's models fails the test."""
-    options = {"seller": "SELLER1", "marketplace": MARKET, "location": "WH1", "fba_location": "FBA"}
+    options = dict(OPTIONS)
     clock = clock or ManualClock(START, pace=0.02)
     given = Given("", options=options, timeout=10 / clock.pace, clock=clock)
-    given.secrets = {"client_id": "client", "client_secret": "secret", "refresh_token": "refresh"}
+    given.secrets = dict(LOGIN)
     market = Market(given.clock.now, page=3)
     app = create(market)
     contract = held_against(app, [MODELS / name for name in FILES], {"/auth/o2/token", "/tortuga"})

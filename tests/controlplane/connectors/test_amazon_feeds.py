@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from controlplane.connectors.outcomes import AWAITED
 from controlplane.errors import UnavailableError
 from controlplane.store import Store
 from rules.outcomes import Outcome, Result
+from tests.controlplane.connectors import amazon_feeder
 from tests.controlplane.connectors.amazon_kit import Bench, Walking, marketplace
 from tests.controlplane.connectors.conftest import START
 from tests.controlplane.connectors.simulators import SPECS
@@ -147,6 +152,25 @@ def test_a_crash_between_the_feed_and_its_result_loses_nothing_and_doubles_nothi
     assert (len(bench.market.feeds), set(bench.market.shown.values())) == (1, {1})
 
 
+@pytest.mark.parametrize("killed_at", ["createFeed", "getFeed"])
+def test_a_process_that_is_killed_while_its_feed_is_under_way_leaves_each_change_to_take_effect_once(
+    bench: Bench, sqlite_store: Store, killed_at: str
+) -> None:
+    store = str(sqlite_store.engine.url.database)
+    for write in amazon_feeder.wanted():
+        bench.market.list_item(str(write.payload["sku"]), 1)
+    command = [sys.executable, "-m", "tests.controlplane.connectors.amazon_feeder", bench.given.endpoint, store]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    bench.market.watched[killed_at] = process.kill
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    bench.advance(2000)
+    other = bench.again()
+    told = [other.read_back(write).result for write in amazon_feeder.wanted()]
+    assert told == [Result.REJECTED if at == 3 else Result.ALREADY_DELIVERED for at in range(amazon_feeder.MANY)]
+    assert bench.market.shown == {f"SKU{at:03} quantity 7": 1 for at in range(amazon_feeder.MANY) if at != 3}
+    assert len(bench.market.feeds) == 1
+
+
 def test_a_feed_that_was_never_begun_is_proven_absent_and_is_then_sent_once(bench: Bench) -> None:
     wanted = quantities(bench)
     bench.market.buckets["createFeed"].left = 0
@@ -248,3 +272,8 @@ def test_a_feed_and_its_report_are_as_the_vendors_schemas_say(bench: Bench) -> N
     assert [error.message for feed in sent(bench) for error in asked.iter_errors(feed)] == []
     assert [error.message for report in reports(bench) for error in told.iter_errors(report)] == []
     assert len(sent(bench)) == len(reports(bench)) == 2
+    bench.connector.read_back(quantity("SKU004", 8))
+    bench.connector.read_back(wanted[3])
+    assert bench.contract is not None
+    feeding = {"createFeedDocument", "createFeed", "getFeed", "getFeeds", "getFeedDocument"}
+    assert feeding <= bench.contract.used, "and each of these exchanges was held against the vendor's model"

@@ -130,6 +130,8 @@ class Feeds:
     def _look(self, name: str) -> Progress:
         answer = self._api.ask(f"{FEEDS}/{quote(name, safe='')}")
         feed = _checked(answer.json(), answer)
+        if feed["feedId"] != name:
+            answer.fail(f"gave feed {feed['feedId']} for {name}")
         status = feed["processingStatus"]
         return Progress("done", result=feed) if status in OVER else Progress("running", f"it is {status}")
 

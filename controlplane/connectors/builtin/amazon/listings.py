@@ -6,6 +6,7 @@ changes: where a search ends, or its page token runs out, the next one begins at
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +20,8 @@ LISTINGS = "/listings/2021-08-01/items"
 PAGE = 20
 MOST = 1_000
 """Listings that one search pages through at most."""
+TRIES = 20
+"""Searches that are begun at one instant at most: a walk always ends."""
 Listing = dict[str, Any]
 
 
@@ -65,7 +68,7 @@ class Listings:
             except ExpiredPageError:
                 if not walk.advanced:
                     raise
-                walk.resume()
+                walk.resume(answer)
 
     def patch(self, sku: str, product_type: str, patches: Sequence[Mapping[str, Any]]) -> Answer:
         """Have attributes of a listing changed: accepted is not done. Raises ConnectorError."""
@@ -88,6 +91,7 @@ class _Walk:
     def __init__(self, marketplace: str) -> None:
         self._marketplace = marketplace
         self._before, self._seen = set[str](), set[str]()
+        self._begun = Counter[str]()
         self.after = self._reached = ""
         self._count = self._total = 0
         self.over = self.shrunk = False
@@ -115,7 +119,7 @@ class _Walk:
         """Go on from what came last, if there is more than this search told."""
         complete = self._total <= self._count < MOST
         if self.shrunk or (self.advanced and not complete):
-            self.resume()
+            self.resume(answer)
         elif self._count < self._total:
             answer.fail(
                 f"has {self._total} listings made at {self.after or 'no time'}, and tells {self._count} of them"
@@ -123,8 +127,13 @@ class _Walk:
         else:
             self.over = True
 
-    def resume(self) -> None:
+    def resume(self, answer: Answer) -> None:
         """Begin another search where this one came to; what was made at that very instant is told again."""
+        self._begun[self._reached] += 1
+        if self._begun[self._reached] > TRIES:
+            answer.fail(
+                f"has listings that go, or come back, faster than they are told: {TRIES} searches came no further"
+            )
         self._before = self._seen if self.advanced else self._before | self._seen
         self.after, self._seen, self._count, self._total = self._reached, set(), 0, 0
 
