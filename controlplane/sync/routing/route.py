@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,9 @@ from rules.ids import bounded, new_id
 from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, TaxAsked, worth_of
 from rules.policy.kinds import PLACES_ORDERS, Flow, FlowTarget
 
+BOOKS_ORDERS = frozenset({"erp"})
+"""Roles of systems that an order has to be booked in before anything that is about it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -32,6 +36,8 @@ class Way:
     retry_revision: str
     shop: bool
     """Whether the target places orders, and knows of nobody else's."""
+    books: bool
+    """Whether the target is an ERP, which knows of no order that another one has booked."""
 
 
 _ways: WeakKeyDictionary[Snapshot, dict[tuple[str, str], tuple[Way, ...]]] = WeakKeyDictionary()
@@ -54,12 +60,13 @@ def _way(snapshot: Snapshot, flow: Flow, target: FlowTarget) -> Way:
     budget = snapshot.retry_policies[name].spec.budget
     return Way(
         flow.name, target.system, target.entity, budget // MICROSECOND, flow.spec.promise // MICROSECOND,
-        snapshot.revision("RetryPolicy", name), _places_orders(snapshot, target.system),
+        snapshot.revision("RetryPolicy", name), _has_role(snapshot, target.system, PLACES_ORDERS),
+        _has_role(snapshot, target.system, BOOKS_ORDERS),
     )  # fmt: skip
 
 
-def _places_orders(snapshot: Snapshot, system: str) -> bool:
-    return system in snapshot.systems and snapshot.systems[system].spec.role in PLACES_ORDERS
+def _has_role(snapshot: Snapshot, system: str, roles: Collection[str]) -> bool:
+    return system in snapshot.systems and snapshot.systems[system].spec.role in roles
 
 
 def route(
@@ -82,16 +89,17 @@ def route(
     payload, (money, currency) = message.data.model_dump_json(), _worth(message, order)
     return [
         _owe(work, message, way, paused, now, due or now, again, payload, money, currency)
-        for way in _of_its_shop(found, order)
+        for way in _of_its_books(work, _of_its_shop(found, order), order)
     ]
 
 
 def _order(work: Work, message: Message, found: tuple[Way, ...] = ()) -> Any:
     """Return the order that a message is about, where that decides what it is worth or which of several shops is told; else None."""
     ref, o = getattr(message.data, "order_ref", ""), t.order_state.c
-    if not ref or not (isinstance(message.data, ShipmentShipped) or sum(way.shop for way in found) > 1):
+    several = sum(way.shop for way in found) > 1 or sum(way.books for way in found) > 1
+    if not ref or not (isinstance(message.data, ShipmentShipped) or several):
         return None
-    query = select(o.source, o.value, o.currency).where(o.ref == ref)
+    query = select(o.source, o.value, o.currency, o.message_id).where(o.ref == ref)
     return work.connection.execute(query).one_or_none()
 
 
@@ -100,6 +108,18 @@ def _of_its_shop(found: tuple[Way, ...], order: Row[Any] | None) -> tuple[Way, .
     if order is None or not any(way.shop and way.target == order.source for way in found):
         return found
     return tuple(way for way in found if not way.shop or way.target == order.source)
+
+
+def _of_its_books(work: Work, found: tuple[Way, ...], order: Row[Any] | None) -> tuple[Way, ...]:
+    """Of several ERPs that is told what is about an order which the order itself was owed to: while one takes another's place."""
+    books = [way.target for way in found if way.books]
+    if order is None or len(books) < 2:
+        return found
+    d = t.delivery.c
+    query = select(d.target).where(d.message_id == order.message_id, d.target.in_(books))
+    told = set(work.connection.execute(query).scalars())  # none of an order that is routed in this very transaction
+    told = told or {way.target for way in ways(work.snapshot, order.source, "order.placed")}
+    return tuple(way for way in found if not way.books or way.target in told)
 
 
 def _owe(
