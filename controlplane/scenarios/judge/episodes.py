@@ -3,7 +3,9 @@
 never_received     the warehouse's figures were other than those of the newest webhook that reached the plane, until one
                    with the true figures did, or the plane read the key again; or a document's own webhook was lost,
                    until the document took effect.
-changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back.
+                   A file of a till that never came: its sales, until they took effect.
+changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back; or the
+                   shop answered a write and did not carry it out, until it was set or shows what can be sold again.
 unit               somebody set an article up in another unit at the target, until the end.
 missing            somebody gave an article a code at the target that nobody knows, until the end.
 late               a document had no effect in the ERP yet; or the shop showed other than what can be sold, and neither
@@ -55,7 +57,15 @@ def episodes(evidence: Evidence) -> list[Episode]:
     """Return all episodes, in order of time."""
     gaps = list(_gaps(evidence))
     edits = list(_edits(evidence))
-    found = [*gaps, *edits, *_set_up(evidence), *_documents(evidence), *_offers(evidence, gaps + edits)]
+    edits += _dropped(evidence)
+    found = [
+        *gaps,
+        *edits,
+        *_set_up(evidence),
+        *_files(evidence),
+        *_documents(evidence),
+        *_offers(evidence, gaps + edits),
+    ]
     return sorted(found, key=lambda episode: (episode.start, episode.key))
 
 
@@ -124,12 +134,41 @@ def _undoes(value: Event, edit: Event) -> bool:
     return bool(value["cause"] == SET_BY_PLANE or back)
 
 
+def _dropped(evidence: Evidence) -> Iterator[Episode]:
+    """Writes that the shop answered and did not carry out: until it is set, or what it shows can be sold again."""
+    drops = [event for event in evidence.journal if event["kind"] == "dropped_write"]
+    values = _shop_values(evidence) if drops else {}
+    ats = timelines(evidence, "truth", "ats", "ats") if drops else {}
+    for event in drops:
+        key, start = f"{event['sku']}@{event['location']}", instant(event["at"])
+        ends = [instant(v["at"]) for v in values.get(key, ()) if v["seq"] > event["seq"] and v["cause"] == SET_BY_PLANE]
+        ends += [when for when, value in ats[key] if when > start and value == event["to"]]
+        text = f"the shop answered a write of {event['from']} and went on showing {event['to']}"
+        promise = evidence.plane.promises.comparison
+        yield Episode(key, "changed_at_target", start, min(ends, default=evidence.ended), promise, text)
+
+
 def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:
     found: dict[str, list[Event]] = defaultdict(list)
     for event in evidence.journal:
         if event["kind"] == "value" and (event["system"], event["field"]) == ("shop", "available"):
             found[f"{event['sku']}@{event['location']}"].append(event)
     return found
+
+
+# --- what never came in a file ---
+def _files(evidence: Evidence) -> Iterator[Episode]:
+    sold = {event["ref"]: event for event in documents(evidence.journal) if event["doc"] == "till_sale"}
+    shown = _effects(evidence)
+    for event in evidence.journal:
+        if event["kind"] != "lost_file":
+            continue
+        for ref in event["refs"]:
+            end = shown.get(("till_sale", ref), evidence.ended)
+            for key, _ in lines(sold[ref]):
+                text = f"file {event['number']} of {event['store']} never came: {ref}"
+                promise = evidence.plane.promises.flows["sale.recorded"]
+                yield Episode(key, "never_received", instant(event["at"]), end, promise, text)
 
 
 # --- what somebody set up wrong at the target ---
