@@ -100,7 +100,7 @@ class _Judge:
         heard = self.evidence.heard(key, self.began)
         first = self._allowing(explain_source(source, pair, heard), [source])
         findings = [first]
-        basis = {source: repr(sorted(heard))}
+        basis = {source: f"{sorted(heard)} by {self.evidence.told_by(key)}"}
         for side in self.targets:
             shown = self.evidence.shown(side.system, side.field, key, self.began)
             finding = self._target(side, key, shown, first, heard)

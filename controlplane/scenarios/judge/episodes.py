@@ -5,7 +5,8 @@ never_received     the warehouse's figures were other than those of the newest w
                    until the document took effect.
                    A file of a till that never came: its sales, until they took effect.
 changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back; or the
-                   shop answered a write and did not carry it out, until it was set or shows what can be sold again.
+                   shop answered a write and did not carry it out, until it was set; or, of both, until a write was
+                   refused and the number that it was refused for could be sold.
 unit               somebody set an article up in another unit at the target, until the end.
 missing            somebody gave an article a code at the target that nobody knows, until the end.
 late               a document had no effect in the ERP yet; or the shop showed other than what can be sold, and neither
@@ -118,15 +119,16 @@ def _told(evidence: Evidence) -> dict[str, list[tuple[datetime, datetime]]]:
 
 # --- what somebody changed at the target ---
 def _edits(evidence: Evidence) -> Iterator[Episode]:
-    values = _shop_values(evidence)
+    values, seen = _shop_values(evidence), _seen_right(evidence)
     promise = evidence.plane.promises.comparison
     for event in evidence.journal:
         if event["kind"] != "hand_edit" or event["from"] == event["to"]:
             continue
         key, start = f"{event['sku']}@{event['location']}", instant(event["at"])
-        later = (instant(v["at"]) for v in values[key] if v["seq"] > event["seq"] and _undoes(v, event))
+        later = [instant(v["at"]) for v in values[key] if v["seq"] > event["seq"] and _undoes(v, event)]
+        later += [when for when in seen[key] if when > start]
         text = f"the shop's stock was edited from {event['from']} to {event['to']}"
-        yield Episode(key, "changed_at_target", start, next(later, evidence.ended), promise, text)
+        yield Episode(key, "changed_at_target", start, min(later, default=evidence.ended), promise, text)
 
 
 def _undoes(value: Event, edit: Event) -> bool:
@@ -135,17 +137,28 @@ def _undoes(value: Event, edit: Event) -> bool:
 
 
 def _dropped(evidence: Evidence) -> Iterator[Episode]:
-    """Writes that the shop answered and did not carry out: until it is set, or what it shows can be sold again."""
+    """Writes that the shop answered and did not carry out, until it is set or the plane sees it show the right number."""
     drops = [event for event in evidence.journal if event["kind"] == "dropped_write"]
-    values = _shop_values(evidence) if drops else {}
-    ats = timelines(evidence, "truth", "ats", "ats") if drops else {}
+    values, seen = _shop_values(evidence), _seen_right(evidence)
     for event in drops:
         key, start = f"{event['sku']}@{event['location']}", instant(event["at"])
         ends = [instant(v["at"]) for v in values.get(key, ()) if v["seq"] > event["seq"] and v["cause"] == SET_BY_PLANE]
-        ends += [when for when, value in ats[key] if when > start and value == event["to"]]
+        ends += [when for when in seen[key] if when > start]
         text = f"the shop answered a write of {event['from']} and went on showing {event['to']}"
         promise = evidence.plane.promises.comparison
         yield Episode(key, "changed_at_target", start, min(ends, default=evidence.ended), promise, text)
+
+
+def _seen_right(evidence: Evidence) -> dict[str, list[datetime]]:
+    """When a write of the plane was refused because the shop showed another number, and that number could be sold."""
+    refused = [event for event in evidence.journal if event["kind"] == "stale_write"]
+    ats = timelines(evidence, "truth", "ats", "ats") if refused else {}
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for event in refused:
+        key, when = f"{event['sku']}@{event['location']}", instant(event["at"])
+        if key in ats and ats[key].at(when) == event["shown"]:
+            found[key].append(when)
+    return found
 
 
 def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:

@@ -120,6 +120,12 @@ def test_a_dropped_write_is_answered_and_changes_nothing(sandbox: Client) -> Non
     assert (event["sku"], event["from"], event["to"]) == (SKU, 20, 38)
 
 
+def test_a_write_that_starts_from_another_number_is_refused_and_journalled(sandbox: Client) -> None:
+    sandbox.set_stock(SKU, 20, 37, "k1")
+    [event] = sandbox.journal("stale_write")
+    assert (event["sku"], event["expected"], event["shown"]) == (SKU, 37, 38)
+
+
 def test_a_lost_file_never_comes_and_leaves_its_number_out(start: Callable[..., Client]) -> None:
     faults = [{"kind": "lost_file", "target": "tills", "from": "4m", "until": "6m"}]
     sandbox = start(quiet(actors={"stores": {"sales_per_minute": 4, "drop_every": "5m"}}, faults=faults))

@@ -92,15 +92,32 @@ def test_a_renamed_article_is_missing_under_its_name_and_need_not_be_told_under_
     assert (truth.true, truth.false, truth.episodes) == (2, 0, {"missing": 1})
 
 
-def test_a_dropped_write_lasts_until_the_shop_is_set_or_shows_what_can_be_sold() -> None:
+def dropped(journal: Journal) -> list[tuple[object, object]]:
+    """When the episodes began and ended of a write of 40 that was dropped after ten minutes; the shop went on showing 48."""
     told = {"system": "shop", "sku": SKU, "location": "WH1", "from": 40, "to": 48}
-    journal = Journal().value(10, "truth", "ats", 40).write(10, "dropped_write", **told).value(19, "truth", "ats", 48)
-    found = [e for e in episodes(evidence(journal)) if e.cause == "changed_at_target"]
-    assert [(e.start, e.end) for e in found] == [(minute(10), minute(19))]
-    journal = Journal().value(10, "truth", "ats", 40).write(10, "dropped_write", **told)
-    journal.value(15, "shop", "available", 40, "inventorySetQuantities")
-    found = [e for e in episodes(evidence(journal)) if e.cause == "changed_at_target"]
-    assert [(e.start, e.end) for e in found] == [(minute(10), minute(15))]
+    before = Journal().value(10, "truth", "ats", 40).write(10, "dropped_write", **told)
+    for event in journal.events:
+        before.events.append({**event, "seq": len(before.events) + 1})
+    found = [e for e in episodes(evidence(before)) if e.cause == "changed_at_target"]
+    return [(e.start, e.end) for e in found]
+
+
+def refused(at: float, shown: int) -> Journal:
+    told = {"system": "shop", "sku": SKU, "location": "WH1", "expected": 40, "shown": shown}
+    return Journal().value(at - 1, "truth", "ats", 48).write(at, "stale_write", **told)
+
+
+def test_a_dropped_write_lasts_until_the_shop_is_set() -> None:
+    journal = Journal().value(15, "shop", "available", 40, "inventorySetQuantities")
+    assert dropped(journal) == [(minute(10), minute(15))]
+
+
+def test_a_dropped_write_lasts_until_a_refusal_shows_that_the_number_is_right() -> None:
+    assert dropped(refused(19, 48)) == [(minute(10), minute(19))]
+
+
+def test_a_refusal_that_shows_a_wrong_number_ends_nothing() -> None:
+    assert dropped(refused(19, 47)) == [(minute(10), minute(120))]
 
 
 def test_the_sales_of_a_file_that_never_came_are_never_received() -> None:
