@@ -162,11 +162,15 @@ FaultKind = Literal[
     "hand_edit",
     "wrong_unit",
     "renamed",
+    "dropped_write",
+    "lost_file",
     "down",
 ]
 DEEDS = {"hand_edit": "shop", "wrong_unit": "erp", "renamed": "erp"}
 """Faults that somebody does to an article, once or again and again -> the system it is done in."""
-Target = Literal["erp", "wms", "shop", "pager"]
+ONLY_AT = {"dropped_write": "shop", "lost_file": "tills"}
+"""Faults that only one system knows -> which; it is the only one that files are lost of."""
+Target = Literal["erp", "wms", "shop", "pager", "tills"]
 ON_WEBHOOKS = ("lost_webhook", "duplicate_webhook", "late_webhook", "reordered_webhook")
 
 
@@ -208,6 +212,11 @@ class FaultSpec(Part):
         ):
             raise ValueError(
                 "`up_to` draws how late a late or reordered webhook is, in place of `seconds`: keep one of them"
+            )
+        only = ONLY_AT.get(self.kind)
+        if self.target != (only or self.target) or (self.target == "tills" and self.kind != "lost_file"):
+            raise ValueError(
+                "a dropped_write is the shop's, and a lost_file, and nothing else, that of the tills: change `target`"
             )
         if self.topic and self.kind not in ON_WEBHOOKS:
             raise ValueError(f"`topic` belongs to webhook faults, not to {self.kind}: use `operation`, or drop it")

@@ -57,7 +57,7 @@ class Tills:
         """Put what a store sold since the last drop into the folder: complete, and exactly once even over a kill."""
         store = event.data["store"]
         rows = [row for row in self.world.till_lines if row.store == store]
-        part = self._write_aside(store, rows) if rows else None
+        part = None if not rows or self._is_lost(store, rows) else self._write_aside(store, rows)
         for row in rows:
             self.world.till_lines.drop(f"{row.store}/{row.receipt}/{row.line}")
         if self.world.trading():
@@ -68,6 +68,15 @@ class Tills:
             # the rows are committed as dropped before the file gets its name; `_recover` settles what a kill leaves
             self.world.store.commit()
             part.rename(part.with_suffix(".csv"))
+
+    def _is_lost(self, store: str, rows: list[TillLine]) -> bool:
+        """Whether the file never comes to the folder; its number is left out all the same."""
+        refs = [f"{row.store}/{row.receipt}/{row.line}" for row in rows]
+        if self.world.faults.strike("lost_file", "tills", keys=refs) is None:
+            return False
+        number = self.world.counters.next("drop " + store)
+        self.world.journal.write("lost_file", system="tills", store=store, number=number, refs=refs)
+        return True
 
     def _write_aside(self, store: str, rows: list[TillLine]) -> Path:
         number = self.world.counters.next("drop " + store)

@@ -63,6 +63,11 @@ class Evidence:
             pairs.add((before[-1].on_hand, before[-1].available))
         return pairs
 
+    def told_by(self, key: Key) -> str | None:
+        """Return the message that a key was last heard of by: figures that come back later are not the same gap."""
+        position = self.positions.get(key)
+        return None if position is None else str(position.message_id)
+
     def shown(self, system: str, field: str, key: Key, since: datetime) -> Shown:
         """Return what the ledger says a target may have shown since the reading began."""
         place = (system, field, key)

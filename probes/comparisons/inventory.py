@@ -134,7 +134,8 @@ class _Judge:
         heard = self.evidence.heard(key, self.began)
         first = self._allowing(self._held(key, self._source(source, key, heard)), [source])
         findings = [first]
-        basis = {source: repr(sorted(heard)) if first.cause is not Cause.DUPLICATE else str(first.cause)}
+        told = f"{sorted(heard)} by {self.evidence.told_by(key)}"
+        basis = {source: told if first.cause is not Cause.DUPLICATE else str(first.cause)}
         for side in self._targets(key):
             shown = self.evidence.shown(side.system, side.field, key, self._since(side.system, key))
             finding = self._target(side, key, shown, first, heard)

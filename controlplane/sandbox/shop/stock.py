@@ -106,7 +106,11 @@ class SetQuantities:
         delta = quantity - _current(level, name)
         if delta == 0:
             return []
-        self.counter.set_available(level, level.shop_available + delta, "inventorySetQuantities", ref)
+        if self.world.faults.strike("dropped_write", "shop", keys=[level.key]):
+            told = {"from": level.shop_available + delta, "to": level.shop_available}
+            self.world.journal.write("dropped_write", system="shop", sku=level.sku, location=level.location, **told)
+        else:
+            self.counter.set_available(level, level.shop_available + delta, "inventorySetQuantities", ref)
         return [{"name": each, "delta": delta, "sku": level.sku} for each in ("available", "on_hand")]
 
     def _line_problems(self, given: dict[str, Any]) -> list[Problem]:
@@ -133,6 +137,8 @@ class SetQuantities:
             )
         expected = one["changeFromQuantity"]
         if not problems and level is not None and expected is not None and expected != _current(level, name):
+            shown = {"expected": expected, "shown": _current(level, name)}
+            self.world.journal.write("stale_write", system="shop", sku=level.sku, location=level.location, **shown)
             text = "The changeFromQuantity argument no longer matches the persisted quantity."
             problems.append(_problem([*where, "changeFromQuantity"], "CHANGE_FROM_QUANTITY_STALE", text))
         return problems

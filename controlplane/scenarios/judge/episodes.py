@@ -3,7 +3,10 @@
 never_received     the warehouse's figures were other than those of the newest webhook that reached the plane, until one
                    with the true figures did, or the plane read the key again; or a document's own webhook was lost,
                    until the document took effect.
-changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back.
+                   A file of a till that never came: its sales, until they took effect.
+changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back; or the
+                   shop answered a write and did not carry it out, until it was set; or, of both, until a write was
+                   refused and the number that it was refused for could be sold.
 unit               somebody set an article up in another unit at the target, until the end.
 missing            somebody gave an article a code at the target that nobody knows, until the end.
 late               a document had no effect in the ERP yet; or the shop showed other than what can be sold, and neither
@@ -55,7 +58,15 @@ def episodes(evidence: Evidence) -> list[Episode]:
     """Return all episodes, in order of time."""
     gaps = list(_gaps(evidence))
     edits = list(_edits(evidence))
-    found = [*gaps, *edits, *_set_up(evidence), *_documents(evidence), *_offers(evidence, gaps + edits)]
+    edits += _dropped(evidence)
+    found = [
+        *gaps,
+        *edits,
+        *_set_up(evidence),
+        *_files(evidence),
+        *_documents(evidence),
+        *_offers(evidence, gaps + edits),
+    ]
     return sorted(found, key=lambda episode: (episode.start, episode.key))
 
 
@@ -108,20 +119,46 @@ def _told(evidence: Evidence) -> dict[str, list[tuple[datetime, datetime]]]:
 
 # --- what somebody changed at the target ---
 def _edits(evidence: Evidence) -> Iterator[Episode]:
-    values = _shop_values(evidence)
+    values, seen = _shop_values(evidence), _seen_right(evidence)
     promise = evidence.plane.promises.comparison
     for event in evidence.journal:
         if event["kind"] != "hand_edit" or event["from"] == event["to"]:
             continue
         key, start = f"{event['sku']}@{event['location']}", instant(event["at"])
-        later = (instant(v["at"]) for v in values[key] if v["seq"] > event["seq"] and _undoes(v, event))
+        later = [instant(v["at"]) for v in values[key] if v["seq"] > event["seq"] and _undoes(v, event)]
+        later += [when for when in seen[key] if when > start]
         text = f"the shop's stock was edited from {event['from']} to {event['to']}"
-        yield Episode(key, "changed_at_target", start, next(later, evidence.ended), promise, text)
+        yield Episode(key, "changed_at_target", start, min(later, default=evidence.ended), promise, text)
 
 
 def _undoes(value: Event, edit: Event) -> bool:
     back = value["cause"] == "hand_edit" and value["seq"] > edit["seq"] + 1 and value["value"] == edit["from"]
     return bool(value["cause"] == SET_BY_PLANE or back)
+
+
+def _dropped(evidence: Evidence) -> Iterator[Episode]:
+    """Writes that the shop answered and did not carry out, until it is set or the plane sees it show the right number."""
+    drops = [event for event in evidence.journal if event["kind"] == "dropped_write"]
+    values, seen = _shop_values(evidence), _seen_right(evidence)
+    for event in drops:
+        key, start = f"{event['sku']}@{event['location']}", instant(event["at"])
+        ends = [instant(v["at"]) for v in values.get(key, ()) if v["seq"] > event["seq"] and v["cause"] == SET_BY_PLANE]
+        ends += [when for when in seen[key] if when > start]
+        text = f"the shop answered a write of {event['from']} and went on showing {event['to']}"
+        promise = evidence.plane.promises.comparison
+        yield Episode(key, "changed_at_target", start, min(ends, default=evidence.ended), promise, text)
+
+
+def _seen_right(evidence: Evidence) -> dict[str, list[datetime]]:
+    """When a write of the plane was refused because the shop showed another number, and that number could be sold."""
+    refused = [event for event in evidence.journal if event["kind"] == "stale_write"]
+    ats = timelines(evidence, "truth", "ats", "ats") if refused else {}
+    found: dict[str, list[datetime]] = defaultdict(list)
+    for event in refused:
+        key, when = f"{event['sku']}@{event['location']}", instant(event["at"])
+        if key in ats and ats[key].at(when) == event["shown"]:
+            found[key].append(when)
+    return found
 
 
 def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:
@@ -130,6 +167,21 @@ def _shop_values(evidence: Evidence) -> dict[str, list[Event]]:
         if event["kind"] == "value" and (event["system"], event["field"]) == ("shop", "available"):
             found[f"{event['sku']}@{event['location']}"].append(event)
     return found
+
+
+# --- what never came in a file ---
+def _files(evidence: Evidence) -> Iterator[Episode]:
+    sold = {event["ref"]: event for event in documents(evidence.journal) if event["doc"] == "till_sale"}
+    shown = _effects(evidence)
+    for event in evidence.journal:
+        if event["kind"] != "lost_file":
+            continue
+        for ref in event["refs"]:
+            end = shown.get(("till_sale", ref), evidence.ended)
+            for key, _ in lines(sold[ref]):
+                text = f"file {event['number']} of {event['store']} never came: {ref}"
+                promise = evidence.plane.promises.flows["sale.recorded"]
+                yield Episode(key, "never_received", instant(event["at"]), end, promise, text)
 
 
 # --- what somebody set up wrong at the target ---

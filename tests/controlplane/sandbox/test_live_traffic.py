@@ -110,9 +110,39 @@ def test_how_late_a_webhook_is_can_be_drawn(start: Callable[..., Client]) -> Non
     assert 1 <= min(delays) < 10 < 20 < max(delays) <= 31
 
 
+def test_a_dropped_write_is_answered_and_changes_nothing(sandbox: Client) -> None:
+    sandbox.fault(kind="dropped_write", target="shop")
+    answer = sandbox.set_stock(SKU, 20, 38, "k1")["data"]["inventorySetQuantities"]
+    assert answer["userErrors"] == []
+    assert [change["delta"] for change in answer["inventoryAdjustmentGroup"]["changes"]] == [-18, -18]
+    assert sandbox.truth(SKU)["shop_available"] == 38
+    [event] = sandbox.journal("dropped_write")
+    assert (event["sku"], event["from"], event["to"]) == (SKU, 20, 38)
+
+
+def test_a_write_that_starts_from_another_number_is_refused_and_journalled(sandbox: Client) -> None:
+    sandbox.set_stock(SKU, 20, 37, "k1")
+    [event] = sandbox.journal("stale_write")
+    assert (event["sku"], event["expected"], event["shown"]) == (SKU, 37, 38)
+
+
+def test_a_lost_file_never_comes_and_leaves_its_number_out(start: Callable[..., Client]) -> None:
+    faults = [{"kind": "lost_file", "target": "tills", "from": "4m", "until": "6m"}]
+    sandbox = start(quiet(actors={"stores": {"sales_per_minute": 4, "drop_every": "5m"}}, faults=faults))
+    sandbox.advance(later(11))
+    files = sorted(path.name[-8:-4] for path in (sandbox.home / "tills").glob("sales_ST1_*.csv"))
+    lost = {event["store"]: event for event in sandbox.journal("lost_file")}
+    assert files == ["0002"]
+    assert lost["ST1"]["number"] == 1
+    sold = {event["ref"] for event in sandbox.journal("document") if event["at"] < later(5)}
+    assert set(lost["ST1"]["refs"]) | set(lost["ST2"]["refs"]) == sold
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
+        ({"kind": "dropped_write", "target": "erp"}, "shop"),
+        ({"kind": "latency", "target": "tills"}, "lost_file"),
         ({"kind": "wrong_unit", "target": "erp"}, "factor"),
         ({"kind": "wrong_unit", "target": "shop", "factor": 12}, "target `erp`"),
         ({"kind": "renamed", "target": "wms"}, "target `erp`"),

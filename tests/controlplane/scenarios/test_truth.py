@@ -11,6 +11,7 @@ import pytest
 from controlplane.clock import ManualClock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Level
+from controlplane.scenarios.judge.episodes import episodes
 from controlplane.scenarios.judge.facts import Difference, Evidence, RunFact
 from controlplane.scenarios.judge.truth import Truth, judge
 from controlplane.scenarios.pooled import numbers_of, play_seeds, shown
@@ -18,7 +19,7 @@ from controlplane.scenarios.readings import NaiveDiff, PacedConnections
 from controlplane.scenarios.scenario import ScenarioError, find, load
 from rules.policy.kinds import ComparisonSpec
 
-from .journals import KEY, SKU, START, Journal, evidence, finding, minute
+from .journals import KEY, PROMISES, SKU, START, Journal, evidence, finding, minute
 
 SPEC = ComparisonSpec.model_validate(
     {
@@ -89,6 +90,42 @@ def test_a_renamed_article_is_missing_under_its_name_and_need_not_be_told_under_
     other = replace(finding("missing", 14), key=f"{SKU}-OLD@WH1")
     truth = judge(evidence(journal, findings=(finding("missing", 14), other)))
     assert (truth.true, truth.false, truth.episodes) == (2, 0, {"missing": 1})
+
+
+def dropped(journal: Journal) -> list[tuple[object, object]]:
+    """When the episodes began and ended of a write of 40 that was dropped after ten minutes; the shop went on showing 48."""
+    told = {"system": "shop", "sku": SKU, "location": "WH1", "from": 40, "to": 48}
+    before = Journal().value(10, "truth", "ats", 40).write(10, "dropped_write", **told)
+    for event in journal.events:
+        before.events.append({**event, "seq": len(before.events) + 1})
+    found = [e for e in episodes(evidence(before)) if e.cause == "changed_at_target"]
+    return [(e.start, e.end) for e in found]
+
+
+def refused(at: float, shown: int) -> Journal:
+    told = {"system": "shop", "sku": SKU, "location": "WH1", "expected": 40, "shown": shown}
+    return Journal().value(at - 1, "truth", "ats", 48).write(at, "stale_write", **told)
+
+
+def test_a_dropped_write_lasts_until_the_shop_is_set() -> None:
+    journal = Journal().value(15, "shop", "available", 40, "inventorySetQuantities")
+    assert dropped(journal) == [(minute(10), minute(15))]
+
+
+def test_a_dropped_write_lasts_until_a_refusal_shows_that_the_number_is_right() -> None:
+    assert dropped(refused(19, 48)) == [(minute(10), minute(19))]
+
+
+def test_a_refusal_that_shows_a_wrong_number_ends_nothing() -> None:
+    assert dropped(refused(19, 47)) == [(minute(10), minute(120))]
+
+
+def test_the_sales_of_a_file_that_never_came_are_never_received() -> None:
+    journal = Journal().document(10, "till_sale", "ST1/1/1")
+    journal.write(12, "lost_file", system="tills", store="ST1", number=1, refs=["ST1/1/1"])
+    promises = replace(PROMISES, flows={**PROMISES.flows, "sale.recorded": timedelta(minutes=15)})
+    truth = judge(evidence(journal, promises=promises))
+    assert truth.missed == {"never_received": 1}
 
 
 def test_keys_that_the_evidence_left_undecided_are_counted_over_all_comparisons() -> None:
