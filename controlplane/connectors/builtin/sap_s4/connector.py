@@ -64,7 +64,8 @@ class SapS4Connector(Connector):
         ),
         secrets=("user", "password"),
         options=(*ORGANISATION, *DEFAULTS, "valuation_area", "journal_path", "locations"),
-        verified_against="SAP's OpenAPI descriptions and EDMX of sales orders, deliveries, material documents and stock; a simulator; orders: mock-sap",
+        verified_against="SAP's OpenAPI descriptions and EDMX of sales orders, deliveries, material documents and stock; "
+        "a simulator; orders: mock-sap",
         kind="erp",
         auth="user and password of a communication user (HTTP Basic), CSRF token with its cookies",
         limits="none published; gateways cut off after one to five minutes; 500 materials a page, 10 orders a batch",
