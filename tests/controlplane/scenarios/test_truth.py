@@ -236,6 +236,7 @@ def shortened() -> dict[str, object]:
     }  # fmt: skip
 
 
+@pytest.mark.timeout(300)
 def test_live_traffic_cut_short_finds_what_is_wrong_and_nothing_else() -> None:
     scenario = load(find("live-traffic")).model_copy(update=shortened())
     answer = play_seeds(scenario, "1")
@@ -247,6 +248,7 @@ def test_live_traffic_cut_short_finds_what_is_wrong_and_nothing_else() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(100_000)
 def test_live_traffic_over_ten_seeds_reaches_its_goals() -> None:
     answer = play_seeds(load(find("live-traffic")), "1..10")
     assert [goal for goal in answer["goals"] if not goal["holds"]] == []
