@@ -30,7 +30,7 @@ def test_the_list_names_every_connector_with_what_it_guarantees() -> None:
 
 def test_a_connector_shows_all_that_it_declares() -> None:
     shown = json.loads(CliRunner().invoke(app, ["show", "shopify"]).stdout)
-    assert shown["reads"][1] == {"entity": "orders", "snapshot": False, "changes": True}
+    assert shown["reads"][1] == {"entity": "orders", "snapshot": False, "changes": True, "listing": "orders"}
     assert shown["writes"][0]["late_effect_seconds"] == 5.0
     assert shown["credentials"]["required"] == ["access_token"]
     assert shown["statuses"]["fulfillment"]["CANCELLED"] == "counts as not there"

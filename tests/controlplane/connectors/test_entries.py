@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -74,6 +75,21 @@ def test_orders_of_a_shop_with_a_prefix_are_told_and_asked_for_by_the_planes_ref
     assert f"US-{name}" in listed(shop, "orders")
 
 
+def test_the_shop_tells_what_an_article_costs_and_whether_it_is_sold(retailer: Retailer) -> None:
+    shop = retailer.connector("shop")
+    found = listed(shop, "products")
+    assert {SKU, OTHER} <= found.keys()
+    assert isinstance(found[SKU].fields["price"], Decimal)
+    assert found[SKU].fields["price"] > 0
+    assert found[SKU].fields["active"] == "yes"
+    erp = listed(retailer.connector("erp"), "items")
+    assert erp.keys() == found.keys()
+    assert erp[SKU].fields == {"active": "yes"}
+    assert listed(retailer.connector("erp"), "items", [SKU]).keys() == {SKU}
+    few = listed(shop, "products", [SKU, "NOTHING"])
+    assert {sku: entry.fields for sku, entry in few.items()} == {SKU: found[SKU].fields}
+
+
 def test_a_connector_that_lists_nothing_says_so(retailer: Retailer) -> None:
     with pytest.raises(UnsupportedError, match="does not list 'items'"):
-        list(retailer.connector("erp").entries("items"))
+        list(retailer.connector("wms").entries("items"))

@@ -74,7 +74,7 @@ class NetSuiteConnector(Connector):
         title="NetSuite (SuiteTalk REST, SuiteQL)",
         reads=(
             ReadSpec("inventory_balance", snapshot=True),
-            ReadSpec("items", changes=True),
+            ReadSpec("items", changes=True, listing="articles"),
             ReadSpec("sales_orders", listing="orders"),
         ),
         writes=tuple(WriteSpec(entity, (kind,), Guarantee.KEYED, late_effect=LATE, how=HOW) for entity, kind in WRITES),
@@ -180,10 +180,13 @@ class NetSuiteConnector(Connector):
     def entries(
         self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
     ) -> Iterator[list[Entry]]:
-        """Yield where `sales_orders` stand, by their status. What is fulfilled of their lines is not told."""
-        if entity != "sales_orders":
+        """Yield where `sales_orders` stand, by their status (units are not told); or whether `items` are sold (prices are not told)."""
+        if entity == "sales_orders":
+            yield from shown.entries(self._http, self._auth, self._zone, subjects, since)
+        elif entity == "items":
+            yield from shown.articles(self.context, self._http, self._auth, subjects)
+        else:
             yield from super().entries(entity, subjects, since)
-        yield from shown.entries(self._http, self._auth, self._zone, subjects, since)
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield `items` changed since the cursor. They are paged by id, so the cursor moves at the end."""

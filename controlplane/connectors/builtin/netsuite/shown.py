@@ -1,4 +1,4 @@
-"""What the ERP shows of each sales order that bears our external id: that it is there, and its status."""
+"""What the ERP shows of each sales order that bears our external id (its status), and of each item (whether it is sold)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from controlplane.connectors.builtin.netsuite import records, suiteql
-from controlplane.connectors.contract import Entry
+from controlplane.connectors.contract import Context, Entry
 from controlplane.connectors.http import Answer, HttpClient
 
 STATES = {
@@ -42,6 +42,23 @@ def entries(
                 yield [_entry(row, answer) for row in ours]
             except (KeyError, ValueError):
                 answer.fail("answered a sales order that breaks its contract")
+
+
+def articles(context: Context, http: HttpClient, auth: Any, subjects: Sequence[str] | None) -> Iterator[list[Entry]]:
+    """Yield whether each item, or each of the SKUs (ours), is sold. What it costs a customer is not told. Raises ConnectorError."""
+    wanted = None if subjects is None else set(subjects)
+    after, more = 0, True
+    while more:
+        rows, more, answer = suiteql.page(http, suiteql.items(after, None), auth)
+        try:
+            after = int(rows[-1]["id"]) if rows else after
+            told = [(context.codes.ours("sku", row["sku"]), row.get("inactive", "F")) for row in rows]
+        except (KeyError, ValueError):
+            answer.fail("answered an item that breaks its contract")
+        yield [
+            Entry(sku, {"active": "no" if gone == "T" else "yes"}, None, answer.started, answer.ended)
+            for sku, gone in told if wanted is None or sku in wanted
+        ]  # fmt: skip
 
 
 def _entry(row: Mapping[str, Any], answer: Answer) -> Entry:

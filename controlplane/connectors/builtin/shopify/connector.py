@@ -61,6 +61,7 @@ class ShopifyConnector(Connector):
         reads=(
             ReadSpec("levels", snapshot=True),
             ReadSpec("orders", changes=True, listing="orders"),
+            ReadSpec("products", listing="articles"),
             *(ReadSpec(entity, changes=True) for entity in money.LISTINGS),
         ),
         writes=(
@@ -211,10 +212,13 @@ class ShopifyConnector(Connector):
     def entries(
         self, entity: str, subjects: Sequence[str] | None = None, since: datetime | None = None
     ) -> Iterator[list[Entry]]:
-        """Yield where `orders` stand and what is fulfilled of them."""
-        if entity != "orders":
+        """Yield where `orders` stand and what is fulfilled of them; or what `products` cost, and whether they are sold."""
+        if entity == "orders":
+            yield from shown.orders(self._graphql, subjects, since)
+        elif entity == "products":
+            yield from shown.articles(self.context, self._graphql, subjects)
+        else:
             yield from super().entries(entity, subjects, since)
-        yield from shown.entries(self._graphql, subjects, since)
 
     @answering_write
     def write(self, request: Write) -> Outcome:

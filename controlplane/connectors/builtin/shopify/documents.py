@@ -112,6 +112,14 @@ query OrdersShown($first: Int!, $after: String, $query: String) {
 }"""
 """By when they came to be: an order that changes meanwhile does not move to another page."""
 
+VARIANTS_SHOWN = """
+query VariantsShown($first: Int!, $after: String, $query: String) {
+  productVariants(first: $first, after: $after, query: $query) {
+    nodes { id sku price product { status } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
 ORDER_LINES = """
 query OrderLines($id: ID!, $after: String) {
   order(id: $id) {
@@ -315,6 +323,7 @@ BULK = "query Bulk($id: ID!) { bulkOperation(id: $id) { id status errorCode obje
 
 ALL = (
     ORDERS_SHOWN,
+    VARIANTS_SHOWN,
     SELLING,
     VARIANTS_BY_SKU,
     PRODUCTS_BY_HANDLE,

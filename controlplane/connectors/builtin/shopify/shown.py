@@ -1,19 +1,21 @@
-"""What the shop shows of each order: where it stands, and how many units of it are fulfilled."""
+"""What the shop shows of each order (where it stands, how many units are fulfilled) and of each article (its price, whether it is sold)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from controlplane.connectors.builtin.shopify import documents
 from controlplane.connectors.builtin.shopify.api import term
 from controlplane.connectors.builtin.shopify.fulfilments import VOID
-from controlplane.connectors.contract import Entry
+from controlplane.connectors.contract import Context, Entry
 from controlplane.connectors.graphql import GraphqlClient, relay
 from controlplane.connectors.http import Answer
 
 PAGE = 25
+ARTICLES = 100
 TOGETHER = 20
 """Orders that one search asks for by name."""
 STATES = {
@@ -24,7 +26,7 @@ STATES = {
 """As the vendor calls it -> ours; of any other, nothing has left."""
 
 
-def entries(graphql: GraphqlClient, subjects: Sequence[str] | None, since: datetime | None) -> Iterator[list[Entry]]:
+def orders(graphql: GraphqlClient, subjects: Sequence[str] | None, since: datetime | None) -> Iterator[list[Entry]]:
     """Yield what is shown of orders created since, or of those with the names. Raises ConnectorError."""
     if subjects is None:
         yield from _pages(graphql, f"created_at:>='{since.strftime('%Y-%m-%dT%H:%M:%SZ')}'" if since else None)
@@ -42,6 +44,33 @@ def _pages(graphql: GraphqlClient, query: str | None) -> Iterator[list[Entry]]:
 
     for nodes, answer in relay(fetch):
         yield [_entry(node, answer) for node in nodes]
+
+
+def articles(context: Context, graphql: GraphqlClient, subjects: Sequence[str] | None) -> Iterator[list[Entry]]:
+    """Yield price and status of the articles, or of those with the SKUs (ours). Raises ConnectorError, UnmappedError."""
+    ours = context.codes.ours
+    if subjects is None:
+        searches: list[str | None] = [None]
+    else:
+        named = [term("sku", context.codes.theirs("sku", sku)) for sku in subjects]
+        searches = [" OR ".join(named[at : at + TOGETHER]) for at in range(0, len(named), TOGETHER)]
+
+    for search in searches:
+
+        def fetch(after: str | None, search: str | None = search) -> tuple[dict[str, Any], Answer]:
+            data, answer = graphql.ask(documents.VARIANTS_SHOWN, first=ARTICLES, after=after, query=search)
+            return data["productVariants"], answer
+
+        for nodes, answer in relay(fetch):
+            yield [_article(ours("sku", node["sku"]), node, answer) for node in nodes if node.get("sku")]
+
+
+def _article(sku: str, node: Mapping[str, Any], answer: Answer) -> Entry:
+    try:
+        sold = "yes" if node["product"]["status"] == "ACTIVE" else "no"
+        return Entry(sku, {"price": Decimal(node["price"]), "active": sold}, None, answer.started, answer.ended)
+    except (KeyError, TypeError, InvalidOperation):
+        answer.fail(f"answered an article {sku} that breaks its contract")
 
 
 def _entry(node: Mapping[str, Any], answer: Answer) -> Entry:
