@@ -25,6 +25,8 @@ REFUSED = frozenset({
     KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 })  # fmt: skip
 MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+SAID = 0.1
+"""Seconds for which a client that failed is heard: it tells why in a call of its own."""
 _SILENT = logging.getLogger("controlplane.kafka")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -56,7 +58,8 @@ class Cluster:
         }  # fmt: skip
 
     def _told(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() in {KafkaError._ALL_BROKERS_DOWN, *REFUSED}:
+        refused = self.trouble is not None and self.trouble.code() in REFUSED  # that no broker is left follows from it
+        if error.code() in REFUSED or (not refused and (error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN)):
             self.trouble = error
 
     def partitions(self) -> dict[int, KafkaError | None]:
@@ -65,10 +68,12 @@ class Cluster:
         Raises BlockedAddressError, UnavailableError, RejectedError where there is no such topic.
         """
         address, login = self.address, self.login
+        self.trouble = None
         client = AdminClient(self.settings())
         try:
             told = client.list_topics(address.topic, timeout=login.timeout)
         except KafkaException as error:
+            client.poll(SAID)
             raise KafkaException(self.trouble or error.args[0]) from error
         for broker in told.brokers.values():
             self._admit(str(broker.host), int(broker.port))

@@ -44,7 +44,8 @@ class KafkaConnector(Connector):
         auth="SASL PLAIN or SCRAM with user and password; TLS by the scheme",
         limits="`prefetch` records are held at once and committed together",
         gaps=(
-            "Apache Kafka itself was not at hand", "TLS and SASL were not tried", "Kerberos, OAuth and client certificates",
+            "Apache Kafka itself was not at hand", "SCRAM, and TLS to a broker that is vouched for, were not tried",
+            "Kerberos, OAuth and client certificates",
             "schema registries; events in binary mode", "transactions as a producer", "a broker told of between two looks is not checked",
         ),
         option_schemas={
