@@ -32,6 +32,7 @@ REMEDIES = {
     "shards": "give a whole number from 1 to 64",
     "public_url": "give an address without a path, for instance https://trueup.example.com",
     "step_up_age": "give whole seconds from 0 to 86400; 0 asks nobody again",
+    "approver_wait": "give hours from 0 to 720; 0 waits for nobody",
     "rate_asking": "give for instance 3000 per minute, or two as in 3000 per minute; 50000 per hour; empty: no limit",
     "rate_sign_in": "give for instance 30 per minute; empty: no limit",
     "rate_refused": "give for instance 600 per minute; empty: no limit",
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
     step_up_age: int = Field(
         default=900, ge=0, le=86400,
         description="Seconds that a sign-in may be old when its owner votes on a change, applies or schedules it; 0: any",
+    )  # fmt: skip
+    approver_wait: float = Field(
+        default=24.0, ge=0, le=720,
+        description="Hours for which nobody votes by an account that somebody else made, reset or gave the right to approve",
     )  # fmt: skip
     rate_asking: str = Field(
         default="3000 per minute", pattern=RATES, description="Requests to the API by one token, or one account; empty: any number"

@@ -35,7 +35,7 @@ def a_plane(home: Path, clock: Clock | None = None, database_url: str = "", **gi
     plane = build_plane(settings, clock)
     try:
         for name, (role, team) in PEOPLE.items():
-            create_account(plane.store, plane.clock, name, PASSWORD, [role], actor="test", team=team)
+            create_account(plane.store, plane.clock, name, PASSWORD, [role], actor="setup", team=team)
         yield plane
     finally:
         plane.close()

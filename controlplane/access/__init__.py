@@ -14,6 +14,7 @@ from controlplane.access.accounts import (
     seed_people,
     set_password,
 )
+from controlplane.access.cooling import DAY, unready
 from controlplane.access.denials import refused
 from controlplane.access.members import admit, refuse
 from controlplane.access.oidc import Begun, Oidc
@@ -23,6 +24,7 @@ from controlplane.access.step_up import StepUp
 from controlplane.access.tokens import check_token, ensure_cli_token, issue_token, revoke_token, tokens
 
 __all__ = [
+    "DAY",
     "ROLES",
     "Actor",
     "Begun",
@@ -57,4 +59,5 @@ __all__ = [
     "seed_people",
     "set_password",
     "tokens",
+    "unready",
 ]

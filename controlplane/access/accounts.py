@@ -13,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, insert, select, update
 
 from controlplane import audit
+from controlplane.access.cooling import SETUP
 from controlplane.access.denials import refused, unknown_name
 from controlplane.access.rights import ROLES, Actor
 from controlplane.clock import Clock
@@ -82,8 +83,10 @@ def _refuse_roles(roles: list[str]) -> None:
 
 
 def _refuse_name(name: str) -> None:
-    if not _plausible(name):
-        raise BadInputError(f"{name!r} cannot be an account's name; give 1 to 200 printable characters")
+    if not _plausible(name) or name == SETUP:
+        raise BadInputError(
+            f"{name!r} cannot be an account's name; give 1 to 200 printable characters, and not '{SETUP}'"
+        )
 
 
 def _plausible(name: str) -> bool:
@@ -262,11 +265,11 @@ def ensure_admin(store: Store, clock: Clock, password: str | None) -> str | None
         row = _row(conn, "admin")
     if row is None:
         chosen = password or secrets.token_urlsafe(15)
-        create_account(store, clock, "admin", chosen, ["admin"], actor="setup", display_name="Administrator",
+        create_account(store, clock, "admin", chosen, ["admin"], actor=SETUP, display_name="Administrator",
                        team="integration-platform")  # fmt: skip
         return None if password else chosen
     if password and not _verify(row["password_hash"], password):
-        set_password(store, clock, "admin", password, actor="setup")
+        set_password(store, clock, "admin", password, actor=SETUP)
     return None
 
 
@@ -278,5 +281,5 @@ def seed_people(store: Store, clock: Clock) -> dict[str, str]:
             if _row(conn, name) is not None:
                 continue
         made[name] = secrets.token_urlsafe(12)
-        create_account(store, clock, name, made[name], roles, actor="setup", display_name=display_name, team=team)
+        create_account(store, clock, name, made[name], roles, actor=SETUP, display_name=display_name, team=team)
     return made

@@ -26,7 +26,8 @@ class Commands:
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
-        self.changes = Changes(plane.registry, step_up=StepUp.of(plane.settings))
+        wait = timedelta(hours=plane.settings.approver_wait)
+        self.changes = Changes(plane.registry, step_up=StepUp.of(plane.settings), wait=wait)
         self.gate = Gate(plane)
         self.operating = Operating(plane, self.gate)
         self.comparing = Comparing(plane, self.gate)

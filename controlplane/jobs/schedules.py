@@ -67,7 +67,7 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("recheck", RECHECK_EVERY, plane.sync.rechecks.run, can_wait=True)
     if plane.sync.reprocessing.running():
         yield Schedule("replay", REPLAY_EVERY, plane.sync.reprocessing.advance)
-    changes = Changes(plane.registry)
+    changes = _changes(plane)
     if changes.waiting():
         yield Schedule("changes", CHANGE_EVERY, changes.advance)
     yield Schedule("anchor", ANCHOR_EVERY, plane.anchors.advance, can_wait=True)
@@ -76,11 +76,15 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("restore", RETAIN_EVERY, plane.sync.restore)
 
 
+def _changes(plane: Plane) -> Changes:
+    return Changes(plane.registry, wait=timedelta(hours=plane.settings.approver_wait))
+
+
 def _prune(plane: Plane) -> dict[str, Any]:
     kept = plane.clock.now() - RUNS_KEPT
     return duties.prune_all(plane) | {
         "runs": runs.prune(plane.store, kept),
-        "changes": Changes(plane.registry).expire(),
+        "changes": _changes(plane).expire(),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, insert
 
-from controlplane.access import Actor, StepUp, require
+from controlplane.access import DAY, Actor, StepUp, require
 from controlplane.errors import (
     BadInputError,
     ConflictError,
@@ -71,6 +71,7 @@ class Changes(Steps):
 
     `step_up`: how fresh the proof has to be of who votes, schedules, applies or breaks the glass (StepUpError otherwise); None
     where nobody does but by a caller that asks for it itself.
+    `wait`: for how long nobody votes by an account that somebody else made, reset or gave the right to approve.
     `seen`: versions (`ChangeRequest.etag`) of which a request must have one still; None: it does not matter.
     """
 
@@ -80,13 +81,14 @@ class Changes(Steps):
         manifests: Callable[[], Manifests | None] = declared_connectors,
         step_up: StepUp | None = None,
         seen: Collection[str] | None = None,
+        wait: timedelta = DAY,
     ) -> None:
-        super().__init__(registry, manifests)
+        super().__init__(registry, manifests, wait)
         self._step_up, self._seen = step_up, seen
 
     def only_if(self, seen: Collection[str] | None) -> Changes:
         """Return the same, but acting only on a request that still is as the caller has seen it. Raises StaleError then."""
-        return Changes(self.registry, self._manifests, self._step_up, seen)
+        return Changes(self.registry, self._manifests, self._step_up, seen, self._wait)
 
     # --- towards a decision ---
 
@@ -192,7 +194,7 @@ class Changes(Steps):
             request = rows.lock(conn, request_id)
             self._may(request, Deed.SUBMIT, actor)
             self._refuse_unfit(conn, request)
-            risk = weighed(conn, self.registry.snapshot_in(conn), request)
+            risk = weighed(conn, self.registry.snapshot_in(conn), request, self._wait)
             self._move(conn, request, Deed.SUBMIT)
             told = {"hash": request.hash, "relaxes": risk.relaxes, "needed": risk.needed, "owners": list(risk.owners)}
             self._audit(conn, actor.name, "submit", request_id, after=told)
@@ -262,6 +264,7 @@ class Changes(Steps):
             request = rows.lock(conn, request_id)
             self._may(request, deed, actor)
             self._proved(actor)
+            self._refuse_unready(conn, actor, request)
             before = [vote for vote in request.valid_votes if vote.voter == actor.name]
             if any(vote.decision == decision for vote in before):
                 raise ConflictError(f"{request}: '{actor.name}' has voted on it already; another person has to")
@@ -309,7 +312,7 @@ class Changes(Steps):
                 raise BadInputError(f"{request}: {instant.isoformat()} is no instant to come; give one with its zone")
             self._move(conn, request, Deed.SCHEDULE, scheduled_for=instant, scheduled_by=actor.name)
             fresh = rows.get(conn, request_id)
-            risk = weighed(conn, self.registry.snapshot_in(conn), fresh)
+            risk = weighed(conn, self.registry.snapshot_in(conn), fresh, self._wait)
             if risk.missing:
                 raise ForbiddenError(
                     f"{request}: who schedules it does not count as its approver, and without '{actor.name}' there is "
@@ -371,6 +374,7 @@ class Changes(Steps):
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
             self._may(request, Deed.REVIEW, actor)
+            self._refuse_unready(conn, actor, request)
             if not request.review_owed:
                 raise ConflictError(f"{request}: no review is owed of it; it was approved, or reviewed already")
             if not comment.strip():
@@ -410,14 +414,16 @@ class Changes(Steps):
     @_of_a_request
     def refusals(self, request_id: str, actor: Actor) -> dict[str, str]:
         """Return, for each deed that somebody may not do to a request as it stands, why."""
-        request = self.get(request_id)
-        return permits.refusals(request, actor, self._beyond(actor, request))
+        with self.store.read() as conn:
+            request = rows.get(conn, request_id)
+            unready = self._unready(conn, actor, request)
+        return permits.refusals(request, actor, self._beyond(actor, request), unready)
 
     @_of_a_request
     def risk(self, request_id: str) -> Risk:
         """Return what a request risks, who has to approve it, and what is missing. Raises NotFoundError."""
         with self.store.read() as conn:
-            return weighed(conn, self.registry.snapshot_in(conn), rows.get(conn, request_id))
+            return weighed(conn, self.registry.snapshot_in(conn), rows.get(conn, request_id), self._wait)
 
     def against(self, request_id: str) -> Sequence[Field]:
         """Return base, theirs and mine of every field that a request, or what came into force since, has changed."""
@@ -431,6 +437,10 @@ class Changes(Steps):
             return staffing(conn)
 
     # --- how it is done ---
+
+    def _refuse_unready(self, conn: Connection, actor: Actor, request: ChangeRequest) -> None:
+        if why := self._unready(conn, actor, request):
+            raise ForbiddenError(f"{request}: '{actor.name}' {why}")
 
     def _proved(self, actor: Actor) -> None:
         if self._step_up is not None:

@@ -13,6 +13,7 @@ PROPOSE, APPROVE = WHO[Deed.EDIT].right, WHO[Deed.APPROVE].right
 BEYOND = "it concerns, or names, what is beyond the reach"
 PEOPLES = tuple(deed for deed in Deed if WHO[deed].relation is not Relation.PLANE)
 """What people do, rather than the plane."""
+VOTES = (Deed.APPROVE, Deed.REJECT, Deed.REVIEW)
 
 
 def check(request: ChangeRequest, deed: Deed, actor: Actor) -> None:
@@ -49,14 +50,16 @@ def take_part(actor: Actor) -> None:
         require(actor, PROPOSE)
 
 
-def refusals(request: ChangeRequest, actor: Actor, beyond: str = "") -> dict[str, str]:
+def refusals(request: ChangeRequest, actor: Actor, beyond: str = "", unready: str = "") -> dict[str, str]:
     """Return, for each deed that somebody may not do to a request, why, in a few words that follow on the deed's name.
 
-    `beyond`: why they may do none of them.
+    `beyond`: why they may do none of them; `unready`: why their vote would not count.
     """
     if beyond:
         return {str(deed): beyond for deed in (*PEOPLES, "comment", "simulate")}
     found = {str(deed): _why_not(request, deed, actor) for deed in PEOPLES}
+    if unready:
+        found |= {deed: found[deed] or f"you {unready}" for deed in map(str, VOTES)}
     outside = _lacking(actor, PROPOSE, APPROVE)
     found["comment"] = outside
     found["simulate"] = outside or ("" if request.state in UNDECIDED else f"it is {request.state}, and decided")

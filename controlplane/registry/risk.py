@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from controlplane.access import Actor, allowed, everybody
+from controlplane.access import DAY, Actor, allowed, everybody, unready
 from controlplane.errors import ForbiddenError, NotFoundError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
@@ -43,8 +44,10 @@ class Risk:
     """What is missing still, in words; empty when nothing is."""
 
 
-def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest) -> Risk:
+def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest, wait: timedelta = DAY) -> Risk:
     """Weigh a request against what was last approved in its place, with the rights that people have now.
+
+    `wait`: for how long an account cannot vote after another's hands were on it.
 
     The owner is read of what is in force, so that nobody makes himself the owner by the change.
     """
@@ -53,10 +56,20 @@ def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest) -> Ris
     owners = sorted(data_owners(before or after, snapshot.documents))
     relaxes = any(one.relaxes for one in found)
     asked = quorum(relaxes, owners)
-    counted = [one for one in rows.approvers(conn, request) if _reaches(snapshot, one, request)]
+    counted = [
+        one
+        for one in rows.approvers(conn, request)
+        if _reaches(snapshot, one, request) and _was_his(conn, request, one.name, wait)
+    ]
     missing = asked.missing((actor.name, actor.team) for actor in counted)
     names = tuple(actor.name for actor in counted)
     return Risk(relaxes, tuple(found), tuple(owners), asked.needed, names, missing)
+
+
+def _was_his(conn: Connection, request: ChangeRequest, name: str, wait: timedelta) -> bool:
+    """Whether what was approved by an account was approved by whom it belongs to, as far as that can be told."""
+    mine = (vote for vote in request.valid_votes if vote.voter == name and vote.decision == "approve")
+    return any(not unready(conn, name, request.hands.own, vote.at, wait) for vote in mine)
 
 
 def _reaches(snapshot: Snapshot, approver: Actor, request: ChangeRequest) -> bool:

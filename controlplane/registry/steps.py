@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
 from controlplane import audit
-from controlplane.access import Actor, allowed, find_actor
+from controlplane.access import DAY, Actor, allowed, find_actor, unready
 from controlplane.clock import Clock
 from controlplane.errors import ConflictError, ForbiddenError, NotFoundError, PolicyError, TrueupError
 from controlplane.registry import checking, permits, revisions, simulation
@@ -38,10 +38,19 @@ PLANE = "plane"
 
 
 class Steps:
-    """Moves change requests on. `manifests` gives what the connectors declare, for the lint."""
+    """Moves change requests on. `manifests` gives what the connectors declare, for the lint.
 
-    def __init__(self, registry: Registry, manifests: Callable[[], Manifests | None] = declared_connectors) -> None:
+    `wait`: for how long nobody votes by an account that somebody else made, reset or gave the right to approve.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        manifests: Callable[[], Manifests | None] = declared_connectors,
+        wait: timedelta = DAY,
+    ) -> None:
         self.registry = registry
+        self._wait = wait
         self.store = registry.store
         self.clock: Clock = registry.clock
         self._manifests = manifests
@@ -155,11 +164,11 @@ class Steps:
     def _put_in_force(self, conn: Connection, request: ChangeRequest, actor: str) -> None:
         """Raises ForbiddenError, PolicyError; nothing is written then."""
         snapshot = self.registry.snapshot_in(conn)
-        missing = weighed(conn, snapshot, request).missing
+        missing = weighed(conn, snapshot, request, self._wait).missing
         if missing:
             raise ForbiddenError(
-                f"{request}: there is missing: {missing}; who approved it is no approver any more, or has lost the "
-                "team; edit it and ask for approval anew"
+                f"{request}: there is missing: {missing}; who approved it is no approver any more, has lost the "
+                "team, or voted by an account that another had just made or reset; edit it and ask for approval anew"
             )
         self._check(conn, as_document(request.document))
         self._write(conn, request, Deed.APPLY, actor, request.reason)
@@ -218,7 +227,7 @@ class Steps:
         self._move(conn, request, deed)
         if deed is Deed.APPROVE:
             counted = rows.get(conn, request.id)
-            if not weighed(conn, self.registry.snapshot_in(conn), counted).missing:
+            if not weighed(conn, self.registry.snapshot_in(conn), counted, self._wait).missing:
                 self._move(conn, counted, Deed.CARRY)
 
     def _end(self, conn: Connection, request: ChangeRequest, why: str) -> None:
@@ -257,6 +266,10 @@ class Steps:
         except (ForbiddenError, NotFoundError):
             return f"{permits.BEYOND} that you have"
         return ""
+
+    def _unready(self, conn: Connection, actor: Actor, request: ChangeRequest) -> str:
+        """Return why the actor's vote would not count, whatever the roles: who else had his hands on the account."""
+        return unready(conn, actor.name, request.hands.own, self.clock.now(), self._wait)
 
     def _standing(self, conn: Connection, request: ChangeRequest) -> Standing:
         return simulation.standing(conn, self.registry.snapshot_in(conn), request, self.clock.now())

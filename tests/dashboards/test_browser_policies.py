@@ -29,7 +29,7 @@ def office(tmp_path: Path) -> Iterator[Site]:
     """A plane of this test's own whose clock is moved by hand; `eve` edits and approves, `root` is an admin."""
     with a_plane(tmp_path, ManualClock(START), step_up_age=86400) as plane, served(plane, [mount]) as url:
         for name, roles in (("eve", ("editor", "approver")), ("root", ("admin",))):
-            create_account(plane.store, plane.clock, name, PASSWORD, roles, actor="test")
+            create_account(plane.store, plane.clock, name, PASSWORD, roles, actor="setup")
         yield Site(url, plane, {})
 
 

@@ -129,7 +129,7 @@ def test_a_wrong_password_is_told_and_nothing_is_done(
 def test_what_is_proposed_by_the_command_line_has_a_person_for_its_author_who_does_not_approve_it(
     plane: Plane, tmp_path: Path
 ) -> None:
-    create_account(plane.store, plane.clock, "eve", PASSWORD, ["editor", "approver"], actor="test", team="store-ops")
+    create_account(plane.store, plane.clock, "eve", PASSWORD, ["editor", "approver"], actor="setup", team="store-ops")
     policy("export", str(tmp_path / "files"))
     edit(tmp_path / "files" / FILE, cap="4m")
     mine = ("apply", str(tmp_path / "files"), "--reason", "peak", "--json")
