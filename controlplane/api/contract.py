@@ -54,6 +54,8 @@ class Contract:
     etag: bool
     once: bool
     """It takes an Idempotency-Key."""
+    shown_once: str
+    """Key of the answer that is never kept: sent again, the request is answered with null there."""
     links: tuple[Link, ...]
     takes: Mapping[str, Any]
     """Media type -> schema, of a body that the handler reads itself."""
@@ -74,6 +76,7 @@ def contract(
     if_match: Literal["", "heeded", "needed"] = "",
     etag: bool = False,
     once: bool = False,
+    shown_once: str = "",
     links: tuple[Link, ...] = (),
     takes: Mapping[str, Any] | None = None,
     media: str = JSON,
@@ -83,7 +86,18 @@ def contract(
     answers = gives if isinstance(gives, dict) and all(isinstance(key, int) for key in gives) else {status: gives}
     rights = (right,) if isinstance(right, str) else right
     made = Contract(
-        answers, rights, query, body, refuses, if_match, etag or bool(if_match), once, links, takes or {}, media
+        answers,
+        rights,
+        query,
+        body,
+        refuses,
+        if_match,
+        etag or bool(if_match),
+        once,
+        shown_once,
+        links,
+        takes or {},
+        media,
     )
 
     def declare(handler: Handler) -> Handler:
@@ -109,7 +123,7 @@ def _checked(made: Contract, handler: Handler, path: Mapping[str, str]) -> Respo
     if made.if_match:
         _refuse_unseen(made)
     if made.once and once.HEADER in request.headers:
-        return once.answered(lambda: handler(**given))
+        return once.answered(lambda: handler(**given), made.shown_once)
     return handler(**given)
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import orjson
 from flask import Response, current_app, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection, Row, delete, select, update
@@ -106,19 +107,33 @@ class Claim:
         with plane().store.write() as conn:
             conn.execute(delete(t.request_key).where(mine, K.state == "claimed"))
 
-    def keep(self, answer: Response) -> None:
-        """Keep what was answered; but of a refusal that changed nothing, nothing: it may be tried again."""
+    def keep(self, answer: Response, shown_once: str = "") -> None:
+        """Keep what was answered, without what is shown once; but of a refusal that changed nothing, nothing: it may be tried again."""
         mine = (K.id == self.id) & (K.claim == self.mine)
         headers = {name: answer.headers[name] for name in CARRIED if name in answer.headers}
-        told = {"state": "answered", "status": answer.status_code, "headers": headers, "answer": answer.get_data()}
+        told = {
+            "state": "answered",
+            "status": answer.status_code,
+            "headers": headers,
+            "answer": _kept(answer, shown_once),
+        }
         if answer.status_code >= 400:
             self.let_go()
         with plane().store.write() as conn:
             conn.execute(update(t.request_key).where(mine).values(**told))
 
 
-def answered(make: Callable[[], ResponseReturnValue]) -> Response:
-    """Answer a request under its key: as before, or by `make`. Raises MalformedError, BadInputError, ConflictError."""
+def _kept(answer: Response, shown_once: str) -> bytes:
+    if not shown_once or answer.status_code >= 400:
+        return answer.get_data()
+    return orjson.dumps({**orjson.loads(answer.get_data()), shown_once: None})
+
+
+def answered(make: Callable[[], ResponseReturnValue], shown_once: str = "") -> Response:
+    """Answer a request under its key: as before, or by `make`. `shown_once`: the key of an answer whose value is kept nowhere.
+
+    Raises MalformedError, BadInputError, ConflictError.
+    """
     claim = Claim.of_request()
     before = claim.take()
     if before is not None:
@@ -132,7 +147,7 @@ def answered(make: Callable[[], ResponseReturnValue]) -> Response:
         with suppress(SQLAlchemyError):  # the database may not answer, and not yet
             claim.let_go()
         raise
-    claim.keep(answer)
+    claim.keep(answer, shown_once)
     return answer
 
 

@@ -14,7 +14,7 @@ from controlplane.access.rights import KNOWN
 from controlplane.api.answers import actor, plane
 from controlplane.api.contract import Link, contract
 from controlplane.api.fields import KEPT, SAID, Body, Text
-from controlplane.api.schemas import TEXT, YES, row
+from controlplane.api.schemas import TEXT, YES, Null, row
 from controlplane.audit import keys
 from controlplane.errors import BadInputError
 from controlplane.sealing import Keys
@@ -171,14 +171,17 @@ def list_tokens() -> Response:
 
 
 @people.post("/tokens")
-@contract({"token": TEXT}, status=201, right=ADMIN, body=NewToken, refuses=(404,))
+@contract(
+    {"token": Null(TEXT), "prefix": TEXT}, status=201, right=ADMIN, body=NewToken, refuses=(404,), once=True,
+    shown_once="token",
+)  # fmt: skip
 def issue(asked: NewToken) -> tuple[Response, int]:
-    """Make a token. It is shown this once; a second request makes another."""
+    """Make a token. It is shown this once: sent again under its key, the request is answered with its prefix, and null for the token."""
     made = access.issue_token(
         plane().store, plane().clock, asked.account, asked.purpose, actor=actor().name,
         valid_for=timedelta(days=asked.days), scopes=asked.scopes, reach=asked.reach.reach,
     )  # fmt: skip
-    return jsonify(token=made), 201
+    return jsonify(token=made, prefix=made.split("_")[1]), 201
 
 
 @people.post("/tokens/<prefix>/revoke")

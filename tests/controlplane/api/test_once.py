@@ -12,12 +12,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
+from controlplane.access import create_account
 from controlplane.api.once import KEPT, PATIENCE, Claim
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
-from tests.web import a_plane, signed_in
+from tests.web import PASSWORD, a_plane, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REPLAYS = "/api/v1/replays"
@@ -134,3 +135,27 @@ def test_keys_are_forgotten_after_a_day(plane: Plane, olga: httpx.Client) -> Non
 def again(client: httpx.Client) -> httpx.Client:
     """Sign in anew: the session has ended by then."""
     return signed_in(str(client.base_url), "olga")
+
+
+def test_a_token_is_made_once_and_shown_once(plane: Plane, url: str) -> None:
+    create_account(plane.store, plane.clock, "root", PASSWORD, ["admin"], actor="setup")
+    root, asked = signed_in(url, "root"), {"account": "vic", "purpose": "a dashboard"}
+    first, again = (post(root, "/api/v1/tokens", asked) for _ in range(2))
+    secret, prefix = first.json()["token"], first.json()["prefix"]
+    assert secret.startswith(f"tru_{prefix}_")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert again.json() == {"token": None, "prefix": prefix}
+    assert [one["prefix"] for one in root.get("/api/v1/tokens").json()["tokens"] if one["account"] == "vic"] == [prefix]
+    with plane.store.read() as conn:
+        kept = str([tuple(row) for row in conn.execute(select(t.request_key))])
+    assert secret.removeprefix(f"tru_{prefix}_") not in kept, "what is shown once is not kept"
+    assert root.post(f"/api/v1/tokens/{prefix}/revoke").status_code == 200
+    assert post(root, "/api/v1/tokens", asked, "k-2").json()["prefix"] != prefix
+
+
+def test_a_token_that_was_refused_frees_its_key(plane: Plane, url: str) -> None:
+    create_account(plane.store, plane.clock, "root", PASSWORD, ["admin"], actor="setup")
+    root, asked = signed_in(url, "root"), {"account": "nora", "purpose": "a dashboard"}
+    assert post(root, "/api/v1/tokens", asked).status_code == 404
+    create_account(plane.store, plane.clock, "nora", PASSWORD, ["viewer"], actor="setup")
+    assert post(root, "/api/v1/tokens", asked).json()["token"]
