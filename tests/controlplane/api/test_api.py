@@ -159,7 +159,7 @@ def test_every_room_can_be_read(url: str, ids: dict[str, str]) -> None:
              "<what>": "message", "<path:identity>": ids["message"],
              "<run_id>": signed_in(url, "olga").post("/api/v1/ledger/archive", json={}).json()["run"]}  # fmt: skip
     for route in routes:
-        if "<request_id>" in route or route.endswith("/preview"):
+        if "<request_id>" in route or "<part_id>" in route or route.endswith("/preview"):
             continue
         path = route
         for name, value in known.items():

@@ -75,7 +75,7 @@ def log_of(plane: Plane) -> list[tuple[str, str, str]]:
     with plane.store.read() as conn:
         assert verify(conn) == []
         rows = conn.execute(select(t.action.c.actor, t.action.c.action, t.action.c.reason).order_by(t.action.c.seq))
-        return [(row.actor, row.action, row.reason) for row in rows if row.actor not in {"genesis", "test"}]
+        return [(row.actor, row.action, row.reason) for row in rows if row.actor not in {"genesis", "setup"}]
 
 
 def test_the_page_offers_the_provider_by_a_link_that_goes_on_to_where_one_wanted(
