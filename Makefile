@@ -26,7 +26,7 @@ up: $(VENV)/.up  ## run the plane with the sandbox retailer on the embedded defa
 	@exec $(BIN)/trueup up
 
 test: setup programs  ## the whole test suite but what is marked slow
-	$(BIN)/python -m pytest -m "not slow and not chaos_long" -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow and not chaos_long" -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## the slow suites: all scenarios over several seeds, large catalogues and comparisons
 	$(BIN)/python -m pytest -m slow
