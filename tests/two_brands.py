@@ -88,7 +88,7 @@ def people(plane: Plane, reach: Reach, prefix: str, roles: Mapping[str, tuple[st
     """Make an account for each set of roles, confined to a reach."""
     for name, held in roles.items():
         create_account(
-            plane.store, plane.clock, f"{prefix}-{name}", PASSWORD, held, actor="test", team="store-ops", reach=reach
+            plane.store, plane.clock, f"{prefix}-{name}", PASSWORD, held, actor="setup", team="store-ops", reach=reach
         )
 
 

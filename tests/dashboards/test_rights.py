@@ -107,8 +107,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """A plane with an account for each role, and one without any."""
     with a_plane(tmp_path_factory.mktemp("home"), ManualClock(START)) as found:
         for role in ROLES:
-            create_account(found.store, found.clock, f"the-{role}", PASSWORD, [role], actor="test", team="store-ops")
-        create_account(found.store, found.clock, "the-none", PASSWORD, [], actor="test")
+            create_account(found.store, found.clock, f"the-{role}", PASSWORD, [role], actor="setup", team="store-ops")
+        create_account(found.store, found.clock, "the-none", PASSWORD, [], actor="setup")
         yield found
 
 

@@ -171,7 +171,7 @@ def people(plane: Plane) -> tuple[Actor, list[Actor]]:
     """Return an editor, and approvers of the teams that have a say."""
 
     def account(name: str, *roles: str, team: str | None = None) -> Actor:
-        return create_account(plane.store, plane.clock, name, WEB_PASSWORD, roles, actor="test", team=team)
+        return create_account(plane.store, plane.clock, name, WEB_PASSWORD, roles, actor="setup", team=team)
 
     teams = ("finance-systems", "ecommerce", "integration-platform", "warehouse-ops", "store-ops")
     return account("ada", "editor"), [account(f"approver-{team}", "approver", team=team) for team in teams]

@@ -32,7 +32,7 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
         two_brands.policies(found)
         for one in (NORA, CENTRAL):
             create_account(
-                found.store, found.clock, one.name, PASSWORD, one.roles, actor="test", team=one.team, reach=one.reach
+                found.store, found.clock, one.name, PASSWORD, one.roles, actor="setup", team=one.team, reach=one.reach
             )
         yield found
 
@@ -118,10 +118,10 @@ def test_an_approval_counts_while_what_was_approved_is_within_the_reach(plane: P
     changes.submit(made.id, CENTRAL)
     assert changes.vote(made.id, NORA, "approve").state == "approved"
     other = Reach(brands=frozenset({"zebra"}))
-    change_roles(plane.store, plane.clock, "nora", NORA.roles, NORA.team, actor="admin", reach=other)
+    change_roles(plane.store, plane.clock, "nora", NORA.roles, NORA.team, actor="setup", reach=other)
     with pytest.raises(ForbiddenError, match="there is missing"):
         changes.apply(made.id, CENTRAL)
-    change_roles(plane.store, plane.clock, "nora", NORA.roles, NORA.team, actor="admin", reach=NORTH)
+    change_roles(plane.store, plane.clock, "nora", NORA.roles, NORA.team, actor="setup", reach=NORTH)
     assert changes.apply(made.id, CENTRAL).state == "effective"
 
 

@@ -111,9 +111,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         plane = build_plane(Settings(), clock, planted_pack(tmp_path / "pack"))
         ensure_admin(plane.store, clock, ADMIN)
         for name, role, team in (("ada", "editor", "integration-platform"), ("olga", "operator", "store-ops")):
-            create_account(plane.store, clock, name, PERSON, [role, "auditor"], actor="test", team=team)
+            create_account(plane.store, clock, name, PERSON, [role, "auditor"], actor="setup", team=team)
         ensure_cli_token(plane.store, clock, home / "cli-token")
-        service = issue_token(plane.store, clock, "olga", "tests", actor="test")
+        service = issue_token(plane.store, clock, "olga", "tests", actor="setup")
         with served(plane, [mount]) as url:
             monkeypatch.setenv("TRUEUP_PORT", url.rpartition(":")[2])
             cli = (home / "cli-token").read_text().strip()

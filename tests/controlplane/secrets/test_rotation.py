@@ -77,9 +77,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     from controlplane.access import create_account
 
     create_account(
-        plane.store, clock, "olga", "a password of twenty", ["operator"], actor="test", team=PEOPLE["olga"][1]
+        plane.store, clock, "olga", "a password of twenty", ["operator"], actor="setup", team=PEOPLE["olga"][1]
     )
-    token = issue_token(plane.store, clock, "olga", "tests", actor="test")
+    token = issue_token(plane.store, clock, "olga", "tests", actor="setup")
     with served(plane) as url:
         client = httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {token}"})
         yield House(plane, url, vendor, vault, clock, client)
