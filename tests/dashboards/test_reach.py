@@ -158,7 +158,9 @@ def test_no_route_tells_of_the_second_brand(
         if method != "GET":
             continue
         answer = people[role].get(path, params=QUERIES.get(endpoint))
-        told = answer.status_code == (404 if endpoint in ("ledger.get_run", "installed.get_run") else 200)
+        told = answer.status_code == (
+            404 if endpoint in ("ledger.get_run", "ledger.get_part", "installed.get_run") else 200
+        )
         if (
             named(answer)
             or (API[endpoint] is ALL and not told)

@@ -202,7 +202,7 @@ def test_nothing_personal_is_kept_or_told_in_the_clear_on_the_whole_way(shop: Sh
         shop.run()
         shop.told(1999, line={"quantity": float("inf")})
         shop.run()
-        assert shop.open_case()["reason_code"] == "defect"
+        assert shop.open_case()["reason_code"] == "schema"
         shop.erp.faults.append("rejected")
         shop.told(1002)
         shop.run()
