@@ -41,7 +41,9 @@ def changed(folder: Path) -> int:
     """Take in what changed; return how many of those keys differ now."""
     import pyarrow.parquet as pq
 
-    return len(State(folder / "state").apply({next(iter(SIDES)): pq.read_table(folder / "changed.parquet")}).at)
+    with pq.ParquetFile(folder / "changed.parquet") as file:
+        rows = file.read()
+    return len(State(folder / "state").apply({next(iter(SIDES)): rows}).at)
 
 
 if __name__ == "__main__":

@@ -157,8 +157,11 @@ def _twice(hashes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _batches(con: duckdb.DuckDBPyConnection, asked: str) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    import numpy as np
+
     for batch in con.cursor().sql(asked).to_arrow_reader(BATCH):
-        yield batch.column(0).to_numpy(), batch.column(1).to_numpy()
+        # not `to_numpy`, which imports pandas
+        yield np.from_dlpack(batch.column(0)), np.from_dlpack(batch.column(1))
 
 
 def _keep(con: duckdb.DuckDBPyConnection, slots: np.ndarray[Any, Any]) -> None:  # noqa: ARG001 - DuckDB finds `slots` by its name

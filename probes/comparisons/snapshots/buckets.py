@@ -142,7 +142,8 @@ class Judge:
         if group is None:
             return np.empty(0, np.int64), [np.empty(0, np.int64) for _ in self.columns.values]
         rows = self._files.files[side].read_row_group(group, [*KEYS, *self.columns.values], use_threads=False)
-        sku, location, *values = (rows[name].chunk(0).to_numpy() for name in (*KEYS, *self.columns.values))
+        columns: list[Array] = [np.from_dlpack(rows[name].chunk(0)) for name in (*KEYS, *self.columns.values)]
+        sku, location, *values = columns
         shifts = [column[side] for column in self.columns.shifts]
         return (sku.astype(np.int64) << 32) | location, [
             _shifted(v, shift) for v, shift in zip(values, shifts, strict=True)

@@ -28,7 +28,7 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray[Any, Any], 
         found, places = words[:, 0], kind.scale
         inexact = words[:, 1] != (found >> np.int64(63))
     elif pa.types.is_integer(kind):
-        found, places = column.combine_chunks().cast(pa.int64()).to_numpy(zero_copy_only=False), 0
+        found, places = np.from_dlpack(column.combine_chunks().cast(pa.int64())), 0
         inexact = np.zeros(len(found), bool)
     else:
         raise SnapshotError(f"{name} is {kind}: a snapshot keeps whole numbers and decimals; convert it exactly before")

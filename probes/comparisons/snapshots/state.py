@@ -8,7 +8,7 @@ there when the state is opened is applied again: setting a value twice is settin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -117,7 +117,7 @@ class State:
                 here = Change(change.keys[found], tuple(column[found] for column in change.values), change.gone[found])
                 segment.put(side, places[found], here)
         judged = self._judged(touched)
-        self._keep(touched, judged)
+        self._keep(touched, judged, changes)
         return judged
 
     def _judged(self, keys: Array) -> Found:
@@ -127,13 +127,14 @@ class State:
             parts.append(self._judge.judge(segment.at(places[found])))
         return joined(parts, self.columns, len(self.sides))
 
-    def _keep(self, touched: Array, found: Found) -> None:
-        """Write everything back; the log goes last."""
+    def _keep(self, touched: Array, found: Found, sides: Iterable[int]) -> None:
+        """Write back what changed at some sides; the log goes last."""
         left = ~np.isin(self.differing.at, touched, assume_unique=True)
         self.differing = _sorted(joined([_part(self.differing, left), found], self.columns, len(self.sides)))
-        for array in (*self._base.states, *(column for side in self._base.values for column in side)):
-            if isinstance(array, np.memmap):
-                array.flush()
+        for side in sides:
+            for array in (self._base.states[side], *self._base.values[side]):
+                if isinstance(array, np.memmap):
+                    array.flush()
         if len(self._new.keys):
             _save(self.folder / "new.npz", self._new)
         _save_differences(self.folder, self.differing)

@@ -35,10 +35,11 @@ class Vocabulary:
         import pyarrow as pa
 
         self._catch_up()
-        return pa.array([], pa.string()) if self._known is None else self._known
+        return pa.nulls(0, pa.string()) if self._known is None else self._known
 
     def numbers(self, texts: pa.Array) -> np.ndarray[Any, Any]:
         """Return the numbers (int32) of texts without nulls; what is new gets the next ones, on disk before they are returned."""
+        import numpy as np
         import pyarrow.compute as pc
 
         found = self._look_up(texts)
@@ -49,7 +50,7 @@ class Vocabulary:
                 if found.null_count:
                     self._append(pc.unique(texts.filter(pc.is_null(found))))
                     found = self._look_up(texts)
-        return found.to_numpy()  # type: ignore[no-any-return]
+        return np.from_dlpack(found)  # `to_numpy` imports pandas
 
     def known(self, texts: pa.Array) -> pa.Array:
         """Return the numbers of texts, null for those that have none."""
@@ -60,7 +61,7 @@ class Vocabulary:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        known = pa.array([], pa.string()) if self._known is None else self._known
+        known = pa.nulls(0, pa.string()) if self._known is None else self._known
         return pc.index_in(texts, value_set=known)
 
     def _append(self, texts: pa.Array) -> None:
@@ -84,7 +85,8 @@ class Vocabulary:
 
         parts = [] if self._known is None else [self._known]
         while (path := self._path(self._parts)).exists():
-            parts.append(pq.read_table(path).column(0).combine_chunks())
+            with pq.ParquetFile(path) as file:  # `read_table` imports pandas
+                parts.append(file.read().column(0).combine_chunks())
             self._parts += 1
         if len(parts) > 1 or (parts and self._known is None):
             self._known = pa.concat_arrays(parts)
