@@ -135,7 +135,10 @@ def _copied(connection: Connection, command: str, target: Path) -> None:
         with target.open("wb", buffering=1 << 20) as file:
             while (got := wire.get_copy_data(0))[0] > 0:
                 file.write(got[1])
-        if wire.get_result().status != psycopg.pq.ExecStatus.COMMAND_OK:
+        ended = wire.get_result()
+        while wire.get_result() is not None:  # only then is the connection free for the next command
+            pass
+        if ended.status != psycopg.pq.ExecStatus.COMMAND_OK:
             raise CouldNotCompare([f"the table cannot be read to its end: {_said(wire)}"])
     except psycopg.Error as error:
         raise CouldNotCompare([f"the table cannot be read: {str(error).splitlines()[0]}"]) from error
