@@ -55,14 +55,8 @@ def run(
     if seeds:
         _run_seeds(scenario, seeds, minutes, as_json, report)
         return
-    try:
+    with _told():
         judged = _play(scenario, seed, minutes, keep)
-    except TrueupError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(NOT_RUN) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped; everything was taken down", err=True)
-        raise typer.Exit(NOT_RUN) from None
     if report:
         report.write_text(json.dumps(_whole(judged), indent=2, default=str) + "\n", encoding="utf-8")
     if as_json:
@@ -86,19 +80,26 @@ def _loaded(name: str, minutes: float | None) -> Scenario:
     return scenario.shortened(minutes)
 
 
-def _run_seeds(name: str, seeds: str, minutes: float | None, as_json: bool, report: Path | None) -> None:
-    from controlplane.scenarios.pooled import play_seeds, shown
-
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in a line why it could not be played to its end, and leave with that exit code."""
     try:
-        scenario = _loaded(name, minutes)
-        with _progress(scenario) as moved:
-            answer = play_seeds(scenario, seeds, moved)
+        yield
     except TrueupError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(NOT_RUN) from None
     except KeyboardInterrupt:
         typer.echo("stopped; everything was taken down", err=True)
         raise typer.Exit(NOT_RUN) from None
+
+
+def _run_seeds(name: str, seeds: str, minutes: float | None, as_json: bool, report: Path | None) -> None:
+    from controlplane.scenarios.pooled import play_seeds, shown
+
+    with _told():
+        scenario = _loaded(name, minutes)
+        with _progress(scenario) as moved:
+            answer = play_seeds(scenario, seeds, moved)
     if report:
         report.write_text(json.dumps(answer, indent=2, default=str) + "\n", encoding="utf-8")
     typer.echo(json.dumps(answer) if as_json else shown(answer))

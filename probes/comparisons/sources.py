@@ -47,7 +47,7 @@ def compare_sources(sources: Sequence[str], asked: Asked, progress: Reporter | N
         return _snapshots(sources, asked, progress)
     if engine:
         return _on_spark(sources, asked, engine)
-    if _are_of_one_database(tables) and not (asked.differences or asked.maps):
+    if _are_of_one_database(tables) and not (asked.differences or asked.maps or asked.decimals):
         request = _request([str(table.name) for table in tables if table], asked)
         found = [table for table in tables if table is not None]
         return compare_tables(
@@ -109,6 +109,10 @@ def _snapshots(sources: Sequence[str], asked: Asked, progress: Reporter | None) 
     from probes.comparisons.snapshots import SnapshotError, compare_snapshots
 
     try:
+        if asked.maps or asked.decimals:
+            raise SnapshotError(
+                "--map and --decimal are for files and tables: a snapshot's columns and numbers are settled"
+            )
         if tuple(asked.keys) != KEYS:
             raise SnapshotError(f"--key {','.join(asked.keys)}: snapshots have the keys {','.join(KEYS)}")
         found = [load(Path(source)) for source in sources]

@@ -7,17 +7,13 @@ side: rows, unreadable rows, keys that are there more than once, keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from probes.comparisons.answer import CouldNotCompare
 
-RUN = ("duckdb", "postgres", "spark")
-"""Dialects that tests run."""
 PARSED = ("snowflake", "bigquery", "databricks")
 """Dialects that sqlglot can parse what it made for: parsed, not run."""
-BLANKS = " \t\r\n\u00a0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +119,3 @@ def all_parse(task: Task) -> dict[str, list[str]]:
             sqlglot.parse_one(query, read=dialect)
         found[dialect] = made
     return found
-
-
-__all__: Sequence[str] = ["PARSED", "RUN", "Task", "all_parse", "candidates", "identifier", "summary", "translated"]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Array = "np.ndarray[Any, Any]"
 AT_ONCE = 2
 
 

@@ -18,7 +18,7 @@ from controlplane.store import tables as t
 from controlplane.wiring import Plane
 from tests.conftest import START
 from tests.dashboards.seed import Seed
-from tests.web import a_plane, found_by_the_console, served, signed_in
+from tests.web import a_plane, found_by_the_console, signed_in
 
 NAME = "stock-three-way"
 
@@ -36,19 +36,6 @@ def finding(plane: Plane) -> str:
     with plane.store.write() as conn:
         conn.execute(update(t.finding).values(state="open"))
     return seed.ids["finding"]
-
-
-@pytest.fixture
-def url(plane: Plane) -> Iterator[str]:
-    with served(plane) as found:
-        yield found
-
-
-@pytest.fixture
-def olga(url: str) -> Iterator[httpx.Client]:
-    """An operator."""
-    with closing(signed_in(url, "olga")) as client:
-        yield client
 
 
 def read(client: httpx.Client, finding: str) -> dict[str, Any]:

@@ -275,6 +275,8 @@ def test_the_command_takes_lists_checks_compares_and_drops(tmp_path: Path) -> No
         {"key": {"sku": "B", "location": "W1"}, "values": {"erp": 2, "wms": 4}, "kind": "value"}
     ]
     assert "the keys sku,location" in asked(compare_app, *folders, "--key", "sku", "--value", "on_hand", code=2)
+    options = ["--key", "sku,location", "--value", "on_hand", "--decimal", "erp=,"]
+    assert "a snapshot's columns and numbers are settled" in asked(compare_app, *folders, *options, code=2)
     assert "has no column 'price'" in asked(
         snapshot_app, "take", str(tmp_path / "erp.parquet"), "--side", "erp", "--value", "price", *at, code=2
     )
