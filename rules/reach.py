@@ -49,7 +49,7 @@ class Reach:
     @property
     def everything(self) -> bool:
         """Whether it confines nothing."""
-        return self == EVERYTHING
+        return self.brands is None and self.regions is None and self.domains is None
 
     def told(self) -> dict[str, list[str]] | None:
         """Return what `read` takes; None for everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from controlplane.errors import ForbiddenError
 from rules.reach import EVERYTHING, Reach
@@ -76,10 +77,16 @@ class Actor:
     def rights(self) -> frozenset[str]:
         """Everything that the roles grant, within the scopes and the reach; an unknown role grants nothing. An admin approves
         nothing, whatever other roles he has."""
-        granted = frozenset().union(*(ROLES.get(role, frozenset()) for role in self.roles))
-        granted -= DENIED_TO_ADMINS if "admin" in self.roles else frozenset()
-        granted = granted if self.reach.everything else granted - WHOLE
-        return granted if self.scopes is None else granted & self.scopes
+        return _granted(self.roles, self.scopes, self.reach.everything)
+
+
+@lru_cache(maxsize=1024)
+def _granted(roles: frozenset[str], scopes: frozenset[str] | None, everything: bool) -> frozenset[str]:
+    """Return the rights of an actor; every request asks several times."""
+    granted = frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
+    granted -= DENIED_TO_ADMINS if "admin" in roles else frozenset()
+    granted = granted if everything else granted - WHOLE
+    return granted if scopes is None else granted & scopes
 
 
 def allowed(actor: Actor | None, right: str) -> bool:

@@ -6,7 +6,7 @@ A deed itself is the plane's: it goes by the whole registry, so it is done uncon
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -27,8 +27,7 @@ class Gate:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
 
-    @contextmanager
-    def deed(self, actor: Actor, right: str, **about: str) -> Iterator[None]:
+    def deed(self, actor: Actor, right: str, **about: str) -> AbstractContextManager[None]:
         """Let the block be done. `about`: kind of policy (System, Flow, Comparison) -> the name of what is acted on.
 
         Raises ForbiddenError without the right or for what is not in hand, NotFoundError for what is not in sight.
@@ -40,8 +39,7 @@ class Gate:
             for kind, name in about.items():
                 _refuse_unseen(snapshot.sight(actor.reach), kind, name)
                 refuse_beyond(snapshot, actor, kind, name)
-        with self._plane.store.unconfined():
-            yield
+        return self._plane.store.unconfined()
 
     @contextmanager
     def deed_on(self, actor: Actor, right: str, table: Table, identity: str) -> Iterator[None]:

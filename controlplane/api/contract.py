@@ -142,6 +142,8 @@ def _refuse_path(path: Mapping[str, str]) -> None:
 
 
 def _query(model: type[BaseModel] | None) -> BaseModel | None:
+    if model is None and not request.query_string:
+        return None
     given = request.args.to_dict(flat=False)
     known = model.model_fields if model is not None else {}
     for name, values in given.items():

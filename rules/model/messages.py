@@ -410,7 +410,12 @@ def subject_of(data: Data) -> str:
             return data.posting_key
         case IncidentNotified():
             return data.incident
-    return str(getattr(data, "ref", ""))
+    return str(said(data, "ref") or "")
+
+
+def said(data: Data, name: str) -> Any:
+    """Return a field of data, None where this type of message has none (pydantic's own look for a missing attribute is dear)."""
+    return vars(data).get(name)
 
 
 def worth_of(data: Data) -> tuple[Decimal, str] | None:
@@ -433,7 +438,7 @@ def locations_of(data: Data) -> frozenset[str]:
     """Return the locations that data speaks of."""
     if isinstance(data, OrderPlaced):
         return frozenset(line.location for line in data.lines)
-    location = getattr(data, "location", None)
+    location = said(data, "location")
     return frozenset() if location is None else frozenset({str(location)})
 
 

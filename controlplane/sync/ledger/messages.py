@@ -108,7 +108,7 @@ def refuse_other_subject(message_type: str, subject: str, data: model.Data) -> N
 
 def refuse_ahead(data: model.Data, now: datetime) -> None:
     """Raise BadInputError for a state that claims to be newer than now: nothing that is true could take its place."""
-    at = getattr(data, "source_at", None)
+    at = model.said(data, "source_at")
     if at is not None and at - now > AHEAD:
         raise BadInputError(
             f"source_at {at.isoformat()} lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ}); set the sender's clock, and send "

@@ -17,7 +17,7 @@ from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.routing.owed import Owed
 from rules.ids import bounded, new_id
-from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, TaxAsked, worth_of
+from rules.model.messages import STATE_LIKE, IncidentNotified, ShipmentShipped, StockOffer, TaxAsked, said, worth_of
 from rules.policy.kinds import PLACES_ORDERS, Flow, FlowTarget
 
 BOOKS_ORDERS = frozenset({"erp"})
@@ -95,7 +95,7 @@ def route(
 
 def _order(work: Work, message: Message, found: tuple[Way, ...] = ()) -> Any:
     """Return the order that a message is about, where that decides what it is worth or which of several shops is told; else None."""
-    ref, o = getattr(message.data, "order_ref", ""), t.order_state.c
+    ref, o = said(message.data, "order_ref"), t.order_state.c
     several = sum(way.shop for way in found) > 1 or sum(way.books for way in found) > 1
     if not ref or not (isinstance(message.data, ShipmentShipped) or several):
         return None
@@ -153,7 +153,7 @@ def _once(message: Message) -> str:
 
 def ordering(message: Message) -> str:
     """Return the key whose deliveries keep their order at a target: all that is about one order, or one stock key."""
-    return str(getattr(message.data, "order_ref", "") or message.subject)  # a payment need not name an order
+    return str(said(message.data, "order_ref") or message.subject)  # a payment need not name an order
 
 
 def worth(work: Work, message: Message) -> tuple[Any, str | None]:

@@ -16,7 +16,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import intake
 from controlplane.sync.intake import Room
-from controlplane.sync.ledger.accept import Acceptor
+from controlplane.sync.ledger.accept import Acceptor, Receipt
 from rules.personal import Personal
 from tests.controlplane.sync.kit import House
 from tests.waiting import until
@@ -97,3 +97,34 @@ def test_a_page_that_is_larger_than_the_limit_is_let_in_when_nothing_waits(house
     with room.held(0):
         room.leave(LIMIT)
     room.ask(LIMIT)
+
+
+def test_of_events_that_share_a_commit_each_gets_its_own_answer(house: House) -> None:
+    acceptor = Acceptor(house.store, house.clock, house.registry, house.sync.keys)
+    broken = sale(3, house).replace(b'"quantity": 1', b'"quantity": "1"')
+    events = [sale(0, house), b"{", sale(1, house), broken, sale(0, house), sale(2, house)]
+    with ThreadPoolExecutor(8) as pool:
+        with house.store.write() as connection:  # whoever leads waits here, and all others behind it
+            if not house.store.is_sqlite:
+                connection.exec_driver_sql("LOCK TABLE message, intake IN SHARE MODE")
+            first = pool.submit(acceptor.accept, sale(9, house), batch=False)
+            until(lambda: acceptor.group.requests == 1, "the first commit")
+            told = [pool.submit(acceptor.accept, event, batch=False) for event in events]
+            until(lambda: acceptor.group.waiting() == len(events), "all others wait for the next")
+        assert first.result(60).accepted
+        answers = [one.exception(60) or one.result() for one in told]
+    assert [type(one) for one in answers] == [Receipt, BadInputError, Receipt, BadInputError, Receipt, Receipt]
+    assert "not JSON" in str(answers[1])
+    assert "quantity" in str(answers[3])
+    receipts = [one for one in answers if isinstance(one, Receipt)]
+    assert sum(len(one.accepted) for one in receipts) == 3
+    [again] = [one for one in receipts if one.known]
+    first_of_both = next(one for one in (receipts[0], receipts[2]) if one.accepted)
+    assert list(again.known.values()) == list(first_of_both.accepted.values()), "told twice, taken once"
+    assert acceptor.group.commits == 2
+    assert kept_bodies(house) >= {sale(number, house) for number in (0, 1, 2, 9)}
+
+
+def kept_bodies(house: House) -> set[bytes]:
+    with house.store.read() as connection:
+        return {bytes(body) for body in connection.execute(select(t.intake.c.body)).scalars()}
