@@ -29,9 +29,9 @@ from tests.integration.real.vendure import connector_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
-MOVED = [f"SKU-{number:04d}" for number in range(41, 47)]
+MOVED = [f"SKU-{number:04d}" for number in range(31, 37)]
 """The ERP counts them anew again and again."""
-BY_HANDS = ["SKU-0047", "SKU-0048", "SKU-0049"]
+BY_HANDS = ["SKU-0037", "SKU-0038", "SKU-0039"]
 """Somebody sets them in the shop."""
 PROMISE = 20
 """Seconds, of the comparison."""
