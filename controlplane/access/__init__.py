@@ -11,6 +11,7 @@ from controlplane.access.accounts import (
     ensure_admin,
     everybody,
     find_actor,
+    people,
     seed_people,
     set_password,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "find_actor",
     "issue_token",
     "open_session",
+    "people",
     "refuse",
     "refused",
     "require",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -20,6 +21,7 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
+from rules.policy.keepable import People
 from rules.reach import EVERYTHING, Reach
 
 ACCOUNT = t.account
@@ -115,6 +117,13 @@ def everybody(conn: Connection) -> list[Actor]:
     """Return all whose account is in use, by name."""
     rows = conn.execute(select(ACCOUNT).where(ACCOUNT.c.disabled.is_(False)).order_by(ACCOUNT.c.name))
     return [_actor(dict(row)) for row in rows.mappings()]
+
+
+def people(conn: Connection) -> People:
+    """Return by which names whoever has an account in use is known, and their teams."""
+    found = everybody(conn)
+    called = {actor.name.removesuffix(f"@{urlsplit(actor.issuer).hostname}") for actor in found if actor.issuer}
+    return People(called | {actor.name for actor in found}, {actor.team for actor in found if actor.team})
 
 
 def disabled(conn: Connection) -> frozenset[str]:

@@ -430,11 +430,11 @@ class Changes(Steps):
         with self.store.read() as conn:
             return against(conn, rows.get(conn, request_id))
 
-    @_by_all_that_is_known
     def staffing(self) -> Staffing:
-        """Return how many people there are to propose and approve."""
-        with self.store.read() as conn:
-            return staffing(conn)
+        """Return how many people there are to propose and approve, and which owners in sight have no account."""
+        seen = self.registry.snapshot()
+        with self.store.unconfined(), self.store.read() as conn:
+            return staffing(conn, seen)
 
     # --- how it is done ---
 

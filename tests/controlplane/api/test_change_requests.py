@@ -192,7 +192,7 @@ def test_a_rollback_is_asked_for_by_revision(api: Api) -> None:
 
 def test_an_installation_with_one_person_says_so(plane: Plane, api: Api) -> None:
     assert api["ada"].get(REQUESTS).json()["installation"] == {
-        "people": 5, "approvers": 2, "one_person": False, "note": "",
+        "people": 5, "approvers": 2, "one_person": False, "note": "", "unattended": [],
     }  # fmt: skip
     for name in PEOPLE:
         if name != "ada":
@@ -204,7 +204,10 @@ def test_an_installation_with_one_person_says_so(plane: Plane, api: Api) -> None
         assert "one person only" in found["note"]
     with capture_logs() as said:
         tell_staffing(plane)
-    assert [(line["log_level"], line["event"]) for line in said] == [("warning", found["note"])]
+    assert found["unattended"] == ["ecommerce", "finance-systems", "store-ops", "warehouse-ops"]
+    assert [(line["log_level"], line["event"][:40]) for line in said] == [
+        ("warning", found["note"][:40]), ("warning", "Nobody has an account of these Teams, wh"),
+    ]  # fmt: skip
 
 
 def test_a_comment_stands_in_the_thread_and_changes_nothing(api: Api) -> None:
