@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -55,11 +56,11 @@ def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest, wait: 
 
     `wait`: for how long an account cannot vote after another's hands were on it.
 
-    The owner is read of what is in force, so that nobody makes himself the owner by the change.
+    The owner is read of what was approved, so that nobody makes himself the owner by the change, or by break-glass before it.
     """
     before, after = _approved_document(conn, request.kind, request.name), read(request.document)
     found = weigh(before, after)
-    owners = sorted(data_owners(before or after, snapshot.documents))
+    owners = sorted(data_owners(before or after, _approved_documents(conn, snapshot)))
     relaxes = any(one.relaxes for one in found)
     asked = quorum(relaxes, owners)
     counted = [
@@ -85,6 +86,13 @@ def _reaches(snapshot: Snapshot, approver: Actor, request: ChangeRequest) -> boo
     except (ForbiddenError, NotFoundError):
         return False
     return True
+
+
+def _approved_documents(conn: Connection, snapshot: Snapshot) -> Mapping[tuple[str, str], Document]:
+    """Return what is in force, and in place of what is there by break-glass only what stands behind it."""
+    broken = [(one.kind, one.name) for one in rows.by_break_glass(conn)]
+    behind = {key: found for key in broken if (found := _approved_document(conn, *key)) is not None}
+    return {**snapshot.documents, **behind}
 
 
 def _approved_document(conn: Connection, kind: str, name: str) -> Document | None:
