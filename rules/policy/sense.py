@@ -34,7 +34,7 @@ SAMPLES = 3
 
 def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
     for path in secrets_by_value(spec):
-        if path[1] == "secrets" or spec.endpoint.startswith(
+        if path[1] != "endpoint" or spec.endpoint.startswith(
             "http"
         ):  # of other addresses the connector's own check speaks
             yield path, *BY_REFERENCE

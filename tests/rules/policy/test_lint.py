@@ -270,6 +270,8 @@ CASES = {
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
     "a path into Vault without a field": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: vault:secret/a\n"),
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
+    "a secret by value in an option": Case(document("System", SYSTEM + "  endpoint: http://h\n  options:\n    apiKey: hunter2\n"),
+        "10:5 spec.options.apiKey", "a secret is given by reference, never by value", "under spec.secrets"),
     "a password in an endpoint": Case(document("System", SYSTEM + "  endpoint: https://u:hunter2@host/\n"),
         "8:3 spec.endpoint", "a secret is given by reference, never by value", "env:NAME"),
     "secret by value": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: hunter2\n"),
@@ -340,7 +342,8 @@ def test_a_secret_may_lie_in_the_environment_in_a_file_or_in_vault() -> None:
 
 
 def test_a_secret_given_by_value_is_not_shown() -> None:
-    assert "hunter2" not in "".join(map(str, problems_of(CASES["a password in an endpoint"].text)))
+    for name in ("a password in an endpoint", "a secret by value in an option"):
+        assert "hunter2" not in "".join(map(str, problems_of(CASES[name].text)))
     assert "hunter2" not in "".join(map(str, problems_of(CASES["secret by value"].text)))
 
 
