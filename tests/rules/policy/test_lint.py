@@ -270,6 +270,15 @@ CASES = {
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
     "a path into Vault without a field": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: vault:secret/a\n"),
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
+    "a threshold without end": Case(document("AlertRule", ALERT + "  above: '1e999'\n  clear_at: 0\n"),
+        "10:3 spec.above", "a finite number is wanted, and '1e999' was given", "write digits"),
+    "a promise of nothing": Case(document("Flow", FLOW.replace("promise: 1m", "promise: 0s")
+        + "  message_types: [order.placed]\n"), "10:3 spec.promise", "takes longer than 0 s", "1m"),
+    "an acknowledgement of nothing": Case(
+        document("EscalationPath", "  acknowledge_within: 0s\n  steps:\n  - {after: 0s, team: ops, system: pager}\n"),
+        "5:3 spec.acknowledge_within", "over at once", "30m"),
+    "no order that is young enough": Case(document("Comparison", COMPARISON + "  window: 0s\n" + SIDES + "  source_side: erp\n"),
+        "11:3 spec.window", "nothing would be compared", "7d"),
     "a secret by value in an option": Case(document("System", SYSTEM + "  endpoint: http://h\n  options:\n    apiKey: hunter2\n"),
         "10:5 spec.options.apiKey", "a secret is given by reference, never by value", "under spec.secrets"),
     "a password in an endpoint": Case(document("System", SYSTEM + "  endpoint: https://u:hunter2@host/\n"),
