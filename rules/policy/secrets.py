@@ -69,6 +69,11 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
         yield from _texts(each, (*path, name))
 
 
+def is_planes_own(reference: str) -> bool:
+    """Say whether a reference leads to a setting of the plane, which is lent to no system."""
+    return reference.upper().startswith("ENV:TRUEUP_")
+
+
 def place_of(name: str) -> Path:
     """Return the place of a secret, by its name where that is one."""
     return ("spec", "secrets", name) if NAME.fullmatch(name) else ("spec", "secrets")

@@ -18,7 +18,7 @@ from rules.policy.kinds import format_duration
 from rules.policy.lengths import too_long
 from rules.policy.problems import Path
 from rules.policy.reading import Entry, nearest
-from rules.policy.secrets import BY_REFERENCE, secrets_by_value
+from rules.policy.secrets import BY_REFERENCE, is_planes_own, secrets_by_value
 from rules.units import pieces_in
 
 Flaw = tuple[Path, str, str]
@@ -38,6 +38,10 @@ def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
             "http"
         ):  # of other addresses the connector's own check speaks
             yield path, *BY_REFERENCE
+    for name, reference in spec.secrets.items():
+        if is_planes_own(reference):
+            rule = f"{reference.partition(':')[2]} is a setting of the plane, and is given to no system"
+            yield ("spec", "secrets", name), rule, "give the system a secret of its own"
     for placeholder in re.findall(r"\$\{([^}]*)\}", spec.endpoint):
         if placeholder not in PLACEHOLDERS:
             rule = f"unknown placeholder ${{{placeholder}}}"

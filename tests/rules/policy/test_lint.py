@@ -279,6 +279,9 @@ CASES = {
         "5:3 spec.acknowledge_within", "over at once", "30m"),
     "no order that is young enough": Case(document("Comparison", COMPARISON + "  window: 0s\n" + SIDES + "  source_side: erp\n"),
         "11:3 spec.window", "nothing would be compared", "7d"),
+    "a setting of the plane as a secret": Case(
+        document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: env:TRUEUP_ADMIN_PASSWORD\n"),
+        "10:5 spec.secrets.token", "TRUEUP_ADMIN_PASSWORD is a setting of the plane", "a secret of its own"),
     "a secret by value in an option": Case(document("System", SYSTEM + "  endpoint: http://h\n  options:\n    apiKey: hunter2\n"),
         "10:5 spec.options.apiKey", "a secret is given by reference, never by value", "under spec.secrets"),
     "a password in an endpoint": Case(document("System", SYSTEM + "  endpoint: https://u:hunter2@host/\n"),
