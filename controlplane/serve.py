@@ -107,12 +107,14 @@ def seed_people(plane: Plane) -> str:
 
 
 def tell_staffing(plane: Plane) -> None:
-    """Write to the log who is there to decide about changes; with one person, what follows from it."""
+    """Write to the log who is there to decide about changes; with one person, or owners without an account, what follows from it."""
     found = Changes(plane.registry).staffing()
     if found.one_person:
         log.warning(found.note, people=found.people, approvers=found.approvers)
     else:
         log.info("people", people=found.people, approvers=found.approvers)
+    if found.nobody:
+        log.warning(found.nobody)
 
 
 def configure_logging(settings: Settings) -> None:

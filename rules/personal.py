@@ -1,8 +1,9 @@
 """Which fields of a record tell of a person, and the record without them: masked, or hashed so that equal ones can be matched. Pure.
 
-A field is named by a pattern, as in a correction: by name wherever it stands (`email`, `*phone*`), or by its path from the top of
-the record's body (`customer.note`, `lines[*].recipient`). Everything beneath a named field is meant too. A System's own patterns go
-before those that are shipped; of each, a path before a name, and a name before one with `*`.
+A field is named by a pattern, as in a correction: by name wherever it stands (`email`, `*phone*`; `buyer_email` is `buyerEmail` and
+`Buyer-Email` too), or by its path from the top of the record's body (`customer.note`, `lines[*].recipient`). Everything beneath a named
+field is meant too. A System's own patterns go before those that are shipped; of each, a path before a name, and a name before one
+with `*`.
 """
 
 from __future__ import annotations
@@ -23,16 +24,24 @@ MASK = "•••"
 """Stands for a value that is not shown."""
 SHIPPED: Mapping[str, Showing] = MappingProxyType({
     "email": "hash", "e_mail": "hash", "e-mail": "hash", "*_email": "hash", "*email_address": "hash", "*emailaddress": "hash",
-    "phone": "hash", "phone_number": "hash", "phonenumber": "hash", "*_phone": "hash", "telephone": "hash", "mobile": "hash",
+    "phone": "hash", "phone_number": "hash", "phonenumber": "hash", "*_phone": "hash", "*_phone_number": "hash", "telephone": "hash",
+    "mobile": "hash", "*_mobile": "hash", "mobile_number": "hash", "fax": "hash", "fax_number": "hash",
     "first_name": "mask", "firstname": "mask", "last_name": "mask", "lastname": "mask", "full_name": "mask", "fullname": "mask",
     "middle_name": "mask", "surname": "mask", "given_name": "mask", "family_name": "mask", "customer_name": "mask",
+    "*_first_name": "mask", "*_firstname": "mask", "*_last_name": "mask", "*_lastname": "mask", "*_middlename": "mask",
+    "*_full_name": "mask", "buyer_name": "mask", "shipping_name": "mask", "billing_name": "mask",
+    "ship_to_name": "mask", "bill_to_name": "mask",
+    "sold_to_party_name": "mask", "party_name": "mask", "contact_person*": "mask", "attention": "mask", "attn": "mask",
+    "buyer_info": "mask", "customer_info": "mask", "customer_details": "mask", "billing_details": "mask", "shipping_details": "mask",
     "recipient*": "mask", "addressee": "mask", "contact": "mask", "contact_name": "mask", "consignee": "mask",
     "customer": "mask", "buyer": "mask", "shopper": "mask", "address*": "mask", "*address": "mask", "*_addresses": "mask",
+    "*_address_*": "mask", "city_name": "mask", "housenumber": "mask", "door_code": "mask",
     "street*": "mask", "house_number": "mask", "city": "mask", "zip": "mask", "zip_code": "mask", "zipcode": "mask",
     "postal_code": "mask", "postalcode": "mask", "postcode": "mask", "latitude": "mask", "longitude": "mask",
     "note": "mask", "notes": "mask", "*_note": "mask", "note_attributes": "mask", "gift_message": "mask", "customer_comment": "mask",
-    "ip": "mask", "*_ip": "mask", "client_details": "mask", "user_agent": "mask", "birth*": "mask", "date_of_birth": "mask",
-    "iban": "mask", "card_number": "mask", "tax_id": "mask", "vat_number": "mask",
+    "ip": "mask", "*_ip": "mask", "*forwarded_for": "mask", "client_details": "mask", "user_agent": "mask",
+    "birth*": "mask", "date_of_birth": "mask", "dob": "mask", "*_dob": "mask",
+    "iban": "mask", "card_number": "mask", "tax_id": "mask", "vat_number": "mask", "vat_id": "mask", "*taxvat": "mask", "cc_owner": "mask",
     "credit_card*": "mask", "payment_details": "mask", "cardholder*": "mask", "session_hash": "mask",
     "properties": "mask", "custom_attributes": "mask", "customattributes": "mask", "personalization": "mask", "tags": "mask",
     "order_status_url": "mask", "statuspageurl": "mask", "token": "mask", "*_token": "mask", "landing_site*": "mask",
@@ -41,6 +50,8 @@ SHIPPED: Mapping[str, Showing] = MappingProxyType({
 """The usual names, so that a System policy that says nothing is safe. `show` takes one out."""
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 """An e-mail address in running text."""
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-. ]")
+"""Where the words of a name meet, however it joins them."""
 _TOKEN = re.compile(r"[^\s;,|\"'<>=(){}\[\]]+")
 Hide = Callable[[Showing, Any], str]
 """Returns what stands for a value that is to be masked, or hashed."""
@@ -94,18 +105,19 @@ class Personal:
     def of(self, parts: tuple[str, ...]) -> Showing | None:
         """Say how a field is shown, by its path; None where nothing is said of it."""
         if self._by_path:
-            return self._by_all(tuple(part.lower() for part in parts))
+            return self._by_all(parts)
         name = parts[-1]
         if name not in self._known:
             if len(self._known) > LARGEST:
                 self._known.clear()
-            self._known[name] = self._by_all((name.lower(),))
+            self._known[name] = self._by_all((name,))
         return self._known[name]
 
-    def _by_all(self, parts: tuple[str, ...]) -> Showing | None:
+    def _by_all(self, given: tuple[str, ...]) -> Showing | None:
+        parts, words = tuple(part.lower() for part in given), _WORDS.sub("_", given[-1]).lower()
         for layer in self._layers:
             found = next((showing for path, showing in layer.paths if meant(parts, path)), None)
-            found = found or layer.named(parts[-1])
+            found = found or layer.named(parts[-1]) or layer.named(words)
             if found:
                 return found
         return None

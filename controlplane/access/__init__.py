@@ -11,6 +11,7 @@ from controlplane.access.accounts import (
     ensure_admin,
     everybody,
     find_actor,
+    people,
     seed_people,
     set_password,
 )
@@ -19,7 +20,7 @@ from controlplane.access.denials import refused
 from controlplane.access.members import admit, refuse
 from controlplane.access.oidc import Begun, Oidc
 from controlplane.access.rights import ROLES, Actor, Proof, allowed, require, roles_with
-from controlplane.access.sessions import Session, open_session, resume_session, revoke_all, revoke_session
+from controlplane.access.sessions import Session, open_session, resume_session, revoke_session
 from controlplane.access.step_up import StepUp
 from controlplane.access.tokens import check_token, ensure_cli_token, issue_token, revoke_token, tokens
 
@@ -48,11 +49,11 @@ __all__ = [
     "find_actor",
     "issue_token",
     "open_session",
+    "people",
     "refuse",
     "refused",
     "require",
     "resume_session",
-    "revoke_all",
     "revoke_session",
     "revoke_token",
     "roles_with",

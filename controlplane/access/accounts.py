@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -20,6 +21,7 @@ from controlplane.clock import Clock
 from controlplane.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError
 from controlplane.store import Store, signals
 from controlplane.store import tables as t
+from rules.policy.keepable import People
 from rules.reach import EVERYTHING, Reach
 
 ACCOUNT = t.account
@@ -117,6 +119,13 @@ def everybody(conn: Connection) -> list[Actor]:
     return [_actor(dict(row)) for row in rows.mappings()]
 
 
+def people(conn: Connection) -> People:
+    """Return by which names whoever has an account in use is known, and their teams."""
+    found = everybody(conn)
+    called = {actor.name.removesuffix(f"@{urlsplit(actor.issuer).hostname}") for actor in found if actor.issuer}
+    return People(called | {actor.name for actor in found}, {actor.team for actor in found if actor.team})
+
+
 def disabled(conn: Connection) -> frozenset[str]:
     """Return the names of the accounts that are disabled."""
     return frozenset(conn.execute(select(ACCOUNT.c.name).where(ACCOUNT.c.disabled.is_(True))).scalars())
@@ -179,7 +188,7 @@ def _failed(store: Store, clock: Clock, name: str) -> None:
 
 
 def set_password(store: Store, clock: Clock, name: str, password: str, *, actor: str) -> None:
-    """Give an account another password and unlock it; its sessions stay (see revoke_all). Raises NotFoundError, ConflictError."""
+    """Give an account another password, unlock it and end its sessions. Raises NotFoundError, ConflictError."""
     hashed = _hash(password)
     with store.read() as conn:
         row = _row(conn, name)
@@ -196,10 +205,6 @@ def disable_account(store: Store, clock: Clock, name: str, *, actor: str) -> Non
     if name == actor:
         raise ForbiddenError(f"'{actor}' cannot disable his own account; ask another admin")
     _change(store, clock, name, "account.disable", actor, disabled=True)
-    session = t.login_session.c
-    with store.write() as conn:
-        mine = (session.account == name) & session.revoked_at.is_(None)
-        conn.execute(update(t.login_session).where(mine).values(revoked_at=clock.now()))
 
 
 def enable_account(store: Store, clock: Clock, name: str, *, actor: str) -> None:
@@ -249,9 +254,13 @@ def accounts(conn: Connection) -> list[dict[str, Any]]:
 
 
 def _change(store: Store, clock: Clock, name: str, action: str, actor: str, **values: Any) -> None:
+    """Change how somebody is let in; whoever is in by the account has to be let in anew."""
+    session = t.login_session.c
     with store.write() as conn:
         if conn.execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(**values)).rowcount != 1:
             raise NotFoundError(f"there is no account '{name}'")
+        mine = (session.account == name) & session.revoked_at.is_(None)
+        conn.execute(update(t.login_session).where(mine).values(revoked_at=clock.now()))
         signals.note(conn, signals.ACCESS)
         audit.record(conn, clock, actor=actor, action=action, subject=f"account/{name}")
 

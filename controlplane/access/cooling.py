@@ -1,7 +1,8 @@
 """Whose vote may not count yet: who gives out accounts and passwords could otherwise be an approver, for as long as it takes to vote.
 
 It is read of the action log: what somebody else did to an account (made it, gave it another password or the right to approve, let it in
-again), and when. What the set-up did, which seeds people before anybody is there, is no deed of somebody's.
+again), and when. What the set-up did, which seeds people before anybody is there, is no deed of somebody's. Roles that a provider's
+groups give are given by whoever looks after it: he could put himself among the approvers as an admin here could.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ SETUP = "setup"
 DAY = timedelta(hours=24)
 APPROVE = "policy.approve"
 MADE = {"account.create": "made", "account.set_password": "gave another password to", "account.enable": "let in again"}
+GIVEN = ("account.create", "account.roles")
+"""What nobody does to his own account: under his own name the action log has it of a sign-in at the provider."""
+PROVIDER = "the identity provider"
 _DEEDS = (*MADE, "account.roles")
 _QUERY = select(*t.action.c["at", "actor", "action", "before", "after"])
 
@@ -42,8 +46,9 @@ def handlings(conn: Connection, name: str) -> Iterator[Handling]:
     rows = conn.execute(_QUERY.where(a.subject == f"account/{name}", a.action.in_(_DEEDS)).order_by(a.seq))
     for row in rows:
         what = MADE.get(row.action) or ("gave the right to approve to" if _gives(row.before, row.after) else "")
-        if what and row.actor not in (SETUP, name):
-            yield Handling(row.at, row.actor, what)
+        by = PROVIDER if row.actor == name and row.action in GIVEN else row.actor
+        if what and by not in (SETUP, name):
+            yield Handling(row.at, by, what)
 
 
 def _gives(before: Any, after: Any) -> bool:

@@ -82,10 +82,3 @@ def revoke_session(store: Store, clock: Clock, token: str) -> None:
         account = conn.execute(ended).scalar_one_or_none()
         if account is not None:
             audit.record(conn, clock, actor=account, action="session.end", subject=f"account/{account}")
-
-
-def revoke_all(store: Store, clock: Clock, account: str) -> int:
-    """End all sessions of an account; return how many there were."""
-    mine = (SESSION.c.account == account) & SESSION.c.revoked_at.is_(None)
-    with store.write() as conn:
-        return int(conn.execute(update(SESSION).where(mine).values(revoked_at=clock.now())).rowcount)

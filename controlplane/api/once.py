@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 
 from controlplane.api.answers import actor, plane
 from controlplane.errors import BadInputError, ConflictError, MalformedError, TrueupError
+from controlplane.sealing import Keys
 from controlplane.store import tables as t
 from controlplane.store.upsert import insert_new
 from rules.ids import new_id
@@ -51,14 +52,17 @@ class Claim:
 
     @classmethod
     def of_request(cls) -> Claim:
-        """Read it from the request. Raises MalformedError."""
+        """Read it from the request. Raises MalformedError; KeyMissingError where the plane has lost its keys."""
         key = request.headers.get(HEADER, "")
         if SHAPE.match(key) is None:
             raise MalformedError(f"{HEADER}: {key[:80]!r} is none; give 1 to 200 visible ASCII characters", HEADER)
         now, route = plane().clock.now(), f"{request.method} {request.path}"
-        query = request.query_string + b"\n" + request.get_data()
+        asked = hashlib.sha256(request.query_string + b"\n" + request.get_data()).hexdigest()
+        body = (
+            Keys(plane().settings).ring().hashed(asked)
+        )  # a password may stand in it, and a bare hash of it can be guessed at
         named = "\n".join((actor().name, str(actor().reach), route, key)).encode()  # an answer is for that reach alone
-        return cls(hashlib.sha256(named).hexdigest(), key, route, hashlib.sha256(query).hexdigest(), new_id(now), now)
+        return cls(hashlib.sha256(named).hexdigest(), key, route, body, new_id(now), now)
 
     def take(self) -> Row[tuple[object, ...]] | None:
         """Claim the key; return the row of one that was answered before. Raises BadInputError, ConflictError."""

@@ -16,6 +16,7 @@ from controlplane.connectors.codes import codes_for
 from controlplane.connectors.contract import Connector, Context, Manifest
 from controlplane.connectors.network import Resolve, look_up
 from controlplane.connectors.numbers import StoredNumbers
+from controlplane.connectors.own import refuse_place, refuse_reference
 from controlplane.connectors.redaction import Redactor
 from controlplane.connectors.references import Referring, told_by
 from controlplane.connectors.vault import Vault
@@ -190,9 +191,10 @@ class Connections:
 
 
 def context_of(snapshot: Snapshot, name: str, settings: Settings, clock: Clock, resolve: Resolve = look_up) -> Context:
-    """Return what the policies give the connector of a system. Raises SettingsError for an unknown placeholder."""
+    """Return what the policies give the connector of a system. Raises SettingsError for an unknown placeholder, and the plane's own."""
     spec = snapshot.systems[name].spec
     endpoint, internal = resolve_endpoint(spec.endpoint, settings), pairs_of(spec, settings)
+    refuse_place(name, endpoint, spec.options, settings)
     refused = literal_refusal(endpoint, internal)
     return Context(
         system=name,
@@ -257,6 +259,7 @@ def resolve_secret(what: str, reference: str, settings: Settings, vault: Vault |
 
     As for the settings, and `vault:PATH#FIELD`, kept for a while by the `vault` that is given, and asked for where none is.
     """
+    refuse_reference(what, reference, settings)
     if not reference.startswith("vault:"):
         return resolve_local(what, reference, settings, FORMS)
     value = _from_vault(what, reference, settings, vault)

@@ -31,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "broker": engine.broker,
     "workers": engine.workers,
     "policies": policies.policies,
+    "owners": policies.owners,
     "alerts": policies.alerts,
     "connectors": policies.connectors,
     "secrets": policies.secrets,

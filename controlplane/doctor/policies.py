@@ -19,6 +19,7 @@ from controlplane.doctor.subject import Subject
 from controlplane.errors import BlockedAddressError, ConnectorError, SettingsError, ThrottledError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.registry.manifests import declared_connectors, unknown_comparisons
+from controlplane.registry.risk import staffing
 from rules.addresses import place_of
 from rules.policy.kinds import System
 from rules.policy.lint import lint
@@ -48,6 +49,17 @@ def policies(subject: Subject) -> Iterator[Answer]:
     for problem in problems:
         about = f"{problem.kind}/{problem.name}"
         yield wrong("policies", f"{problem.path}: {problem.rule}", f"{problem.remedy} (by a change request)", about)
+
+
+def owners(subject: Subject) -> Iterator[Answer]:
+    """See that of each team that owns something somebody has an account, and can look at it and decide."""
+    with subject.store.read() as conn:
+        found = staffing(conn, subject.snapshot)
+    if found.nobody:
+        rule, _, remedy = found.nobody.partition(". ")
+        yield warning("owners", rule, remedy)
+        return
+    yield ok("owners", f"{found.people} people have accounts, and so has one at least of each team that owns something")
 
 
 def alerts(subject: Subject) -> Iterator[Answer]:

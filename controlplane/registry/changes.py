@@ -69,7 +69,7 @@ def _of_a_request(method: M) -> M:
 class Changes(Steps):
     """Opens, edits, reviews and applies change requests. `manifests` gives what the connectors declare, for the lint.
 
-    `step_up`: how fresh the proof has to be of who votes, schedules, applies or breaks the glass (StepUpError otherwise); None
+    `step_up`: how fresh the proof has to be of who votes, reviews, schedules, applies or breaks the glass (StepUpError otherwise); None
     where nobody does but by a caller that asks for it itself.
     `wait`: for how long nobody votes by an account that somebody else made, reset or gave the right to approve.
     `seen`: versions (`ChangeRequest.etag`) of which a request must have one still; None: it does not matter.
@@ -374,6 +374,7 @@ class Changes(Steps):
         with self.store.write() as conn:
             request = rows.lock(conn, request_id)
             self._may(request, Deed.REVIEW, actor)
+            self._proved(actor)
             self._refuse_unready(conn, actor, request)
             if not request.review_owed:
                 raise ConflictError(f"{request}: no review is owed of it; it was approved, or reviewed already")
@@ -430,11 +431,11 @@ class Changes(Steps):
         with self.store.read() as conn:
             return against(conn, rows.get(conn, request_id))
 
-    @_by_all_that_is_known
     def staffing(self) -> Staffing:
-        """Return how many people there are to propose and approve."""
-        with self.store.read() as conn:
-            return staffing(conn)
+        """Return how many people there are to propose and approve, and which owners in sight have no account."""
+        seen = self.registry.snapshot()
+        with self.store.unconfined(), self.store.read() as conn:
+            return staffing(conn, seen)
 
     # --- how it is done ---
 

@@ -7,19 +7,22 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from controlplane.access import disabled
+from controlplane.access import disabled, people
 from controlplane.errors import PolicyError
 from controlplane.registry import revisions
 from controlplane.registry.manifests import uninstalled
 from controlplane.registry.registry import Snapshot
 from rules.policy.abilities import Manifests
+from rules.policy.keepable import unattended
 from rules.policy.kinds import Document
 from rules.policy.lint import lint
-from rules.policy.problems import NOWHERE, Origin, Problem, problem
+from rules.policy.problems import NOWHERE, Origin, Path, Problem, problem
 from rules.policy.reading import Entry, read_document
 from rules.policy.secrets import refusal
 from rules.policy.text import RawDocument, read_text
 
+Named = tuple[str, str]
+"""Kind and name."""
 About = tuple[str | None, str | None]
 """Kind and name that a text has to be of; None where any will do."""
 ANY: About = (None, None)
@@ -34,24 +37,39 @@ def problems_of(conn: Connection, snapshot: Snapshot, entry: Entry, manifests: M
 
 
 def problems_of_all(
-    conn: Connection, snapshot: Snapshot, entries: Sequence[Entry], manifests: Manifests | None, *, people: bool = True
+    conn: Connection, snapshot: Snapshot, entries: Sequence[Entry], manifests: Manifests | None, *, staffed: bool = True
 ) -> list[Problem]:
-    """Return the same of several documents that come into the registry together. `people`: whether it is asked who is left."""
+    """Return the same of several documents that come into the registry together. `staffed`: whether it is asked who is left."""
     own = {(entry.document.kind, entry.document.name): entry for entry in entries}
     known = {key: Entry(document) for key, document in snapshot.documents.items()}
-    gone = disabled(conn) if people else frozenset[str]()
+    gone = disabled(conn) if staffed else frozenset[str]()
     before = set(_whole(known, manifests, gone))
     found = [
         each
         for each in _whole({**known, **own}, manifests, gone)
         if (each.kind, each.name) in own or each not in before
     ]
+    if staffed:
+        found += _left_alone(conn, known, own)
     return sorted(found, key=lambda one: (one.line == 0, one))
 
 
-def _whole(
-    entries: Mapping[tuple[str, str], Entry], manifests: Manifests | None, gone: frozenset[str]
-) -> list[Problem]:
+def _left_alone(conn: Connection, known: Mapping[Named, Entry], own: Mapping[Named, Entry]) -> list[Problem]:
+    """Return what would get an owner of whom nobody has an account; what has one already may be mended piece by piece."""
+    here = people(conn)
+    before = {_about(*flaw) for flaw in unattended(list(known.values()), here)}
+    return [
+        problem(entry.origin, entry.document.kind, entry.document.name, path, rule, remedy)
+        for entry, path, rule, remedy in unattended(list({**known, **own}.values()), here)
+        if _about(entry, path, rule, remedy) not in before
+    ]
+
+
+def _about(entry: Entry, _path: Path, rule: str, _remedy: str) -> tuple[str, str, str]:
+    return entry.document.kind, entry.document.name, rule
+
+
+def _whole(entries: Mapping[Named, Entry], manifests: Manifests | None, gone: frozenset[str]) -> list[Problem]:
     listed = list(entries.values())
     return [*lint(listed, manifests, gone=gone), *uninstalled(listed)]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from controlplane.access import DAY, Actor, allowed, everybody, unready
+from controlplane.access import DAY, Actor, allowed, everybody, people, unready
 from controlplane.errors import ForbiddenError, NotFoundError
 from controlplane.registry import requests as rows
 from controlplane.registry import revisions
@@ -17,13 +18,19 @@ from controlplane.registry.registry import Snapshot
 from controlplane.registry.requests import ChangeRequest
 from rules.changes import WHO, Deed, quorum
 from rules.policy.difference import Field, three_way
+from rules.policy.keepable import unattended
 from rules.policy.kinds import KINDS, Document
+from rules.policy.reading import Entry
 from rules.policy.relaxing import Weighed, data_owners, weigh
 
 ONE_PERSON = (
     "This installation has one person only, so nobody can approve what that person proposes. Nothing is let through for that: "
     "a change waits until there is an approver, or is put in force by break-glass for 24 hours at most, and is owed a review. "
     "Make an account with the role approver for somebody else."
+)
+NOBODY = (
+    "Nobody has an account of these Teams, which own policies: {}. What is asked of an owner waits. Make accounts for their members, "
+    "have them sign in, or write the names of accounts that there are as members, by a change request."
 )
 
 
@@ -49,11 +56,11 @@ def weighed(conn: Connection, snapshot: Snapshot, request: ChangeRequest, wait: 
 
     `wait`: for how long an account cannot vote after another's hands were on it.
 
-    The owner is read of what is in force, so that nobody makes himself the owner by the change.
+    The owner is read of what was approved, so that nobody makes himself the owner by the change, or by break-glass before it.
     """
     before, after = _approved_document(conn, request.kind, request.name), read(request.document)
     found = weigh(before, after)
-    owners = sorted(data_owners(before or after, snapshot.documents))
+    owners = sorted(data_owners(before or after, _approved_documents(conn, snapshot)))
     relaxes = any(one.relaxes for one in found)
     asked = quorum(relaxes, owners)
     counted = [
@@ -79,6 +86,13 @@ def _reaches(snapshot: Snapshot, approver: Actor, request: ChangeRequest) -> boo
     except (ForbiddenError, NotFoundError):
         return False
     return True
+
+
+def _approved_documents(conn: Connection, snapshot: Snapshot) -> Mapping[tuple[str, str], Document]:
+    """Return what is in force, and in place of what is there by break-glass only what stands behind it."""
+    broken = [(one.kind, one.name) for one in rows.by_break_glass(conn)]
+    behind = {key: found for key in broken if (found := _approved_document(conn, *key)) is not None}
+    return {**snapshot.documents, **behind}
 
 
 def _approved_document(conn: Connection, kind: str, name: str) -> Document | None:
@@ -112,11 +126,20 @@ class Staffing:
     one_person: bool
     note: str
     """What follows from there being one person; empty otherwise."""
+    unattended: tuple[str, ...]
+    """Teams that own something, and of whom nobody has an account in use."""
+
+    @property
+    def nobody(self) -> str:
+        """What follows from owners of whom nobody has an account; empty otherwise."""
+        return NOBODY.format(", ".join(self.unattended)) if self.unattended else ""
 
 
-def staffing(conn: Connection) -> Staffing:
-    """Count the people whose accounts are in use."""
-    people = everybody(conn)
-    approvers = [actor for actor in people if allowed(actor, WHO[Deed.APPROVE].right)]
-    one = len(people) < 2
-    return Staffing(len(people), len(approvers), one, ONE_PERSON if one else "")
+def staffing(conn: Connection, snapshot: Snapshot) -> Staffing:
+    """Count the people whose accounts are in use, and say which owners have none."""
+    found = everybody(conn)
+    approvers = [actor for actor in found if allowed(actor, WHO[Deed.APPROVE].right)]
+    one = len(found) < 2
+    flaws = unattended([Entry(document) for document in snapshot.documents.values()], people(conn))
+    alone = sorted({entry.document.spec.owner for entry, *_ in flaws})  # type: ignore[attr-defined]
+    return Staffing(len(found), len(approvers), one, ONE_PERSON if one else "", tuple(alone))

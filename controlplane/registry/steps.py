@@ -140,7 +140,7 @@ class Steps:
         entries = [Entry(as_document(self._behind(conn, one)["document"])) for one in requests]
         back = {(one.kind, one.name) for one in requests}
         found = checking.problems_of_all(
-            conn, self.registry.snapshot_in(conn), entries, self._manifests(), people=False
+            conn, self.registry.snapshot_in(conn), entries, self._manifests(), staffed=False
         )
         return [one for one in found if (one.kind, one.name) not in back]
 

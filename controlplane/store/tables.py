@@ -141,7 +141,12 @@ request_key = Table(
     Column("actor", Name, nullable=False),
     Column("route", Text, nullable=False, doc="method and path"),
     Column("key", Name, nullable=False),
-    Column("body", String(64), nullable=False, doc="SHA-256: the same key with another body is refused"),
+    Column(
+        "body",
+        String(64),
+        nullable=False,
+        doc="hash under the key of the installation: the same key with another body is refused",
+    ),
     Column(
         "claim", Id, nullable=False, doc="the request that works on it; one that was overtaken may not commit any more"
     ),

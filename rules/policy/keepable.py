@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from rules.policy import kinds as k
 from rules.policy.kinds import format_duration
 from rules.policy.problems import Path
 from rules.policy.reading import Entry
 from rules.policy.sense import EntryFlaw, Flaw
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Whose accounts are in use."""
+
+    names: Set[str]
+    """By which they are known: of somebody from a provider the account's name, and what the provider calls him."""
+    teams: Set[str]
+    """That they belong to by their accounts."""
+
+    def live(self, name: str, team: k.TeamSpec) -> bool:
+        """Whether anybody of a team can sign in here: look at what is wrong, and approve what is asked of it."""
+        return name in self.teams or any(member.username in self.names for member in team.members)
+
+
+def unattended(entries: Sequence[Entry], people: People) -> Iterator[EntryFlaw]:
+    """Yield each policy whose owner is a team of which nobody has an account in use."""
+    teams = {one.document.name: one.document.spec for one in entries if isinstance(one.document, k.Team)}
+    for entry in entries:
+        owner = getattr(getattr(entry.document, "spec", None), "owner", None)
+        if owner in teams and not people.live(owner, teams[owner]):
+            rule = f"of the Team '{owner}' nobody has an account in use here"
+            remedy = "name another Team, have a member sign in (or make the account), or write the accounts' names as members"
+            yield entry, ("spec", "owner"), rule, remedy
 
 
 def unkeepable(entries: Sequence[Entry], gone: Set[str]) -> Iterator[EntryFlaw]:

@@ -70,7 +70,7 @@ Entity = Annotated[str, Field(min_length=1, max_length=80)]
 class Part(BaseModel):
     """Base of everything in a policy: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Metadata(Part):

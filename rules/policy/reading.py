@@ -115,6 +115,8 @@ def _rule_and_remedy(detail: ErrorDetails, path: Path, model: type[BaseModel]) -
         return f"'{given}' is not written as it must be", _pattern(str(detail.get("ctx", {}).get("pattern", "")))
     if kind in NUMBER_WORDS:
         return f"a number is wanted, and {_word(given)} was given", "write digits without quotes"
+    if kind == "finite_number":
+        return f"a finite number is wanted, and {_word(given)} was given", "write digits without quotes"
     if kind == "too_short":
         return "nothing is listed, and at least one is needed", _how_to_fill(model, path)
     message = detail["msg"].removeprefix("Value error, ")

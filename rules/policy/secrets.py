@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rules.policy import kinds as k
@@ -23,17 +23,55 @@ IN_QUERY = re.compile(
     re.IGNORECASE,
 )
 """A parameter of an address that lets somebody in."""
+NAMED = re.compile(
+    r".*(?:token|secret|password|passwd|passphrase|credentials?|api_?-?key|(?:access|private|secret|signing)[_-]?key|authorization)",
+    re.IGNORECASE,
+)
+"""What an option, a parameter or a header of a system is called that lets somebody in."""
+SENT = frozenset({"headers", "more"})
+"""Of a manifest that is sent as it stands; elsewhere it says where in an answer a token is read."""
 BY_REFERENCE = (
-    "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD"
+    "a secret is given by reference, never by value", "write env:NAME, file:NAME or vault:MOUNT/PATH#FIELD under spec.secrets"
 )  # fmt: skip
 HIDDEN = "••• (by value, not shown)"
 
 
 def secrets_by_value(spec: k.SystemSpec) -> list[Path]:
-    """Return where a secret stands by value, as paths. The values are shown nowhere: they may well be the secrets."""
+    """Return where a secret of a system stands by value, as paths. The values are shown nowhere: they may well be the secrets."""
     wrong = [name for name, given in spec.secrets.items() if not (SECRET.match(given) and NAME.fullmatch(name))]
     places = list(dict.fromkeys(place_of(name) for name in wrong))
-    return [*places, *([("spec", "endpoint")] if in_address(spec.endpoint) else [])]
+    return [*places, *([("spec", "endpoint")] if in_address(spec.endpoint) else []), *_held(spec.options)]
+
+
+def _held(options: Any) -> Iterator[Path]:
+    """Yield where options hold a secret by value: under a name that says so, or in an address."""
+    for path, value in _texts(options, ("spec", "options")):
+        sent = "manifest" not in path or path[-2] in SENT
+        named = sent and NAMED.fullmatch(str(path[-1])) is not None
+        if value and not SECRET.match(value) and (named or ("://" in value and in_address(value))):
+            yield path
+
+
+def _addressed(document: k.Document) -> Iterator[Path]:
+    """Yield where any other text of a policy holds an address with a password in it."""
+    dumped = document.model_dump(mode="json", exclude={"spec": {"secrets", "endpoint", "options"}})
+    return (path for path, value in _texts(dumped, ()) if PASSWORD.search(value))
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+        return
+    inside = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    )
+    for name, each in inside:
+        yield from _texts(each, (*path, name))
+
+
+def is_planes_own(reference: str) -> bool:
+    """Say whether a reference leads to a setting of the plane, which is lent to no system."""
+    return reference.upper().startswith("ENV:TRUEUP_")
 
 
 def place_of(name: str) -> Path:
@@ -48,11 +86,11 @@ def in_address(endpoint: str) -> bool:
 
 def refusal(document: k.Document) -> str:
     """Return why a document may not be kept, where a secret stands in it by value; empty where none does."""
-    by_value = secrets_by_value(document.spec) if isinstance(document, k.System) else []
+    by_value = [*(secrets_by_value(document.spec) if isinstance(document, k.System) else ()), *_addressed(document)]
     if not by_value:
         return ""
     where, (rule, remedy) = ", ".join(".".join(map(str, path)) for path in by_value), BY_REFERENCE
-    return f"System/{document.name} {where}: {rule}; {remedy}. If it was one, change it where it is used"
+    return f"{document.kind}/{document.name} {where}: {rule}; {remedy}. If it was one, change it where it is used"
 
 
 def shown(path: str, value: Any) -> Any:

@@ -18,7 +18,7 @@ from rules.policy.kinds import format_duration
 from rules.policy.lengths import too_long
 from rules.policy.problems import Path
 from rules.policy.reading import Entry, nearest
-from rules.policy.secrets import BY_REFERENCE, secrets_by_value
+from rules.policy.secrets import BY_REFERENCE, is_planes_own, secrets_by_value
 from rules.units import pieces_in
 
 Flaw = tuple[Path, str, str]
@@ -34,10 +34,14 @@ SAMPLES = 3
 
 def _system(spec: k.SystemSpec) -> Iterator[Flaw]:
     for path in secrets_by_value(spec):
-        if path[1] == "secrets" or spec.endpoint.startswith(
+        if path[1] != "endpoint" or spec.endpoint.startswith(
             "http"
         ):  # of other addresses the connector's own check speaks
             yield path, *BY_REFERENCE
+    for name, reference in spec.secrets.items():
+        if is_planes_own(reference):
+            rule = f"{reference.partition(':')[2]} is a setting of the plane, and is given to no system"
+            yield ("spec", "secrets", name), rule, "give the system a secret of its own"
     for placeholder in re.findall(r"\$\{([^}]*)\}", spec.endpoint):
         if placeholder not in PLACEHOLDERS:
             rule = f"unknown placeholder ${{{placeholder}}}"
@@ -82,6 +86,12 @@ def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
         yield ("spec", "method"), "a flow by poll has to say what is read and how often", "add 'read' and 'poll_every'"
     if spec.poll_every is not None and spec.poll_every <= timedelta(0):
         yield ("spec", "poll_every"), "a poll every 0 seconds never rests", "write for instance 1m"
+    if spec.promise <= timedelta(0):
+        yield (
+            ("spec", "promise"),
+            "whatever is delivered takes longer than 0 s, so it is always broken",
+            "write for instance 1m",
+        )
     seen = Counter((target.system, target.entity) for target in spec.targets)
     for position, target in enumerate(spec.targets):
         if seen[target.system, target.entity] > 1:
@@ -205,6 +215,9 @@ def _escalation(spec: k.EscalationPathSpec) -> Iterator[Flaw]:
         yield ("spec", "steps"), "the steps are not in the order of their delay", "sort them by 'after'"
     if delays[0] > timedelta(0):
         yield ("spec", "steps", 0, "after"), "nobody is told at once", "write 'after: 0s' for the first step"
+    if spec.acknowledge_within <= timedelta(0):
+        rule = "an acknowledgement would be over at once, and the incident open again"
+        yield ("spec", "acknowledge_within"), rule, "write for instance 30m"
 
 
 def _comparison(spec: k.ComparisonSpec) -> Iterator[Flaw]:
@@ -212,6 +225,8 @@ def _comparison(spec: k.ComparisonSpec) -> Iterator[Flaw]:
     if spec.source_side not in systems:
         rule = f"the source side '{spec.source_side}' is not among the sides"
         yield ("spec", "source_side"), rule, nearest(spec.source_side, systems, "sides")
+    if spec.window <= timedelta(0):
+        yield ("spec", "window"), "no order is younger than 0 s, so nothing would be compared", "write for instance 7d"
     for position, system in enumerate(systems):
         if system in systems[:position]:
             rule = f"'{system}' is a side twice"

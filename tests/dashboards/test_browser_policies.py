@@ -320,11 +320,13 @@ def test_an_installation_with_one_person_says_so(office: Site, browser: Browser)
         enter(ben, office, "ben")
         expect(ben.get_by_role("heading", name="History")).to_be_visible()
         expect(ben.get_by_text("This installation has one person only")).to_have_count(0)
+        expect(ben.get_by_text("Owners without an account")).to_have_count(0)
         for name in ("eve", "root", *PEOPLE):
             if name != "ben":
                 disable_account(office.plane.store, office.plane.clock, name, actor="test")
         ben.reload()
         expect(ben.get_by_text("This installation has one person only")).to_be_visible()
+        expect(ben.get_by_text("which own policies: ecommerce, integration-platform,")).to_be_visible()
 
 
 def test_a_policy_that_is_not_there_yet_is_begun_written_and_proposed_at_the_page(

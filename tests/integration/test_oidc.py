@@ -71,7 +71,7 @@ def plane(tmp_path: Path, issuer: str, plane_port: int, monkeypatch: pytest.Monk
     given = {
         "port": plane_port, "oidc_issuer": issuer, "oidc_client_id": "sync-console",
         "oidc_client_secret": "env:TEST_OIDC_SECRET", "oidc_name": "Company", "oidc_scopes": "openid profile groups",
-        "oidc_roles": json.dumps(ROLES),
+        "oidc_roles": json.dumps(ROLES), "approver_wait": 0,
     }  # fmt: skip
     with a_plane(tmp_path, **given) as found:
         yield found

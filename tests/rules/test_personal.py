@@ -66,6 +66,31 @@ def test_a_whole_order_of_the_shop_keeps_its_business_and_nothing_of_the_person(
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "buyerEmail", "BuyerName", "BuyerInfo", "buyer-phone-number", "recipient-name", "ship-address-1",
+        "shippingAddress_text", "customerName", "customer_firstname", "customer_lastname", "customerFirstName", "customer_dob",
+        "customer_taxvat", "x_forwarded_for",
+        "HouseNumber", "CityName", "MobilePhoneNumber", "FaxNumber", "BusinessPartnerFullName", "contactName", "givenName", "familyName",
+        "taxId", "vatNumber", "cardNumber", "clientIp", "userAgent", "giftMessage", "customerNote", "dateOfBirth", "attention",
+        "billing_details", "Date Of Birth", "Contact.Name", "accessToken", "IBAN",
+    ],
+)  # fmt: skip
+def test_a_usual_name_is_known_however_its_words_are_joined(name: str) -> None:
+    assert "planted" not in str(shown({"id": 7, name: "planted"}, USUAL, masking).value)
+
+
+def test_names_of_goods_and_places_are_no_names_of_people() -> None:
+    body = {
+        "displayName": "Shirt", "productName": "Shirt", "locationName": "WH1", "SalesOrganization": "1010", "itemId": 7,
+        "orderEmailed": True,
+        "shipMethod": "DHL", "addressed": 0, "IPO": "A", "ticketId": "T-1", "unitPrice": "9.90", "taxIdentified": "no", "customerId": 9,
+    }  # fmt: skip
+    found = shown(body, USUAL, masking)
+    assert found.value == body | {"addressed": MASK}, "`address*` has always been meant widely"
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"sku": "A", "location": "WH1", "on_hand": 3},

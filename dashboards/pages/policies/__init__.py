@@ -43,13 +43,10 @@ def layout(asked: Asked) -> Component:
 
 
 def _staffing() -> list[Component]:
-    """Say so where there is one person only, for then nobody can approve anything."""
+    """Say so where there is one person only, for then nobody can approve anything, and where of an owner there is nobody."""
     found = commands().changes.staffing()
-    return (
-        [dmc.Alert(found.note, title="One person", color="orange", variant="light", mb="md")]
-        if found.one_person
-        else []
-    )
+    told = (("One person", found.note), ("Owners without an account", found.nobody))
+    return [dmc.Alert(text, title=title, color="orange", variant="light", mb="md") for title, text in told if text]
 
 
 def _chosen(shown: list[Component]) -> Component:

@@ -129,9 +129,20 @@ def test_a_session_that_was_signed_out_or_revoked_is_over(store: Store, clock: M
     access.revoke_session(store, clock, first.token)
     assert access.resume_session(store, clock, first.token) is None
     assert access.resume_session(store, clock, second.token) == second
-    assert access.revoke_all(store, clock, "olga") == 1
+    access.set_password(store, clock, "olga", "another password", actor="root")
     assert access.resume_session(store, clock, second.token) is None
     assert access.resume_session(store, clock, "made up") is None
+
+
+def test_a_new_admin_password_in_the_settings_ends_the_sessions_of_the_old_one(
+    store: Store, clock: ManualClock
+) -> None:
+    access.ensure_admin(store, clock, "the first of twenty")
+    session = access.open_session(store, clock, Actor("admin", frozenset({"admin"})))
+    access.ensure_admin(store, clock, "the first of twenty")
+    assert access.resume_session(store, clock, session.token) is not None
+    access.ensure_admin(store, clock, "the second of twenty")
+    assert access.resume_session(store, clock, session.token) is None
 
 
 def test_only_hashes_of_session_and_service_tokens_are_kept(store: Store, clock: ManualClock, olga: Actor) -> None:

@@ -396,6 +396,26 @@ def test_roles_and_team_are_those_of_the_groups_at_every_sign_in(store: Store, c
     ]  # fmt: skip
 
 
+def test_who_becomes_an_approver_by_his_groups_waits_as_one_whom_an_admin_makes(
+    store: Store, clock: ManualClock
+) -> None:
+    """Whoever looks after the provider could otherwise put himself among the approvers, vote, and leave again unseen."""
+
+    def waits(name: str) -> str:
+        with store.read() as conn:
+            return access.unready(conn, name, frozenset({"ada"}), clock.now(), access.DAY)
+
+    ben = access.admit(store, clock, member("u-2", "ben", ("deciders",))).name
+    ada = access.admit(store, clock, member()).name
+    assert "'the identity provider' made that account within the last 1d" in waits(ben)
+    clock.advance(access.DAY.total_seconds() + 1)
+    access.admit(store, clock, member("u-2", "ben", ("deciders",)))
+    assert waits(ben) == "", "signing in again as before costs nothing"
+    access.admit(store, clock, member(groups=("editors", "deciders")))
+    assert "'the identity provider' gave the right to approve to that account" in waits(ada)
+    assert waits(ben) == ""
+
+
 def test_whom_no_group_gives_a_role_gets_no_account(store: Store, clock: ManualClock) -> None:
     with pytest.raises(SignInError, match="'ada' is known at"):
         access.admit(store, clock, member(groups=()))

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from controlplane.access import issue_token
 from controlplane.app import create_app
@@ -301,6 +302,28 @@ def test_a_forged_webhook_leaves_nothing_behind(plane: Plane, nobody: httpx.Clie
     assert nobody.post("/hooks/shop", content=b"{}").status_code == 401
     assert nobody.post("/hooks/nothing", content=b"{}").status_code == 404
     assert stored() == before
+
+
+def test_what_is_wrong_inside_is_told_to_no_stranger(tmp_path: Path) -> None:
+    """Neither where the secrets lie and what they are called, nor where the keys are; the sender comes again, and the log says why."""
+    body = b'{"id": 1, "email": "anna@example.org"}'
+
+    def refused(missing: str) -> None:
+        with capture_logs() as said:
+            answer = stranger.post("/hooks/shop", content=body, headers=signature(body))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), answer.text
+        assert not [word for word in ("secret", "keys", str(tmp_path)) if word in answer.text]
+        assert [one["log_level"] for one in said if missing in one.get("error", "")] == ["warning"]
+
+    with a_plane(tmp_path) as plane, served(plane) as url, httpx.Client(base_url=url, trust_env=False) as stranger:
+        refused("shop_access_token")
+        plane.settings.secrets.mkdir(parents=True, exist_ok=True)
+        for name in ("shop_webhook_secret", "shop_access_token"):
+            (plane.settings.secrets / name).write_text(SECRET)
+        (tmp_path / "seal-keys.json").rename(tmp_path / "aside")
+        refused("seal-keys.json")
+        (tmp_path / "aside").rename(tmp_path / "seal-keys.json")
+        assert stranger.post("/hooks/shop", content=body, headers=signature(body)).status_code == 200
 
 
 def test_a_body_beyond_the_limit_is_refused(nobody: httpx.Client) -> None:

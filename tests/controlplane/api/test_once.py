@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from controlplane.access import create_account
 from controlplane.api.once import KEPT, PATIENCE, Claim
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError
+from controlplane.sealing import Keys
 from controlplane.store import tables as t
 from controlplane.wiring import Plane
 from tests.web import PASSWORD, a_plane, signed_in
@@ -70,6 +72,19 @@ def test_a_key_is_of_one_body_one_route_and_one_person(plane: Plane, url: str, o
         assert post(ada, REPLAYS, ASKED).status_code == 403
     for key in ("", "two words", "x" * 201):
         assert post(olga, REPLAYS, ASKED, key).status_code == 422
+
+
+def test_a_password_cannot_be_guessed_at_by_what_is_kept_of_its_request(plane: Plane, url: str) -> None:
+    create_account(plane.store, plane.clock, "root", PASSWORD, ["admin"], actor="setup")
+    asked = {"password": "guess-me-if-you-can"}
+    with closing(signed_in(url, "root")) as root:
+        sent = root.build_request("POST", "/api/v1/accounts/ben/password", json=asked, headers={"Idempotency-Key": "k"})
+        assert root.send(sent).status_code == 200
+    with plane.store.read() as conn:
+        kept = repr(dict(conn.execute(select(t.request_key)).mappings().one()))
+    for guess in (sent.content, b"\n" + sent.content, asked["password"].encode()):
+        assert hashlib.sha256(guess).hexdigest() not in kept
+    assert f"'body': 'hmac:{Keys(plane.settings).ring().hashing.id}:" in kept
 
 
 def test_what_is_refused_without_effect_frees_its_key(plane: Plane, olga: httpx.Client) -> None:

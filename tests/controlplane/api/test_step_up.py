@@ -96,6 +96,24 @@ def test_applying_scheduling_and_break_glass_take_a_proof_as_a_vote_does(
     assert done.json()["state"] == ("scheduled" if deed == "schedule" else "effective"), done.text
 
 
+def test_the_review_of_a_break_glass_is_a_persons_and_takes_a_proof(
+    plane: Plane, url: str, request_of_ada: str
+) -> None:
+    ada, ben = signed_in(url, "ada"), signed_in(url, "ben")
+    document = ada.get(request_of_ada.removesuffix("/vote")).json()["document"]
+    told = {"kind": "RetryPolicy", "name": "default", "document": document, "title": "At once"}
+    request = f"{REQUESTS}/{ada.post(REQUESTS, json=told).json()['id']}"
+    assert ada.post(f"{request}/break-glass", json={"hours": 1, "reason": "now"}).json()["state"] == "effective"
+    robot = {"Authorization": f"Bearer {issue_token(plane.store, plane.clock, 'ben', 'a robot', actor='test')}"}
+    seen = {"comment": "looked at"}
+    by_token = httpx.post(f"{url}{request}/review", json=seen, headers=robot, trust_env=False)
+    assert (by_token.status_code, by_token.json()["type"]) == (403, "urn:trueup:stepup")
+    wait(plane, 901)
+    assert ben.post(f"{request}/review", json=seen).json()["type"] == "urn:trueup:stepup"
+    proved_anew(ben)
+    assert ben.post(f"{request}/review", json=seen).json()["reviewed_by"] == "ben"
+
+
 def test_the_command_line_gives_the_proof_by_the_password_of_who_decides(
     plane: Plane, url: str, request_of_ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.till_files.connector import TillFilesConnector
-from controlplane.connectors.connections import Connections, resolve_endpoint, resolve_secret
+from controlplane.connectors.connections import Connections, context_of, resolve_endpoint, resolve_secret
 from controlplane.errors import NotFoundError, SettingsError
 from controlplane.registry import Snapshot
 from controlplane.settings import Settings
@@ -84,6 +84,62 @@ def test_placeholders_are_filled_in_and_others_refused(settings: Settings) -> No
     assert resolve_endpoint("${SANDBOX}/erp", settings) == "http://127.0.0.1:9001/erp"
     with pytest.raises(SettingsError, match="PLACE"):
         resolve_endpoint("${PLACE}/erp", settings)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options"),
+    [
+        ("${HOME}", {}), ("file://${HOME}", {}), ("${HOME}/drop/..", {}), ("${HOME}/sandbox/secrets", {}), ("${HOME}/link", {}),
+        ("sqlite:///${HOME}/plane.sqlite", {}), ("sqlite+pysqlite:///${HOME}/plane.sqlite", {}),
+        ("${HOME}/sandbox", {"inbox": "secrets"}), ("${HOME}/drop", {"manifest": {"reads": [{"folder": "../sandbox/secrets"}]}}),
+        ("file:///", {"inbox": "${HOME}"}),
+    ],
+)  # fmt: skip
+def test_no_system_reads_what_the_plane_keeps_for_itself(
+    settings: Settings, endpoint: str, options: dict[str, Any]
+) -> None:
+    """An approved endpoint that leads to the keys, the database or the secrets would show them to whoever sees its records."""
+    (settings.secrets / "deeper").mkdir(parents=True)
+    (settings.home / "drop").mkdir()
+    (settings.home / "plane.sqlite").touch()
+    (settings.home / "link").symlink_to(settings.secrets)
+    filled = {
+        name: resolve_endpoint(each, settings) if isinstance(each, str) else each for name, each in options.items()
+    }
+    registry = Governed(system(endpoint=endpoint, options=filled))
+    with pytest.raises(SettingsError, match="is where the plane keeps what is its own; hand files over in a folder"):
+        context_of(registry.snapshot(), "tills", settings, ManualClock(START))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options"),
+    [
+        ("${HOME}/drop", {"inbox": "in"}), ("${HOME}/sandbox/tills", {"currency": "EUR"}), ("/srv/edi", {"inbox": "in"}),
+        ("https://shop.example", {"inbox": "secrets"}), ("sqlite:///${HOME}/drop/erp.sqlite", {}),
+    ],
+)  # fmt: skip
+def test_folders_of_a_systems_own_are_read(settings: Settings, endpoint: str, options: dict[str, Any]) -> None:
+    registry = Governed(system(endpoint=endpoint, options=options))
+    context = context_of(registry.snapshot(), "tills", settings, ManualClock(START))
+    assert context.endpoint == resolve_endpoint(endpoint, settings)
+
+
+@pytest.mark.parametrize(
+    "reference", ["env:TRUEUP_ADMIN_PASSWORD", "env:trueup_database_url", "file:oidc", "env:SEALS", "env:VAULT_LOGIN"]
+)
+def test_what_lets_the_plane_itself_in_is_given_to_no_system(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    settings = settings.model_copy(
+        update={"oidc_client_secret": "file:oidc", "seal_keys": "env:SEALS", "vault_token": "env:VAULT_LOGIN"}
+    )
+    settings.secrets.mkdir(parents=True)
+    (settings.secrets / "oidc").write_text("planted")
+    for name in ("TRUEUP_ADMIN_PASSWORD", "trueup_database_url", "SEALS", "VAULT_LOGIN"):
+        monkeypatch.setenv(name, "planted")
+    with pytest.raises(SettingsError, match="is the plane's own, and is given to no system") as refused:
+        resolve_secret("the secret 'token' of System 'tills'", reference, settings)
+    assert "planted" not in str(refused.value)
 
 
 def test_secrets_come_from_the_environment_or_from_the_secrets_folder(

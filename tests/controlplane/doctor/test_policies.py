@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from controlplane.access import create_account, seed_people
 from controlplane.clock import ManualClock
 from controlplane.registry import revisions
 from controlplane.store import Store
@@ -60,6 +61,19 @@ def test_a_registry_in_which_nobody_is_told_of_what_waits_is_a_warning(look: Loo
     level, told = the(look(), "alerts")
     assert level == "warning"
     assert "add an AlertRule on failed_messages" in told
+
+
+def test_owners_of_whom_nobody_has_an_account_are_a_warning_until_they_have(
+    look: Look, store: Store, clock: ManualClock
+) -> None:
+    create_account(store, clock, "wim@corp", "a long password", ["viewer"], actor="setup", team="warehouse-ops")
+    level, told = the(look(), "owners")
+    assert (level, "own policies: ecommerce, finance-systems, integration-platform, store-ops -> " in told) == (
+        "warning",
+        True,
+    )
+    seed_people(store, clock)
+    assert the(look(), "owners")[0] == "ok"
 
 
 def test_a_connector_that_is_not_installed_is_named_and_the_others_are_asked(

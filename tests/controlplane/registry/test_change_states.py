@@ -335,6 +335,21 @@ def test_what_is_kept_of_a_break_glass_is_weighed_against_what_was_approved_befo
     assert changes.get(first.id).review_owed
 
 
+def test_nobody_makes_himself_the_owner_by_break_glass_and_then_approves(registry: Registry, changes: Changes) -> None:
+    """Ada lends the orders to Pat's team for an hour, in which Pat could say yes to what the owner was never asked."""
+    with registry.store.read() as conn:
+        domain = revisions.get(conn, "Domain", "orders")["document"]
+        flow = revisions.get(conn, "Flow", "orders")["document"]
+    lent = {**domain, "spec": {**domain["spec"], "owner": PAT.team}}
+    changes.break_glass(changes.open("Domain", "orders", lent, "Ours", "", ADA).id, HOUR, "now", ADA)
+    slower = {**flow, "spec": {**flow["spec"], "promise": "19m", "retry_past_promise": "it is late anyway"}}
+    request = changes.open("Flow", "orders", slower, "Slower", "", ADA)
+    found = changes.risk(request.id)
+    assert (found.relaxes, found.owners) == (True, (domain["spec"]["owner"],))
+    keep = changes.open("Domain", "orders", lent, "For good", "", ADA)
+    assert changes.risk(keep.id).owners == (domain["spec"]["owner"],)
+
+
 def test_a_break_glass_that_others_depend_on_by_now_stays_and_says_what_has_to_be_mended(
     registry: Registry, changes: Changes, clock: ManualClock
 ) -> None:

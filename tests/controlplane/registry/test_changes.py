@@ -344,6 +344,59 @@ def test_a_team_without_a_living_account_is_made_owner_of_nothing(registry: Regi
         changes.submit(mine.id, ADA)
 
 
+def owned_by(changes: Changes, owner: str) -> ChangeRequest:
+    """Ask for another owner of the orders."""
+    with changes.store.read() as conn:
+        domain = revisions.get(conn, "Domain", "orders")["document"]
+    return changes.open("Domain", "orders", {**domain, "spec": {**domain["spec"], "owner": owner}}, "Owner", "", ADA)
+
+
+def test_a_team_of_which_nobody_ever_had_an_account_is_made_owner_of_nothing(
+    registry: Registry, changes: Changes
+) -> None:
+    """Of the team's own account, of a member's, and of a member's at the provider; a stranger's of his name is none."""
+    mine = owned_by(changes, "store-ops")
+    refusal = "spec.owner: of the Team 'store-ops' nobody has an account in use here; name another Team"
+    with pytest.raises(PolicyError, match=refusal):
+        changes.submit(mine.id, ADA)
+    with registry.store.write() as conn:
+        known = insert(t.account).values(
+            display_name="", password_hash="", roles=[], created_at=changes.clock.now(), disabled=False, failed_logins=0
+        )
+        conn.execute(known.values(name="olga@elsewhere.example"))
+        conn.execute(known.values(name="olga@login.example#2", issuer="https://login.example", subject="2"))
+    with pytest.raises(PolicyError, match=refusal):
+        changes.submit(mine.id, ADA)
+    with registry.store.write() as conn:
+        conn.execute(known.values(name="olga@login.example", issuer="https://login.example", subject="1"))
+    assert changes.submit(mine.id, ADA).state == "in_review"
+
+
+def test_who_belongs_to_a_team_by_his_account_is_enough(registry: Registry, changes: Changes) -> None:
+    create_account(registry.store, changes.clock, "pia", "a long password", ["viewer"], actor="test", team="store-ops")
+    assert changes.submit(owned_by(changes, "store-ops").id, ADA).state == "in_review"
+
+
+def test_an_owner_whom_nobody_answers_for_already_keeps_nobody_from_mending_something_else(changes: Changes) -> None:
+    """The first pack may name people who are yet to come: what it says is told, and refused to be made worse only."""
+    assert changes.staffing().unattended == ("ecommerce", "store-ops")
+    with changes.store.read() as conn:
+        tills = revisions.get(conn, "System", "tills")["document"]
+        team = revisions.get(conn, "Team", "warehouse-ops")["document"]
+    assert tills["spec"]["owner"] == "store-ops"
+    mended = {**tills, "spec": {**tills["spec"], "timeout": "20s"}}
+    assert changes.submit(changes.open("System", "tills", mended, "Time", "", ADA).id, ADA).state == "in_review"
+    strangers = {**team, "spec": {"members": [{"username": "nobody-yet", "name": "N"}]}}
+    assert changes.submit(changes.open("Team", "warehouse-ops", strangers, "Ours", "", ADA).id, ADA).state, (
+        "by accounts"
+    )
+    with changes.store.write() as conn:
+        conn.execute(t.account.update().where(t.account.c.name == "wim").values(team=None))
+    worse = changes.open("Team", "warehouse-ops", strangers, "Ours", "", ADA)
+    with pytest.raises(PolicyError, match=r"spec.owner: of the Team 'warehouse-ops' nobody has an account"):
+        changes.submit(worse.id, ADA)
+
+
 def test_the_same_text_put_again_by_another_leaves_who_edited_it_last(changes: Changes) -> None:
     request = drafted(changes)
     changes.edit(request.id, policy(changes, cap="8m"), BOTH)

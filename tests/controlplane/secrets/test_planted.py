@@ -184,7 +184,9 @@ def change(house: House, ada: httpx.Client) -> None:
     system = house.ask(ada, "GET", "/api/v1/policies/System/shop").json()["policy"]["document"]
     spec = system["spec"]
     wrong = [{"secrets": {**spec["secrets"], "access_token": ENV["PLANTED_SHOP"]}},
-             {"endpoint": f"https://shop:{quote(VAULT['pager'], safe='')}@example.com"}]  # fmt: skip
+             {"endpoint": f"https://shop:{quote(VAULT['pager'], safe='')}@example.com"},
+             {"options": {**spec["options"], "accessToken": FILES["shop_webhook_secret"]}},
+             {"options": {"manifest": {"headers": {"X-Api-Key": FILES["erp_consumer_key"]}}}}]  # fmt: skip
     house.secrets.append(quote(VAULT["pager"], safe=""))
     for part in wrong:
         asked = {
@@ -196,6 +198,11 @@ def change(house: House, ada: httpx.Client) -> None:
         }
         answer = house.ask(ada, "POST", "/api/v1/change-requests", json=asked)
         assert (answer.status_code, "by reference, never by value" in answer.text) == (422, True)
+    domain = house.ask(ada, "GET", "/api/v1/policies/Domain/orders").json()["policy"]["document"]
+    kept = {**domain["spec"], "retention": {"archive": f"s3://ada:{FILES['erp_token_secret'][:7]}-05@bucket/ledger"}}
+    asked = {"kind": "Domain", "name": "orders", "document": {**domain, "spec": kept}, "title": "t", "reason": "r"}
+    answer = house.ask(ada, "POST", "/api/v1/change-requests", json=asked)
+    assert (answer.status_code, "spec.retention.archive: a secret is given by reference" in answer.text) == (422, True)
     right = {**system, "spec": {**spec, "timeout": "11s"}}
     asked = {"kind": "System", "name": "shop", "document": right, "title": "t", "reason": "r"}
     made = house.ask(ada, "POST", "/api/v1/change-requests", json=asked).json()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft201909Validator
 
-from controlplane.registry.packs import pack_folder, read
+from controlplane.registry.packs import pack_folder, read, shipped_packs
 from rules.policy.interop import FORMATS, Exported, Policies, owners, rendered
 
 REPO = Path(__file__).parents[3]
@@ -53,6 +53,24 @@ def test_the_same_policies_in_any_order_give_the_same_bytes_and_what_is_lost_is_
 
 def test_no_policies_make_no_files() -> None:
     assert [list(make(Policies([]))) for make in FORMATS.values()] == [[], [], []]
+
+
+@pytest.mark.parametrize("pack", shipped_packs())
+def test_every_shipped_pack_is_exported_whole_and_refers_to_nothing_that_is_not_there(pack: str) -> None:
+    """Of each pack: contracts that the standard's schema takes, and a catalogue whose references lead somewhere."""
+    entries, problems = read([pack_folder(pack)])
+    assert problems == []
+    policies = Policies([entry.document.model_dump(mode="json") for entry in entries])
+    if SPECS.is_dir():
+        validator = Draft201909Validator(json.loads((SPECS / "odcs" / "odcs-json-schema-v3.1.0.json").read_text()))
+        contracts = [one for file in FORMATS["odcs"](policies) for one in yaml.safe_load_all(rendered(file))]
+        assert len(contracts) == len(list(policies.of("Domain")))
+        assert [error.message for one in contracts for error in validator.iter_errors(one)] == []
+    told = entities(policies)
+    there = [f"{one['kind'].lower()}:default/{one['metadata']['name']}" for one in told]
+    assert len(there) == len(set(there))
+    meant = {ref for one in told for ref in (one["spec"].get("owner"), *one["spec"].get("dependsOn", ())) if ref}
+    assert meant <= set(there)
 
 
 # --- OpenSLO ---

@@ -270,6 +270,20 @@ CASES = {
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
     "a path into Vault without a field": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: vault:secret/a\n"),
         "10:5 spec.secrets.token", "a secret is given by reference, never by value", "vault:MOUNT/PATH#FIELD"),
+    "a threshold without end": Case(document("AlertRule", ALERT + "  above: '1e999'\n  clear_at: 0\n"),
+        "10:3 spec.above", "a finite number is wanted, and '1e999' was given", "write digits"),
+    "a promise of nothing": Case(document("Flow", FLOW.replace("promise: 1m", "promise: 0s")
+        + "  message_types: [order.placed]\n"), "10:3 spec.promise", "takes longer than 0 s", "1m"),
+    "an acknowledgement of nothing": Case(
+        document("EscalationPath", "  acknowledge_within: 0s\n  steps:\n  - {after: 0s, team: ops, system: pager}\n"),
+        "5:3 spec.acknowledge_within", "over at once", "30m"),
+    "no order that is young enough": Case(document("Comparison", COMPARISON + "  window: 0s\n" + SIDES + "  source_side: erp\n"),
+        "11:3 spec.window", "nothing would be compared", "7d"),
+    "a setting of the plane as a secret": Case(
+        document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: env:TRUEUP_ADMIN_PASSWORD\n"),
+        "10:5 spec.secrets.token", "TRUEUP_ADMIN_PASSWORD is a setting of the plane", "a secret of its own"),
+    "a secret by value in an option": Case(document("System", SYSTEM + "  endpoint: http://h\n  options:\n    apiKey: hunter2\n"),
+        "10:5 spec.options.apiKey", "a secret is given by reference, never by value", "under spec.secrets"),
     "a password in an endpoint": Case(document("System", SYSTEM + "  endpoint: https://u:hunter2@host/\n"),
         "8:3 spec.endpoint", "a secret is given by reference, never by value", "env:NAME"),
     "secret by value": Case(document("System", SYSTEM + "  endpoint: x\n  secrets:\n    token: hunter2\n"),
@@ -340,7 +354,8 @@ def test_a_secret_may_lie_in_the_environment_in_a_file_or_in_vault() -> None:
 
 
 def test_a_secret_given_by_value_is_not_shown() -> None:
-    assert "hunter2" not in "".join(map(str, problems_of(CASES["a password in an endpoint"].text)))
+    for name in ("a password in an endpoint", "a secret by value in an option"):
+        assert "hunter2" not in "".join(map(str, problems_of(CASES[name].text)))
     assert "hunter2" not in "".join(map(str, problems_of(CASES["secret by value"].text)))
 
 
