@@ -18,7 +18,7 @@ from controlplane.wiring import Plane
 
 ONCE = timedelta(days=36500)
 """The grid of what runs once in the life of an installation."""
-CONFIRM_EVERY = timedelta(seconds=30)
+CONFIRM_EVERY = timedelta(seconds=5)
 EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=5)

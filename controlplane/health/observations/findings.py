@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, insert, or_, select, update
 
 from controlplane.clock import Clock
 from controlplane.errors import ConflictError, NotFoundError
@@ -20,6 +20,9 @@ from rules.ids import new_id
 LIVE = ("suspected", "open", "healing", "accepted")
 OPEN = ("open", "healing")
 """Confirmed, and nobody has said that it may stay so."""
+SHOWN_BY_ONE = (Cause.CHANGED_AT_TARGET, Cause.UNIT)
+"""What the side's own row shows."""
+SHOWN_BY_ROWS = (*SHOWN_BY_ONE, Cause.NEVER_RECEIVED)
 Place = tuple[str, str, str, str]
 """Subject, side, field, cause."""
 
@@ -45,14 +48,10 @@ def live(connection: Connection, comparison: str) -> dict[Place, Row[Any]]:
 
 def waiting_subjects(connection: Connection, clock: Clock, comparison: str, age: timedelta) -> list[str]:
     """Return the subjects whose suspicion is old enough to be confirmed, or whose healing has to be verified."""
-    now = clock.now()
-    return sorted(
-        {
-            row.subject
-            for row in live(connection, comparison).values()
-            if (row.state == "suspected" and now - row.first_seen_at >= age) or row.state == "healing"
-        }
-    )
+    c = t.finding.c
+    old = and_(c.state == "suspected", c.first_seen_at <= clock.now() - age)
+    query = select(c.subject).where(c.comparison == comparison, or_(c.state == "healing", old)).distinct()
+    return sorted(connection.execute(query).scalars())
 
 
 def settle(
@@ -150,7 +149,8 @@ class _Desk:
         self.last = row.id
         moved = row.evidence.get("basis") != values["evidence"]["basis"]
         if row.state == "suspected":
-            return self._again(row, values, seen_at(judged, finding, self.now) if moved else None)
+            anew = moved and not _grew(judged, finding, row)
+            return self._again(row, values, seen_at(judged, finding, self.now) if anew else None)
         if moved:
             values |= {"changed_at": self.now}
         if row.state == "accepted":
@@ -178,6 +178,7 @@ class _Desk:
         return certain
 
     def _again(self, row: Row[Any], values: dict[str, Any], moved_at: datetime | None) -> bool:
+        """Confirm a suspicion, or let it begin anew: what was seen first may have been what the ledger heard of since."""
         if moved_at is not None:
             _put(self.connection, row.id, values | {"first_seen_at": moved_at})
             return False
@@ -224,13 +225,22 @@ class _Desk:
         return closed
 
 
+def _grew(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+    """Say whether what was changed at a target was only changed further: nothing heard or written since explains the first gap."""
+    touched = judged.touched.get(finding.place)
+    return finding.cause is Cause.CHANGED_AT_TARGET and touched is not None and touched <= row.first_seen_at
+
+
 def seen_at(judged: Judged, finding: Finding, now: datetime) -> datetime:
     """Return since when the difference is known to be there: when the rows that show it were read, not when all had been."""
-    if finding.cause not in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED):
+    if finding.cause is Cause.MISSING:
+        return min(now, judged.read_at.get(finding.side, now))
+    if finding.cause not in SHOWN_BY_ROWS:
         return now
     rows = [level for level in judged.levels.values() if level is not None]
     own = judged.levels.get(finding.side)
-    shown = [own] if own is not None and finding.cause is Cause.CHANGED_AT_TARGET else rows
+    alone = finding.cause in SHOWN_BY_ONE or finding.side == judged.source
+    shown = [own] if own is not None and alone else rows
     return min(now, max((level.read_to for level in shown), default=now))
 
 

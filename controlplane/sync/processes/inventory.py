@@ -6,9 +6,9 @@ That expectation goes with each write, so that a write computed from anything el
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Row, func, insert, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 
 from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
@@ -92,22 +92,33 @@ def offered_anew(work: Work, offer: StockOffer, cause: str) -> tuple[list[Draft]
 def desired(work: Work, rule: AllocationRule, sku: str, location: str) -> int | None:
     """Return what the channel ought to show by what is known, or None while there is no position."""
     where = (t.stock_position.c.sku == sku, t.stock_position.c.location == location)
-    position = work.connection.execute(select(t.stock_position).where(*where)).one_or_none()
+    position = work.connection.execute(select(t.stock_position.c.available).where(*where)).one_or_none()
     if position is None:
         return None
+    return offered(rule, sku, position.available, unseen(work.connection, [(sku, location)]).get((sku, location), 0))
+
+
+def offered(rule: AllocationRule, sku: str, available: int, unseen_: int) -> int:
+    """Return what the channel ought to show: `available` by the warehouse's figure, which lacks `unseen_` units of orders."""
     safety = rule.spec.per_sku.get(sku, rule.spec.safety_stock)
-    return available_to_sell(position.available, _unseen(work, position), safety, rule.spec.buffer_share)
+    return available_to_sell(available, unseen_, safety, rule.spec.buffer_share)
 
 
-def _unseen(work: Work, position: Row[tuple[object, ...]]) -> int:
-    """Units of orders that the warehouse's figure does not contain yet."""
-    line = t.order_line.c
-    query = select(func.coalesce(func.sum(line.quantity), 0)).where(
-        line.sku == position.sku,
-        line.location == position.location,
-        or_(line.warehouse_at.is_(None), line.warehouse_at > position.source_at),
+def unseen(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return key -> units of orders that the warehouse's figure does not contain yet; keys without any are left out."""
+    line, position = t.order_line.c, t.stock_position.c
+    both = (position.sku == line.sku, position.location == line.location)
+    query = (
+        select(line.sku, line.location, func.sum(line.quantity).label("units"))
+        .join_from(t.order_line, t.stock_position, and_(*both))
+        .where(
+            line.sku.in_({sku for sku, _ in keys}),
+            line.location.in_({location for _, location in keys}),
+            or_(line.warehouse_at.is_(None), line.warehouse_at > position.source_at),
+        )
+        .group_by(line.sku, line.location)
     )
-    return int(work.connection.execute(query).scalar_one())
+    return {(row.sku, row.location): int(row.units) for row in connection.execute(query)}
 
 
 def _waiting(work: Work, channel: str, subject: str) -> int | None:
