@@ -55,6 +55,13 @@ def _parts(whole: Sequence[str]) -> Iterator[Sequence[str]]:
     return (whole[at : at + TOGETHER] for at in range(0, len(whole), TOGETHER))
 
 
+def suspected(connection: Connection) -> frozenset[str]:
+    """Return the comparisons that suspect something, or have healing to verify."""
+    c = t.finding.c
+    query = select(c.comparison).where(c.state.in_(("suspected", "healing"))).distinct()
+    return frozenset(connection.execute(query).scalars())
+
+
 def waiting_subjects(connection: Connection, clock: Clock, comparison: str, age: timedelta) -> list[str]:
     """Return the subjects whose suspicion is old enough to be confirmed, or whose healing has to be verified."""
     c = t.finding.c
