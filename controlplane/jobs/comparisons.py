@@ -27,6 +27,12 @@ def run(plane: Plane, name: str, trigger: str, subjects: Sequence[str] | None = 
     return _compare(plane, name, run_id, subjects)
 
 
+def suspected(plane: Plane) -> frozenset[str]:
+    """Return the comparisons of which something is to be read a second time, soon or now."""
+    with plane.store.look() as connection:
+        return findings.suspected(connection)
+
+
 def confirm(plane: Plane, name: str) -> dict[str, Any]:
     """Read a second time what is suspected for longer than its promise, and what was healed; return the counts."""
     policy = plane.registry.snapshot().comparisons[name]

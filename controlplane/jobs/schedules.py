@@ -18,7 +18,7 @@ from controlplane.wiring import Plane
 
 ONCE = timedelta(days=36500)
 """The grid of what runs once in the life of an installation."""
-CONFIRM_EVERY = timedelta(seconds=30)
+CONFIRM_EVERY = timedelta(seconds=5)
 EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=5)
@@ -55,11 +55,13 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield from _reading(plane)
     for name in plugins.registered("probes"):
         yield Schedule(f"probe:{name}", pulse, partial(duties.probe, plane, name))
+    suspected = comparisons.suspected(plane)
     for comparison in plane.registry.snapshot().comparisons.values():
         name, every = comparison.name, comparison.spec.every
         yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True,
                        when_asked=partial(comparisons.run_asked, plane, name))  # fmt: skip
-        yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
+        if name in suspected:
+            yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
     yield Schedule(settings.SCHEDULE, SETTINGS_EVERY, partial(duties.read_settings, plane), can_wait=True)
     yield Schedule(JUDGING, EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))

@@ -1,4 +1,4 @@
-"""What the ledger knows of each key: loaded in a fixed number of queries, then looked up by key."""
+"""What the ledger knows of keys: of all at once what is on its way, the rest for some hundred keys at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import UnmappedError
@@ -18,7 +18,9 @@ from controlplane.errors import ConnectorError, SettingsError
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync.delivery.effects import STOCK_SIGN
+from controlplane.sync.processes.inventory import unseen
 from rules.comparison.explain import Owed, Shown
+from rules.model.messages import stock_key
 from rules.outcomes import DeliveryState
 
 Key = tuple[str, str]
@@ -29,39 +31,57 @@ LOOKS = 50
 LOOK_EVERY = 0.1
 """Seconds of the clock between two looks."""
 TOGETHER = 500
+"""Keys whose evidence is loaded at once."""
+FIELDS = ("available", "on_hand")
+OWED = ("id", "message_id", "target", "entity", "payload", "state", "promise_at")
+"""What is looked at of a delivery."""
 SENT = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What is on its way as the sides have been read: it concerns keys of which nobody knows beforehand."""
+
+    systems: Sequence[str]
+    since: datetime
+    """When the reading began."""
+    now: datetime
+    """When it ended."""
+    backlog: dict[str, datetime]
+    """System -> since when records of it wait to be translated or processed."""
+    documents: dict[tuple[str, Key], list[Row[Any]]]
+    """(System, key) -> the documents on their way there that move its books of it."""
+    reasons: dict[str, str]
+    """Document that waits in quarantine -> the reason code of its case."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """The ledger's side of a comparison, as of one read transaction."""
+    """The ledger's side of a comparison of some keys, as of one read transaction."""
 
     positions: dict[Key, Row[Any]]
     changes: dict[Key, list[Row[Any]]]
+    """Those since the reading began and the last one before them, in their order."""
+    unseen: dict[Key, int]
+    """Units of orders that the position does not contain yet."""
     levels: dict[tuple[str, str, Key], int]
+    touched: dict[tuple[str, str, Key], datetime]
+    """(System, field, key) -> when its level changed last."""
     effects: dict[tuple[str, str, Key], list[Row[Any]]]
     owed: dict[tuple[str, Key], list[Row[Any]]]
     prices: dict[str, tuple[Decimal | None, str]]
-    backlog: dict[str, datetime]
-    """System -> since when records of it wait to be translated or processed."""
     now: datetime
     reasons: dict[str, str]
     """Delivery that waits in quarantine -> the reason code of its case."""
     held: dict[tuple[str, str], str]
     """(system, subject) of what waits in quarantine before it was processed -> the reason code of its case."""
 
-    def heard(self, key: Key, since: datetime) -> set[tuple[int, int]]:
+    def heard(self, key: Key) -> set[tuple[int, int]]:
         """Return what the ledger took for (on hand, available) at any time since the reading began."""
         position = self.positions.get(key)
         if position is None:
             return set()
-        pairs = {(position.on_hand, position.available)}
-        history = self.changes.get(key, [])
-        pairs |= {(row.on_hand, row.available) for row in history if row.changed_at >= since}
-        before = [row for row in history if row.changed_at < since]
-        if before:
-            pairs.add((before[-1].on_hand, before[-1].available))
-        return pairs
+        return {(row.on_hand, row.available) for row in (position, *self.changes.get(key, ()))}
 
     def told_by(self, key: Key) -> str | None:
         """Return the message that a key was last heard of by: figures that come back later are not the same gap."""
@@ -122,33 +142,87 @@ def books_delta(row: Row[Any], key: Key) -> int:
     return STOCK_SIGN[row.entity] * sum(int(line["quantity"]) for line in lines if line["sku"] == key[0])
 
 
-def load(connection: Connection, systems: Sequence[str], since: datetime, now: datetime) -> Evidence:
-    """Load the evidence for readings that began at `since` or later."""
-    positions = connection.execute(select(t.stock_position)).all()
-    changes = connection.execute(
-        select(t.stock_change).where(t.stock_change.c.changed_at >= since).order_by(t.stock_change.c.id)
+def standing(connection: Connection, systems: Sequence[str], since: datetime, now: datetime) -> Standing:
+    """Load what is on its way, for readings that began at `since` and ended at `now`."""
+    d = t.delivery.c
+    query = select(*(d[name] for name in OWED)).where(d.target.in_(systems), t.is_open, d.entity.in_(STOCK_SIGN))
+    rows = connection.execute(query.order_by(d.id)).all()
+    return Standing(
+        systems, since, now, backlog(connection, now), _by_target(rows), reasons(connection, rows)
+    )  # fmt: skip
+
+
+def load(connection: Connection, around: Standing, keys: Sequence[Key]) -> Evidence:
+    """Load the evidence of some keys, at most some hundred, in a fixed number of queries."""
+    wanted = set(keys)
+    positions = connection.execute(select(t.stock_position).where(*_of(t.stock_position, keys))).all()
+    v = t.target_level.c
+    levels = connection.execute(
+        select(t.target_level).where(v.system.in_(around.systems), v.field.in_(FIELDS), *_of(t.target_level, keys))
     ).all()
-    levels = connection.execute(select(t.target_level).where(t.target_level.c.system.in_(systems))).all()
+    e = t.target_effect.c
     effects = connection.execute(
         select(t.target_effect)
-        .where(t.target_effect.c.system.in_(systems), t.target_effect.c.latest >= since)
-        .order_by(t.target_effect.c.id)
+        .where(e.system.in_(around.systems), e.field.in_(FIELDS), *_of(t.target_effect, keys))
+        .where(e.latest >= around.since)
+        .order_by(e.id)
     ).all()
-    d = t.delivery.c
-    open_ = connection.execute(select(t.delivery).where(d.target.in_(systems), t.is_open).order_by(d.id)).all()
-    products = connection.execute(select(t.product)).all()
+    offers = _offers_owed(connection, around.systems, keys)
+    documents = {
+        place: rows for system in around.systems for key in keys if (rows := around.documents.get(place := (system, key)))
+    }  # fmt: skip
     return Evidence(
-        positions={(row.sku, row.location): row for row in positions},
-        changes=_by_key(changes),
+        positions={(row.sku, row.location): row for row in positions if (row.sku, row.location) in wanted},
+        changes=_changes(connection, around.since, keys),
+        unseen=unseen(connection, keys),
         levels={(row.system, row.field, (row.sku, row.location)): row.value for row in levels},
+        touched={(row.system, row.field, (row.sku, row.location)): row.updated_at for row in levels},
         effects=_by_place(effects),
-        owed=_by_target(open_),
-        backlog=backlog(connection, now),
-        prices={row.sku: (row.unit_price or row.unit_cost, row.currency) for row in products},
-        now=now,
-        reasons=reasons(connection, open_),
-        held=_held(connection, systems),
+        owed=documents | _by_target(offers),
+        prices=_prices(connection, keys),
+        now=around.now,
+        reasons={**around.reasons, **reasons(connection, offers)},
+        held=_held(connection, around.systems, keys),
     )
+
+
+def _of(table: Table, keys: Sequence[Key]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return a condition that the keys' rows meet, along an index. With several locations others may meet it too."""
+    skus, locations = {sku for sku, _ in keys}, {location for _, location in keys}
+    return table.c.sku.in_(sorted(skus)), table.c.location.in_(sorted(locations))
+
+
+def _changes(connection: Connection, since: datetime, keys: Sequence[Key]) -> dict[Key, list[Row[Any]]]:
+    """Return what positions became since the reading began, after what they were then."""
+    c, of = t.stock_change.c, _of(t.stock_change, keys)
+    rows = connection.execute(select(t.stock_change).where(*of, c.changed_at >= since).order_by(c.id)).all()
+    found = _by_key(rows)
+    if found:
+        last = select(func.max(c.id)).where(*_of(t.stock_change, list(found)), c.changed_at < since)
+        before = select(t.stock_change).where(c.id.in_(last.group_by(c.sku, c.location)))
+        for key, rows in _by_key(connection.execute(before).all()).items():
+            found[key] = [*rows, *found.get(key, ())]
+    return found
+
+
+def _offers_owed(connection: Connection, systems: Sequence[str], keys: Sequence[Key]) -> Sequence[Row[Any]]:
+    d = t.delivery.c
+    lines = d.order_key.in_([stock_key(*key) for key in keys])
+    query = select(*(d[name] for name in OWED)).where(d.target.in_(systems), lines, t.is_open, d.entity == "available")
+    return connection.execute(query.order_by(d.id)).all()
+
+
+def offers_owed(connection: Connection, systems: Sequence[str]) -> list[Key]:
+    """Return the keys of which an offer is on its way to one of the systems."""
+    d = t.delivery.c
+    query = select(d.subject).where(d.target.in_(systems), t.is_open, d.entity == "available").distinct()
+    return [(sku, at) for sku, _, at in (found.rpartition("@") for found in connection.execute(query).scalars())]
+
+
+def _prices(connection: Connection, keys: Sequence[Key]) -> dict[str, tuple[Decimal | None, str]]:
+    p = t.product.c
+    query = select(p.sku, p.unit_price, p.unit_cost, p.currency).where(p.sku.in_({sku for sku, _ in keys}))
+    return {row.sku: (row.unit_price or row.unit_cost, row.currency) for row in connection.execute(query)}
 
 
 def catch_up(store: Store, clock: Clock, until: datetime) -> None:
@@ -173,10 +247,11 @@ def backlog(connection: Connection, until: datetime) -> dict[str, datetime]:
     return found
 
 
-def _held(connection: Connection, systems: Sequence[str]) -> dict[tuple[str, str], str]:
+def _held(connection: Connection, systems: Sequence[str], keys: Sequence[Key]) -> dict[tuple[str, str], str]:
     q = t.quarantine.c
     waiting = (q.system.in_(systems), q.stage == "process", q.state.in_(("waiting", "corrected")))
-    rows = connection.execute(select(q.system, q.subject, q.reason_code).where(*waiting).order_by(q.id))
+    mine = q.subject.in_([stock_key(*key) for key in keys])
+    rows = connection.execute(select(q.system, q.subject, q.reason_code).where(*waiting, mine).order_by(q.id))
     return {(row.system, row.subject): row.reason_code for row in rows}
 
 

@@ -1,8 +1,8 @@
 """The comparison of stock: the warehouses and stores as they are, the books of the ERP, what each channel offers.
 
 1. Read every side, page by page, noting when (a side that cannot be read fails the comparison).
-2. Load what the ledger knows since the reading began.
-3. For each key, find for each side whether what it shows is admissible, and if not, in which gap the cause lies.
+2. Load what the ledger knows since the reading began, for some hundred keys at a time.
+3. For each of them, find for each side whether what it shows is admissible, and if not, in which gap the cause lies.
 4. Hold what is left against what another unit, or another definition, would look like.
 """
 
@@ -13,16 +13,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from controlplane.connectors.contract import Level
 from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged
-from controlplane.sync.processes.contract import Work
-from controlplane.sync.processes.inventory import desired
-from probes.comparisons.evidence import UNREAD, Evidence, Key, catch_up, load
+from controlplane.store import tables as t
+from controlplane.sync.processes.inventory import offered
+from probes.comparisons.evidence import TOGETHER, UNREAD, Evidence, Key, Standing, catch_up, load, offers_owed, standing
 from probes.comparisons.kept import kept
 from probes.comparisons.leeway import tolerance_for, units_of
-from rules.comparison.budget import resumed
+from rules.comparison.budget import Meter, resumed
 from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
 from rules.comparison.explain import (
     CERTAIN,
@@ -37,6 +37,7 @@ from rules.comparison.explain import (
     unproven,
     untold,
 )
+from rules.model.messages import stock_key
 from rules.policy.kinds import ComparisonSide
 
 Levels = dict[Key, list[Level]]
@@ -48,26 +49,22 @@ def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -
     keys = None if subjects is None else list(keys_of(subjects, context.policy.spec.locations))
     read: dict[str, Levels] = {}
     unread: dict[str, str] = {}
+    read_at: dict[str, datetime] = {}
     for side in context.policy.spec.sides:
         try:
             read[side.system] = _read(context, side, keys)
+            read_at[side.system] = context.clock.now()
         except UNREAD as error:
             unread[side.system] = str(error)
     read_until = context.clock.now()
     catch_up(context.store, context.clock, read_until)
     with context.store.read() as connection:
         systems = [side.system for side in context.policy.spec.sides]
-        evidence = load(connection, systems, began, read_until)
-        judge = _Judge(context, connection, evidence, read, began)
+        judge = _Judge(context, connection, standing(connection, systems, began, read_until), read, read_at)
         if unread:
             return Compared(judge.overdue(), unread, began, partial=keys is not None)
-        judged: list[Judged] = []
         todo = keys if keys is not None else resumed(judge.known(), _key(context.resume))
-        for key in todo:
-            if meter.spent():
-                break
-            judged.append(judge.judge(key))
-            meter.found(any(finding.is_drift for finding in judged[-1].findings))
+        judged = list(judge.until_spent(todo, meter))
         proven = dict(context.proven) if keys is not None else definitions(judge.seen(judged))
         judged = [judge.by_definition(one, proven) for one in judged]
         left = todo[len(judged) :]
@@ -110,28 +107,44 @@ class _Judge:
         self,
         context: ComparisonContext,
         connection: Connection,
-        evidence: Evidence,
+        around: Standing,
         read: dict[str, Levels],
-        began: datetime,
+        read_at: dict[str, datetime],
     ) -> None:
         self.policy = context.policy.spec
-        self.work = Work(connection, context.snapshot, context.clock)
-        self.evidence = evidence
-        self.read = read
-        self.began = began
+        self.snapshot, self.connection, self.around = context.snapshot, connection, around
+        self.evidence: Evidence
+        """Of the keys that are looked at together."""
+        self.terms: dict[str, dict[str, int]] = {}
+        """Subject -> what its sides may be off by; those without any are left out."""
+        self.read, self.read_at = read, read_at
+        self.began = around.since
         self.units = {side.system: units_of(context.snapshot, side.system) for side in self.policy.sides}
 
     def known(self) -> list[Key]:
         """Return the keys that any side or the ledger knows."""
-        keys: set[Key] = {key for key in self.evidence.positions if key[1] in self.policy.locations}
+        p = t.stock_position.c
+        mine = select(p.sku, p.location).where(p.location.in_(self.policy.locations))
+        keys: set[Key] = {(row.sku, row.location) for row in self.connection.execute(mine)}
         for levels in self.read.values():
             keys |= levels.keys()
         return sorted(keys)
 
+    def until_spent(self, keys: Sequence[Key], meter: Meter) -> Iterator[Judged]:
+        """Judge the keys in turn, until the budget is spent."""
+        for at, key in enumerate(keys):
+            if meter.spent():
+                return
+            if at % TOGETHER == 0:
+                self.evidence = load(self.connection, self.around, keys[at : at + TOGETHER])
+            judged = self.judge(key)
+            meter.found(any(finding.is_drift for finding in judged.findings))
+            yield judged
+
     def judge(self, key: Key) -> Judged:
         """Judge one key on all its sides."""
         source = self.policy.source_of(key[1])
-        heard = self.evidence.heard(key, self.began)
+        heard = self.evidence.heard(key)
         first = self._allowing(self._held(key, self._source(source, key, heard)), [source])
         findings = [first]
         told = f"{sorted(heard)} by {self.evidence.told_by(key)}"
@@ -182,7 +195,7 @@ class _Judge:
             return untold(side.system, wanted)
         actual = values[0] if values else None
         known = side.field == "available"
-        tolerance = tolerance_for(self.work.snapshot, self.policy, side, key[0], key[1])
+        tolerance = tolerance_for(self.snapshot, self.policy, side, key[0], key[1])
         return explain_target(side.system, actual, shown, wanted, tolerance, known)
 
     def _wanted(
@@ -195,16 +208,18 @@ class _Judge:
 
     def _allowing(self, finding: Finding, systems: Sequence[str]) -> Finding:
         """A gap that records of these systems may fill is not proven while they wait here, older than the reading."""
-        waiting = min((at for system, at in self.evidence.backlog.items() if system in systems), default=None)
+        waiting = min((at for system, at in self.around.backlog.items() if system in systems), default=None)
         if waiting is None or finding.cause not in (Cause.NEVER_RECEIVED, Cause.CHANGED_AT_TARGET):
             return finding
-        return unproven(finding, overdue=self.evidence.now - waiting > self.policy.promise)
+        return unproven(finding, overdue=self.around.now - waiting > self.policy.promise)
 
     def _offered(self, channel: str, key: Key, shown: Shown) -> list[int]:
-        for rule in self.work.snapshot.allocation_rules.values():
+        for rule in self.snapshot.allocation_rules.values():
             if rule.spec.channel == channel and key[1] in rule.spec.locations:
-                quantity = desired(self.work, rule, *key)
-                return [] if quantity is None else [quantity]
+                position = self.evidence.positions.get(key)
+                if position is None:
+                    return []
+                return [offered(rule, key[0], position.available, self.evidence.unseen.get(key, 0))]
         return [] if shown.now is None else [shown.now]
 
     # --- what a side shows instead ---
@@ -215,11 +230,13 @@ class _Judge:
                 yield self._seen(one.subject, finding)
 
     def _seen(self, subject: str, finding: Finding) -> Seen:
-        sku, _, location = subject.rpartition("@")
-        position = self.evidence.positions.get((sku, location))
-        terms = {} if position is None else {"allocated": position.allocated, "in_transit": max(0, position.in_transit)}
         field = next(side.field for side in self.policy.sides if side.system == finding.side)
-        return Seen(finding, field, terms)
+        return Seen(finding, field, self.terms.get(subject, {}))
+
+    def _may_be_off_by(self, key: Key) -> dict[str, int]:
+        position = self.evidence.positions.get(key)
+        terms = {} if position is None else {"allocated": position.allocated, "in_transit": max(0, position.in_transit)}
+        return {term: units for term, units in terms.items() if units}
 
     def by_definition(self, one: Judged, proven: Mapping[str, str]) -> Judged:
         """Return the judged key with the verdict *definition* on the sides that are off by it."""
@@ -234,9 +251,9 @@ class _Judge:
     def overdue(self) -> list[Judged]:
         """Judge without readings: what the ledger alone proves to be late or held."""
         found = []
-        for system, key in self.evidence.owed:
+        for system, key in self._owed():
             side = next((side for side in self._targets(key) if side.system == system), None)
-            if side is None or key[1] not in self.policy.locations:
+            if side is None:
                 continue
             shown = self.evidence.shown(side.system, side.field, key, self.began)
             now = shown.now if shown.now is not None else 0
@@ -246,10 +263,25 @@ class _Judge:
                 found.append(self._judged(key, (finding,), {side.system: _basis(finding)}))
         return found
 
+    def _owed(self) -> Iterator[tuple[str, Key]]:
+        """Yield every place that something is on its way to, its evidence loaded."""
+        keys = {key for _, key in self.around.documents} | set(offers_owed(self.connection, self.around.systems))
+        mine = sorted(key for key in keys if key[1] in self.policy.locations)
+        for at in range(0, len(mine), TOGETHER):
+            self.evidence = load(self.connection, self.around, mine[at : at + TOGETHER])
+            yield from self.evidence.owed
+
     def _judged(self, key: Key, findings: tuple[Finding, ...], basis: dict[str, str]) -> Judged:
+        if terms := self._may_be_off_by(key):
+            self.terms[stock_key(*key)] = terms
         levels = {side.system: self._level(side.system, key) for side in self.policy.sides}
         price, currency = self.evidence.prices.get(key[0], (None, None))
-        return Judged(f"{key[0]}@{key[1]}", findings, levels, self._evidence(key, levels), price, currency, basis)
+        places = {side.system: (side.system, side.field, key) for side in self._targets(key)}
+        touched = {system: at for system, place in places.items() if (at := self.evidence.touched.get(place))}
+        return Judged(
+            stock_key(*key), findings, levels, self._evidence(key, levels), price, currency, basis, self.read_at, touched,
+            self.policy.source_of(key[1]),
+        )  # fmt: skip
 
     def _level(self, system: str, key: Key) -> Level | None:
         rows = self.read.get(system, {}).get(key, [])

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 from rules.comparison.explain import Cause, Finding
 
 UNEXPLAINED = frozenset({Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED, Cause.INDETERMINATE})
+MOST_VALUES = 4
+"""Of more values that a side may show, one may be a twelfth of what it shows by chance."""
 FEWEST = 3
 """Keys that have to show another definition before it is one."""
 DEFINITIONS = {
@@ -34,15 +37,16 @@ def in_another_unit(finding: Finding, factors: Mapping[int, str], settled: bool 
     """Return the verdict *unit* where one value is the other times a factor that the mapping of units knows.
 
     `factors`: pieces in a unit of the side -> what the side calls it. `settled`: nothing is on its way to it. Only an
-    unexplained difference of whole numbers that are not 0, and only where what the side ought to show is one value.
+    unexplained difference of whole numbers that are not 0, and only where the side ought to show one of a few values.
     """
     undecided = finding.cause is Cause.INDETERMINATE and not settled
-    if undecided or finding.cause not in UNEXPLAINED or len(finding.expected) != 1:
+    if undecided or finding.cause not in UNEXPLAINED or len(finding.expected) > MOST_VALUES:
         return finding
-    actual, wanted = finding.actual, finding.expected[0]
-    if not isinstance(actual, int) or not isinstance(wanted, int) or actual == 0 or wanted == 0:
+    actual = finding.actual
+    if not isinstance(actual, int) or actual == 0:
         return finding
-    for factor, code in sorted(factors.items()):
+    whole = [value for value in finding.expected if isinstance(value, int) and value != 0]
+    for (factor, code), wanted in product(sorted(factors.items()), whole):
         if factor > 1 and (actual == wanted * factor or actual * factor == wanted):
             text = f"{finding.side} shows {actual} where {wanted} pieces are meant: it counts in {code} of {factor}, or is taken to"
             return replace(finding, cause=Cause.UNIT, explanation=text)

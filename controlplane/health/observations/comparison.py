@@ -58,6 +58,12 @@ class Judged:
     currency: str | None
     basis: Mapping[str, str] = field(default_factory=dict)
     """`Finding.place` -> what the verdict rests on; a suspicion is confirmed only when that has not moved."""
+    read_at: Mapping[str, datetime] = field(default_factory=dict)
+    """Side -> when all that it lists of the subject had been read; empty where that is not kept."""
+    touched: Mapping[str, datetime] = field(default_factory=dict)
+    """`Finding.place` -> when the ledger's picture of it changed last; those that it has none of are left out."""
+    source: str = ""
+    """The side of record, whose own row is all that its verdict needs; empty where rows are not kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, insert, or_, select, update
 
 from controlplane.clock import Clock
 from controlplane.errors import ConflictError, NotFoundError
@@ -20,6 +21,11 @@ from rules.ids import new_id
 LIVE = ("suspected", "open", "healing", "accepted")
 OPEN = ("open", "healing")
 """Confirmed, and nobody has said that it may stay so."""
+TOGETHER = 500
+"""Rows that one statement names."""
+SHOWN_BY_ONE = (Cause.CHANGED_AT_TARGET, Cause.UNIT)
+"""What the side's own row shows."""
+SHOWN_BY_ROWS = (*SHOWN_BY_ONE, Cause.NEVER_RECEIVED)
 Place = tuple[str, str, str, str]
 """Subject, side, field, cause."""
 
@@ -36,23 +42,32 @@ class Settled:
     """Subjects of which every confirmed finding is accepted."""
 
 
-def live(connection: Connection, comparison: str) -> dict[Place, Row[Any]]:
-    """Return the findings of a comparison that are not settled, by place."""
+def live(connection: Connection, comparison: str, subjects: Sequence[str] | None = None) -> dict[Place, Row[Any]]:
+    """Return the findings of a comparison, or those of some subjects, that are not settled, by place."""
     c = t.finding.c
-    rows = connection.execute(select(t.finding).where(c.comparison == comparison, c.state.in_(LIVE))).all()
+    mine = select(t.finding).where(c.comparison == comparison, c.state.in_(LIVE))
+    some = [mine] if subjects is None else [mine.where(c.subject.in_(part)) for part in _parts(subjects)]
+    rows = [row for query in some for row in connection.execute(query)]
     return {(row.subject, row.side, row.field, row.cause): row for row in rows}
+
+
+def _parts(whole: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (whole[at : at + TOGETHER] for at in range(0, len(whole), TOGETHER))
+
+
+def suspected(connection: Connection) -> frozenset[str]:
+    """Return the comparisons that suspect something, or have healing to verify."""
+    c = t.finding.c
+    query = select(c.comparison).where(c.state.in_(("suspected", "healing"))).distinct()
+    return frozenset(connection.execute(query).scalars())
 
 
 def waiting_subjects(connection: Connection, clock: Clock, comparison: str, age: timedelta) -> list[str]:
     """Return the subjects whose suspicion is old enough to be confirmed, or whose healing has to be verified."""
-    now = clock.now()
-    return sorted(
-        {
-            row.subject
-            for row in live(connection, comparison).values()
-            if (row.state == "suspected" and now - row.first_seen_at >= age) or row.state == "healing"
-        }
-    )
+    c = t.finding.c
+    old = and_(c.state == "suspected", c.first_seen_at <= clock.now() - age)
+    query = select(c.subject).where(c.comparison == comparison, or_(c.state == "healing", old)).distinct()
+    return sorted(connection.execute(query).scalars())
 
 
 def settle(
@@ -65,24 +80,30 @@ def settle(
     version: int,
 ) -> Settled:
     """Hold what was found against what is known: open, confirm, close. Returns the ids that opened and closed."""
-    known = live(connection, comparison)
+    known = live(connection, comparison, [one.subject for one in compared.judged] if compared.partial else None)
     by_subject: dict[str, dict[Place, Row[Any]]] = {}
     for place, row in known.items():
         by_subject.setdefault(row.subject, {})[place] = row
     desk = _Desk(connection, clock, comparison, run_id, promise, version)
     opened: list[str] = []
-    closed: list[str] = []
     for judged in compared.judged:
         mine = by_subject.get(judged.subject, {})
         for finding in judged.findings:
             place = (judged.subject, finding.side, finding.field, str(finding.cause))
             if finding.is_drift and desk.note(judged, finding, mine.get(place)):
                 opened.append(desk.last)
-        closed += desk.close(judged, mine)
-    after = live(connection, comparison).values()
-    open_ = frozenset(row.subject for row in after if row.state in OPEN)
-    accepted = frozenset(row.subject for row in after if row.state == "accepted") - open_
+        desk.close(judged, mine)
+    closed = desk.put_closed()
+    after = _confirmed(connection, comparison)
+    open_ = frozenset(subject for subject, state in after if state in OPEN)
+    accepted = frozenset(subject for subject, state in after if state == "accepted") - open_
     return Settled(tuple(opened), tuple(closed), open_ | accepted, accepted)
+
+
+def _confirmed(connection: Connection, comparison: str) -> Sequence[tuple[str, str]]:
+    c = t.finding.c
+    query = select(c.subject, c.state).where(c.comparison == comparison, c.state.in_((*OPEN, "accepted")))
+    return [(row.subject, row.state) for row in connection.execute(query)]
 
 
 def tell(connection: Connection, clock: Clock, finding_id: str, kind: str, actor: str, note: str = "") -> None:
@@ -141,6 +162,7 @@ class _Desk:
         self.promise = promise
         self.version = version
         self.last = ""
+        self.closed: dict[str, list[str]] = {"closed": [], "healed": []}
 
     def note(self, judged: Judged, finding: Finding, row: Row[Any] | None) -> bool:
         """Write a drift down; say whether it has become an open finding by this."""
@@ -150,7 +172,8 @@ class _Desk:
         self.last = row.id
         moved = row.evidence.get("basis") != values["evidence"]["basis"]
         if row.state == "suspected":
-            return self._again(row, values, seen_at(judged, finding, self.now) if moved else None)
+            anew = moved and not _grew(judged, finding, row)
+            return self._again(row, values, seen_at(judged, finding, self.now) if anew else None)
         if moved:
             values |= {"changed_at": self.now}
         if row.state == "accepted":
@@ -178,6 +201,7 @@ class _Desk:
         return certain
 
     def _again(self, row: Row[Any], values: dict[str, Any], moved_at: datetime | None) -> bool:
+        """Confirm a suspicion, or let it begin anew: what was seen first may have been what the ledger heard of since."""
         if moved_at is not None:
             _put(self.connection, row.id, values | {"first_seen_at": moved_at})
             return False
@@ -208,29 +232,42 @@ class _Desk:
             "registry_version": self.version,
         }  # fmt: skip
 
-    def close(self, judged: Judged, known: dict[Place, Row[Any]]) -> list[str]:
-        """Close what this reading disproves."""
+    def close(self, judged: Judged, known: dict[Place, Row[Any]]) -> None:
+        """Note what this reading disproves; `put_closed` closes it."""
         verdicts = {(finding.side, finding.field): finding for finding in judged.findings}
-        closed = []
         for (_, side, field, cause), row in known.items():
             finding = verdicts.get((side, field))
             if finding and _disproves(finding, cause, row.state):
-                state = "closed" if row.state == "suspected" else "healed"
-                _put(self.connection, row.id, {"state": state, "closed_at": self.now})
+                self.closed["closed" if row.state == "suspected" else "healed"].append(row.id)
                 self.last = row.id
                 if row.state != "suspected":
                     self._tell("healed", finding.explanation)
-                closed.append(row.id)
-        return closed
+
+    def put_closed(self) -> list[str]:
+        """Close all that the readings disprove, in a few statements; return the ids."""
+        for state, ids in self.closed.items():
+            for part in _parts(ids):
+                mine = update(t.finding).where(t.finding.c.id.in_(part))
+                self.connection.execute(mine.values(state=state, closed_at=self.now))
+        return [one for ids in self.closed.values() for one in ids]
+
+
+def _grew(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+    """Say whether what was changed at a target was only changed further: nothing heard or written since explains the first gap."""
+    touched = judged.touched.get(finding.place)
+    return finding.cause is Cause.CHANGED_AT_TARGET and touched is not None and touched <= row.first_seen_at
 
 
 def seen_at(judged: Judged, finding: Finding, now: datetime) -> datetime:
     """Return since when the difference is known to be there: when the rows that show it were read, not when all had been."""
-    if finding.cause not in (Cause.CHANGED_AT_TARGET, Cause.NEVER_RECEIVED):
+    if finding.cause is Cause.MISSING:
+        return min(now, judged.read_at.get(finding.side, now))
+    if finding.cause not in SHOWN_BY_ROWS:
         return now
     rows = [level for level in judged.levels.values() if level is not None]
     own = judged.levels.get(finding.side)
-    shown = [own] if own is not None and finding.cause is Cause.CHANGED_AT_TARGET else rows
+    alone = finding.cause in SHOWN_BY_ONE or finding.side == judged.source
+    shown = [own] if own is not None and alone else rows
     return min(now, max((level.read_to for level in shown), default=now))
 
 

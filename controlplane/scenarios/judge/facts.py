@@ -11,7 +11,7 @@ Event = Mapping[str, Any]
 """One event of the truth journal; docs/sandbox.md lists the fields of each kind."""
 TruthRow = Mapping[str, Any]
 """One key in everybody's books, as the sandbox's control API answers it."""
-CONFIRMATION = timedelta(seconds=30)
+CONFIRMATION = timedelta(seconds=5)
 """How often the plane reads suspicions a second time: the tolerance on when a finding can be confirmed."""
 
 

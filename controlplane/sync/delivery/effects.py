@@ -16,6 +16,7 @@ from controlplane.sync.processes.fulfilment import refresh_state
 from controlplane.sync.processes.inventory import offers
 from controlplane.sync.processes.taxes import agreed
 from controlplane.sync.routing import emit
+from rules.outcomes import Result
 
 STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment": 1, "cash_sale": -1}
 """How the books of an ERP move with a document: units times this."""
@@ -24,6 +25,13 @@ STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment":
 def has(sent: Sent) -> bool:
     """Say whether something follows from a delivery of this entity: for what is known of stock or orders, or a posting."""
     return sent.claimed.entity in STOCK_SIGN or sent.claimed.entity in EFFECTS
+
+
+def shows_as_wanted(sent: Sent) -> bool:
+    """Say whether a level was refused that shows, by something else than we knew of, what it was to be set to."""
+    outcome, claimed = sent.outcome, sent.claimed
+    stale = outcome.result is Result.STALE and claimed.entity == "available" and outcome.current is not None
+    return stale and outcome.current == int(claimed.payload["quantity"])
 
 
 def apply(work: Work, sent: Sent) -> None:
@@ -53,8 +61,9 @@ def _first_try(sent: Sent) -> datetime:
 def _offer(work: Work, sent: Sent) -> None:
     payload = sent.claimed.payload
     key = (sent.claimed.target, "available", payload["sku"], payload["location"])
-    if payload["expected"] is None:
-        # sent with a base that was read on the way and lost with its process: what it shows since is all that is known
+    if payload["expected"] is None or sent.outcome.result is Result.STALE:
+        # refused though it shows just that; or sent with a base that was read on the way and lost with its process: what it
+        # shows since is all that is known
         shown_at = sent.outcome.target_at or sent.finished_at
         targets.anchor(work, key, int(payload["quantity"]), shown_at, sent.finished_at, sent.claimed.id)
         return

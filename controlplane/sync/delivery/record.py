@@ -114,7 +114,7 @@ def _finish(sent: Sent, then: Next, now: datetime) -> tuple[Any, ...]:
 def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]], before: Row[Any] | None) -> None:
     """Note what took effect, let the next of each key go on, hold what gave up, and note how the system stands."""
     for sent, then in counted:
-        if then.state is DeliveryState.DELIVERED and effects.has(sent):
+        if (then.state is DeliveryState.DELIVERED and effects.has(sent)) or effects.shows_as_wanted(sent):
             _take_effect(work, sent)
     ended = [sent.claimed.order_key for sent, then in counted if then.state in CLOSED]
     if ended:

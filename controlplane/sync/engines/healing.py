@@ -20,6 +20,8 @@ from controlplane.sync.processes.inventory import offers
 from controlplane.sync.routing.run import emit
 from rules.ids import new_id
 
+TOGETHER = 50
+"""Levels that one transaction takes for known: nobody who writes waits for the whole of a first reading."""
 Key = tuple[str, str]
 
 
@@ -54,6 +56,12 @@ class Healing:
 
     def anchor(self, system: str, field: str, levels: Sequence[Level], cause: str) -> int:
         """Take levels for known where nothing is known of the target yet; return how many."""
+        return sum(
+            self._anchor_new(system, field, levels[at : at + TOGETHER], cause)
+            for at in range(0, len(levels), TOGETHER)
+        )  # fmt: skip
+
+    def _anchor_new(self, system: str, field: str, levels: Sequence[Level], cause: str) -> int:
         with self.store.write() as connection:
             work = self.work(connection)
             fresh = [x for x in levels if targets.level(work, system, field, x.sku, x.location) is None]

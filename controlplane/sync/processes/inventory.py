@@ -6,12 +6,13 @@ That expectation goes with each write, so that a write computed from anything el
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Row, func, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
 
 from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
+from controlplane.store.direct import Prepared
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes import ownership, targets
@@ -22,6 +23,32 @@ from rules.outcomes import DeliveryState
 from rules.policy.kinds import AllocationRule
 
 WAITING = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.UNKNOWN)
+_P, _LINE, _M, _D = t.stock_position.c, t.order_line.c, t.message.c, t.delivery.c
+_MINE = (_P.sku == bindparam("sku"), _P.location == bindparam("location"))
+_LACKS = and_(
+    _P.sku == _LINE.sku, _P.location == _LINE.location, or_(_LINE.warehouse_at.is_(None), _LINE.warehouse_at > _P.source_at)
+)  # fmt: skip
+"""Holds for a line of an order and the position whose figures do not contain it yet."""
+_POSITION = Prepared(select(t.stock_position).where(*_MINE))
+_FREE = Prepared(
+    select(_P.available, func.coalesce(func.sum(_LINE.quantity), 0).label("unseen"))
+    .select_from(t.stock_position.outerjoin(t.order_line, _LACKS))
+    .where(*_MINE)
+    .group_by(_P.available)
+)
+_CHANGE = insert(t.stock_change)
+_MADE = Prepared(
+    select(_M.data)
+    .where(_M.subject == bindparam("subject"), _M.type == "stock.offer", t.among(_M.state, "accepted"))
+    .order_by(_M.id.desc())
+)
+_OWED = Prepared(
+    select(_D.payload)
+    .where(_D.target == bindparam("target"), _D.order_key == bindparam("subject"), _D.entity == "available")
+    .where(t.is_open, t.among(_D.state, *WAITING))
+    .order_by(_D.id.desc())
+    .limit(1)
+)
 
 
 def apply(work: Work, message: Message) -> list[Draft]:
@@ -38,8 +65,7 @@ def apply(work: Work, message: Message) -> list[Draft]:
 
 
 def _position(work: Work, message: Message, level: StockLevel) -> None:
-    where = (t.stock_position.c.sku == level.sku, t.stock_position.c.location == level.location)
-    known = work.connection.execute(select(t.stock_position).where(*where)).one_or_none()
+    known = next(iter(_POSITION.rows(work.connection, sku=level.sku, location=level.location)), None)
     if known and known.source == message.source and known.source_at > level.source_at:
         raise OutdatedError
     in_transit = level.in_transit if level.in_transit >= 0 else (known.in_transit if known else 0)
@@ -47,7 +73,7 @@ def _position(work: Work, message: Message, level: StockLevel) -> None:
     row["message_id"] = message.id
     now = work.clock.now()
     upsert(work.connection, t.stock_position, row | {"source": message.source, "updated_at": now})
-    work.connection.execute(insert(t.stock_change).values(**row, changed_at=now))
+    work.connection.execute(_CHANGE, row | {"changed_at": now})
 
 
 def offers(work: Work, keys: Iterable[tuple[str, str]], cause: str) -> list[Draft]:
@@ -91,41 +117,36 @@ def offered_anew(work: Work, offer: StockOffer, cause: str) -> tuple[list[Draft]
 
 def desired(work: Work, rule: AllocationRule, sku: str, location: str) -> int | None:
     """Return what the channel ought to show by what is known, or None while there is no position."""
-    where = (t.stock_position.c.sku == sku, t.stock_position.c.location == location)
-    position = work.connection.execute(select(t.stock_position).where(*where)).one_or_none()
-    if position is None:
-        return None
+    for row in _FREE.rows(work.connection, sku=sku, location=location):
+        return offered(rule, sku, row.available, int(row.unseen))
+    return None
+
+
+def offered(rule: AllocationRule, sku: str, available: int, unseen_: int) -> int:
+    """Return what the channel ought to show: `available` by the warehouse's figure, which lacks `unseen_` units of orders."""
     safety = rule.spec.per_sku.get(sku, rule.spec.safety_stock)
-    return available_to_sell(position.available, _unseen(work, position), safety, rule.spec.buffer_share)
+    return available_to_sell(available, unseen_, safety, rule.spec.buffer_share)
 
 
-def _unseen(work: Work, position: Row[tuple[object, ...]]) -> int:
-    """Units of orders that the warehouse's figure does not contain yet."""
-    line = t.order_line.c
-    query = select(func.coalesce(func.sum(line.quantity), 0)).where(
-        line.sku == position.sku,
-        line.location == position.location,
-        or_(line.warehouse_at.is_(None), line.warehouse_at > position.source_at),
+def unseen(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return key -> units of orders that the warehouse's figure does not contain yet; keys without any are left out."""
+    query = (
+        select(_LINE.sku, _LINE.location, func.sum(_LINE.quantity).label("units"))
+        .join_from(t.order_line, t.stock_position, _LACKS)
+        .where(_LINE.sku.in_({sku for sku, _ in keys}), _LINE.location.in_({location for _, location in keys}))
+        .group_by(_LINE.sku, _LINE.location)
     )
-    return int(work.connection.execute(query).scalar_one())
+    return {(row.sku, row.location): int(row.units) for row in connection.execute(query)}
 
 
 def _waiting(work: Work, channel: str, subject: str) -> int | None:
     """Return the quantity of the newest offer that is still on its way, if any: not routed yet, or not delivered."""
-    m = t.message.c
-    made = select(m.data).where(m.subject == subject, m.type == "stock.offer", t.among(m.state, "accepted"))
-    for offer in work.connection.execute(made.order_by(m.id.desc())).scalars():
-        if offer["channel"] == channel:
-            return int(offer["quantity"])
-    d = t.delivery.c
-    query = (
-        select(d.payload)
-        .where(d.target == channel, d.order_key == subject, d.entity == "available", t.is_open, d.state.in_(WAITING))
-        .order_by(d.id.desc())
-        .limit(1)
-    )
-    payload = work.connection.execute(query).scalar_one_or_none()
-    return None if payload is None else int(payload["quantity"])
+    for made in _MADE.rows(work.connection, subject=subject):
+        if made.data["channel"] == channel:
+            return int(made.data["quantity"])
+    for owed in _OWED.rows(work.connection, target=channel, subject=subject):
+        return int(owed.payload["quantity"])
+    return None
 
 
 process = Process(frozenset({"stock.level", "order.placed"}), apply)

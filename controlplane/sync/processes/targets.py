@@ -5,19 +5,27 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from controlplane.store import tables as t
+from controlplane.store.direct import Prepared
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 
+_V = t.target_level.c
+_LEVEL = Prepared(
+    select(t.target_level).where(
+        _V.system == bindparam("system"), _V.field == bindparam("field"), _V.sku == bindparam("sku"),
+        _V.location == bindparam("location"),
+    )
+)  # fmt: skip
+_EFFECT = insert(t.target_effect)
 
-def level(work: Work, system: str, field: str, sku: str, location: str) -> Row[Any] | None:
+
+def level(work: Work, system: str, field: str, sku: str, location: str) -> Any:
     """Return the row of `target_level`, or None while nothing is known of it."""
-    c = t.target_level.c
-    where = (c.system == system, c.field == field, c.sku == sku, c.location == location)
-    return work.connection.execute(select(t.target_level).where(*where)).one_or_none()
+    return next(iter(_LEVEL.rows(work.connection, system=system, field=field, sku=sku, location=location)), None)
 
 
 def sold(work: Work, message: Message, sku: str, location: str, quantity: int, placed_at: datetime) -> None:
@@ -89,4 +97,4 @@ def place(
     row = {"system": system, "field": field, "sku": sku, "location": location, "value": value}
     upsert(work.connection, t.target_level, row | {"as_of": as_of, "updated_at": work.clock.now()})
     effect = row | {"delta": delta, "earliest": earliest, "latest": latest, "cause": cause, "cause_id": cause_id}
-    work.connection.execute(insert(t.target_effect).values(**effect))
+    work.connection.execute(_EFFECT, effect)

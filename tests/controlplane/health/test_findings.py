@@ -1,10 +1,11 @@
 """Findings live from suspicion to healing, over readings of one key."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError, NotFoundError
@@ -28,12 +29,24 @@ class Readings:
     def __init__(self, store: Store, clock: ManualClock) -> None:
         self.store, self.clock = store, clock
 
-    def read(self, finding: Finding, basis: str = "off by 1") -> findings.Settled:
+    def read(
+        self, finding: Finding, basis: str = "off by 1", touched: Mapping[str, datetime] | None = None
+    ) -> findings.Settled:
+        return self.read_all([KEY], finding, basis, touched)
+
+    def read_all(
+        self,
+        subjects: Sequence[str],
+        finding: Finding,
+        basis: str = "off by 1",
+        touched: Mapping[str, datetime] | None = None,
+    ) -> findings.Settled:
         run = {"id": new_id(self.clock.now()), "comparison": NAME, "state": "complete", "trigger": "schedule"}
-        judged = Judged(KEY, (finding,), {}, {}, None, None, {"wms": basis})
+        told = {finding.side: basis}
+        judged = [Judged(key, (finding,), {}, {}, None, None, told, touched=touched or {}) for key in subjects]
         with self.store.write() as connection:
             connection.execute(insert(t.comparison_run).values(**run, started_at=self.clock.now(), registry_version=1))
-            compared = Compared([judged], {}, self.clock.now())
+            compared = Compared(judged, {}, self.clock.now())
             return findings.settle(connection, self.clock, NAME, str(run["id"]), compared, timedelta(minutes=2), 1)
 
     def mark_healing(self) -> None:
@@ -76,6 +89,45 @@ def test_a_difference_is_a_suspicion_until_a_second_reading_after_the_promise(re
     readings.clock.advance(60)
     assert len(readings.read(DRIFT).opened) == 1
     assert readings.states() == ["open"]
+
+
+def test_however_many_are_disproved_they_are_closed_in_the_same_few_statements(readings: Readings) -> None:
+    def closing(subjects: int) -> int:
+        keys = [f"{number:04}@WH1" for number in range(subjects)]
+        readings.read_all(keys, DRIFT)
+        ran: list[str] = []
+
+        def note(*call: Any) -> None:
+            ran.append(call[2])
+
+        event.listen(readings.store.engine, "before_cursor_execute", note)
+        closed = readings.read_all(keys, SAME).closed
+        event.remove(readings.store.engine, "before_cursor_execute", note)
+        assert len(closed) == subjects
+        return len(ran)
+
+    assert closing(1) == closing(60)
+    assert set(readings.states()) == {"closed"}
+
+
+EDITED = Finding("shop", Cause.CHANGED_AT_TARGET, 15, (8,), "it was changed at the target")
+EDITED_AGAIN = Finding("shop", Cause.CHANGED_AT_TARGET, 22, (8,), "it was changed at the target")
+
+
+def test_what_is_changed_further_is_as_old_as_its_first_change_unless_the_ledger_heard_of_it_since(
+    readings: Readings,
+) -> None:
+    before = readings.clock.now()
+    readings.read(EDITED, "off by 7", {"shop": before})
+    readings.clock.advance(120)
+    assert len(readings.read(EDITED_AGAIN, "off by 14", {"shop": before}).opened) == 1
+
+
+def test_a_gap_that_moved_with_what_the_ledger_heard_is_another_one(readings: Readings) -> None:
+    readings.read(EDITED, "off by 7", {"shop": readings.clock.now()})
+    readings.clock.advance(120)
+    assert readings.read(EDITED_AGAIN, "off by 14", {"shop": readings.clock.now()}).opened == ()
+    assert readings.states() == ["suspected"]
 
 
 def test_a_reading_that_agrees_closes_a_suspicion_and_heals_what_was_confirmed(readings: Readings) -> None:

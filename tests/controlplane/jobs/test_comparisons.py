@@ -76,6 +76,22 @@ def test_a_hand_edit_in_the_shop_is_found_confirmed_healed_and_verified(retailer
     assert finding["expected"] == [8]
 
 
+def test_a_second_reading_is_only_scheduled_while_something_is_suspected_or_was_healed(retailer: Retailer) -> None:
+    def suspected() -> frozenset[str]:
+        return comparisons.suspected(retailer)  # type: ignore[arg-type]
+
+    assert suspected() == frozenset()
+    retailer.shop.levels[SKU, "WH1"] = 15
+    retailer.compare()
+    assert suspected() == {NAME}
+    retailer.confirm(minutes=2.1)
+    assert retailer.findings() == [("shop", "changed_at_target", "healing")]
+    assert suspected() == {NAME}
+    retailer.sync.drain()
+    retailer.confirm(minutes=1)
+    assert suspected() == frozenset()
+
+
 def test_a_lost_webhook_is_found_as_never_received_and_the_source_is_read_again(retailer: Retailer) -> None:
     retailer.warehouse(30)
     retailer.compare()

@@ -110,6 +110,17 @@ def test_a_write_is_refused_while_the_shop_has_sold_more_than_we_heard_of_and_ma
     assert house.shop.levels[SKU, "WH1"] == 30 - 3 - 2
 
 
+def test_a_refused_level_that_shows_what_it_was_to_be_set_to_is_known_from_then_on(house: House) -> None:
+    house.shop.levels[SKU, "WH1"] = 28  # somebody set it there
+    house.level(SKU, 30)
+    house.run()
+    assert states(house, "available") == ["stale"]
+    house.clock.advance(1)
+    house.level(SKU, 31)
+    house.run()
+    assert house.shop.levels[SKU, "WH1"] == 29, "the next write was computed from what it shows"
+
+
 def test_a_burst_on_one_key_sends_one_running_and_the_last(house: House) -> None:
     for on_hand in (12, 15, 9, 30):
         house.clock.advance(1)

@@ -38,6 +38,14 @@ def test_a_unit_is_told_where_one_value_is_the_other_times_a_known_factor(
     assert in_another_unit(changed(actual, wanted), {}).cause is Cause.CHANGED_AT_TARGET
 
 
+def test_a_unit_is_told_while_the_side_may_show_one_of_a_few_values_and_not_of_many() -> None:
+    """A document that comes in during the reading makes both values admissible: it is the same unit before and after."""
+    few = Finding("erp", Cause.CHANGED_AT_TARGET, 492, (41, 56), "it was changed at the target")
+    assert in_another_unit(few, {12: "DOZEN"}).cause is Cause.UNIT
+    many = Finding("erp", Cause.CHANGED_AT_TARGET, 492, (40, 41, 42, 43, 44), "it was changed at the target")
+    assert in_another_unit(many, {12: "DOZEN"}).cause is Cause.CHANGED_AT_TARGET
+
+
 def test_what_is_explained_or_undecided_keeps_its_cause() -> None:
     for cause in (Cause.LATE, Cause.IN_FLIGHT, Cause.NONE, Cause.FAILED):
         assert in_another_unit(changed(24, 2, cause), {12: "CASE"}).cause is cause
