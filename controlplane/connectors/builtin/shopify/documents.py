@@ -108,6 +108,7 @@ _ORDER_FIELDS = """
           quantity
           originalUnitPriceSet { shopMoney { amount currencyCode } }
           taxLines { title rate priceSet { shopMoney { amount } } }
+          discountAllocations { allocatedAmountSet { shopMoney { amount } } }
         }
         pageInfo { hasNextPage endCursor }
       }"""
@@ -148,6 +149,7 @@ query OrderLines($id: ID!, $after: String) {
         quantity
         originalUnitPriceSet { shopMoney { amount currencyCode } }
         taxLines { title rate priceSet { shopMoney { amount } } }
+        discountAllocations { allocatedAmountSet { shopMoney { amount } } }
       }
       pageInfo { hasNextPage endCursor }
     }
