@@ -32,7 +32,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: wall and CPU seconds, peak resident memory in MB (10^6 bytes), and the count it found."""
+    """One run: wall and CPU seconds, peak resident memory in MB (10^6 bytes; never less than the harness's own), and the count it found."""
 
     case: str
     contender: str

@@ -348,6 +348,18 @@ class Numbers(Protocol):
         """Note, before it happens, that what bears the number reaches the system from now on."""
         ...
 
+    def find_all(self, series: str, keys: Sequence[str]) -> dict[str, Number]:
+        """Return key -> number of those that have one, as `find` does."""
+        ...
+
+    def take_all(self, series: str, keys: Sequence[str]) -> list[Number]:
+        """Return the numbers of several, in their order, as `take` does."""
+        ...
+
+    def use_all(self, series: str, keys: Sequence[str]) -> None:
+        """Note it of several, as `use` does."""
+        ...
+
 
 class NoNumbers:
     """Stands where there is no store to keep numbers in."""
@@ -367,6 +379,19 @@ class NoNumbers:
     def use(self, series: str, key: str) -> None:
         """Refuse."""
         self.take(series, key)
+
+    def find_all(self, series: str, keys: Sequence[str]) -> dict[str, Number]:
+        """Refuse."""
+        self.take(series, "")
+        return {}
+
+    def take_all(self, series: str, keys: Sequence[str]) -> list[Number]:
+        """Refuse."""
+        return [self.take(series, "")]
+
+    def use_all(self, series: str, keys: Sequence[str]) -> None:
+        """Refuse."""
+        self.take(series, "")
 
 
 def uncounted() -> None:

@@ -16,16 +16,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
 from controlplane.connectors.contract import Context
+from controlplane.connectors.downloads import whole
 from controlplane.connectors.network import PinnedTransport, within
+from controlplane.connectors.pace import Pace
 from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import (
@@ -60,7 +63,13 @@ class Answer:
     started: datetime
     ended: datetime
     wrote: bool
-    evidence: dict[str, Any] = field(default_factory=dict)
+    told: Callable[[], dict[str, Any]] = dict
+    """Makes the evidence, which costs more than reading the answer, and which nobody asks for of most reads."""
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The redacted exchange."""
+        return self.told()
 
     def json(self) -> Any:
         """Return the body read as JSON. Raises UnreadableError, of a write UnknownOutcomeError."""
@@ -81,30 +90,6 @@ def with_evidence(error: ConnectorError, evidence: Mapping[str, Any]) -> Connect
     """Attach the redacted exchange to the error and return it."""
     error.evidence = dict(evidence)
     return error
-
-
-class Pace:
-    """Spaces requests evenly, in seconds of the clock; safe to use from several threads."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def step(self) -> None:
-        """Wait for the next free place. Raises ThrottledError when that is further away than a request may take."""
-        if self._context.rate is None:
-            return
-        with self._lock:
-            now = self._context.clock.stopwatch()
-            wait = max(0.0, self._next - now)
-            if wait > self._context.timeout:
-                raise ThrottledError(
-                    f"our own limit of {self._context.rate} requests/s for {self._context.system}", wait
-                )
-            self._next = max(now, self._next) + 1 / self._context.rate
-        if wait:
-            self._context.clock.wait(threading.Event(), wait)
 
 
 class HttpClient:
@@ -154,24 +139,27 @@ class HttpClient:
     def parts(self, path: str, *, auth: httpx.Auth | None = None) -> Iterator[bytes]:
         """Get a file of any size and yield its bytes as they come, in parts; a place is held until the last one, or `close`.
 
-        Each part may take the time-out of one request, for the whole has no size to tell it from. Raises as `send` does, UnavailableError
-        where the file breaks off in the middle. Nothing is hidden in it: it is data, which no credential belongs in.
+        Each part may take the time-out of one request, for the whole has no size to tell it from. It is read on where it breaks off, if
+        the system lets it. Raises as `send` does, UnavailableError where it ends in the middle. Nothing is hidden in it: it is data,
+        which no credential belongs in.
         """
-        request = self._request("GET", path, {})
+        pause = partial(self.context.clock.wait, threading.Event(), 1.0)
         with self._place():
-            self.context.meter()
-            response, began = self._opened(request, auth)
-            try:
-                if not 200 <= response.status_code < 300:
-                    self.refuse(self._answer(request, response, self._body(request, response), began, write=False))
-                yield from self._parts(request, response)
-            finally:
-                response.close()
+            yield from whole(partial(self._stream, path, auth), pause)
 
-    def _opened(self, request: httpx.Request, auth: httpx.Auth | None) -> tuple[httpx.Response, datetime]:
-        began = self.context.clock.now()
+    def _stream(
+        self, path: str, auth: httpx.Auth | None, headers: Mapping[str, str]
+    ) -> tuple[httpx.Response, Iterator[bytes]]:
+        request, began = self._request("GET", path, {"headers": headers}), self.context.clock.now()
+        self.context.meter()
         with self._classed(request, write=False), within(self._wall):
-            return self._client.send(request, auth=auth, stream=True), began
+            response = self._client.send(request, auth=auth, stream=True)
+        if 200 <= response.status_code < 300:
+            return response, self._parts(request, response)
+        try:
+            self.refuse(self._answer(request, response, self._body(request, response), began, write=False))
+        finally:
+            response.close()
 
     def _body(self, request: httpx.Request, response: httpx.Response) -> bytes:
         with self._classed(request, write=False), within(self._wall):
@@ -249,7 +237,7 @@ class HttpClient:
             started=started,
             ended=self.context.clock.now(),
             wrote=write,
-            evidence=self._evidence(request, response, content),
+            told=partial(self._evidence, request, response, content),
         )
 
     def _read(self, response: httpx.Response) -> bytes:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -44,6 +44,11 @@ Row = Mapping[str, Any]
 class Service:
     """One service. `root`: its path below the endpoint. `locks`: codes of errors by which the system says that something is locked."""
 
+    kinds: ClassVar[Row] = {"Accept": "application/json"}
+    """Headers that say what is spoken; of a request in a batch, too."""
+    together: ClassVar[Row] = {}
+    """Headers of a batch, beside what it is."""
+
     def __init__(
         self, http: HttpClient, auth: httpx.Auth, root: str, *, locks: frozenset[str] = frozenset(), wait: float = 30.0
     ) -> None:
@@ -61,8 +66,8 @@ class Service:
         answer = self._sent("GET", path, write=False, missing=True)
         if answer.status == httpx.codes.NOT_FOUND:
             return None
-        entity = one(answer)
-        return entity, etag(answer, entity)
+        entity = self._one(answer)
+        return entity, self.tag(answer, entity)
 
     def rows(self, path: str, **params: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list along the `__next` that each gives."""
@@ -74,8 +79,8 @@ class Service:
                 return self._sent("GET", further, write=False)
             return self._sent("GET", path, write=False, params=first)
 
-        for answer in by_next_url(fetch, root, _next):
-            yield results(answer), answer
+        for answer in by_next_url(fetch, root, self._further):
+            yield self._results(answer), answer
 
     def by_key(self, path: str, key: str, size: int, **params: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list by a unique key that it is ordered by: rows that come or go meanwhile move no other.
@@ -88,10 +93,10 @@ class Service:
             wanted = " and ".join(one for one in (chosen, further) if one)
             asked = {**params, **({"filter": wanted} if wanted else {}), "orderby": key, "top": str(size)}
             answer = self.ask(path, **asked)
-            rows = results(answer)
+            rows = self._results(answer)
             if rows:
                 yield rows, answer
-            if not rows or (was_full and len(rows) < size and not _next(answer)):
+            if not rows or (was_full and len(rows) < size and not self._further(answer)):
                 return
             was_full = was_full or len(rows) >= size
             last = str(rows[-1].get(key) or "")
@@ -102,7 +107,7 @@ class Service:
     def create(self, path: str, body: Row) -> tuple[dict[str, Any], Answer]:
         """Create an entity, with what belongs to it; return it as it is then."""
         answer = self._sent("POST", path, write=True, json=dict(body))
-        return one(answer), answer
+        return self._one(answer), answer
 
     def merge(self, path: str, body: Row, tag: str) -> Answer:
         """Change some properties of an entity that is still as it was read."""
@@ -115,7 +120,8 @@ class Service:
         """Call a function that changes something; parameters are literals."""
         headers = {"If-Match": tag} if tag else {}
         answer = self._sent("POST", f"/{function}", write=True, params=params, headers=headers)
-        if not isinstance(_wrapped(answer), Mapping):
+        found = answer.json()
+        if not isinstance(found.get("d") if isinstance(found, Mapping) else None, Mapping):
             answer.fail(f"answered {function} without `d`")
         return answer
 
@@ -124,7 +130,7 @@ class Service:
     ) -> tuple[list[odata_batch.Reply | list[odata_batch.Reply]], Answer]:
         """Ask several things at once; return a reply to each. An answer that is no batch, or too short, leaves a write unknown."""
         kind, body = odata_batch.build(operations)
-        headers = {"Content-Type": kind, "Accept": "multipart/mixed"}
+        headers = {"Content-Type": kind, "Accept": "multipart/mixed", **self.together}
         answer = self._sent("POST", "/$batch", write=write, content=body, headers=headers)
         try:
             replies = odata_batch.parse(answer.headers.get("content-type", ""), answer.content)
@@ -149,13 +155,66 @@ class Service:
         return error  # type: ignore[no-any-return]
 
     def _sent(self, method: str, path: str, *, write: bool, missing: bool = False, **content: Any) -> Answer:
-        accept = {"accept": "application/json", **content.pop("headers", {})}
+        accept = {**self.kinds, **content.pop("headers", {})}
         answer = self.http.send(
             method, self.root + path, write=write, auth=self._auth, accept=REFUSED, headers=accept, **content
         )
         if answer.status in REFUSED and not (missing and answer.status == httpx.codes.NOT_FOUND):
             self._refuse(answer)
         return answer
+
+    # --- how bodies are written ---
+    @staticmethod
+    def entity_of(body: Any) -> dict[str, Any] | None:
+        """Return the entity that a body is; None where it is none."""
+        found = body.get("d") if isinstance(body, Mapping) else None
+        return dict(found) if isinstance(found, Mapping) and "results" not in found else None
+
+    @staticmethod
+    def rows_of(body: Any) -> list[dict[str, Any]] | None:
+        """Return the rows that a body lists, None where it is no list; older services give them without `results`."""
+        found = body.get("d") if isinstance(body, Mapping) else None
+        rows = found.get("results") if isinstance(found, Mapping) else found
+        return rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else None
+
+    @staticmethod
+    def further_of(body: Any) -> str | None:
+        """Return where a list goes on."""
+        found = body.get("d") if isinstance(body, Mapping) else None
+        told = found.get("__next") if isinstance(found, Mapping) else None
+        return str(told) if told else None
+
+    @staticmethod
+    def nested(rows: Sequence[Row]) -> Any:
+        """Return what an entity is made with under a navigation."""
+        return {"results": list(rows)}
+
+    @staticmethod
+    def inside(entity: Row, name: str) -> list[dict[str, Any]]:
+        """Return what an entity holds under a navigation that was expanded. Raises KeyError, TypeError where it was not."""
+        return inner(entity, name)
+
+    @staticmethod
+    def day(told: str) -> str:
+        """Return a day."""
+        return date(told)
+
+    @staticmethod
+    def tag(answer: Answer, entity: Row) -> str:
+        """Return the ETag of an entity: of the header, or of its metadata; empty where it has none."""
+        about = entity.get("__metadata")
+        told = about.get("etag") if isinstance(about, Mapping) else None
+        return str(answer.headers.get("etag") or told or "")
+
+    def _one(self, answer: Answer) -> dict[str, Any]:
+        return self.entity_of(answer.json()) or answer.fail("answered without an entity")
+
+    def _results(self, answer: Answer) -> list[dict[str, Any]]:
+        found = self.rows_of(answer.json())
+        return answer.fail("answered a list without results") if found is None else found
+
+    def _further(self, answer: Answer) -> str | None:
+        return self.further_of(answer.json())
 
     def _refuse(self, answer: Answer) -> NoReturn:
         try:
@@ -167,45 +226,10 @@ class Service:
         raise self.refusal(answer.status, body, answer.evidence)
 
 
-def _wrapped(answer: Answer) -> Any:
-    found = answer.json()
-    return found.get("d") if isinstance(found, Mapping) else None
-
-
-def one(answer: Answer) -> dict[str, Any]:
-    """Return the entity of an answer. What is none breaks the contract."""
-    found = _wrapped(answer)
-    if not isinstance(found, dict) or "results" in found:
-        answer.fail("answered without an entity in `d`")
-    return found
-
-
-def results(answer: Answer) -> list[dict[str, Any]]:
-    """Return the rows of an answer; older services give them without `results`."""
-    found = _wrapped(answer)
-    rows = found.get("results") if isinstance(found, Mapping) else found
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        answer.fail("answered a list without results")
-    return rows
-
-
 def inner(entity: Row, name: str) -> list[dict[str, Any]]:
     """Return what an entity holds under a navigation that was expanded. Raises KeyError, TypeError where it was not."""
     held = entity[name]
     return [dict(row) for row in (held["results"] if isinstance(held, Mapping) else held)]
-
-
-def _next(answer: Answer) -> str | None:
-    found = _wrapped(answer)
-    told = found.get("__next") if isinstance(found, Mapping) else None
-    return str(told) if told else None
-
-
-def etag(answer: Answer, entity: Row) -> str:
-    """Return the ETag of an entity: of the header, or of its metadata; empty where it has none."""
-    about = entity.get("__metadata")
-    told = about.get("etag") if isinstance(about, Mapping) else None
-    return str(answer.headers.get("etag") or told or "")
 
 
 def problem(body: Any) -> tuple[str, str]:
@@ -216,7 +240,7 @@ def problem(body: Any) -> tuple[str, str]:
     message = error.get("message")
     words = [str(message.get("value", "") if isinstance(message, Mapping) else message or "")]
     inside = error.get("innererror")
-    details = inside.get("errordetails") if isinstance(inside, Mapping) else None
+    details = error.get("details") or (inside.get("errordetails") if isinstance(inside, Mapping) else None)
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, Mapping) and str(detail.get("severity", "error")) == "error":
             words.append(str(detail.get("message", "")))
@@ -224,15 +248,14 @@ def problem(body: Any) -> tuple[str, str]:
 
 
 def warnings(headers: Row) -> str:
-    """Return what an answer says beside its success, in the header `sap-message`; empty where it says nothing."""
+    """Return what an answer says beside its success, in the header `sap-message` (V4: `sap-messages`); empty where it says nothing."""
     try:
-        told = loads(str(headers.get("sap-message") or "null"))
+        told = loads(str(headers.get("sap-message") or headers.get("sap-messages") or "null"))
     except ValueError:
         return ""
-    if not isinstance(told, Mapping):
-        return ""
-    more = told.get("details")
-    all_told = [told, *(one for one in (more if isinstance(more, list) else ()) if isinstance(one, Mapping))]
+    first = told if isinstance(told, list) else [told]
+    more = told.get("details") if isinstance(told, Mapping) else None
+    all_told = [one for one in (*first, *(more if isinstance(more, list) else ())) if isinstance(one, Mapping)]
     return "; ".join(str(one.get("message")) for one in all_told if one.get("message"))
 
 

@@ -1,4 +1,4 @@
-"""`$batch` of OData V2 (multipart/mixed): several requests in one, those of a changeset carried out together or not at all. Pure.
+"""`$batch` of OData (multipart/mixed): several requests in one, those of a changeset carried out together or not at all. Pure.
 
 A changeset that fails is answered with one reply in the place of all of its own.
 """
@@ -82,7 +82,11 @@ def _part(asked: Asked, content_id: str = "") -> bytes:
     if content_id:
         outer["Content-ID"] = content_id
     if body:
-        inner |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        inner = {
+            **inner,
+            "Content-Type": inner.get("Content-Type", "application/json"),
+            "Content-Length": str(len(body)),
+        }
     return _head(outer) + f"{asked.method} {asked.path} HTTP/1.1\r\n".encode() + _head(inner) + body
 
 

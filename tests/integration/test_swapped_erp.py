@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from tests.web import PASSWORD as WEB_PASSWORD
 
 pytestmark = pytest.mark.timeout(600)
 MINUTES, OPENING = 14, 10_000
+SAP_COST = Decimal("10.00")
 BOTH = ("erp", "sap")
 ENTITIES = {"sales_order", "item_fulfillment", "item_receipt", "inventory_adjustment", "cash_sale", "journal_entry"}
 STEP = timedelta(seconds=20)
@@ -133,6 +135,13 @@ class Running:
         pages = self.plane.connections.get(system).snapshot(entity)
         return {one.sku: one.on_hand or 0 for page in pages for one in page if one.location == "WH1"}
 
+    def costs(self) -> dict[str, tuple[str, Decimal]]:
+        """Return what the plane holds each item for: its title and cost."""
+        p = t.product.c
+        with self.plane.store.read() as connection:
+            rows = connection.execute(select(p.sku, p.title, p.unit_cost))
+            return {row.sku: (row.title, row.unit_cost) for row in rows}
+
     def ordered(self) -> set[str]:
         """Return what customers ordered, by the shop's account."""
         return {
@@ -231,6 +240,15 @@ def swap(governance: Governance) -> None:
             {**one, "system": "sap"} if one["system"] == "erp" else one for one in flow["spec"]["targets"]
         ]
         governance.change("Flow", name, flow)
+    domain = governance.held("Domain", "products")
+    product = domain["spec"]["entities"]["product"]
+    product["fields"] = {"unit_cost": "sap"}  # a source has to be of record for something before a flow may bring it
+    governance.change("Domain", "products", domain)
+    products = governance.held("Flow", "products")
+    products["spec"]["source"] = "sap"
+    governance.change("Flow", "products", products)
+    domain["spec"]["entities"]["product"] = {"system_of_record": "sap"}
+    governance.change("Domain", "products", domain)
     stock = governance.held("Comparison", "stock-three-way")
     stock["spec"]["sides"] = [
         {**one, "system": "sap"} if one["system"] == "erp" else one for one in stock["spec"]["sides"]
@@ -251,7 +269,13 @@ def test_the_erp_is_swapped_under_running_flows_and_every_document_is_in_one_of_
     before = shop_as_it_is(running.plane)
     running.trade(1)
     assert not running.sap.effects["orders"]
+    before_products = running.costs()
     swap(governance)
+    running.plane.sync.poll("products")
+    running.plane.sync.drain()
+    assert running.costs() == {sku: (f"Article {sku}", SAP_COST) for sku in before_products}, (
+        "what they are SAP says now"
+    )
     running.sap.lost, running.sap.throttled = 3, 1
     running.trade(MINUTES - 9)
     running.come_to_rest()

@@ -125,6 +125,10 @@ class Bench(ABC):
         """Return the identities that a polled record is of."""
         raise NotApplicable(f"the bench cannot tell what a record of '{entity}' is of")
 
+    def listed(self, entity: str, at_least: int) -> set[str]:
+        """See that a listing has so many subjects to tell of, and return all of them, as the plane calls them."""
+        raise NotApplicable(f"the bench cannot make '{entity}' that are listed")
+
     def stir(self, entity: str) -> None:
         """Change something of what is read, or add to it, as somebody else would in the middle of a reading."""
         raise NotApplicable(f"the bench cannot change '{entity}' meanwhile")

@@ -43,13 +43,20 @@ def _nothing_new(stand: Stand, entity: str) -> None:
 
 
 def complete(stand: Stand) -> str:
-    """Bring everything, over several pages; a snapshot brings each thing exactly once."""
-    return _both(stand, lambda entity: _complete_poll(stand, entity), lambda entity: _complete_snapshot(stand, entity))
+    """Bring everything, over several pages; a snapshot or a listing brings each thing exactly once."""
+    return _tried(
+        (stand.changes, lambda entity: _complete_poll(stand, entity)),
+        (stand.snapshots, lambda entity: _complete_snapshot(stand, entity)),
+        (stand.listings, lambda entity: _complete_listing(stand, entity)),
+    )
 
 
 def stable(stand: Stand) -> str:
     """Lose and repeat nothing while somebody else writes between the pages."""
-    return _both(stand, lambda entity: _stable_poll(stand, entity), lambda entity: _stable_snapshot(stand, entity))
+    return _tried(
+        (stand.changes, lambda entity: _stable_poll(stand, entity)),
+        (stand.snapshots, lambda entity: _stable_snapshot(stand, entity)),
+    )
 
 
 def resumable(stand: Stand) -> str:
@@ -76,11 +83,12 @@ def unbroken(stand: Stand) -> str:
 
     def check(entity: str) -> None:
         for kind, read in _kinds(stand, entity):
-            _enough(stand, entity)
+            enough = stand.bench.listed if kind == "listing" else stand.bench.things
+            enough(entity, stand.bench.several_pages.get(entity, FEW))
             for name, fault in (("500", faults.status(500)), ("a cut connection", faults.cut(reached=True))):
                 _breaks_off(stand, f"{kind} of {entity}", name, fault.at(stand.bench.is_read).after(1, None), read)
 
-    return each(list(dict.fromkeys([*stand.changes, *stand.snapshots])), "reads nothing", check)
+    return each(list(dict.fromkeys([*stand.changes, *stand.snapshots, *stand.listings])), "reads nothing", check)
 
 
 def swollen(stand: Stand) -> str:
@@ -97,9 +105,9 @@ def swollen(stand: Stand) -> str:
     return each(list(readings), "reads nothing", check)
 
 
-def _both(stand: Stand, poll: Callable[[str], None], snapshot: Callable[[str], None]) -> str:
+def _tried(*kinds: tuple[list[str], Callable[[str], None]]) -> str:
     tried, left_out = 0, []
-    for entities, check in ((stand.changes, poll), (stand.snapshots, snapshot)):
+    for entities, check in kinds:
         for entity in entities:
             try:
                 check(entity)
@@ -144,10 +152,21 @@ def _complete_snapshot(stand: Stand, entity: str) -> None:
     demand(told == Counter(some), f"{entity}: asked for {some} it gives {sorted(told.elements())}")
 
 
+def _complete_listing(stand: Stand, entity: str) -> None:
+    wanted = stand.bench.listed(entity, stand.bench.several_pages.get(entity, FEW))
+    stand.bench.rest()
+    found = Counter(entry.subject for page in stand.connector().entries(entity) for entry in page)
+    _exactly(entity, wanted, found)
+    some = sorted(wanted)[:FEW]
+    stand.bench.rest()
+    few = Counter(entry.subject for page in stand.connector().entries(entity, some) for entry in page)
+    demand(few == Counter(some), f"{entity}: asked for {some} it lists {sorted(few.elements())}")
+
+
 def _exactly(entity: str, wanted: set[str], found: Counter[str]) -> None:
     lost, twice = wanted - found.keys(), {key for key, count in found.items() if count > 1}
-    demand(not lost, f"{entity}: {len(wanted)} are there, and the snapshot lacks {_some(lost)}")
-    demand(not twice, f"{entity}: the snapshot has more than once {_some(twice)}")
+    demand(not lost, f"{entity}: {len(wanted)} are there, and this lacks {_some(lost)}")
+    demand(not twice, f"{entity}: more than once there is {_some(twice)}")
 
 
 def _stable_poll(stand: Stand, entity: str) -> None:
@@ -182,6 +201,8 @@ def _kinds(stand: Stand, entity: str) -> Iterator[tuple[str, Callable[[Connector
         yield "poll", lambda connector: list(connector.poll(entity, None))
     if entity in stand.snapshots:
         yield "snapshot", lambda connector: list(connector.snapshot(entity))
+    if entity in stand.listings:
+        yield "listing", lambda connector: list(connector.entries(entity))
 
 
 def _breaks_off(stand: Stand, told: str, name: str, fault: faults.Fault, read: Callable[[Connector], Any]) -> None:

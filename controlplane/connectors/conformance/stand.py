@@ -68,16 +68,23 @@ class Stand:
         return [spec.entity for spec in self.manifest.reads if spec.snapshot]
 
     @property
+    def listings(self) -> list[str]:
+        """Entities that are listed, subject by subject."""
+        return [spec.entity for spec in self.manifest.reads if spec.listing]
+
+    @property
     def writes(self) -> list[str]:
         """Entities that can be written."""
         return [spec.entity for spec in self.manifest.writes]
 
     def readings(self) -> Iterator[tuple[str, Callable[[Connector], list[Any]]]]:
-        """Yield (what, how it is read whole): each snapshot and each poll from the beginning."""
+        """Yield (what, how it is read whole): each snapshot, each poll from the beginning, and each listing."""
         for entity in self.snapshots:
             yield f"snapshot of {entity}", lambda connector, entity=entity: list(connector.snapshot(entity))  # type: ignore[misc]
         for entity in self.changes:
             yield f"poll of {entity}", lambda connector, entity=entity: list(connector.poll(entity, None))  # type: ignore[misc]
+        for entity in self.listings:
+            yield f"listing of {entity}", lambda connector, entity=entity: list(connector.entries(entity))  # type: ignore[misc]
 
     def pages(self, entity: str, cursor: dict[str, Any] | None = None) -> list[Page]:
         """Return all pages of a poll by a new connector."""

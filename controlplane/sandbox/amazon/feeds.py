@@ -14,7 +14,7 @@ from controlplane.sandbox.amazon.errors import refused
 from controlplane.sandbox.amazon.listings import shown
 from controlplane.sandbox.amazon.market import Market, Paper, stamp
 from controlplane.sandbox.amazon.pages import paged
-from controlplane.sandbox.amazon.papers import address
+from controlplane.sandbox.amazon.papers import address, documents
 
 KIND = "JSON_LISTINGS_FEED"
 KEPT = timedelta(days=90)
@@ -50,13 +50,7 @@ def _documents(app: Flask, market: Market, operation: Operation) -> None:
         market.documents[name] = Paper(kind=request.get_json()["contentType"], expected=True)
         return jsonify(feedDocumentId=name, url=address(market, name)), 201
 
-    @app.get("/feeds/2021-06-30/documents/<name>")
-    @operation("getFeedDocument")
-    def get_feed_document(name: str) -> Answer:
-        if name not in market.documents:
-            return refused(404, "NotFound", f"The document {name} was not found.")
-        packed = {"compressionAlgorithm": "GZIP"} if market.documents[name].packed else {}
-        return jsonify(feedDocumentId=name, url=address(market, name), **packed)
+    documents(app, market, operation("getFeedDocument"), "feeds", "feedDocumentId")
 
 
 def _lists(app: Flask, market: Market, operation: Operation) -> None:

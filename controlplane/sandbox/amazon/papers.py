@@ -71,13 +71,21 @@ def reports(app: Flask, market: Market, operation: Operation) -> None:
             more = {"nextToken": token}
         return jsonify(reports=some, **more)
 
-    @app.get("/reports/2021-06-30/documents/<name>")
-    @operation("getReportDocument")
+    documents(app, market, operation("getReportDocument"), "reports", "reportDocumentId")
+
+
+def documents(
+    app: Flask, market: Market, named: Callable[[Callable[..., Answer]], Callable[..., Answer]], api: str, field: str
+) -> None:
+    """Tell where a document lies, by its name in one of the two APIs."""
+
     def get_document(name: str) -> Answer:
         if name not in market.documents:
             return refused(404, "NotFound", f"The document {name} was not found.")
         packed = {"compressionAlgorithm": "GZIP"} if market.documents[name].packed else {}
-        return jsonify(reportDocumentId=name, url=address(market, name), **packed)
+        return jsonify(**{field: name}, url=address(market, name), **packed)
+
+    app.add_url_rule(f"/{api}/2021-06-30/documents/<name>", f"{api}_document", named(get_document))
 
 
 def _chosen(market: Market, asked: Any) -> list[dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 import json
 import secrets
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, request
 
 from controlplane.sandbox.gate import hang_up
-from controlplane.sandbox.sap import batch, soap
+from controlplane.sandbox.sap import batch, soap, v4
 from controlplane.sandbox.sap.books import Erp, Refusal
 from controlplane.sandbox.sap.services import ROOT, Told, handle, told_of
 
@@ -26,7 +28,16 @@ def create(erp: Erp) -> Flask:
     def odata(service: str, path: str) -> Response:
         with erp.lock:
             erp.settle()
-            return _refused(erp) or _answered(erp, service, path)
+            asked = partial(handle, erp, service)
+            return _refused(erp) or _answered(erp, asked, path, told_of, {"DataServiceVersion": "2.0"}, 202)
+
+    @app.route(f"{v4.ROOT}/", defaults={"path": ""}, methods=["GET", "HEAD"])
+    @app.route(f"{v4.ROOT}/<path:path>", methods=["GET", "POST", "PATCH", "DELETE"])
+    def odata4(path: str) -> Response:
+        with erp.lock:
+            return _refused(erp) or _answered(
+                erp, partial(v4.handle, erp), path, v4.told_of, {"OData-Version": "4.0"}, 200
+            )
 
     @app.post(soap.SERVICE)
     def journal() -> Response:
@@ -56,18 +67,22 @@ def _refused(erp: Erp) -> Response | None:
     return None
 
 
-def _answered(erp: Erp, service: str, path: str) -> Response:
+def _answered(
+    erp: Erp, asked: batch.Handle, path: str, refused: Callable[[Refusal], Told], spoken: dict[str, str], status: int
+) -> Response:
     if path == "$batch" and request.method == "POST":
+        older, kind = status == 202, request.headers.get("Content-Type", "")
+        whole = older or "odata.continue-on-error" in request.headers.get("Prefer", "")
         try:
-            kind, body = batch.answered(erp, service, request.headers.get("Content-Type", ""), request.get_data())
+            kind, body = batch.answered(erp, asked, kind, request.get_data(), whole=whole)
         except Refusal as refusal:
-            return _written(erp, told_of(refusal))
-        return _lost(erp) or Response(body, 202, {"Content-Type": kind, "DataServiceVersion": "2.0"})
+            return _written(erp, refused(refusal), spoken)
+        return _lost(erp) or Response(body, status, {"Content-Type": kind, **spoken})
     headers = {name.lower(): value for name, value in request.headers.items()}
-    told = handle(erp, request.method, service, path, request.args, headers, _body())
+    told = asked(request.method, path, request.args, headers, _body())
     if request.method not in SAFE and told.status < 400 and (cut := _lost(erp)):
         return cut
-    return _written(erp, told)
+    return _written(erp, told, spoken)
 
 
 def _body() -> Any:
@@ -77,11 +92,9 @@ def _body() -> Any:
         return None
 
 
-def _written(erp: Erp, told: Told) -> Response:
+def _written(erp: Erp, told: Told, spoken: dict[str, str]) -> Response:
     body = "" if told.body is None else json.dumps(_absolute(told.body))
-    answer = Response(
-        body, told.status, {"Content-Type": "application/json", "DataServiceVersion": "2.0", **told.headers}
-    )
+    answer = Response(body, told.status, {"Content-Type": "application/json", **spoken, **told.headers})
     if request.headers.get("x-csrf-token", "").lower() == "fetch" and request.method in SAFE:
         session, token = secrets.token_hex(16), secrets.token_urlsafe(16)
         erp.sessions[session] = token

@@ -2,14 +2,17 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email import message_from_bytes
 from email.message import Message
 from typing import Any
 from urllib.parse import parse_qsl
 
 from controlplane.sandbox.sap.books import Erp, Refusal
-from controlplane.sandbox.sap.services import Told, handle
+from controlplane.sandbox.sap.services import Told
+
+Handle = Callable[[str, str, Mapping[str, str], Mapping[str, str], Any], Told]
+"""(method, path, what is asked, headers, body) -> the answer of a service."""
 
 
 class _Failed(Refusal):
@@ -18,23 +21,30 @@ class _Failed(Refusal):
         self.told = told
 
 
-def answered(erp: Erp, service: str, content_type: str, body: bytes) -> tuple[str, bytes]:
-    """Return (content type, body). Raises Refusal for what is no batch."""
-    whole = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-    if not whole.is_multipart():
+def answered(erp: Erp, handle: Handle, content_type: str, body: bytes, *, whole: bool = True) -> tuple[str, bytes]:
+    """Return (content type, body). Raises Refusal for what is no batch. Not `whole`: it ends with the first part that is refused."""
+    asked = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    if not asked.is_multipart():
         raise Refusal("/IWFND/CM_MGW/001", "Malformed batch request")
-    return _joined([_answer(erp, service, part) for part in _parts(whole)])
+    answers: list[bytes] = []
+    for part in _parts(asked):
+        refused, answer = _answer(erp, handle, part)
+        answers.append(answer)
+        if refused and not whole:
+            break
+    return _joined(answers)
 
 
-def _answer(erp: Erp, service: str, part: Message) -> bytes:
+def _answer(erp: Erp, handle: Handle, part: Message) -> tuple[bool, bytes]:
     if not part.is_multipart():
-        return _written(_one(erp, service, part))
+        found = _one(handle, part)
+        return found.status >= 400, _written(found)
     try:
-        told = erp.together(lambda: [_kept(_one(erp, service, inside)) for inside in _parts(part)])
+        told = erp.together(lambda: [_kept(_one(handle, inside)) for inside in _parts(part)])
     except _Failed as failed:
-        return _written(failed.told)
+        return True, _written(failed.told)
     kind, body = _joined([_written(one) for one in told])
-    return f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return False, f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def _kept(told: Told) -> Told:
@@ -43,14 +53,14 @@ def _kept(told: Told) -> Told:
     return told
 
 
-def _one(erp: Erp, service: str, part: Message) -> Told:
+def _one(handle: Handle, part: Message) -> Told:
     head, _, rest = str(part.get_payload()).replace("\r\n", "\n").partition("\n\n")
     first, *lines = head.split("\n")
     method, target, _ = first.split(" ", 2)
     path, _, query = target.partition("?")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = json.loads(rest) if rest.strip() else None
-    return handle(erp, method, service, path.lstrip("/"), dict(parse_qsl(query)), headers, body)
+    return handle(method, path.lstrip("/"), dict(parse_qsl(query)), headers, body)
 
 
 def _parts(message: Message) -> list[Message]:

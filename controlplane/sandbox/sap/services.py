@@ -60,7 +60,7 @@ class Told:
 
 
 def handle(
-    erp: Erp, method: str, service: str, path: str, asked: Mapping[str, str], headers: Mapping[str, str], body: Any
+    erp: Erp, service: str, method: str, path: str, asked: Mapping[str, str], headers: Mapping[str, str], body: Any
 ) -> Told:
     """Answer one request of a service; `headers` with names in lower case. A refusal is an answer, too."""
     try:
@@ -120,7 +120,7 @@ def _change(
             for one in inner(body, "to_Item"):
                 _only(one, ORDER_ITEM)
             row = erp.together(lambda: erp.order(body))
-            return _created(erp, row, _short(erp, row))
+            return _created(erp, row, short(erp, row))
         case "A_OutbDeliveryHeader":
             _only(body, DELIVERY)
             for one in inner(body, "to_DeliveryDocumentItem"):
@@ -142,7 +142,8 @@ def _created(erp: Erp, row: Row, warning: str = "") -> Told:
     return Told(201, {"d": entities.expose(erp, row)}, headers)
 
 
-def _short(erp: Erp, order: Row) -> str:
+def short(erp: Erp, order: Row) -> str:
+    """Return what SAP warns of: an item of which there is not enough; empty for nothing."""
     for one in order["to_Item"]:
         held = erp.books.stock.get((one["Material"], one["ProductionPlant"], one["StorageLocation"], "01"))
         if held is None or held < amount(one, "RequestedQuantity"):

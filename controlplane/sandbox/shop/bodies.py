@@ -84,6 +84,7 @@ def order_body(order: ShopOrder) -> dict[str, Any]:
                 "price": str(line.price),
                 "fulfillable_quantity": line.quantity - line.fulfilled,
                 "tax_lines": [],
+                "discount_allocations": [],
             }
             for line in order.lines
         ],

@@ -16,6 +16,7 @@ from controlplane.sandbox.clock import iso_s
 from controlplane.sandbox.records import BulkOperation, Upload
 from controlplane.sandbox.shop import exports
 from controlplane.sandbox.shop.bodies import gid, number_of
+from controlplane.sandbox.shop.search import connection
 from controlplane.sandbox.world import World
 
 UPLOADS, RESULTS = "/shop/staged-uploads/", "/shop/bulk-results/"
@@ -114,6 +115,13 @@ class Bulk:
         row = self.world.bulk_operations.get(str(number_of(name, "BulkOperation")))
         return self._shown(row) if row else None
 
+    def operations(
+        self, first: int | None = None, after: str | None = None, *, reverse: bool = False, **_: object
+    ) -> dict[str, Any]:
+        """`bulkOperations`, the newest first; searches and other orders are not carried out."""
+        rows = sorted(self.world.bulk_operations, key=lambda row: row.id, reverse=not reverse)
+        return connection([self._shown(row) for row in rows], lambda one: one["id"], first=first, after=after)
+
     def _shown(self, row: BulkOperation) -> dict[str, Any]:
         done, size = row.status == "COMPLETED", sum(len(one.encode()) + 1 for one in row.results)
         url = f"{request.host_url.rstrip('/')}{RESULTS}{row.token}.jsonl" if row.results else None
@@ -203,7 +211,10 @@ class Bulk:
             if row is None or row.status not in ("COMPLETED", "FAILED"):
                 return Response("<Error><Code>NoSuchKey</Code></Error>", 404, content_type="application/xml")
             told = reversed(row.results) if row.kind == "MUTATION" else row.results
-            return Response("".join(f"{one}\n" for one in told), content_type="application/jsonl")
+            found = Response("".join(f"{one}\n" for one in told), content_type="application/jsonl")
+            found.add_etag()
+            found.make_conditional(request, accept_ranges=True, complete_length=found.content_length)
+            return found
 
 
 def _refused(code: str, message: str) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Roots:
             "product": lambda **given: self._product(given["id"]),
             "products": self.products,
             "bulkOperation": lambda **given: self.bulk.operation(given["id"]),
+            "bulkOperations": self.bulk.operations,
             "order": lambda **given: self._order(given["id"], "Order"),
             "orders": self.orders,
             "refund": lambda **given: self._refund(given["id"]),
@@ -231,7 +232,9 @@ class Shop:
                 paid = cost.actual(body["data"], ask.writes, asked)
                 self.bucket.take(paid - asked)
                 body["extensions"] = {"cost": self._cost(asked, paid)}
-            return jsonify(body)
+            answer = jsonify(body)
+            answer.date = self.world.clock.now()  # by the clock that its data is dated by
+            return answer
 
     def _execute(self, ask: Ask) -> dict[str, Any]:
         if ask.document is None:

@@ -230,6 +230,7 @@ class Views:
             "originalUnitPriceSet": bag(line.price),
             "discountedUnitPriceSet": bag(line.price),
             "taxLines": [],
+            "discountAllocations": [],
             "variant": lambda _info: self.variant(item),
         }
 

@@ -42,6 +42,13 @@ class Seller(money.Balance):
     throttled: int = 0
     """How many of the next requests are refused for their number."""
     lock: threading.RLock = field(default_factory=threading.RLock)
+    _ordered: list[tuple[str, str]] = field(default_factory=list)
+
+    def counted(self) -> list[tuple[str, str]]:
+        """What there are counts of, in order, which is put in order only when something new is counted."""
+        if len(self._ordered) != len(self.counts):
+            self._ordered = sorted(self.counts)
+        return self._ordered
 
     def count(self, variation: str, location: str, units: int) -> None:
         """Somebody counted, or sold."""
@@ -127,12 +134,14 @@ def create(seller: Seller) -> Flask:
     return app
 
 
-def _paged(seller: Seller, rows: list[Any], limit: int, name: str) -> Answer:
+def _paged(
+    seller: Seller, rows: list[Any], limit: int, name: str, told_of: Callable[[Any], Any] = lambda one: one
+) -> Answer:
     told = request.get_json().get("cursor")
     at = int(told.removeprefix("c")) if told else 0
     size = min(limit, seller.page)
     more = {"cursor": f"c{at + size}"} if at + size < len(rows) else {}
-    return jsonify({name: rows[at : at + size], **more})
+    return jsonify({name: [told_of(one) for one in rows[at : at + size]], **more})
 
 
 def _catalogue(app: Flask, seller: Seller, admitted: Callable[[Handler], Handler]) -> None:
@@ -174,11 +183,11 @@ def _inventory(app: Flask, seller: Seller, admitted: Callable[[Handler], Handler
         asked = request.get_json()
         places, chosen = asked.get("location_ids"), asked.get("catalog_object_ids")
         rows = [
-            told(variation, place)
-            for variation, place in sorted(seller.counts)
+            (variation, place)
+            for variation, place in seller.counted()
             if (places is None or place in places) and (chosen is None or variation in chosen)
         ]
-        return _paged(seller, rows, int(asked.get("limit", 100)), "counts")
+        return _paged(seller, rows, int(asked.get("limit", 100)), "counts", lambda one: told(*one))
 
     @app.post("/v2/inventory/changes/batch-create")
     @admitted

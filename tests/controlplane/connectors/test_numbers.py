@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.contract import NoNumbers
-from controlplane.connectors.numbers import StoredNumbers
+from controlplane.connectors.numbers import TOGETHER, StoredNumbers
 from controlplane.errors import NotFoundError, SettingsError
 from controlplane.store import Store
 from tests.controlplane.connectors.conftest import START
@@ -20,6 +22,39 @@ def test_the_same_key_has_the_same_number_and_another_the_next(store: Store) -> 
     numbers = StoredNumbers(store, CLOCK, "3pl")
     assert [numbers.take("control", key).value for key in ("a", "b", "a")] == [1, 2, 1]
     assert StoredNumbers(store, CLOCK, "3pl").take("control", "b").value == 2
+
+
+def test_several_are_numbered_with_one_statement_and_those_that_have_a_number_keep_it(store: Store) -> None:
+    numbers = StoredNumbers(store, CLOCK, "3pl")
+    numbers.take("control", "b")
+    keys = ["a", "b", "c", "a", *(f"k{number}" for number in range(TOGETHER))]
+    told: list[str] = []
+
+    def note(*given: Any) -> None:
+        told.append(given[2])
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    try:
+        found = [one.value for one in numbers.take_all("control", keys)]
+    finally:
+        event.remove(store.engine, "before_cursor_execute", note)
+    assert found[:4] == [2, 1, 3, 2]
+    assert found[4:] == list(range(4, 4 + TOGETHER))
+    assert sum("INSERT" in one for one in told) == 2, "of so many rows that two statements are needed"
+    numbers.use_all("control", keys)
+    assert all(one.used_at for one in numbers.find_all("control", keys).values())
+    with pytest.raises(NotFoundError, match="'none' has no number"):
+        numbers.use_all("control", ["a", "none"])
+
+
+def test_workers_that_number_many_beside_each_other_never_take_the_same_number(store: Store) -> None:
+    batches = [[f"k{number}" for number in range(at, at + 60)] for at in range(0, 200, 20)]
+    with ThreadPoolExecutor(5) as pool:
+        found = list(pool.map(lambda keys: StoredNumbers(store, CLOCK, "3pl").take_all("control", keys), batches))
+    taken = {
+        (key, one.value) for keys, told in zip(batches, found, strict=True) for key, one in zip(keys, told, strict=True)
+    }
+    assert len({key for key, _ in taken}) == len(taken) == len({value for _, value in taken}) == 240
 
 
 def test_systems_and_series_count_by_themselves(store: Store) -> None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controlplane.connectors import taxes as kit
 from controlplane.connectors.builtin.adobe_commerce import orders as adobe
@@ -60,6 +62,41 @@ def test_shopifys_webhook_and_poll_tell_the_same_tax_of_all_its_kinds_together()
         "NY State Tax, NYC Tax",
     )
     assert (line.tax.code, line.tax.included, order.tax) == (None, False, Decimal("2.50"))
+
+
+def discounted(price: str, quantity: int, *off: str) -> tuple[OrderPlaced, OrderPlaced]:
+    """An order of one line with these discounts, by webhook and by poll."""
+    line = {
+        **TOLD["line_items"][0],
+        "price": price,
+        "quantity": quantity,
+        "discount_allocations": [{"amount": one} for one in off],
+    }
+    node = {
+        **POLLED["lineItems"]["nodes"][0], "quantity": quantity, "originalUnitPriceSet": {"shopMoney": {"amount": price}},
+        "discountAllocations": [{"allocatedAmountSet": {"shopMoney": {"amount": one}}} for one in off],
+    }  # fmt: skip
+    told = placed(CONTEXT, {**TOLD, "line_items": [line]})
+    return told, placed(CONTEXT, {**POLLED, "lineItems": {"nodes": [node]}})
+
+
+@given(st.integers(1, 99_999), st.integers(1, 999), st.lists(st.integers(0, 9_999), max_size=3))
+def test_what_a_shopify_order_is_worth_is_net_of_all_its_discounts_to_the_cent(
+    cents: int, quantity: int, off: list[int]
+) -> None:
+    off = [one for one in off if sum(off) <= cents * quantity]
+    amounts = [str(Decimal(one).scaleb(-2)) for one in off]
+    told, polled = discounted(str(Decimal(cents).scaleb(-2)), quantity, *amounts)
+    assert told == polled
+    assert round(told.value, 2) == Decimal(cents * quantity - sum(off)).scaleb(-2)
+
+
+def test_the_tax_of_a_discounted_line_is_its_rate_of_what_the_line_is_worth() -> None:
+    told, _ = discounted("12.50", 2, "3.00", "2.00")
+    assert told.lines[0].unit_price == Decimal("10")
+    assert told.lines[0].tax is not None
+    assert told.lines[0].tax.rate is not None
+    assert told.lines[0].tax.amount == told.value * told.lines[0].tax.rate
 
 
 @pytest.mark.parametrize("body", [TOLD, POLLED])

@@ -57,10 +57,16 @@ class Bench:
         return self.connector.read_back(request).result
 
 
-@pytest.fixture
-def bench() -> Iterator[Bench]:
+@pytest.fixture(params=["v2", "v4"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     clock = ManualClock(START, pace=0.02)
-    given = Given("", options=dict(OPTIONS), timeout=600, clock=clock, secrets={"user": USER, "password": PASSWORD})
+    given = Given(
+        "",
+        options={**OPTIONS, "orders_api": request.param},
+        timeout=600,
+        clock=clock,
+        secrets={"user": USER, "password": PASSWORD},
+    )
     erp = Erp(given.clock.now)
     app = create(erp)
     held = Held() if Held.at_hand() else None

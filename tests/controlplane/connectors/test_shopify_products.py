@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
 
+from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.shopify import documents
-from controlplane.connectors.builtin.shopify.connector import TOGETHER
-from controlplane.connectors.contract import Write
+from controlplane.connectors.builtin.shopify.connector import TOGETHER, ShopifyConnector
+from controlplane.connectors.builtin.shopify.levels import FEW
+from controlplane.connectors.contract import Connector, Write
 from controlplane.errors import ThrottledError, UnavailableError, UnknownOutcomeError
 from rules.outcomes import Outcome, Result
-from tests.controlplane.connectors.conftest import Retailer
+from tests.controlplane.connectors.conftest import START, Given, Retailer
 
 SKU = "0007-BLK-M"
 ASK = """
@@ -157,3 +162,57 @@ def test_a_shop_that_runs_as_many_operations_as_it_can_is_asked_later(retailer: 
 def test_a_full_batch_is_written(retailer: Retailer) -> None:
     found = put(retailer, *items(TOGETHER))
     assert [one.result for one in found] == [Result.DELIVERED] * TOGETHER
+
+
+# --- read in bulk ---
+
+
+def bulk(retailer: Retailer) -> ShopifyConnector:
+    """The retailer's shop, whose articles are exported; time goes by as fast as it is waited for."""
+    given = Given(
+        f"{retailer.sandbox.url}/shop",
+        {"access_token": retailer.sandbox.secret("shop_access_token"), "webhook_secret": "w" * 20},
+        {"locations": [], "snapshot": "bulk"}, timeout=5000.0, clock=ManualClock(START, pace=0.001),
+    )  # fmt: skip
+    return ShopifyConnector(given.context())
+
+
+def articles(connector: Connector, subjects: list[str] | None = None) -> dict[str, dict[str, object]]:
+    return {entry.subject: dict(entry.fields) for page in connector.entries("products", subjects) for entry in page}
+
+
+def operations(retailer: Retailer) -> list[dict[str, str]]:
+    asked = retailer.sandbox.shop("{ bulkOperations(first: 20) { nodes { id status query } } }")
+    found: list[dict[str, str]] = asked["data"]["bulkOperations"]["nodes"]
+    return found
+
+
+def test_articles_exported_in_bulk_are_those_that_pages_bring(retailer: Retailer) -> None:
+    put(retailer, *items(MANY), item(SKU, active=False))
+    exported = articles(bulk(retailer))
+    assert exported == articles(retailer.connector("shop"))
+    assert exported["NEW-0003"] == {"price": Decimal("12.34"), "active": "yes"}
+    assert exported[SKU]["active"] == "no"
+
+
+def test_few_articles_are_searched_for_and_many_are_taken_out_of_an_export(retailer: Retailer) -> None:
+    assert set(articles(bulk(retailer), [SKU, "NONE"])) == {SKU}
+    assert operations(retailer) == []
+    assert set(articles(bulk(retailer), [SKU, *(f"NONE-{number}" for number in range(FEW))])) == {SKU}
+    assert len(operations(retailer)) == 1
+
+
+def test_an_export_that_was_interrupted_is_waited_for_and_not_begun_anew(retailer: Retailer) -> None:
+    begun = retailer.sandbox.shop(documents.RUN_BULK_QUERY, query=documents.EVERY_PRODUCT)
+    name = begun["data"]["bulkOperationRunQuery"]["bulkOperation"]["id"]
+    [entry, *_] = next(iter(bulk(retailer).entries("products")))
+    assert [one["id"] for one in operations(retailer)] == [name]
+    assert START - timedelta(minutes=1) < entry.read_from < START, "when it was begun, not when it was found"
+    assert articles(bulk(retailer)), "one that is over is no reading of now"
+    assert len(operations(retailer)) == 2
+
+
+def test_another_query_that_runs_is_left_alone(retailer: Retailer) -> None:
+    retailer.sandbox.shop(documents.RUN_BULK_QUERY, query=documents.EVERY_LEVEL)
+    assert articles(bulk(retailer))
+    assert {one["query"] for one in operations(retailer)} == {documents.EVERY_LEVEL, documents.EVERY_PRODUCT}

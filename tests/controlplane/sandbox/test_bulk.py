@@ -105,3 +105,12 @@ def test_a_file_is_good_for_seven_days(sandbox: Client) -> None:
     late = sandbox.shop(PARTS, id=name)["data"]["bulkOperation"]
     assert (late["status"], late["url"]) == ("EXPIRED", None)
     assert sandbox.http.get(row["url"]).status_code == 404
+
+
+def test_the_rest_of_a_file_is_given_to_whom_has_the_beginning(sandbox: Client) -> None:
+    row = finished(sandbox, begun(sandbox))
+    whole = sandbox.http.get(row["url"])
+    rest = sandbox.http.get(row["url"], headers={"Range": "bytes=100-", "If-Range": whole.headers["etag"]})
+    assert (rest.status_code, rest.content) == (206, whole.content[100:])
+    other = sandbox.http.get(row["url"], headers={"Range": "bytes=100-", "If-Range": '"another"'})
+    assert (other.status_code, other.content) == (200, whole.content)

@@ -1,4 +1,4 @@
-"""An ERP whose API gets another version is a matter of its connector: no policy changes, no flow, and no channel notices."""
+"""An ERP whose API gets another version (OData V2, then V4) is a matter of its connector: no policy changes, no flow, no channel knows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from controlplane.clock import ManualClock
-from controlplane.connectors.builtin.sap_s4.api import LOCKS, ORDERS
+from controlplane.connectors.builtin.sap_s4.api import ORDERS, ORDERS4
 from controlplane.connectors.builtin.sap_s4.connector import SapS4Connector
 from controlplane.connectors.conformance.bench import GivenCodes
 from controlplane.connectors.contract import Context
-from controlplane.connectors.odata import Service
 from controlplane.sandbox.sap.app import PASSWORD, USER, create
 from controlplane.sandbox.sap.books import Erp
 from controlplane.store import Store
@@ -24,7 +23,7 @@ from tests.controlplane.connectors.simulators import hanging_up
 from tests.controlplane.connectors.test_sap_s4 import OPTIONS
 from tests.controlplane.sync.kit import House
 
-SKU, NEWER = "0007-BLK-M", ";v=0002"
+SKU = "0007-BLK-M"
 
 
 class Release:
@@ -39,21 +38,20 @@ class Release:
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if not path.startswith(ORDERS):
+        if not path.startswith((ORDERS, ORDERS4)):
             return self.inner(environ, start)  # type: ignore[no-any-return]
         self.asked.append(path)
-        if path.startswith(ORDERS + NEWER) is not self.newer:
+        if path.startswith(ORDERS4) is not self.newer:
             start("404 Not Found", [("Content-Type", "application/json")])
             return [b'{"error": {"code": "/IWFND/MED/170", "message": {"lang": "en", "value": "No service found"}}}']
-        return self.inner({**environ, "PATH_INFO": path.replace(NEWER, "", 1)}, start)  # type: ignore[no-any-return]
+        return self.inner(environ, start)  # type: ignore[no-any-return]
 
 
 class NextConnector(SapS4Connector):
     """The connector's next release: it speaks the newer version of sales orders."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._api.orders = Service(self._api.http, self._api.auth, ORDERS + NEWER, locks=LOCKS)
+        super().__init__(replace(context, options={**context.options, "orders_api": "v4"}))
 
 
 @dataclass
@@ -124,7 +122,7 @@ def test_a_newer_version_of_an_erps_api_is_a_change_of_its_connector_alone(upgra
     assert house.registry.snapshot().version == policies
     assert {outcome for _, outcome in upgraded.of("shop")} == {"delivered"}
     assert house.shop.effects["fulfillment", "S-1"] == 1
-    assert upgraded.front.asked[-1].startswith(ORDERS + NEWER)
+    assert upgraded.front.asked[-1].startswith(ORDERS4)
 
 
 def test_the_older_connector_is_refused_by_the_newer_version_with_its_reason_and_books_nothing(

@@ -7,8 +7,9 @@ from typing import Any
 
 from controlplane.connectors.auth import RefreshedBearer
 from controlplane.connectors.contract import Context
-from controlplane.connectors.http import Answer, HttpClient, Pace, with_evidence
+from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.connectors.oauth2 import refresh, token_client
+from controlplane.connectors.pace import Pace
 from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ThrottledError, UnavailableError

@@ -49,7 +49,9 @@ def specific(options: Mapping[str, Any]) -> Manifest:
     general = AmazonConnector.manifest
     if options.get(sqs.URL) is None:
         return replace(general, consumes=False, probes=("latency",))
-    return replace(general, optional_secrets=(sqs.TOKEN,))
+    return replace(
+        general, optional_secrets=(sqs.TOKEN, notifications.SECRET)
+    )  # the queue tells it all; a webhook may, too
 
 
 class AmazonConnector(Connector):

@@ -78,10 +78,10 @@ class Feeds:
     def send(self, messages: Sequence[Message]) -> list[Outcome]:
         """Send the messages with one feed; return an outcome for each. What goes wrong is all of theirs, and none raises."""
         try:
-            numbers = [self.numbering.take(message.request) for message in messages]
+            requests = [message.request for message in messages]
+            numbers = self.numbering.take(requests)
             document = self._uploaded(self._content(messages, numbers))
-            for message in messages:
-                self.numbering.use(message.request)
+            self.numbering.use(requests)
             name = jobs.submitted(partial(self._created, document), _feed_id)
         except ConnectorError as error:
             return [outcome_of(error)] * len(messages)

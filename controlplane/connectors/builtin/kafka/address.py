@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,24 @@ class Login:
     timeout: float
     """Wall seconds that the cluster may take to answer."""
     door: Door
+    authorities: str | None = None
+    """Certificates (PEM) of those who alone may vouch for a broker; None: whom the machine trusts."""
+
+    def check(self, address: Address) -> None:
+        """Raises SettingsError where the certificates are none, or would be of no use."""
+        if self.authorities is None:
+            return
+        if not address.secure:
+            raise SettingsError(
+                f"System '{self.system}' has the secret 'ca', and {address} is spoken to in the open; write kafkas:// or take it away"
+            )
+        try:
+            ssl.create_default_context(cadata=self.authorities)
+        except (ssl.SSLError, ValueError) as error:
+            raise SettingsError(
+                f"System '{self.system}': the secret 'ca' holds no certificate in PEM ({error}); "
+                "refer to the file of the authority's certificate, for instance file:kafka-ca.pem"
+            ) from error
 
     def unavailable(self, address: Address, what: str, remedy: str, error: object) -> UnavailableError:
         """Return an error that names the cluster, what it said and what to do; without the password."""

@@ -33,9 +33,10 @@ _SILENT.propagate = False
 
 
 class Cluster:
-    """The way to one cluster."""
+    """The way to one cluster. Raises SettingsError for certificates that are none."""
 
     def __init__(self, address: Address, login: Login) -> None:
+        login.check(address)
         self.address, self.login = address, login
         self.trouble: KafkaError | None = None
         """What the client said last that ends everything."""
@@ -48,13 +49,14 @@ class Cluster:
         hosts = [address.host] if address.secure else found
         sasl = {"sasl.mechanism": address.mechanism, "sasl.username": login.user, "sasl.password": login.password or ""}
         patience = max(1000, int(login.timeout * 1000))
+        trusted = {"ssl.ca.pem": login.authorities} if login.authorities else {"ssl.ca.location": "probe"}
         protocol = f"{'SASL_' if login.user else ''}{'SSL' if address.secure else 'PLAINTEXT'}"
         return {
             "bootstrap.servers": ",".join(str(Pair(host, address.port)) for host in hosts),
             "security.protocol": protocol, "client.id": f"trueup {login.system}", "allow.auto.create.topics": False,
             "socket.timeout.ms": patience, "socket.connection.setup.timeout.ms": patience,
             "reconnect.backoff.max.ms": 1000, "error_cb": self._told, "logger": _SILENT, "log_level": 0,
-            **(sasl if login.user else {}), **({"ssl.ca.location": "probe"} if address.secure else {}), **more,
+            **(sasl if login.user else {}), **(trusted if address.secure else {}), **more,
         }  # fmt: skip
 
     def _told(self, error: KafkaError) -> None:

@@ -24,16 +24,16 @@ def specific(options: Mapping[str, Any]) -> Manifest:
 
 
 class KafkaConnector(Connector):
-    """A topic. Secrets: user, password. Options: topic; group (the consumer group it is read by) and prefetch; without a group it
-    is put into; sasl (the mechanism, where there is a user)."""
+    """A topic. Secrets: user, password, ca (certificates of those who vouch for its brokers). Options: topic; group (the consumer
+    group it is read by) and prefetch; without a group it is put into; sasl (the mechanism, where there is a user)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="kafka",
         title="Kafka",
         consumes=True,
         writes=written(Guarantee.NONE, "readers know it by `id`", 60.0),
-        secrets=("user", "password"),
-        optional_secrets=("user", "password"),
+        secrets=("user", "password", "ca"),
+        optional_secrets=("user", "password", "ca"),
         options=("topic", "group", "prefetch", "sasl"),
         schemes=SCHEMES,
         check=flaws,
@@ -41,10 +41,10 @@ class KafkaConnector(Connector):
         verified_against="librdkafka's mock cluster, (no Apache Kafka)",
         probes=("latency", "depth"),
         kind="broker",
-        auth="SASL PLAIN or SCRAM with user and password; TLS by the scheme",
+        auth="SASL PLAIN or SCRAM with user and password; TLS by the scheme, with an authority of one's own by the secret ca",
         limits="`prefetch` records are held at once and committed together",
         gaps=(
-            "Apache Kafka itself was not at hand", "SCRAM, and TLS to a broker that is vouched for, were not tried",
+            "Apache Kafka itself was not at hand",
             "Kerberos, OAuth and client certificates",
             "schema registries; events in binary mode", "transactions as a producer", "a broker told of between two looks is not checked",
         ),
@@ -141,6 +141,6 @@ class KafkaConnector(Connector):
                 f"System '{self.context.system}': {error}; install the extra: pip install 'trueup[kafka]'"
             ) from error
         secret, given = self.context.secret, self.context.given
-        user, password = (secret(name) if name in given else None for name in ("user", "password"))
+        user, password, ca = (secret(name) if name in given else None for name in ("user", "password", "ca"))
         patience = self.context.timeout * self.context.clock.pace
-        return Cluster(self._address, Login(self.context.system, user, password, patience, self.context.door))
+        return Cluster(self._address, Login(self.context.system, user, password, patience, self.context.door, ca))

@@ -67,6 +67,18 @@ class NetSuiteBench(Bench):
         """Return the SKUs, or every balance: there are as many as there are articles."""
         return set(self._skus) if entity == "items" else {f"{sku}@{place}" for sku, place in self._truth}
 
+    def listed(self, entity: str, at_least: int) -> set[str]:
+        """Return the SKUs, or the orders once there are enough."""
+        if entity == "items":
+            return set(self._skus)
+        while len(found := self._ordered()) < at_least:
+            self._hand.write(self.write("sales_order"))
+        return found
+
+    def _ordered(self) -> set[str]:
+        effects = (event for event in self.retailer.journal("effect") if event["system"] == "erp")
+        return {event["ref"] for event in effects if event["doc"] == "order"}
+
     def identities(self, entity: str, record: Record) -> set[str]:
         """Return the SKU."""
         return {str(json.loads(record.body)["sku"])}

@@ -10,11 +10,13 @@ import httpx
 from controlplane.connectors.contract import Context
 from controlplane.connectors.http import HttpClient
 from controlplane.connectors.odata import Service
+from controlplane.connectors.odata4 import Service4
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError
 
 ODATA = "/sap/opu/odata/sap"
 ORDERS = f"{ODATA}/API_SALES_ORDER_SRV"
+ORDERS4 = "/sap/opu/odata4/sap/api_salesorder/srvd_a2x/sap/salesorder/0001"
 DELIVERIES = f"{ODATA}/API_OUTBOUND_DELIVERY_SRV;v=0002"
 DOCUMENTS = f"{ODATA}/API_MATERIAL_DOCUMENT_SRV"
 STOCK = f"{ODATA}/API_MATERIAL_STOCK_SRV"
@@ -44,9 +46,13 @@ class Api:
         self.auth = httpx.BasicAuth(user, password)
         made = [
             Service(self.http, self.auth, root, locks=LOCKS)
-            for root in (ORDERS, DELIVERIES, DOCUMENTS, STOCK, PRODUCTS, ENTRIES)
+            for root in (DELIVERIES, DOCUMENTS, STOCK, PRODUCTS, ENTRIES)
         ]
-        self.orders, self.deliveries, self.documents, self.stock, self.products, self.entries = made
+        self.deliveries, self.documents, self.stock, self.products, self.entries = made
+        newer = context.options.get("orders_api") == "v4"
+        self.orders: Service = (Service4 if newer else Service)(
+            self.http, self.auth, ORDERS4 if newer else ORDERS, locks=LOCKS
+        )
 
     def option(self, name: str) -> str:
         """Return an option. Raises BadInputError where it is needed and not there."""

@@ -43,7 +43,7 @@ class SapS4Connector(Connector):
 
     manifest: ClassVar[Manifest] = Manifest(
         name="sap_s4",
-        title="SAP S/4HANA (OData V2, SOAP)",
+        title="SAP S/4HANA (OData V2 and V4, SOAP)",
         reads=(ReadSpec("inventory_balance", snapshot=True), ReadSpec("items", changes=True)),
         writes=(
             WriteSpec(
@@ -63,7 +63,7 @@ class SapS4Connector(Connector):
             ),
         ),
         secrets=("user", "password"),
-        options=(*ORGANISATION, *DEFAULTS, "valuation_area", "journal_path", "locations"),
+        options=(*ORGANISATION, *DEFAULTS, "orders_api", "valuation_area", "journal_path", "locations"),
         verified_against="SAP's OpenAPI descriptions and EDMX of sales orders, deliveries, material documents and stock; "
         "a simulator; orders: mock-sap",
         kind="erp",
@@ -79,6 +79,7 @@ class SapS4Connector(Connector):
         statuses={"product.CrossPlantStatus": {"": "sold"}, "delivery.OverallGoodsMovementStatus": {"C": "shipped"}},
         option_schemas={
             "locations": {"type": "array", "items": {"type": "string"}},
+            "orders_api": {"enum": ["v2", "v4"], "default": "v2", "description": "which of SAP's services of sales orders"},
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "USD"},
             **{name: {"type": "string", "default": value} for name, value in DEFAULTS.items() if name != "currency"},
             **{name: {"type": "string"} for name in (*ORGANISATION, "valuation_area", "journal_path")},

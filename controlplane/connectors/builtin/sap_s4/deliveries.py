@@ -49,7 +49,7 @@ class Deliveries:
         return Outcome(Result.ABSENT, f"SAP has posted no goods issue of {request.business_ref}")
 
     def _order(self, request: Write) -> dict[str, Any] | None:
-        return self._orders.held(str(request.payload["order_ref"]), expand="to_Item")
+        return self._orders.with_items(str(request.payload["order_ref"]))
 
     def _found(self, order: Item, request: Write) -> tuple[str, dict[str, Any] | None]:
         """Return (number, header) of the delivery that is this shipment's; ("", None) where there is none."""
@@ -102,12 +102,10 @@ class Deliveries:
         left, taken = self._units(request), []
         gone = _by_item(row for rows in self._items(order).values() for row in rows)
         try:
-            for item in odata.inner(order, "to_Item"):
-                material = external(str(item["Material"]))
-                open_ = odata.whole(item["RequestedQuantity"]) - gone[_number(item["SalesOrderItem"])]
-                if (count := min(left[material], open_)) > 0:
-                    left[material] -= count
-                    taken.append((str(item["SalesOrderItem"]), count))
+            for item in self._orders.items(order):
+                if (count := min(left[item.material], item.quantity - gone[_number(item.number)])) > 0:
+                    left[item.material] -= count
+                    taken.append((item.number, count))
         except (KeyError, TypeError, ValueError) as error:
             raise UnreadableError(
                 f"SAP's sales order {order.get('SalesOrder')} breaks its contract: {error!r}"

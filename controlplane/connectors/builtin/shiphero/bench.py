@@ -88,6 +88,16 @@ class ShipHeroBench(Bench):
                 self._ship(min(missing, BATCH))
         return found
 
+    def listed(self, entity: str, at_least: int) -> set[str]:
+        """Give orders to the warehouse until there are enough."""
+        while len(found := self._given()) < at_least:
+            self._give(f"L-{next(self._next)}", self._sku())
+        return found
+
+    def _given(self) -> set[str]:
+        effects = (event for event in self.retailer.journal("effect") if event["system"] == "wms")
+        return {event["ref"] for event in effects if event["doc"] == "order"}
+
     def _documents(self, entity: str) -> set[str]:
         return {event["ref"] for event in self.retailer.journal("document") if event["doc"] == DOCUMENTS[entity]}
 

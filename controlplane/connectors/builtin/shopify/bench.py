@@ -36,7 +36,14 @@ class ShopifyBench(Bench):
 
     connector: ClassVar[type[Connector]] = ShopifyConnector
     against = "the sandbox's shop"
-    several_pages: ClassVar = {"levels": SKUS, "orders": 60, "refunds": 30, "balance_transactions": 55, "payouts": 55}
+    several_pages: ClassVar = {
+        "levels": SKUS,
+        "products": SKUS,
+        "orders": 60,
+        "refunds": 30,
+        "balance_transactions": 55,
+        "payouts": 55,
+    }
     enums: ClassVar = {"orders": ("currencyCode",), "refunds": ("currencyCode",), "payouts": ("status",)}
     # a movement has an object and its text both under the name of `amount`
     amounts: ClassVar = {"orders": ("amount",), "payouts": ("amount",)}
@@ -87,6 +94,10 @@ class ShopifyBench(Bench):
         for _ in range(at_least - len(self._orders())):
             self.retailer.order((self._sku(), 1))
         return self._orders()
+
+    def listed(self, entity: str, at_least: int) -> set[str]:
+        """Return every article, or the orders."""
+        return set(self._skus) if entity == "products" else self.things(entity, at_least)
 
     def _pay_out(self) -> None:
         made = self.retailer.control("POST", "/shop/payout", {})["payout"]
@@ -171,7 +182,7 @@ class ShopifyBench(Bench):
 
     def is_write(self, asked: Asked) -> bool:
         """Whether it is a mutation."""
-        return b"mutation " in asked.body
+        return b"mutation " in asked.body and b"mutation RunBulkQuery" not in asked.body
 
     def webhooks(self) -> Sequence[Inbound]:
         """Return what the shop tells of an order, of a hand that edits stock, of a refund, and of a fulfilment."""
@@ -187,3 +198,20 @@ class ShopifyBench(Bench):
     def under_another_id(self, inbound: Inbound) -> Inbound:
         """Return it with another webhook id, which is not signed."""
         return replace(inbound, headers={**inbound.headers, "x-shopify-webhook-id": f"again-{next(self._next)}"})
+
+
+class ShopifyBulkBench(ShopifyBench):
+    """The same, where levels and articles are exported: there is one page of either, and looks at an operation are repeated for an hour."""
+
+    against = "the sandbox's shop, in bulk"
+    several_pages: ClassVar = {name: count for name, count in ShopifyBench.several_pages.items() if name != "levels"}
+
+    def start(self, folder: Path) -> Place:
+        """Start it, and have it say so."""
+        self.place = super().start(folder)
+        self.place = replace(self.place, options={**self.place.options, "snapshot": "bulk"})
+        return self.place
+
+    def is_read(self, asked: Asked) -> bool:
+        """Whether it asks for data, or has it exported, or fetches the file."""
+        return super().is_read(asked) and b"query Bulk" not in asked.body

@@ -89,7 +89,7 @@ class ShopifyConnector(Connector):
         auth="access token in X-Shopify-Access-Token; webhooks by HMAC-SHA256",
         limits="cost of a query against a bucket of points (2,000 and 100 a second at least); pages of 25 orders, 100 items",
         gaps=(
-            "edits and discounts of orders",
+            "edits of orders",
             "two parcels of one order with the same number and contents",
             "payouts that change after 30 days",
             "when a movement is available, and when a payout came into its state",

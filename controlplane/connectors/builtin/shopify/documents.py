@@ -62,6 +62,24 @@ query EveryLevel {
 }"""
 """Run in bulk: the vendor turns the pages."""
 
+EVERY_PRODUCT = """
+query EveryProduct {
+  products {
+    edges {
+      node {
+        id
+        status
+        variants {
+          edges {
+            node { id sku price }
+          }
+        }
+      }
+    }
+  }
+}"""
+"""Likewise."""
+
 SET_AVAILABLE = """
 mutation SetAvailable($input: InventorySetQuantitiesInput!, $key: String!) {
   inventorySetQuantities(input: $input) @idempotent(key: $key) {
@@ -90,6 +108,7 @@ _ORDER_FIELDS = """
           quantity
           originalUnitPriceSet { shopMoney { amount currencyCode } }
           taxLines { title rate priceSet { shopMoney { amount } } }
+          discountAllocations { allocatedAmountSet { shopMoney { amount } } }
         }
         pageInfo { hasNextPage endCursor }
       }"""
@@ -130,6 +149,7 @@ query OrderLines($id: ID!, $after: String) {
         quantity
         originalUnitPriceSet { shopMoney { amount currencyCode } }
         taxLines { title rate priceSet { shopMoney { amount } } }
+        discountAllocations { allocatedAmountSet { shopMoney { amount } } }
       }
       pageInfo { hasNextPage endCursor }
     }
@@ -311,6 +331,14 @@ mutation RunBulkQuery($query: String!) {
   }
 }"""
 
+BULKS = """
+query Bulks($first: Int!) {
+  bulkOperations(first: $first) {
+    nodes { id status type query createdAt }
+  }
+}"""
+"""The newest come first."""
+
 CANCEL_BULK = """
 mutation CancelBulk($id: ID!) {
   bulkOperationCancel(id: $id) {
@@ -336,6 +364,8 @@ ALL = (
     ITEMS_BY_SKU,
     LEVELS_OF,
     EVERY_LEVEL,
+    EVERY_PRODUCT,
+    BULKS,
     PING,
     SHOP_SETTINGS,
     LOCATION_STANDING,

@@ -1,13 +1,15 @@
 """Bulk queries: the vendor turns the pages and leaves a file of JSON Lines, which is read as it comes.
 
-Nothing changes by it. What did not end well, or is not all there, is a failed reading: a part of the data is never taken for all of it.
+Nothing changes by it. What did not end well, or is not all there, is a failed reading: a part of the data is never taken for all of
+it. An operation whose end a reading did not see, because the plane was stopped meanwhile, is waited for by the next, and not begun anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from controlplane.connectors import jobs, jsonl
@@ -23,6 +25,11 @@ PATIENCE = 3600.0
 """Seconds that an operation may take; the vendor gives one up after ten days."""
 FIRST_LOOK = 1.0
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELED", "EXPIRED"})
+GOING = ("CREATED", "RUNNING")
+NEWEST = 10
+"""Operations that are looked through for one that runs already; the vendor runs five at once."""
+ROUNDED = timedelta(seconds=2)
+"""What their clock may lack, which tells whole seconds twice."""
 PARENT = "__parentId"
 
 
@@ -44,14 +51,7 @@ class Exports:
 
     def run(self, query: str) -> Export:
         """Have a query run in bulk and wait for it. Raises ConnectorError; one that takes too long is cancelled, and its place free."""
-        data, answer = self._graphql.ask(documents.RUN_BULK_QUERY, query=query)
-        payload = data.get("bulkOperationRunQuery") or {}
-        if payload.get("userErrors"):
-            raise with_evidence(refused_bulk(payload["userErrors"]), answer.evidence)
-        try:
-            name = str(payload["bulkOperation"]["id"])
-        except (KeyError, TypeError):
-            answer.fail("answered bulkOperationRunQuery without an operation")
+        name, began = self._going_on(query) or self._begun(query)
         try:
             found = jobs.awaited(
                 self._look, name, self._context.clock, writes=False, longest=PATIENCE, pause=FIRST_LOOK
@@ -60,7 +60,30 @@ class Exports:
             with suppress(ConnectorError):
                 self._graphql.ask(documents.CANCEL_BULK, id=name)
             raise
-        return _ended(name, found, answer.started, self._context.clock.now())
+        return _ended(name, found, began, self._context.clock.now())
+
+    def _begun(self, query: str) -> tuple[str, datetime]:
+        data, answer = self._graphql.ask(documents.RUN_BULK_QUERY, query=query)
+        payload = data.get("bulkOperationRunQuery") or {}
+        if payload.get("userErrors"):
+            raise with_evidence(refused_bulk(payload["userErrors"]), answer.evidence)
+        try:
+            return str(payload["bulkOperation"]["id"]), answer.started
+        except (KeyError, TypeError):
+            answer.fail("answered bulkOperationRunQuery without an operation")
+
+    def _going_on(self, query: str) -> tuple[str, datetime] | None:
+        """Return the same query if it runs already, for a reading that was interrupted here, and when it began by our clock."""
+        data, answer = self._graphql.ask(documents.BULKS, first=NEWEST)
+        try:
+            for one in data["bulkOperations"]["nodes"]:
+                if one["status"] in GOING and one["type"] == "QUERY" and one["query"].strip() == query.strip():
+                    now = parsedate_to_datetime(answer.headers["date"])  # theirs, as is createdAt
+                    age = now - datetime.fromisoformat(one["createdAt"])
+                    return str(one["id"]), answer.started - max(age, timedelta(0)) - ROUNDED
+        except (KeyError, TypeError, ValueError):
+            return None  # what cannot be dated is begun anew
+        return None
 
     def _look(self, name: str) -> Progress:
         data, answer = self._graphql.ask(documents.BULK, id=name)

@@ -21,7 +21,7 @@ FEW = 500
 TOGETHER = 50
 """Items that one request asks for."""
 EXPORTED = 1000
-"""Levels of an export that are handed on together."""
+"""Rows of an export that are handed on together."""
 
 
 class Read(NamedTuple):

@@ -1,4 +1,5 @@
-"""Orders: the webhook's REST shape and the poll's GraphQL shape read into the same draft. No personal data passes."""
+"""Orders: the webhook's REST shape and the poll's GraphQL shape read into the same draft, prices net of discounts. No personal data
+passes."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from controlplane.connectors.builtin.shopify import taxes
 from controlplane.connectors.contract import Codes, Context, Draft
 from controlplane.errors import BadInputError
 
+SMALLEST = Decimal("1e-12")
 TILL = "pos"
 """How the vendor names the source of an order that its Point of Sale took."""
 
@@ -74,12 +76,26 @@ def _sale(at: int, line: Mapping[str, Any], store: str, head: Mapping[str, str],
 
 def _polled_lines(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
-        {**node, "price": node["originalUnitPriceSet"]["shopMoney"]["amount"]} for node in body["lineItems"]["nodes"]
+        {
+            **node,
+            "price": node["originalUnitPriceSet"]["shopMoney"]["amount"],
+            "discounts": [
+                one["allocatedAmountSet"]["shopMoney"]["amount"] for one in node.get("discountAllocations") or ()
+            ],
+        }
+        for node in body["lineItems"]["nodes"]
     ]
 
 
 def _told_lines(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**line, "id": f"gid://shopify/LineItem/{line['id']}"} for line in body["line_items"]]
+    return [
+        {
+            **line,
+            "id": f"gid://shopify/LineItem/{line['id']}",
+            "discounts": [one["amount"] for one in line.get("discount_allocations") or ()],
+        }
+        for line in body["line_items"]
+    ]
 
 
 def _line(at: int, line: Mapping[str, Any], location: str, ref: str) -> dict[str, Any]:
@@ -87,15 +103,18 @@ def _line(at: int, line: Mapping[str, Any], location: str, ref: str) -> dict[str
         raise BadInputError(
             f"line {at} of order {ref} has no SKU; give the product one in the shop, or correct the record"
         )
+    quantity = int(line["quantity"])
     try:
-        price = Decimal(str(line["price"]))
+        price, off = Decimal(str(line["price"])), sum((Decimal(str(one)) for one in line["discounts"]), Decimal(0))
     except InvalidOperation as error:
         raise BadInputError(f"line {at} of order {ref} has the price {line['price']!r}, which is no amount") from error
+    if off:  # of the whole line, the order's own discounts with it: tax is charged on what is left
+        price = ((price * quantity - off) / quantity).quantize(SMALLEST).normalize()
     return {
         "line": at,
         "native_id": str(line["id"]),
         "sku": line["sku"],
         "location": location,
-        "quantity": int(line["quantity"]),
-        "unit_price": str(price),
+        "quantity": quantity,
+        "unit_price": format(price, "f"),
     }

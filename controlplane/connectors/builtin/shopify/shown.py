@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any
 
 from controlplane.connectors.builtin.shopify import documents
 from controlplane.connectors.builtin.shopify.api import term
+from controlplane.connectors.builtin.shopify.exports import Exports, with_parents
 from controlplane.connectors.builtin.shopify.fulfilments import VOID
+from controlplane.connectors.builtin.shopify.levels import EXPORTED, FEW, Read
 from controlplane.connectors.contract import Context, Entry
 from controlplane.connectors.graphql import GraphqlClient, relay
-from controlplane.connectors.http import Answer
+from controlplane.connectors.http import Answer, with_evidence
+from controlplane.errors import UnreadableError
 
 PAGE = 25
 ARTICLES = 100
@@ -48,6 +52,11 @@ def _pages(graphql: GraphqlClient, query: str | None) -> Iterator[list[Entry]]:
 
 def articles(context: Context, graphql: GraphqlClient, subjects: Sequence[str] | None) -> Iterator[list[Entry]]:
     """Yield price and status of the articles, or of those with the SKUs (ours). Raises ConnectorError, UnmappedError."""
+    if context.options.get("snapshot") == "bulk" and (subjects is None or len(subjects) > FEW):
+        wanted = None if subjects is None else set(subjects)
+        for page in _in_bulk(context, graphql):
+            yield [entry for entry in page if wanted is None or entry.subject in wanted]
+        return
     ours = context.codes.ours
     if subjects is None:
         searches: list[str | None] = [None]
@@ -65,12 +74,28 @@ def articles(context: Context, graphql: GraphqlClient, subjects: Sequence[str] |
             yield [_article(ours("sku", node["sku"]), node, answer) for node in nodes if node.get("sku")]
 
 
-def _article(sku: str, node: Mapping[str, Any], answer: Answer) -> Entry:
+def _in_bulk(context: Context, graphql: GraphqlClient) -> Iterator[list[Entry]]:
+    """Yield every article as the vendor exported it: a product, and its variants with the product's id."""
+    exports = Exports(context, graphql)
+    export = exports.run(documents.EVERY_PRODUCT)
+    read = Read(export.read_from, export.read_to)
+    coming = (
+        _article(context.codes.ours("sku", variant["sku"]), {**variant, "product": product}, read)
+        for product, variant in with_parents(exports.rows(export))
+        if variant.get("sku")
+    )
+    while page := list(islice(coming, EXPORTED)):
+        yield page
+
+
+def _article(sku: str, node: Mapping[str, Any], read: Answer | Read) -> Entry:
     try:
         sold = "yes" if node["product"]["status"] == "ACTIVE" else "no"
-        return Entry(sku, {"price": Decimal(node["price"]), "active": sold}, None, answer.started, answer.ended)
-    except (KeyError, TypeError, InvalidOperation):
-        answer.fail(f"answered an article {sku} that breaks its contract")
+        return Entry(sku, {"price": Decimal(node["price"]), "active": sold}, None, read.started, read.ended)
+    except (KeyError, TypeError, InvalidOperation) as error:
+        evidence = read.evidence if isinstance(read, Answer) else {}
+        told = UnreadableError(f"the system answered an article {sku} that breaks its contract")
+        raise with_evidence(told, evidence) from error
 
 
 def _entry(node: Mapping[str, Any], answer: Answer) -> Entry:

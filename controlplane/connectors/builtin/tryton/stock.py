@@ -88,9 +88,7 @@ class Warehouses:
 
 
 def _spanning(first: Answer, second: Answer) -> Answer:
-    return Answer(
-        first.status, first.headers, first.content, first.started, second.ended, wrote=False, evidence=first.evidence
-    )
+    return Answer(first.status, first.headers, first.content, first.started, second.ended, wrote=False, told=first.told)
 
 
 def _whole(quantity: float, sku: str) -> int:

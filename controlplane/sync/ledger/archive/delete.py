@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from controlplane.clock import Clock
+from controlplane.connectors import numbers
 from controlplane.registry import Registry
 from controlplane.store import tables as t
 from controlplane.sync.ledger import seen, settled
@@ -109,5 +110,6 @@ class _Turn:
         if ids:
             if name == t.delivery.name:
                 settled.remember(self.connection, ids)
+                self.rows[t.control_number.name] += numbers.forget(self.connection, ids)
             table = t.metadata.tables[name]
             self.rows[name] += self.connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount

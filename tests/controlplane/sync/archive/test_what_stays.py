@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.contract import Draft
+from controlplane.connectors.numbers import StoredNumbers
 from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
@@ -363,3 +364,27 @@ def test_a_domain_that_says_nothing_of_retention_loses_no_message_and_no_attempt
     with store.read() as connection:
         assert {table: ids_in(connection, table) for table in before} == before
         assert len(ids_in(connection, "intake")) < raw
+
+
+def test_numbers_that_documents_bore_go_with_their_deliveries_and_the_newest_stays(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
+    house = house_of(store, clock, tmp_path, archive="")
+    history(house)
+    numbers = StoredNumbers(store, clock, "erp")
+    with store.read() as connection:
+        keys = list(
+            connection.execute(select(t.delivery.c.idempotency_key).where(t.delivery.c.target == "erp")).scalars()
+        )
+    assert len(keys) > 2
+    for key in keys:
+        numbers.take("feed", f"{key}#0")
+        numbers.take("feed", f"{key}#1")
+    of_no_delivery, newest = numbers.take("feed", "ack/1"), numbers.take("feed", "ack/2")
+    pass_by(house)
+    with store.read() as connection:
+        left = set(connection.execute(select(t.control_number.c.key)).scalars())
+        there = set(connection.execute(select(t.delivery.c.idempotency_key)).scalars())
+    assert left == {"ack/1", "ack/2"} | {f"{key}#{at}" for key in keys if key in there for at in (0, 1)}
+    assert len(left) < 2 * len(keys)
+    assert numbers.take("feed", "another").value > newest.value > of_no_delivery.value
