@@ -1,4 +1,4 @@
-"""`trueup compare` on three sides beside a DuckDB join, Polars, datacompy and reladiff: files, snapshots, changes, databases."""
+"""`trueup compare` on three sides beside a DuckDB join, Polars, pandas, datacompy and reladiff: files, snapshots, changes, databases."""
 
 import argparse
 import json
@@ -52,7 +52,8 @@ def run(asked: argparse.Namespace) -> None:
             samples += _incremental(folder, asked.rounds)
     with _data(asked.compare_few, {"csv", "databases"} & set(cases), "csv") as folder:
         if "csv" in cases:
-            samples += in_turns("csv", [_ours(folder, "csv"), _peer("duckdb_join", folder, "csv")], asked.rounds)
+            peers = [_ours(folder, "csv"), *(_peer(name, folder, "csv") for name in ("duckdb_join", "pandas_merge"))]
+            samples += in_turns("csv", peers, asked.rounds)
         if "databases" in cases:
             with filled(folder) as addresses:
                 samples += in_turns("databases", _on_databases(folder, addresses), asked.rounds)
