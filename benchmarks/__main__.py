@@ -7,7 +7,6 @@ import importlib
 # table, and keeps what it measured unless `asked.keep` is false.
 SUITES = {
     "compare": "benchmarks.compare.suite",
-    "compare_files": "benchmarks.compare_files",
     "dispatch": "benchmarks.dispatch.suite",
     "simulation": "benchmarks.simulation",
     "snapshot": "benchmarks.snapshot.suite",

@@ -115,8 +115,33 @@ def datacompy_pairs(folder: str, suffix: str, out: str, limit: str) -> int:  # n
     return len(found)
 
 
+def pandas_merge(folder: str, suffix: str, out: str, limit: str) -> int:  # noqa: ARG001
+    """pandas: two outer merges, then the spread of each quantity. It counts no kinds."""
+    import pandas as pd
+
+    merged = _frame(folder, NAMES[0], suffix)
+    for side in NAMES[1:]:
+        merged = merged.merge(_frame(folder, side, suffix), on=KEYS, how="outer")
+    apart = pd.Series(data=False, index=merged.index)
+    for q in QUANTITIES:
+        cells = merged[[f"{side}_{q}" for side in NAMES]]
+        apart |= cells.isna().any(axis=1) | (cells.max(axis=1) - cells.min(axis=1) > TOLERANCE)
+    found = merged[apart]
+    found.to_parquet(out)
+    return len(found)
+
+
+def _frame(folder: str, side: str, suffix: str) -> Any:
+    """Return a side as pandas has it, its quantities named after it."""
+    import pandas as pd
+
+    path = f"{folder}/{side}.{suffix}"
+    frame = pd.read_parquet(path) if suffix == "parquet" else pd.read_csv(path, dtype=dict.fromkeys(KEYS, str))
+    return frame.rename(columns={q: f"{side}_{q}" for q in QUANTITIES})
+
+
 PEERS: dict[str, Callable[[str, str, str, str], int]] = {
-    peer.__name__: peer for peer in (duckdb_join, scan, polars_streaming, datacompy_pairs)
+    peer.__name__: peer for peer in (duckdb_join, scan, polars_streaming, datacompy_pairs, pandas_merge)
 }
 
 if __name__ == "__main__":

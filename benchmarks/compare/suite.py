@@ -1,4 +1,5 @@
-"""`trueup compare` on three sides beside a DuckDB join, Polars, datacompy and reladiff: files, snapshots, changes, databases."""
+"""`trueup compare` on three sides beside a DuckDB join, Polars, pandas, datacompy and reladiff: files, snapshots, changes,
+the explanation of differences, databases."""
 
 import argparse
 import json
@@ -17,7 +18,7 @@ from benchmarks.harness import ROOT, Contender, Sample, in_turns, keep, kept, ma
 
 NAME = "compare"
 OURS = "trueup compare"
-CASES = ("parquet", "csv", "snapshots", "incremental", "limit", "databases")
+CASES = ("parquet", "csv", "snapshots", "incremental", "explain", "limit", "databases")
 PACKAGES = ("duckdb", "polars", "pyarrow", "datacompy", "reladiff", "pandas", "numpy")
 
 
@@ -25,7 +26,9 @@ def options(parser: argparse._ArgumentGroup) -> None:
     """Add what can be asked of this suite."""
     parser.add_argument("--compare-cases", default=",".join(CASES), help=f"of {', '.join(CASES)}")
     parser.add_argument("--compare-rows", type=int, default=10_000_000, help="of each side, from Parquet and snapshots")
-    parser.add_argument("--compare-few", type=int, default=1_000_000, help="of each side, from CSV and databases")
+    parser.add_argument(
+        "--compare-few", type=int, default=1_000_000, help="of each side, from CSV, databases and to explain"
+    )
     parser.add_argument("--compare-many", type=int, default=50_000_000, help="of each side, under a limit of memory")
 
 
@@ -49,10 +52,18 @@ def run(asked: argparse.Namespace) -> None:
                 asked.rounds,
             )
         if "incremental" in cases:
-            samples += _incremental(folder, asked.rounds)
-    with _data(asked.compare_few, {"csv", "databases"} & set(cases), "csv") as folder:
+            _script("benchmarks.compare.incremental", "prepare", str(folder))
+            both = [_script_of("incremental", name, folder, _uncounted) for name in ("whole", "changed")]
+            samples += _in_order("incremental", both, asked.rounds)
+    with _data(asked.compare_few, {"csv", "databases", "explain"} & set(cases), "csv") as folder:
         if "csv" in cases:
-            samples += in_turns("csv", [_ours(folder, "csv"), _peer("duckdb_join", folder, "csv")], asked.rounds)
+            peers = [_ours(folder, "csv"), *(_peer(name, folder, "csv") for name in ("duckdb_join", "pandas_merge"))]
+            samples += in_turns("csv", peers, asked.rounds)
+        if "explain" in cases:
+            _script("benchmarks.compare.stored", str(folder))
+            _script("benchmarks.compare.explained", "prepare", str(folder))
+            both = [_from_store(folder), _script_of("explained", "explain", folder, _differ)]
+            samples += _in_order("explain", both, asked.rounds)
         if "databases" in cases:
             with filled(folder) as addresses:
                 samples += in_turns("databases", _on_databases(folder, addresses), asked.rounds)
@@ -77,6 +88,7 @@ def figures(samples: Sequence[Sample]) -> dict[str, float]:
         "snapshot_gain_duckdb_10m": ("snapshots", "duckdb_join", OURS, _wall),
         "snapshot_ratio_scan_10m": ("snapshots", OURS, "scan", _wall),
         "incremental_share": ("incremental", "changed", "whole", _wall),
+        "explain_ratio": ("explain", "explain", OURS, _wall),
         "limit_4gib_50m_ratio": ("limit", OURS, "duckdb_join", _wall),
         "limit_4gib_50m_peak_mb": ("limit", OURS, "", _memory),
         "reladiff_gain": ("databases", "reladiff", OURS, _wall),
@@ -161,12 +173,13 @@ def _peer(name: str, folder: Path, suffix: str, limit: str = "") -> Contender:
     )
 
 
-def _incremental(folder: Path, rounds: int) -> list[Sample]:
-    script = [sys.executable, "-m", "benchmarks.compare.incremental"]
-    _script("benchmarks.compare.incremental", "prepare", str(folder))
-    both = [Contender(name, [*script, name, str(folder)], _uncounted) for name in ("whole", "changed")]
-    # a whole run comes before what changed since: turns are not shifted here
-    return [sample for number in range(rounds) for sample in _renumbered(in_turns("incremental", both, 1), number)]
+def _script_of(module: str, name: str, folder: Path, found: Callable[[dict[str, Any]], int]) -> Contender:
+    return Contender(name, [sys.executable, "-m", f"benchmarks.compare.{module}", name, str(folder)], found)
+
+
+def _in_order(case: str, contenders: Sequence[Contender], rounds: int) -> list[Sample]:
+    """Each goes on from what the one before it left behind: turns are not shifted."""
+    return [sample for number in range(rounds) for sample in _renumbered(in_turns(case, contenders, 1), number)]
 
 
 def _renumbered(samples: list[Sample], number: int) -> list[Sample]:
@@ -200,10 +213,11 @@ def _tell(asked: argparse.Namespace, samples: list[Sample]) -> None:
     facts = machine()
     text = (
         f"Three sides, key (sku, location) as text, three quantities, tolerance {TOLERANCE}, 1 % beyond it, 2 % within, 0.1 % missing on "
-        f"each side; {asked.compare_rows:,} rows a side (csv, databases: {asked.compare_few:,}; limit: {asked.compare_many:,}), whole "
-        f"processes in turns, on {facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Python {facts['python']}. `×` is the "
-        "median of the per-round ratios to the first of a case. Every contender writes its differences; all that count found the same "
-        "number. reladiff knows no tolerance and pairs only; `scan` compares nothing.\n\n"
+        f"each side; {asked.compare_rows:,} rows a side (csv, explain, databases: {asked.compare_few:,}; limit: {asked.compare_many:,}), "
+        f"whole processes in turns, on {facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Python {facts['python']}. "
+        "`×` is the median of the per-round ratios to the first of a case. Every contender writes its differences; all that count found "
+        "the same number. reladiff knows no tolerance and pairs only; `scan` compares nothing; `explain` judges the differences of the "
+        "snapshots on a ledger with a message about every key in the window.\n\n"
         + "\n\n".join(_table(case, every) for case in CASES if any(s.case == case for s in every))
         + "\n\n| figure | |\n|---|---:|\n" + "\n".join(f"| `{name}` | {value} |" for name, value in found.items())
     )  # fmt: skip
