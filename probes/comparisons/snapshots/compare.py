@@ -119,7 +119,6 @@ def _named(keys: np.ndarray[Any, Any], names: Sequence[pa.Array]) -> list[pa.Arr
 
 
 def _write(compared: Compared, names: Sequence[pa.Array], target: Path) -> None:
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
