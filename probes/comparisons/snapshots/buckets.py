@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 Array = np.ndarray[Any, Any]
+Key = tuple[Array, Array]
+"""Numbers of SKUs and of locations."""
+NONE = np.empty(0, np.int64)
+LOW = np.int64(2**32 - 1)
 CODES = (State.MISSING, State.PRESENT, State.DUPLICATE, State.BAD)
 MISSING, PRESENT, DUPLICATE, UNREADABLE = range(4)
 KINDS = tuple(Kind)
@@ -94,13 +98,13 @@ class Judge:
         """Judge keys with what every side shows."""
         return self._judged(laid.keys, list(laid.states), [list(side) for side in laid.values])
 
-    def _laid(self, number: int) -> tuple[Array, list[Array], list[list[Array]]]:
+    def _laid(self, number: int) -> tuple[Places | Array, list[Array], list[list[Array]]]:
         """Return the places of a bucket: keys, states, values; a place that no side has is missing on all of them."""
         read = [self._side(place, number) for place in range(len(self._files.files))]
         keys, values = [one for one, _ in read], [one for _, one in read]
         bad = [one[(one >> np.int64(32 + SPREAD)) == number] for one in self._files.bad]
-        every, places, count = _laid_out([*keys, *bad])
-        sides = range(len(keys))
+        every, places = _laid_out([*keys, *((one >> 32, one & LOW) for one in bad)])
+        count, sides = len(every), range(len(keys))
         states = [np.zeros(count, np.uint8) for _ in sides]
         cells = [[np.zeros(count, column.dtype) for column in values[side]] for side in sides]
         for side in sides:
@@ -112,7 +116,7 @@ class Judge:
             states[side][places[len(keys) + side]] = UNREADABLE
         return every, states, cells
 
-    def _judged(self, every: Array, states: list[Array], cells: list[list[Array]]) -> Found:
+    def _judged(self, every: Places | Array, states: list[Array], cells: list[list[Array]]) -> Found:
         known = states[0] != MISSING
         comparable = states[0] == PRESENT
         for state in states[1:]:
@@ -137,17 +141,16 @@ class Judge:
             tuple(state[differs] for state in taken), tuple(tuple(column[differs] for column in side) for side in values),
         )  # fmt: skip
 
-    def _side(self, side: int, number: int) -> tuple[Array, list[Array]]:
+    def _side(self, side: int, number: int) -> tuple[Key, list[Array]]:
+        """Return the numbers of SKUs and locations, in the order of keys, and the values."""
         group = self._files.groups[side].get(number)
         if group is None:
-            return np.empty(0, np.int64), [np.empty(0, np.int64) for _ in self.columns.values]
+            return (NONE, NONE), [NONE for _ in self.columns.values]
         rows = self._files.files[side].read_row_group(group, [*KEYS, *self.columns.values], use_threads=False)
         columns: list[Array] = [np.from_dlpack(rows[name].chunk(0)) for name in (*KEYS, *self.columns.values)]
         sku, location, *values = columns
         shifts = [column[side] for column in self.columns.shifts]
-        return (sku.astype(np.int64) << 32) | location, [
-            _shifted(v, shift) for v, shift in zip(values, shifts, strict=True)
-        ]
+        return (sku, location), [_shifted(v, shift) for v, shift in zip(values, shifts, strict=True)]
 
     def _kinds(self, states: list[Array], values: list[list[Array]]) -> Array:
         """Ask the verdict once for each distinct evidence: the states, and where all are present how far values lie above the least."""
@@ -213,21 +216,41 @@ def _bad_keys(snapshot: Snapshot) -> Array:
     return np.unique((numbers[0].astype(np.int64) << 32) | numbers[1])
 
 
-def _laid_out(keys: Sequence[Array]) -> tuple[Array, list[Array], int]:
-    """Return the keys of the places, sorted; for each array the places of its keys; and how many places there are."""
-    ends = [(int(one[0]), int(one[-1])) for one in keys if len(one)]
-    if not ends:
-        return np.empty(0, np.int64), list(keys), 0
-    first = min(low for low, _ in ends) >> 32
-    skus = (max(high for _, high in ends) >> 32) - first + 1
-    locations = 1 + max(int((one & (2**32 - 1)).max()) for one in keys if len(one))
-    if skus * locations > DENSE * max(map(len, keys)):
-        every = np.unique(np.concatenate(keys))
-        return every, [np.searchsorted(every, one) for one in keys], len(every)
-    every = (np.repeat(np.arange(first, first + skus, dtype=np.int64), locations) << 32) | np.tile(
-        np.arange(locations, dtype=np.int64), skus
-    )
-    return every, [((one >> 32) - first) * locations + (one & (2**32 - 1)) for one in keys], skus * locations
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The keys of places: one of each SKU and location from the first SKU on, made when they are asked for."""
+
+    first: int
+    locations: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, places: Array) -> Array:
+        skus, locations = np.divmod(places, self.locations)
+        keys: Array = ((skus + self.first) << 32) | locations
+        return keys
+
+
+def _laid_out(keys: Sequence[Key]) -> tuple[Places | Array, list[Array]]:
+    """Return the keys of the places, sorted, and for each side's keys their places."""
+    there = [(skus, locations) for skus, locations in keys if len(skus)]
+    if not there:
+        return NONE, [NONE for _ in keys]
+    first = min(int(skus[0]) for skus, _ in there)
+    count = max(int(skus[-1]) for skus, _ in there) - first + 1
+    wide = 1 + max(int(locations.max()) for _, locations in there)
+    if count * wide > DENSE * max(len(skus) for skus, _ in there):
+        whole = [(skus.astype(np.int64) << 32) | locations for skus, locations in keys]
+        every = np.unique(np.concatenate(whole))
+        return every, [np.searchsorted(every, one) for one in whole]
+    places = [skus.astype(np.int64) for skus, _ in keys]
+    for place, (_, locations) in zip(places, keys, strict=True):
+        place -= first
+        place *= wide
+        place += locations
+    return Places(first, wide, count * wide), places
 
 
 def _gap(columns: Sequence[Array]) -> Array:

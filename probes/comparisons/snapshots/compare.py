@@ -18,6 +18,7 @@ from probes.comparisons.answer.model import Difference, Result, SourceSummary
 from probes.comparisons.snapshots import buckets
 from probes.comparisons.snapshots.buckets import CODES, Columns, Judge
 from probes.comparisons.snapshots.model import BAD, KEYS, Snapshot, SnapshotError
+from probes.comparisons.snapshots.numbers import as_arrow, as_texts
 from probes.comparisons.snapshots.vocabulary import Vocabulary
 from rules.comparison.verdict import Kind
 
@@ -113,25 +114,25 @@ def _texts(snapshot: Snapshot) -> list[pa.Array]:
 
 def _named(keys: np.ndarray[Any, Any], names: Sequence[pa.Array]) -> list[pa.Array]:
     import numpy as np
-    import pyarrow as pa
 
-    return [names[0].take(pa.array(keys >> np.int64(32))), names[1].take(pa.array(keys & np.int64(2**32 - 1)))]
+    return [names[0].take(as_arrow(keys >> np.int64(32))), names[1].take(as_arrow(keys & np.int64(2**32 - 1)))]
 
 
 def _write(compared: Compared, names: Sequence[pa.Array], target: Path) -> None:
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     found = compared.differing
     table = dict(zip(KEYS, _named(found.at, names), strict=True))
-    table["kind"] = pa.DictionaryArray.from_arrays(pa.array(found.kinds), [kind.value for kind in buckets.KINDS])
+    table["kind"] = pa.DictionaryArray.from_arrays(
+        as_arrow(found.kinds), as_texts([kind.value for kind in buckets.KINDS])
+    )
     for i, snapshot in enumerate(compared.snapshots):
-        states = pa.array(found.states[i])
-        table[snapshot.side] = pa.DictionaryArray.from_arrays(states, [state.value for state in CODES])
+        states = as_arrow(found.states[i])
+        table[snapshot.side] = pa.DictionaryArray.from_arrays(states, as_texts([state.value for state in CODES]))
         absent = found.states[i] != buckets.PRESENT
         for j, (value, places) in enumerate(zip(compared.columns.values, compared.columns.places, strict=True)):
-            column = pa.array(np.where(absent, 0, found.values[i][j]), mask=absent)
+            column = as_arrow(found.values[i][j], absent)
             table[f"{snapshot.side}.{value}"] = (
                 column.cast(pa.decimal128(19, 0)).cast(pa.decimal128(38, places)) if places else column
             )

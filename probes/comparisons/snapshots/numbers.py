@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from probes.comparisons.snapshots.model import SnapshotError
@@ -37,6 +38,27 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray[Any, Any], 
             f"{name} has a value beyond {LARGEST:,} in its smallest unit; correct it at its source, or lessen its places"
         )
     return found, places
+
+
+def as_arrow(values: np.ndarray[Any, Any], absent: np.ndarray[Any, Any] | None = None) -> pa.Array:
+    """Return whole numbers as Arrow has them, null where absent. `pyarrow.array` would import pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    held = np.ascontiguousarray(values)
+    valid = None if absent is None else pa.py_buffer(np.packbits(~absent, bitorder="little"))
+    kind = pa.from_numpy_dtype(held.dtype)
+    return pa.Array.from_buffers(kind, len(held), [valid, pa.py_buffer(held)])
+
+
+def as_texts(texts: Sequence[str]) -> pa.Array:
+    """Return a few texts as Arrow has them, without importing pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    held = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, held)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(held), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(held))])
 
 
 def _words(chunk: pa.Array) -> np.ndarray[Any, Any]:

@@ -158,14 +158,12 @@ class State:
         )
 
     def _change(self, side: str, table: pa.Table) -> Change:
-        import pyarrow.compute as pc
-
         numbers = [Vocabulary(self._vocabulary, kind).numbers(table[kind].combine_chunks()) for kind in KEYS]
         keys = (numbers[0].astype(np.int64) << 32) | numbers[1]
         gone = table["gone"].to_numpy() if "gone" in table.column_names else np.zeros(len(keys), bool)
         values = []
         for name, places in zip(self.columns.values, self.columns.places, strict=True):
-            column, own = as_whole(pc.fill_null(table[name], 0), f"{side}.{name}")
+            column, own = as_whole(_filled(table[name]), f"{side}.{name}")
             if own > places:
                 raise SnapshotError(
                     f"{side}.{name} comes with {own} decimal places, and {places} were compared; compare whole snapshots anew"
@@ -174,6 +172,15 @@ class State:
         _, last = np.unique(keys[::-1], return_index=True)
         place = len(keys) - 1 - last
         return Change(keys[place], tuple(column[place] for column in values), gone[place])
+
+
+def _filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column with 0 where nothing stands (of a key that has gone); pyarrow imports pandas to fill, so only then."""
+    if not column.null_count:
+        return column
+    import pyarrow.compute as pc
+
+    return pc.fill_null(column, 0)
 
 
 def build(folder: Path, snapshots: Sequence[Snapshot], values: Sequence[str], tolerance: Decimal) -> State:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.comparisons.snapshots import checksums
 from probes.comparisons.snapshots.model import BAD, KEYS, ROWS, SPREAD, Bucket, PageRead, Snapshot, SnapshotError
-from probes.comparisons.snapshots.numbers import as_whole
+from probes.comparisons.snapshots.numbers import as_arrow, as_whole
 from probes.comparisons.snapshots.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -120,7 +120,12 @@ class Writer:
             "location": (keys & np.int64(2**32 - 1)).astype(np.int32),
             **{name: _narrow(column[order]) for name, column in whole.items()},
         }
-        table = pa.table(columns).append_column("page", good["page"].combine_chunks().take(pa.array(order)))
+        told = pa.schema(
+            [pa.field(name, pa.from_numpy_dtype(one.dtype), nullable=False) for name, one in columns.items()]
+        )
+        table = pa.table([as_arrow(one) for one in columns.values()], schema=told).append_column(
+            "page", good["page"].combine_chunks().take(pa.array(order))
+        )
         if "source_at" in good.column_names:
             table = table.append_column("source_at", good["source_at"].combine_chunks().take(pa.array(order)))
         buckets = []
