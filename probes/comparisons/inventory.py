@@ -46,7 +46,7 @@ Levels = dict[Key, list[Level]]
 def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -> Compared:
     """Compare all keys of the policy's locations, or only the given ones: `SKU@location`, or a SKU for all locations."""
     began, meter = context.clock.now(), context.meter()
-    keys = None if subjects is None else list(keys_of(subjects, context.policy.spec.locations))
+    keys = None if subjects is None else sorted(keys_of(subjects, context.policy.spec.locations), key=_by_location)
     read: dict[str, Levels] = {}
     unread: dict[str, str] = {}
     read_at: dict[str, datetime] = {}
@@ -70,6 +70,11 @@ def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -
         left = todo[len(judged) :]
         stopped, resume = (meter.spent(), "@".join(left[0])) if left else ("", "")
         return Compared(judged, {}, began, keys is not None, len(left), stopped, resume, proven)
+
+
+def _by_location(key: Key) -> Key:
+    """Neighbours in this order share a location: evidence is loaded by the SKUs and the locations of some hundred keys."""
+    return key[1], key[0]
 
 
 def _key(subject: str) -> Key:
@@ -128,7 +133,7 @@ class _Judge:
         keys: set[Key] = {(row.sku, row.location) for row in self.connection.execute(mine)}
         for levels in self.read.values():
             keys |= levels.keys()
-        return sorted(keys)
+        return sorted(keys, key=_by_location)
 
     def until_spent(self, keys: Sequence[Key], meter: Meter) -> Iterator[Judged]:
         """Judge the keys in turn, until the budget is spent."""
@@ -266,7 +271,7 @@ class _Judge:
     def _owed(self) -> Iterator[tuple[str, Key]]:
         """Yield every place that something is on its way to, its evidence loaded."""
         keys = {key for _, key in self.around.documents} | set(offers_owed(self.connection, self.around.systems))
-        mine = sorted(key for key in keys if key[1] in self.policy.locations)
+        mine = sorted((key for key in keys if key[1] in self.policy.locations), key=_by_location)
         for at in range(0, len(mine), TOGETHER):
             self.evidence = load(self.connection, self.around, mine[at : at + TOGETHER])
             yield from self.evidence.owed
