@@ -137,16 +137,17 @@ def _narrowed(con: "duckdb.DuckDBPyConnection", sides: Sequence["_Side"]) -> Cho
     rows = sum(counted(con, f"SELECT count(*) FROM raw_{side.desk.index}")[0] for side in sides)  # noqa: S608
     if rows < FEWEST or not are_whole(sides[0].desk):
         return None
-    choice = choose(con, [_columns(side.desk) for side in sides])
+    choice = choose(con, [_columns(side.desk, side.loaded) for side in sides])
     for side, where in zip(sides, choice.where if choice else (), strict=False):
         narrow(side.desk, where, kept_lines=side.loaded.find_lines is None)
     return choice
 
 
-def _columns(desk: Desk) -> Columns:
+def _columns(desk: Desk, loaded: Loaded) -> Columns:
     """Return a loaded side as the choice of rows takes it."""
     keys = tuple((key, "VARCHAR") for key in desk.key_columns)
-    return Columns(f"text_{desk.index}", keys, tuple((text, "VARCHAR") for text in desk.text_columns), tidy=True)
+    values = tuple((text, "VARCHAR") for text in desk.text_columns)
+    return Columns(f"text_{desk.index}", keys, values, tidy=True, hashed=loaded.hashed)
 
 
 def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnection":

@@ -9,7 +9,17 @@ from probes.comparisons.files.dialect import NAMES, Dialect, Record, records, sn
 from probes.comparisons.files.encoding import Plain
 from probes.comparisons.files.request import Side
 from probes.comparisons.files.rows import Row, fill
-from probes.comparisons.files.tables import Desk, LineFinder, Loaded, blank_edged, counted, literal, publish, trimmed
+from probes.comparisons.files.tables import (
+    Desk,
+    LineFinder,
+    Loaded,
+    blank_edged,
+    counted,
+    literal,
+    publish,
+    row_hashes,
+    trimmed,
+)
 
 
 def load_csv(desk: Desk, side: Side, plain: Plain, wanted: Sequence[str]) -> Loaded:
@@ -26,6 +36,7 @@ def load_csv(desk: Desk, side: Side, plain: Plain, wanted: Sequence[str]) -> Loa
         marks=(side.mark,) * len(desk.values),
         semicolon_separated=dialect.delimiter == ";",
         find_lines=_line_finder(plain.path, dialect.delimiter) if fast else None,
+        hashed=fast and not plain.blanks,
     )
 
 
@@ -36,7 +47,7 @@ def _load_fast(desk: Desk, plain: Plain, dialect: Dialect, found: Found) -> bool
     link = desk.scratch / f"{desk.index}.link.csv"  # DuckDB would take `*` and `[` in a path for a pattern
     link.symlink_to(plain.path.absolute())
     try:
-        _read(desk, link, dialect, found)
+        _read(desk, link, dialect, found, blanks=plain.blanks)
         if not _is_one_line_per_row(desk, plain) or not _is_clean(desk):
             _drop(desk)
             return False
@@ -49,18 +60,21 @@ def _load_fast(desk: Desk, plain: Plain, dialect: Dialect, found: Found) -> bool
     return True
 
 
-def _read(desk: Desk, link: Path, dialect: Dialect, found: Found) -> None:
+def _read(desk: Desk, link: Path, dialect: Dialect, found: Found, *, blanks: bool) -> None:
+    """Fill `text_I`; with the hashes of every row where no key can have a blank to be trimmed, while its cells are at hand."""
     count = len(desk.keys)
-    keys = [f"c{p} AS k{i}" for i, p in enumerate(found.positions[:count])]
-    texts = [f"c{p} AS t{i}" for i, p in enumerate(found.positions[count:])]
+    cells = [f"c{p}" for p in found.positions]
+    asked = [f"{cell} AS {name}" for cell, name in zip(cells, [*desk.key_columns, *desk.text_columns], strict=True)]
+    if not blanks:
+        asked += row_hashes(cells[:count], cells[count:])
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.header)))
     desk.con.execute(
-        f"CREATE TABLE text_{desk.index} AS SELECT {', '.join(keys + texts)} FROM read_csv({literal(str(link))}, "  # noqa: S608
+        f"CREATE TABLE text_{desk.index} AS SELECT {', '.join(asked)} FROM read_csv({literal(str(link))}, "  # noqa: S608
         f"auto_detect=false, header=false, skip=1, delim={literal(dialect.delimiter)}, quote='\"', escape='\"', "
         f"comment='', nullstr='\u0001', columns={{{columns}}}, strict_mode=true, "
         f"store_rejects=true, rejects_table='rejects_{desk.index}', rejects_scan='scans_{desk.index}')"
     )
-    for key in desk.key_columns:
+    for key in desk.key_columns if blanks else ():
         desk.con.execute(f"UPDATE text_{desk.index} SET {key} = {trimmed(key)} WHERE {blank_edged(key)}")  # noqa: S608
 
 
@@ -79,7 +93,7 @@ def _is_one_line_per_row(desk: Desk, plain: Plain) -> bool:
 
 
 def _is_clean(desk: Desk) -> bool:
-    blank = " OR ".join(f"{key} IS NULL" for key in desk.key_columns)
+    blank = " OR ".join(f"{key} IS NULL OR {key} = ''" for key in desk.key_columns)
     rejected = _count(desk, f"SELECT count(*) FROM rejects_{desk.index}")  # noqa: S608
     return not rejected and not _count(desk, f"SELECT count(*) FROM text_{desk.index} WHERE {blank}")  # noqa: S608
 

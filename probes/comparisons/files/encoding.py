@@ -13,17 +13,22 @@ from probes.comparisons.answer.problems import FileProblem
 CHUNK = 1 << 20
 # Bytes that windows-1252 leaves undefined: with one of them the text can only be latin-1.
 _UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
+_BLANKS = (b" ", b"\t", b"\xa0")
 _C1 = frozenset(range(0x80, 0xA0))
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A UTF-8 text file without BOM; `lines` counts by line feeds; `note` says what was unusual, or is empty."""
+    """A UTF-8 text file without BOM; `lines` counts by line feeds; `note` says what was unusual, or is empty.
+
+    `blanks`: a blank may stand somewhere in it that is no line end; False is certain.
+    """
 
     path: Path
     encoding: str
     lines: int
     note: str = ""
+    blanks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,9 @@ def as_utf8(path: Path, kind: str, scratch: Path) -> Plain:
     Raises FileProblem for truncated gzip or UTF-16, and for bytes that are no text.
     """
     try:
-        guess, lines = _guess(path, kind)
+        guess, lines, blanks = _guess(path, kind)
         if kind == "text" and guess.codec == "utf-8" and not guess.skip:
-            return Plain(path, guess.label, lines, guess.note)
+            return Plain(path, guess.label, lines, guess.note, blanks)
         return Plain(scratch, guess.label, _transcode(path, kind, guess, scratch), guess.note)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileProblem(f"is a damaged or truncated gzip file ({error}): export it again") from error
@@ -79,13 +84,13 @@ def _chunks(path: Path, kind: str) -> Generator[bytes, None, None]:
             yield chunk
 
 
-def _guess(path: Path, kind: str) -> tuple[_Guess, int]:
+def _guess(path: Path, kind: str) -> tuple[_Guess, int, bool]:
     chunks = _chunks(path, kind)
     head = next(chunks, b"")
     chunks.close()
     wide = _utf16(head)
     if wide:
-        return wide, 0
+        return wide, 0, True
     if b"\0" in head:
         raise FileProblem("holds zero bytes, so it is no text: give CSV, JSON Lines or Parquet")
     return _utf8_or_latin(path, kind, 3 if head.startswith(codecs.BOM_UTF8) else 0)
@@ -105,19 +110,26 @@ def _utf16(head: bytes) -> _Guess | None:
     return None
 
 
-def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, int]:
+def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, int, bool]:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, offset, chunk = 0, 0, b"\n"
+    lines, offset, chunk, blanks = 0, 0, b"\n", False
     try:
         for chunk in _chunks(path, kind):
             decoder.decode(chunk)
             lines += chunk.count(b"\n")
+            blanks = blanks or _has_blank(chunk)
             offset += len(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         where = f"byte 0x{error.object[error.start]:02X} after about {offset + error.start} bytes"
-        return _latin(path, kind, where), 0
-    return _Guess("utf-8", "UTF-8 with BOM" if bom else "UTF-8", bom), lines + (not chunk.endswith(b"\n"))
+        return _latin(path, kind, where), 0, True
+    return _Guess("utf-8", "UTF-8 with BOM" if bom else "UTF-8", bom), lines + (not chunk.endswith(b"\n")), blanks
+
+
+def _has_blank(chunk: bytes) -> bool:
+    """Whether a byte of a blank is in it, or a carriage return without its line feed (which the next chunk may begin with)."""
+    returns = chunk.count(b"\r")
+    return any(blank in chunk for blank in _BLANKS) or (returns > 0 and returns != chunk.count(b"\r\n"))
 
 
 def _latin(path: Path, kind: str, where: str) -> _Guess:

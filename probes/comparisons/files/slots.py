@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from probes.comparisons.files.tables import blank_edged, trimmed
+from probes.comparisons.files.tables import blank_edged, row_hashes, trimmed
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,12 +38,14 @@ class Columns:
     """One side's relation (SQL that `FROM` takes), and its columns as (name in SQL, type), keys first.
 
     `tidy`: no key has blanks around it, and what is written alike on the first side and here is known to be there and a number.
+    `hashed`: the relation has the columns of `row_hashes`.
     """
 
     relation: str
     keys: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, str], ...]
     tidy: bool = False
+    hashed: bool = False
 
     @property
     def are_plain(self) -> bool:
@@ -54,7 +56,7 @@ class Columns:
 
     def key_hash(self) -> str:
         """SQL: the hash of the key as text, so that 7 and '7' are one."""
-        return f"hash({', '.join(_text(name, kind) for name, kind in self.keys)})"
+        return "key_hash" if self.hashed else f"hash({', '.join(_text(name, kind) for name, kind in self.keys)})"
 
     def trimmed_hash(self) -> str:
         """SQL: the same of the key without the blanks around it."""
@@ -62,11 +64,12 @@ class Columns:
             f"hash({', '.join(trimmed(name) if kind == 'VARCHAR' else _text(name, kind) for name, kind in self.keys)})"
         )
 
-    def fingerprint(self) -> str:
-        """SQL: the hash of key and values."""
-        numbers = (name if self.tidy else f"{name}::BIGINT" for name, _ in self.values)
-        parts = [*(_text(name, kind) for name, kind in self.keys), *numbers]
-        return f"hash({', '.join(parts)})"
+    def both(self) -> str:
+        """SQL: the hash of the key, and that of key and values."""
+        if self.hashed:
+            return "key_hash, fingerprint"
+        numbers = [name if self.tidy else f"{name}::BIGINT" for name, _ in self.values]
+        return ", ".join(row_hashes([_text(name, kind) for name, kind in self.keys], numbers))
 
     def could_be_bad(self) -> Iterator[str]:
         """SQL: something is not there, or a key has blanks around it. A condition a column, for that is what files are filtered by."""
@@ -126,7 +129,7 @@ def _dirty(con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], bits: int, 
     with ThreadPoolExecutor(1) as beside:
         for number, (side, factor) in enumerate(zip(sides, factors(len(sides)), strict=True)):
             at = 0
-            for keys, prints in _batches(con, f"SELECT {side.key_hash()}, {side.fingerprint()} FROM {side.relation}"):  # noqa: S608
+            for keys, prints in _batches(con, f"SELECT {side.both()} FROM {side.relation}"):  # noqa: S608
                 np.add.at(sums, (keys >> shift).view(np.int64), prints * np.uint64(factor))
                 if number == 0:
                     hashes[at : at + len(keys)] = keys

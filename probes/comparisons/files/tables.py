@@ -25,6 +25,7 @@ class Loaded:
 
     `marks`: per value column the decimal mark where it is certain (typed numbers, JSON, asked for), else None.
     `find_lines`: the file's lines of some ordinals, for a reader that did not keep them; None for one that did.
+    `hashed`: `text_I` has the columns of `row_hashes`.
     """
 
     format: str
@@ -33,6 +34,7 @@ class Loaded:
     marks: tuple[Mark | None, ...]
     semicolon_separated: bool = False
     find_lines: LineFinder | None = field(default=None, compare=False)
+    hashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def row_hashes(keys: Sequence[str], values: Sequence[str]) -> list[str]:
+    """SQL: a row's two hashes of 64 bits, that of its key as `key_hash` and that of key and values as `fingerprint`."""
+    key = f"hash({', '.join(keys)})"
+    return [f"{key} AS key_hash", f"hash({', '.join([key, *values])}) AS fingerprint"]
+
+
 def trimmed(expression: str) -> str:
     """SQL: the text without surrounding blanks, NULL when nothing is left.
 
@@ -93,10 +101,15 @@ def publish(desk: Desk, *, kept_lines: bool, ordinal: str = "rowid") -> None:
 
 
 def narrow(desk: Desk, condition: str, *, kept_lines: bool) -> None:
-    """Keep of the raw table only the rows that `condition` (SQL) holds of."""
+    """Keep of the raw table only the rows that `condition` (SQL) holds of.
+
+    Which rows these are is asked first: then the texts of the others are not looked at.
+    """
     number = desk.index
+    chosen = f"SELECT rowid FROM text_{number} WHERE {condition}"  # noqa: S608
     desk.con.execute(f"DROP VIEW raw_{number}")
-    desk.con.execute(f"CREATE TABLE kept_{number} AS SELECT *, rowid AS place FROM text_{number} WHERE {condition}")  # noqa: S608
+    kept = f"SELECT *, rowid AS place FROM text_{number} WHERE rowid IN ({chosen})"  # noqa: S608
+    desk.con.execute(f"CREATE TABLE kept_{number} AS {kept}")
     desk.con.execute(f"DROP TABLE text_{number}")
     desk.con.execute(f"ALTER TABLE kept_{number} RENAME TO text_{number}")
     publish(desk, kept_lines=kept_lines, ordinal="place")

@@ -89,8 +89,19 @@ def test_values_that_can_be_written_in_several_ways_are_all_looked_at(kind: str)
         assert choose(con, [Columns("t", (("k", "VARCHAR"),), (("v", kind),))] * 2, fewest=0) is None
 
 
-def test_large_files_give_the_answer_that_is_known(tmp_path: Path) -> None:
-    files = [tmp_path / f"{name}.parquet" for name in ("erp", "wms", "shop")]
+@pytest.mark.parametrize(
+    ("form", "sku"),
+    [
+        ("FORMAT parquet", "printf('SKU-%06d', i)"),
+        ("FORMAT csv, HEADER", "printf('SKU-%06d', i)"),
+        ("FORMAT csv, HEADER, DELIMITER '\t'", "printf('SKU-%06d', i)"),
+        ("FORMAT csv, HEADER", "printf('%sSKU-%06d', CASE WHEN i % 1000 = 7 THEN ' ' ELSE '' END, i)"),
+        ("FORMAT csv, HEADER", "printf('SKU-%06d%s', i, CASE WHEN i % 1000 = 7 THEN chr(160) ELSE '' END)"),
+    ],
+    ids=["parquet", "csv", "tabs", "blanks on one side", "wide blanks on one side"],
+)
+def test_large_files_give_the_answer_that_is_known(tmp_path: Path, form: str, sku: str) -> None:
+    files = [tmp_path / f"{name}.{form.split()[1].strip(',')}" for name in ("erp", "wms", "shop")]
     with duckdb.connect() as con:
         for number, path in enumerate(files):
             # the first hundred differ by 9 on one side, the next by 1; fifty are missing on the second, ten are twice on every side
@@ -98,9 +109,10 @@ def test_large_files_give_the_answer_that_is_known(tmp_path: Path) -> None:
                 f"i % 50 + (CASE WHEN i < 100 AND {number} = 2 THEN 9 WHEN i < 200 AND {number} = 1 THEN 1 ELSE 0 END)"
             )
             kept = "WHERE i NOT BETWEEN 500 AND 549" if number == 1 else ""
-            rows = f"SELECT printf('SKU-%06d', i) AS sku, 'WH' AS location, ({count})::INTEGER AS on_hand FROM range(100000) r(i) {kept}"  # noqa: S608
+            spelled = sku if number == 1 else "printf('SKU-%06d', i)"
+            rows = f"SELECT {spelled} AS sku, 'WH' AS location, ({count})::INTEGER AS on_hand FROM range(100000) r(i) {kept}"  # noqa: S608
             again = rows.replace("range(100000)", "range(99990, 100000)")
-            con.execute(f"COPY ({rows} UNION ALL {again} ORDER BY hash(sku, {number})) TO '{path}' (FORMAT parquet)")
+            con.execute(f"COPY ({rows} UNION ALL {again} ORDER BY hash(sku, {number})) TO '{path}' ({form})")
     found = compare_files(files, ["sku", "location"], ["on_hand"], "2")
     assert (found.key_count, found.agree, found.differ) == (100_000, 100_000 - 160, 160)
     assert {str(kind): count for kind, count in found.kinds.items() if count} == {
@@ -110,3 +122,17 @@ def test_large_files_give_the_answer_that_is_known(tmp_path: Path) -> None:
     }
     assert [source.rows for source in found.sources] == [100_010, 99_960, 100_010]
     assert found.missing == {"erp": 0, "wms": 50, "shop": 0}
+
+
+@pytest.mark.parametrize("cells", ["'A', ''", "'', ''", "NULL, 'WH'"])
+def test_a_key_of_a_large_file_that_is_empty_is_a_bad_row_though_it_is_so_on_every_side(
+    tmp_path: Path, cells: str
+) -> None:
+    files = [tmp_path / f"{name}.csv" for name in ("erp", "wms")]
+    with duckdb.connect() as con:
+        for path in files:
+            rows = f"SELECT 'SKU' || i AS sku, 'WH' AS location, 1 AS on_hand FROM range(120000) r(i) UNION ALL SELECT {cells}, 1"  # noqa: S608
+            con.execute(f"COPY ({rows}) TO '{path}' (FORMAT csv, HEADER)")
+    found = compare_files(files, ["sku", "location"], ["on_hand"])
+    assert [source.bad_rows for source in found.sources] == [1, 1]
+    assert found.agree == 120_000
