@@ -76,6 +76,8 @@ class Judge:
         self._files.files = [pq.ParquetFile(snapshot.file) for snapshot in snapshots]
         self._files.groups = [{b.number: place for place, b in enumerate(s.buckets)} for s in snapshots]
         self._files.bad = [_bad_keys(snapshot) for snapshot in snapshots]
+        self._files.rooms = {}
+        self._files.twice = [snapshot.duplicate_keys > 0 for snapshot in snapshots]
         self._opened += self._files.files
 
     def close(self) -> None:
@@ -105,16 +107,28 @@ class Judge:
         bad = [one[(one >> np.int64(32 + SPREAD)) == number] for one in self._files.bad]
         every, places = _laid_out([*keys, *((one >> 32, one & LOW) for one in bad)])
         count, sides = len(every), range(len(keys))
-        states = [np.zeros(count, np.uint8) for _ in sides]
-        cells = [[np.zeros(count, column.dtype) for column in values[side]] for side in sides]
+        states = [self._room((side, -1), count, np.dtype(np.uint8)) for side in sides]
+        cells = [
+            [self._room((side, j), count, column.dtype) for j, column in enumerate(values[side])] for side in sides
+        ]
         for side in sides:
             at = places[side]
             states[side][at] = PRESENT
             for cell, column in zip(cells[side], values[side], strict=True):
                 cell[at] = column
-            states[side][at[1:][at[1:] == at[:-1]]] = DUPLICATE
+            if self._files.twice[side]:
+                states[side][at[1:][at[1:] == at[:-1]]] = DUPLICATE
             states[side][places[len(keys) + side]] = UNREADABLE
         return every, states, cells
+
+    def _room(self, name: tuple[int, int], count: int, kind: np.dtype[Any]) -> Array:
+        """Return zeros in the memory that this thread had under the name before: to get it anew costs more than to fill it."""
+        room = self._files.rooms.get(name)
+        if room is None or len(room) < count or room.dtype != kind:
+            room = self._files.rooms[name] = np.empty(count, kind)
+        found: Array = room[:count]
+        found.fill(0)
+        return found
 
     def _judged(self, every: Places | Array, states: list[Array], cells: list[list[Array]]) -> Found:
         known = states[0] != MISSING
@@ -122,14 +136,9 @@ class Judge:
         for state in states[1:]:
             known |= state != MISSING
             comparable &= state == PRESENT
-        apart = np.zeros(len(known), np.int64)
-        limit = [_whole(self.tolerance, places) for places in self.columns.places]
         beyond = ~comparable
-        for j, allowed in enumerate(limit):
-            gap = _gap([side[j] for side in cells])
-            beyond |= gap > allowed
-            unit = 10 ** (max(self.columns.places) - self.columns.places[j])
-            np.maximum(apart, np.minimum(gap, 2**62 // unit) * unit, out=apart)  # it ranks, and decides nothing
+        for j, places in enumerate(self.columns.places):
+            beyond |= _beyond([side[j] for side in cells], _whole(self.tolerance, places))
         chosen = np.flatnonzero(known & beyond)
         taken = [state[chosen] for state in states]
         values = [[column[chosen].astype(np.int64) for column in side] for side in cells]
@@ -137,9 +146,19 @@ class Judge:
         differs = kinds != KINDS.index(Kind.AGREE)
         at = every[chosen]
         return Found(
-            int(np.count_nonzero(known)), at[differs], kinds[differs], apart[chosen][differs],
+            int(np.count_nonzero(known)), at[differs], kinds[differs], self._apart(values)[differs],
             tuple(state[differs] for state in taken), tuple(tuple(column[differs] for column in side) for side in values),
         )  # fmt: skip
+
+    def _apart(self, values: list[list[Array]]) -> Array:
+        """Return how far each key's values are apart at most, in the smallest unit of all columns; it ranks, and decides nothing."""
+        apart = np.zeros(len(values[0][0]), np.int64)
+        for j, places in enumerate(self.columns.places):
+            unit = 10 ** (max(self.columns.places) - places)
+            column = [side[j] for side in values]
+            gap = np.maximum.reduce(column) - np.minimum.reduce(column)
+            np.maximum(apart, np.minimum(gap, 2**62 // unit) * unit, out=apart)
+        return apart
 
     def _side(self, side: int, number: int) -> tuple[Key, list[Array]]:
         """Return the numbers of SKUs and locations, in the order of keys, and the values."""
@@ -253,10 +272,17 @@ def _laid_out(keys: Sequence[Key]) -> tuple[Places | Array, list[Array]]:
     return Places(first, wide, count * wide), places
 
 
-def _gap(columns: Sequence[Array]) -> Array:
-    high, low = np.maximum.reduce(columns), np.minimum.reduce(columns)
-    gap: Array = high.astype(np.int64) - low
-    return gap
+def _beyond(columns: Sequence[Array], allowed: int) -> Array:
+    """Return where values are further apart than allowed. The distance of two numbers of 32 bits fits 32 bits without a sign."""
+    kind = np.result_type(*columns)
+    high, low = (of(columns[0], columns[1], dtype=kind) for of in (np.maximum, np.minimum))
+    for column in columns[2:]:
+        np.maximum(high, column, out=high)
+        np.minimum(low, column, out=low)
+    if kind == np.int32:
+        high, low, allowed = high.view(np.uint32), low.view(np.uint32), min(allowed, 2**32 - 1)
+    beyond: Array = np.subtract(high, low, out=high) > high.dtype.type(allowed)
+    return beyond
 
 
 def _shifted(values: Array, places: int) -> Array:

@@ -23,6 +23,7 @@ from probes.comparisons.snapshots import SnapshotError, SnapshotStore, compare_s
 from probes.comparisons.snapshots.command import app as snapshot_app
 from probes.comparisons.snapshots.state import State, build, overlooked
 from probes.comparisons.snapshots.store import damage
+from rules.comparison.verdict import Kind
 from tests.probes.comparisons.snapshots.conftest import BEGAN, Row, Take, table
 
 SKUS = st.sampled_from([f"SKU-{number}" for number in range(8)])
@@ -70,6 +71,18 @@ def test_snapshots_are_judged_as_files_of_the_same_rows_are(
     assert [s.rows for s in answer.sources] == [s.rows for s in expected.sources]
     assert [s.bad_rows for s in answer.sources] == [s.bad_rows for s in expected.sources]
     assert [s.duplicate_keys for s in answer.sources] == [s.duplicate_keys for s in expected.sources]
+
+
+@pytest.mark.parametrize("widest", [2**31, 2**61])
+def test_the_widest_distance_there_is_agrees_within_it_and_differs_beyond_it(take: Take, widest: int) -> None:
+    sides = [
+        take("erp", [("A", "W1", -widest)]),
+        take("wms", [("A", "W1", widest - 1)]),
+        take("shop", [("A", "W1", 0)]),
+    ]
+    assert compare_snapshots(sides, ["on_hand"], str(2 * widest - 1)).agree == 1
+    [found] = compare_snapshots(sides, ["on_hand"], str(2 * widest - 2)).differences
+    assert (found.kind, found.gap) == (Kind.VALUE, Decimal(2 * widest - 1))
 
 
 def test_many_skus_fill_many_buckets_and_few_places_of_many_are_looked_up(store: SnapshotStore, take: Take) -> None:
