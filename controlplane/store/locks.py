@@ -11,6 +11,8 @@ from controlplane.store import direct
 BOOKS = 7_205_759_403
 SCHEMA = 7_205_759_404
 """Held by who changes the tables."""
+ROOM = 7_205_759_405
+"""Held by who takes in where only so much may wait."""
 
 
 def lock_books(connection: Connection, *, in_index_order: bool = False) -> None:
@@ -22,6 +24,12 @@ def lock_books(connection: Connection, *, in_index_order: bool = False) -> None:
     if connection.dialect.name == "postgresql":
         ordered = ", set_config('enable_bitmapscan', 'off', true)" if in_index_order else ""
         direct.later(connection, f"SELECT pg_advisory_xact_lock(%s){ordered}", (BOOKS,))
+
+
+def lock_room(connection: Connection) -> None:
+    """Be the only transaction that takes in, of all planes on the database: who counts what waits sees what the others took."""
+    if connection.dialect.name == "postgresql":
+        direct.later(connection, "SELECT pg_advisory_xact_lock(%s)", (ROOM,))
 
 
 def lock_targets(connection: Connection, targets: Iterable[str], *, alone: bool) -> None:

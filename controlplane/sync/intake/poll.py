@@ -34,6 +34,7 @@ def poll(store: Store, clock: Clock, connector: Connector, entity: str, shield: 
         cursor = page.cursor
         arrival = arrived(clock, system, "poll", page.records, shield, connector.manifest.repeats_within)
         with room.held(len(arrival.rows), arrival.size), store.write() as connection:
+            room.look_again(connection, [len(arrival.rows)])
             [new] = keep(connection, [arrival])
             taken += len(new)
             _keep(connection, system, entity, cursor, read_at)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.store import Store
 from controlplane.store import tables as t
+from controlplane.store.locks import lock_room
 
 FREE_BYTES = 64 * 2**20
 """Nothing is taken while the disk of the embedded store has less room than this."""
@@ -28,7 +29,8 @@ class Room:
     """What a plane may hold that is not processed yet. Safe to use from several threads.
 
     What is let in has its place until `leave`, after its commit, so that several threads never pass the limit together: whoever
-    counts, counts the places first, and what left before stands among what waits. Places are of this process alone.
+    counts, counts the places first, and what left before stands among what waits. Places are of this process alone; what other
+    planes on the database take at the same instant is counted once more in the transaction (`look_again`).
     """
 
     def __init__(self, store: Store, limit: int = 0) -> None:
@@ -48,10 +50,22 @@ class Room:
         if self._limit:
             taken = self._take_places(coming)
             try:
-                self._refuse_beyond(taken, coming)
+                with self._store.read() as connection:
+                    waiting = _waiting(connection)
+                self._refuse_beyond(waiting, taken, coming)
             except BaseException:
                 self.leave(coming)
                 raise
+
+    def look_again(self, connection: Connection, coming: Iterable[int]) -> None:
+        """Refuse within the transaction that takes it what other planes have left no room for. Raises OverloadedError.
+
+        `coming`: how much each request of the transaction brings.
+        """
+        counts = list(coming)
+        if self._limit and any(counts) and not self._store.is_sqlite:
+            lock_room(connection)
+            self._refuse_beyond(_waiting(connection), sum(min(count, self._limit) for count in counts), sum(counts))
 
     def leave(self, coming: int) -> None:
         """Give back the places of what was let in: it is committed and counted among what waits, or it was not taken."""
@@ -77,8 +91,7 @@ class Room:
             self._places += min(coming, self._limit)
             return self._places
 
-    def _refuse_beyond(self, taken: int, coming: int) -> None:
-        waiting = self._waiting()
+    def _refuse_beyond(self, waiting: int, taken: int, coming: int) -> None:
         if waiting + taken > self._limit:
             raise OverloadedError(
                 f"{waiting} messages wait to be processed, {coming} more come, and "
@@ -119,11 +132,11 @@ class Room:
             return None
         return shutil.disk_usage(Path(str(self._store.engine.url.database)).parent).free
 
-    def _waiting(self) -> int:
-        unread = select(func.count()).select_from(t.intake).where(t.among(t.intake.c.state, "new"))
-        waiting = select(func.count()).select_from(t.message).where(t.among(t.message.c.state, "accepted"))
-        with self._store.read() as connection:
-            return int(connection.execute(waiting).scalar_one() + connection.execute(unread).scalar_one())
+
+def _waiting(connection: Connection) -> int:
+    unread = select(func.count()).select_from(t.intake).where(t.among(t.intake.c.state, "new"))
+    waiting = select(func.count()).select_from(t.message).where(t.among(t.message.c.state, "accepted"))
+    return int(connection.execute(waiting).scalar_one() + connection.execute(unread).scalar_one())
 
 
 def _full(free: int) -> OverloadedError:

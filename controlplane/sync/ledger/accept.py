@@ -243,6 +243,9 @@ class Acceptor:
         if not arrivals and not requests:
             return [frozenset()] * len(group)
         with self._store.write() as connection:
+            self.room.look_again(
+                connection, [len(one.rows) for one in arrivals] + [len(one.messages) for one in requests]
+            )
             records = iter(intake.keep(connection, arrivals) if arrivals else ())
             new = self._put_in(connection, requests) if requests else frozenset()
             facts.note(connection, Shared(len(group)))

@@ -12,7 +12,7 @@ from controlplane.clock import ManualClock
 from controlplane.connectors.contract import Record
 from controlplane.errors import BadInputError, OverloadedError
 from controlplane.sealing import Shield
-from controlplane.store import Store
+from controlplane.store import Store, open_store
 from controlplane.store import tables as t
 from controlplane.sync import intake
 from controlplane.sync.intake import Room
@@ -128,3 +128,30 @@ def test_of_events_that_share_a_commit_each_gets_its_own_answer(house: House) ->
 def kept_bodies(house: House) -> set[bytes]:
     with house.store.read() as connection:
         return {bytes(body) for body in connection.execute(select(t.intake.c.body)).scalars()}
+
+
+def test_two_planes_on_one_database_do_not_pass_the_limit_together(house: House) -> None:
+    if house.store.is_sqlite:
+        pytest.skip("one process owns the file")
+    other = open_store(house.store.engine.url.render_as_string(hide_password=False))
+    try:
+        planes = [Acceptor(s, house.clock, house.registry, house.sync.keys, limit=LIMIT) for s in (house.store, other)]
+        before = waiting(house)
+        with ThreadPoolExecutor(2 * LIMIT) as pool:
+            with house.store.write() as connection:
+                connection.exec_driver_sql("LOCK TABLE message, intake IN SHARE MODE")
+                told = [
+                    pool.submit(plane.accept, sale(number + 50 * at, house), batch=False)
+                    for at, plane in enumerate(planes)
+                    for number in range(LIMIT)
+                ]
+                until(
+                    lambda: all(one.group.requests for one in planes), "both have let in as much as there is room for"
+                )
+            errors = [one.exception(60) for one in told]
+        taken = sum(error is None for error in errors)
+        assert 0 < taken <= LIMIT
+        assert all(isinstance(error, OverloadedError) for error in errors if error is not None)
+        assert waiting(house) - before == taken
+    finally:
+        other.engine.dispose()
