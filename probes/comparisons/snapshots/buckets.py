@@ -25,6 +25,7 @@ LOW = np.int64(2**32 - 1)
 CODES = (State.MISSING, State.PRESENT, State.DUPLICATE, State.BAD)
 MISSING, PRESENT, DUPLICATE, UNREADABLE = range(4)
 KINDS = tuple(Kind)
+AGREE = KINDS.index(Kind.AGREE)
 DENSE = 8
 """Places a row from which on a bucket's keys are looked up instead of laid out."""
 
@@ -143,7 +144,7 @@ class Judge:
         taken = [state[chosen] for state in states]
         values = [[column[chosen].astype(np.int64) for column in side] for side in cells]
         kinds = self._kinds(taken, values)
-        differs = kinds != KINDS.index(Kind.AGREE)
+        differs = kinds != AGREE
         at = every[chosen]
         return Found(
             int(np.count_nonzero(known)), at[differs], kinds[differs], self._apart(values)[differs],

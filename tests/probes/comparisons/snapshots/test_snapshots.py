@@ -246,7 +246,7 @@ def test_a_state_that_is_kept_up_to_date_says_what_a_full_run_says(
         assert not len(overlooked(state, again))
 
 
-def test_what_no_feed_told_is_found_by_a_full_run_and_a_log_left_behind_is_applied(
+def test_what_no_feed_told_is_found_by_a_full_run_and_a_crash_leaves_what_was_there_before(
     store: SnapshotStore, take: Take, tmp_path: Path
 ) -> None:
     sides = [take("erp", [("A", "W1", 1), ("B", "W1", 2)]), take("shop", [("A", "W1", 1), ("B", "W1", 2)])]
@@ -257,13 +257,16 @@ def test_what_no_feed_told_is_found_by_a_full_run_and_a_log_left_behind_is_appli
     newer = [take("erp", [("A", "W1", 7), ("B", "W1", 9)]), take("shop", [("A", "W1", 1), ("B", "W1", 2)])]
     full = build(tmp_path / "full", newer, ["on_hand"], Decimal(0))
     assert overlooked(state, full).tolist() == [int(store.sku.numbers(pa.array(["B"]))[0]) << 32]
-    # the log of a change that a crash kept from being carried out
-    changed = state._change("erp", table([("A", "W1", 1)]))
-    from probes.comparisons.snapshots.state import _write_log
-
-    _write_log(tmp_path / "state" / "log.npz", {0: changed})
+    (tmp_path / "state" / "changed.part").write_bytes(b"PK")  # a crash in the midst of the next change
+    before = State(tmp_path / "state")
+    assert len(before.differing.at) == 1
+    assert not len(before.apply({"erp": table([("A", "W1", 1)])}).at)
+    assert not len(before.differing.at)
     assert not len(State(tmp_path / "state").differing.at)
-    assert not (tmp_path / "state" / "log.npz").exists()
+    about = tmp_path / "full" / "state.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "format": 1}))
+    with pytest.raises(SnapshotError, match="another version of Trueup"):
+        State(tmp_path / "full")
     with pytest.raises(SnapshotError, match="'wms' is no side"):
         state.apply({"wms": table([("A", "W1", 1)])})
     with pytest.raises(SnapshotError, match="holds no state"):
