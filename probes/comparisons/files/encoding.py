@@ -115,7 +115,8 @@ def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, int, bool]:
     lines, offset, chunk, blanks = 0, 0, b"\n", False
     try:
         for chunk in _chunks(path, kind):
-            decoder.decode(chunk)
+            if not chunk.isascii() or decoder.getstate()[0]:  # a letter may go on from the chunk before
+                decoder.decode(chunk)
             lines += chunk.count(b"\n")
             blanks = blanks or _has_blank(chunk)
             offset += len(chunk)
