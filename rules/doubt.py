@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rules.outcomes import DONE, Result
 
@@ -38,12 +38,12 @@ def in_doubt(tries: Iterable[Tried]) -> bool:
     return doubt
 
 
-def look_again_at(absent_at: datetime, late: timedelta, looks: int) -> datetime:
-    """Return when a document that was absent at an instant, and written again, is looked up again.
+def look_again_after(late: timedelta, looks: int) -> timedelta:
+    """Return how long after a document was absent, and was written again, it is looked up again.
 
     `looks`: how often it was already, below len(LOOKS).
     """
-    return absent_at + min(max(LOOKS[looks] * late, LEAST_LOOK), LONGEST_LOOK)
+    return min(max(LOOKS[looks] * late, LEAST_LOOK), LONGEST_LOOK)
 
 
 def may_change(seen: Result, *, doubtful: bool, vouched: bool) -> bool:

@@ -6,13 +6,28 @@ A Mapping of units says of each code of a system what it is in ours: `EA` for a 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from rules.money import to_minor
 
 PIECE = "EA"
 FINEST = Decimal("0.00000001")
 """A price of a piece is kept this exactly."""
+
+
+DIGITS = 40
+"""Before and behind the point; a number of more is none that anything is counted or paid in."""
+
+
+def exact(text: object) -> Decimal:
+    """Read a number exactly. Raises ValueError for what is none, and for one that has no end or takes for ever to write out."""
+    try:
+        number = Decimal(str(text).strip())
+    except InvalidOperation:
+        raise ValueError(f"'{str(text)[:40]}' is no number") from None
+    if not number.is_finite() or abs(number.adjusted()) > DIGITS:
+        raise ValueError(f"'{str(text)[:40]}' is larger or finer than anything that is counted")
+    return number
 
 
 def pieces_in(unit: str) -> int:

@@ -60,6 +60,9 @@ def accept() -> tuple[Response, int] | Response:
             415, f"the content type '{mimetype or 'none'}' is not taken; send application/json for one event, "
             "application/x-ndjson for one a line", "urn:trueup:mediatype",
         )  # fmt: skip
+    packed = sent.headers.get("Content-Encoding", "identity")
+    if packed.lower() != "identity":
+        return problem(415, f"the content encoding '{packed}' is not taken; send it unpacked", "urn:trueup:mediatype")
     if charset not in UTF8:
         return problem(415, f"the charset '{charset}' is not taken; JSON is UTF-8", "urn:trueup:mediatype")
     batch = mimetype in BATCH

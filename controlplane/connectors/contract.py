@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal, Protocol
 
 from controlplane.clock import Clock
+from controlplane.connectors.allowances import Left
 from controlplane.connectors.network import Door, Resolve, look_up
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import BadInputError, RejectedError, SettingsError
@@ -438,6 +439,8 @@ class Context:
     """What policy says of the personal fields of the system's records."""
     numbers: Numbers = field(default_factory=NoNumbers)
     """Counts what is sent, for systems that want each document numbered."""
+    left: Left = field(default_factory=Left)
+    """What the system's answers say is left of its limit; the shared client hears it."""
 
 
 class Connector(ABC):
@@ -513,8 +516,11 @@ class Connector(ABC):
         raise UnsupportedError(f"the connector '{self.manifest.name}' writes one at a time")
 
     def allowance(self) -> Allowance | None:
-        """Return what the system last said is left of its limit, or None where it does not say."""
-        return None
+        """Return what the system last said is left of its limit, or None where it does not say.
+
+        The shared client hears the usual headers (`connectors.allowances`); override it for a system that tells it elsewhere.
+        """
+        return self.context.left.at(self.context.clock.now())
 
     def read_back(self, request: Write) -> Outcome:
         """Find out whether the write took effect: ALREADY_DELIVERED, ABSENT, STALE, or UNKNOWN/UNAVAILABLE when that cannot be told now.

@@ -122,20 +122,22 @@ def _storable(found: Any) -> None:
         raise BadInputError("the JSON holds the character U+0000, which no text has; leave it out")
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
+def pairs(told: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. Raises BadInputError for a key that stands twice."""
+    found = dict(told)
+    if len(found) != len(told):
+        names = [name for name, _ in told]
         twice = next(name for name in names if names.count(name) > 1)
         raise BadInputError(f"the key '{twice}' stands twice in one object; which one is meant cannot be known")
     return found
 
 
-def _constant(name: str) -> NoReturn:
+def constant(name: str) -> NoReturn:
+    """Raise BadInputError: NaN and Infinity are no JSON."""
     raise BadInputError(f"{name} is not JSON; leave the value out, or send null where it may be unknown")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=Decimal)
+_DECODER = json.JSONDecoder(object_pairs_hook=pairs, parse_constant=constant, parse_float=Decimal)
 
 
 def _attributes(found: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from controlplane.connectors.envelope import open_envelope
 from controlplane.connectors.records import content_key
 from controlplane.errors import BadInputError
 from controlplane.telemetry.tracing import outgoing
-from rules.model.messages import TYPES, version_of
+from rules.model.messages import HAPPENED, TYPES, version_of
 from rules.outcomes import Guarantee
 
 TOPIC = "event"
@@ -29,18 +29,6 @@ SOURCE = "trueup"
 CONTENT_TYPE = "application/cloudevents+json"
 KEY = "idempotency-key"
 """Header that carries the delivery's key; it is the event's `id` as well."""
-TIMES = (
-    "source_at",
-    "placed_at",
-    "shipped_at",
-    "received_at",
-    "sold_at",
-    "recorded_at",
-    "changed_at",
-    "requested_at",
-    "opened_at",
-)
-"""Members of a message's data that say when it happened."""
 
 
 def record_of(body: bytes) -> Record:
@@ -83,7 +71,7 @@ def drafts_of(topic: str, body: bytes, now: datetime) -> list[Draft]:
 
 def event_of(request: Write) -> bytes:
     """Return a write as a CloudEvents 1.0 event in JSON (structured mode). `id` is the delivery's key, which tells a repetition."""
-    at = next((request.payload[name] for name in TIMES if request.payload.get(name)), request.owed_since)
+    at = next((request.payload[name] for name in HAPPENED if request.payload.get(name)), request.owed_since)
     told: dict[str, Any] = {
         "specversion": "1.0", "id": request.idempotency_key, "source": SOURCE, "type": request.entity, "subject": request.subject,
         "datacontenttype": "application/json", "schemaversion": version_of(request.entity),

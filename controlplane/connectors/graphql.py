@@ -9,17 +9,24 @@ import httpx
 
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.errors import ConnectorError, RejectedError
+from rules.pacing import Allowance
 from rules.personal import without_addresses
 
 ErrorReader = Callable[[list[dict[str, Any]], Mapping[str, Any], bool], ConnectorError | None]
 """(errors, extensions of the answer, whether it was a write) -> the vendor's own meaning of them, or None."""
+LeftReader = Callable[[Mapping[str, Any]], Allowance | None]
+"""Extensions of the answer to a mutation -> what they say is left of the system's limit, in requests such as this one."""
 
 
 class GraphqlClient:
     """One GraphQL endpoint of a system."""
 
-    def __init__(self, http: HttpClient, path: str, read_errors: ErrorReader, auth: httpx.Auth | None = None) -> None:
+    def __init__(
+        self, http: HttpClient, path: str, read_errors: ErrorReader, auth: httpx.Auth | None = None,
+        read_left: LeftReader = lambda _: None,
+    ) -> None:  # fmt: skip
         self._http, self._path, self._read_errors, self._auth = http, path, read_errors, auth
+        self._read_left = read_left
 
     def ask(self, document: str, /, **variables: Any) -> tuple[dict[str, Any], Answer]:
         """Send a query and return (data, answer).
@@ -39,9 +46,12 @@ class GraphqlClient:
         parsed = answer.json()
         if not isinstance(parsed, dict):
             answer.fail("answered a GraphQL request with something that is not an object")
-        errors = parsed.get("errors")
+        errors, extensions = parsed.get("errors"), parsed.get("extensions") or {}
+        left = self._read_left(extensions) if write else None  # a page of a listing costs many times a write
+        if left is not None:
+            self._http.context.left.note(left, answer.ended)
         if errors:
-            raise with_evidence(self._error(errors, parsed.get("extensions") or {}, write), answer.evidence)
+            raise with_evidence(self._error(errors, extensions, write), answer.evidence)
         data = parsed.get("data")
         if not isinstance(data, dict):
             answer.fail("answered a GraphQL request without data and without errors")

@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from controlplane.connectors.allowances import Left
 from controlplane.connectors.contract import Context
 from controlplane.connectors.downloads import whole
 from controlplane.connectors.network import PinnedTransport, within
@@ -215,6 +216,8 @@ class HttpClient:
                 content = read if plain else self.redactor.content(read)
             finally:
                 response.close()
+        if not plain:
+            self.context.left.heard(response.headers, self.context.clock.now())
         return self._answer(request, response, content, started, write=write)
 
     @contextmanager
@@ -311,7 +314,8 @@ def elsewhere(context: Context, url: str, *signed: str) -> Iterator[tuple[HttpCl
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         raise UnreadableError(f"{context.system} names a file at an address that is none")
     hidden = [*signed, *(value for _, value in parse_qsl(parts.query))]
-    client = HttpClient(replace(context, endpoint=f"{parts.scheme}://{parts.netloc}"), Redactor(hidden))
+    other = replace(context, endpoint=f"{parts.scheme}://{parts.netloc}", left=Left())
+    client = HttpClient(other, Redactor(hidden))
     try:
         yield client, f"{parts.path}?{parts.query}" if parts.query else parts.path
     finally:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from controlplane.connectors.envelope import constant, pairs
 from controlplane.errors import BadInputError
 
 
@@ -33,9 +34,9 @@ def loads(text: bytes | str, **how: Any) -> Any:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Return the record as a JSON object. Raises BadInputError when it is none."""
+    """Return the record as a JSON object. Raises BadInputError when it is none, or says one thing twice: nobody knows which it means."""
     try:
-        found = loads(body)
+        found = loads(body, object_pairs_hook=pairs, parse_constant=constant)
     except ValueError as error:
         raise BadInputError(f"the record is not JSON: {error}; correct it, or drop it") from error
     if not isinstance(found, dict):

@@ -30,6 +30,8 @@ PRUNE_EVERY = timedelta(hours=1)
 RETAIN_EVERY = timedelta(hours=1)
 SETTINGS_EVERY = timedelta(minutes=15)
 RUNS_KEPT = timedelta(days=2)
+COMPARING = "comparing"
+"""The line of what reads several systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Schedule:
     """Takes records in, which whatever runs after it should find processed."""
     can_wait: bool = False
     """Nothing of the business waits for it: a clock that is moved by hand need not stop for it."""
+    line: str = ""
+    """In which line it waits for a thread: what asks a system that hangs holds up only what asks the same one."""
     when_asked: Callable[[], Any] | None = None
     """What is run instead when somebody asked for it: all of it, where by itself it leaves out what it did today."""
 
@@ -59,9 +63,10 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     for comparison in plane.registry.snapshot().comparisons.values():
         name, every = comparison.name, comparison.spec.every
         yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True,
-                       when_asked=partial(comparisons.run_asked, plane, name))  # fmt: skip
+                       line=COMPARING, when_asked=partial(comparisons.run_asked, plane, name))  # fmt: skip
         if name in suspected:
-            yield Schedule(f"confirm:{name}", CONFIRM_EVERY, partial(comparisons.confirm, plane, name), True)
+            confirm = partial(comparisons.confirm, plane, name)
+            yield Schedule(f"confirm:{name}", CONFIRM_EVERY, confirm, True, line=COMPARING)
     yield Schedule(settings.SCHEDULE, SETTINGS_EVERY, partial(duties.read_settings, plane), can_wait=True)
     yield Schedule(JUDGING, EVALUATE_EVERY, partial(duties.evaluate_all, plane))
     yield Schedule("escalate", ESCALATE_EVERY, partial(duties.escalate_all, plane))
@@ -93,9 +98,9 @@ def _prune(plane: Plane) -> dict[str, Any]:
 def _reading(plane: Plane) -> Iterator[Schedule]:
     snapshot = plane.registry.snapshot()
     for channel in sorted({rule.spec.channel for rule in snapshot.allocation_rules.values()}):
-        yield Schedule(f"channel:{channel}", ONCE, partial(plane.sync.healing.read_channel, channel), reads=True)
+        read = partial(plane.sync.healing.read_channel, channel)
+        yield Schedule(f"channel:{channel}", ONCE, read, reads=True, line=f"system:{channel}")
     for flow in snapshot.flows.values():
         if flow.spec.read:
-            yield Schedule(
-                f"poll:{flow.name}", flow.spec.poll_every or ONCE, partial(plane.sync.poll, flow.name), reads=True
-            )
+            every, poll = flow.spec.poll_every or ONCE, partial(plane.sync.poll, flow.name)
+            yield Schedule(f"poll:{flow.name}", every, poll, reads=True, line=f"system:{flow.spec.source}")

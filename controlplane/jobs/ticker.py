@@ -20,7 +20,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from controlplane.clock import SystemClock
 from controlplane.errors import TrueupError
 from controlplane.jobs import runs
-from controlplane.jobs.schedules import ONCE, Schedule, schedules
+from controlplane.jobs.schedules import COMPARING, ONCE, Schedule, schedules
 from controlplane.store.lease import Lease
 from controlplane.store.types import EPOCH
 from controlplane.wiring import Plane
@@ -29,6 +29,9 @@ log = structlog.get_logger()
 NEVER = EPOCH - ONCE
 MACHINE = SystemClock()
 """APScheduler's clock, whatever the plane's is."""
+THREADS = {"": 8, COMPARING: 8}
+ONE_SYSTEM = 4
+"""Threads of a line: of what asks nobody outside, of comparisons, and of what reads one system."""
 LATE = timedelta(seconds=5)
 """A next tick that lies further ahead than this was planned before the machine's clock was put back."""
 
@@ -59,7 +62,7 @@ class Ticker:
         self._busy: set[str] = set()
         self._ready = False
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="job")
+        self._lines: dict[str, ThreadPoolExecutor] = {}
         self._scheduler = BackgroundScheduler(timezone="UTC")
 
     # --- by itself ---
@@ -83,7 +86,12 @@ class Ticker:
         self.plane.sync.stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            lines = list(self._lines.values())
+        for line in lines:
+            line.shutdown(wait=False, cancel_futures=True)
+        for line in lines:
+            line.shutdown(wait=True)
         self._lease.release()
 
     def _tick(self) -> None:
@@ -91,7 +99,14 @@ class Ticker:
         if self._stop.is_set() or not self._holds():
             return
         for errand in self._due():
-            self._pool.submit(self._run, errand)
+            self._line(errand.schedule.line).submit(self._run, errand)
+
+    def _line(self, name: str) -> ThreadPoolExecutor:
+        with self._lock:
+            if name not in self._lines:
+                most = THREADS.get(name, ONE_SYSTEM)
+                self._lines[name] = ThreadPoolExecutor(most, thread_name_prefix=f"job-{name}" if name else "job")
+            return self._lines[name]
 
     def _keep_ticking(self) -> None:
         """APScheduler plans by the machine's clock: once that is put back by an hour it would rest for an hour."""

@@ -413,6 +413,12 @@ def subject_of(data: Data) -> str:
     return str(said(data, "ref") or "")
 
 
+HAPPENED = (
+    "source_at", "placed_at", "shipped_at", "received_at", "sold_at", "recorded_at", "changed_at", "requested_at", "opened_at",
+)  # fmt: skip
+"""Fields that say when it happened, of which a type of message has one at most."""
+
+
 def said(data: Data, name: str) -> Any:
     """Return a field of data, None where this type of message has none (pydantic's own look for a missing attribute is dear)."""
     return vars(data).get(name)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.money import to_minor
-from rules.units import pieces_in, price_of_piece
+from rules.units import exact, pieces_in, price_of_piece
 
 
 @pytest.mark.parametrize(("unit", "pieces"), [("EA", 1), ("12 EA", 12), ("1 EA", 1)])
@@ -32,3 +32,13 @@ def test_pieces_times_their_price_is_the_amount_of_the_row(price: Decimal, piece
 def test_a_price_that_no_piece_can_have_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be written as the price of one"):
         price_of_piece(Decimal("0.01"), 7, 10**9, "EUR")
+
+
+@pytest.mark.parametrize("text", ["", "NaN", "Infinity", "two", "1E999999999", "1E-999999999", "9" * 60])
+def test_a_number_that_nobody_counts_in_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is (no number|larger or finer)"):
+        exact(text)
+
+
+def test_a_number_is_read_exactly() -> None:
+    assert [exact(" 1.10 "), exact(5), exact("-0.000001")] == [Decimal("1.10"), 5, Decimal("-0.000001")]

@@ -43,20 +43,29 @@ class FilesSource(Source):
             yield rows, answer
 
     def polled(self, read: Read, cursor: Cursor | None) -> Iterator[tuple[Rows, Answer, Cursor]]:
-        """Yield the records of each file that was not read yet. One whose size is not that of the last poll may still be written."""
+        """Yield the records of each file that was not read yet. One whose size is not that of the last poll may still be written.
+
+        One that cannot be read does not keep those behind it: it is told at the end, and tried again with the next poll.
+        """
         read, held, sizes = _files_read(read), cursor or {}, {}
         sizes = dict(self._names(read))
         # names of files that somebody took away are forgotten, so that the cursor does not grow for ever
         done, seen = set(held.get("done", ())) & set(sizes), held.get("sizes", {})
         waiting = {name: size for name, size in sizes.items() if name not in done and seen.get(name) != size}
-        for name in sizes:
-            if name in done or name in waiting:
+        broken: list[UnreadableError] = []
+        for name in [one for one in sizes if one not in done and one not in waiting]:
+            try:
+                for rows, answer in self._records(read, (name, sizes[name])):
+                    yield rows, answer, _cursor(done, waiting | {name: sizes[name]})
+            except UnreadableError as error:
+                broken.append(error)
+                waiting[name] = sizes[name]
                 continue
-            for rows, answer in self._records(read, (name, sizes[name])):
-                yield rows, answer, _cursor(done, waiting | {name: sizes[name]})
             done.add(name)
             yield [], self._answer(), _cursor(done, waiting)
         yield [], self._answer(), _cursor(done, waiting)
+        if broken:
+            raise broken[0]
 
     def close(self) -> None:
         """Close the connection."""
@@ -94,7 +103,10 @@ class FilesSource(Source):
                 f"{self.context.system}: {name} is not {read.encoding} (byte {error.start}); correct `encoding`, or send it again"
             ) from None
         take = {"csv": _of_csv, "json_lines": _of_json_lines, "fixed": _of_fixed}[read.form]
-        yield from take(read, name, text)
+        try:
+            yield from take(read, name, text)
+        except csv.Error as error:
+            raise UnreadableError(f"{self.context.system}: {name} is no CSV: {error}; send it again") from None
 
     def _answer(self) -> Answer:
         now = self.context.clock.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Literal
 
 from controlplane.clock import Clock
@@ -26,6 +27,7 @@ from controlplane.errors import (
     TrueupError,
     UnknownOutcomeError,
 )
+from controlplane.store.text import plain
 from controlplane.sync.delivery.claim import Claimed
 from rules.outcomes import REPEATABLE, Guarantee, Outcome, Result
 from rules.pacing import Allowance
@@ -105,17 +107,18 @@ def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
         if claimed.entity == "available" and claimed.payload["expected"] is None and kind == "write":
             claimed, seen_at = _with_base(connector, claimed)
         request = request_of(claimed)
-        outcome = connector.read_back(request) if kind == "read-back" else connector.write(request)
+        outcome = _named(connector.read_back(request) if kind == "read-back" else connector.write(request))
     except Exception as error:  # noqa: BLE001 - a defect of a plugin is this record's problem, not its neighbours'
         outcome, late = _outcome(error, late)
         if (
             kind == "read-back" and outcome.result is Result.REJECTED
         ):  # it was the reading that failed: nothing is proven
             outcome = replace(outcome, result=Result.UNKNOWN, detail=f"it cannot be read back: {outcome.detail}")
+    outcome = _sound(outcome)
     if kind == "read-back" and not settles and outcome.result in REPEATABLE:
         outcome = _open(outcome)
     outcome = _hiding(connector, outcome)
-    return Sent(claimed, outcome, kind, started, clock.now(), late, seen_at, connector.allowance())
+    return Sent(claimed, outcome, kind, started, clock.now(), late, seen_at, _allowance(connector))
 
 
 def _open(seen: Outcome) -> Outcome:
@@ -138,7 +141,7 @@ def _together(connector: Connector, clock: Clock, claimed: Sequence[Claimed]) ->
     started = clock.now()
     late = timedelta(seconds=connector.manifest.write_spec(claimed[0].entity).late_effect)
     try:
-        outcomes = connector.write_many([request_of(item) for item in claimed])
+        outcomes = [_named(outcome) for outcome in connector.write_many([request_of(item) for item in claimed])]
         if len(outcomes) != len(claimed):
             raise ValueError(f"it answered {len(outcomes)} of {len(claimed)} writes of a batch")
     except NOTHING_SENT:
@@ -147,11 +150,43 @@ def _together(connector: Connector, clock: Clock, claimed: Sequence[Claimed]) ->
     except Exception as error:  # noqa: BLE001 - as above
         outcome, late = _outcome(error, late)
         outcomes = [outcome] * len(claimed)
-    finished, allowance = clock.now(), connector.allowance()
+    finished, allowance = clock.now(), _allowance(connector)
     return [
-        Sent(item, _hiding(connector, outcome), "write", started, finished, late, None, allowance)
+        Sent(item, _hiding(connector, _sound(outcome)), "write", started, finished, late, None, allowance)
         for item, outcome in zip(claimed, outcomes, strict=True)
     ]
+
+
+def _named(outcome: object) -> Outcome:
+    """Return what a connector answered. Raises TypeError for what is no outcome: a defect."""
+    if not isinstance(outcome, Outcome) or not isinstance(outcome.result, Result):
+        raise TypeError(f"it answered {repr(outcome)[:200]}, which is no outcome")
+    return outcome
+
+
+def _sound(outcome: Outcome) -> Outcome:
+    """Leave out what no outcome can say, or turn it into text: recording it must not fail, for its neighbours' sake."""
+    wait, at = outcome.retry_after, outcome.target_at
+    if wait is not None and not (isinstance(wait, int | float) and wait >= 0):
+        outcome = replace(outcome, retry_after=None)
+    if at is not None and not (isinstance(at, datetime) and at.tzinfo):
+        outcome = replace(outcome, target_at=None)
+    if not isinstance(outcome.detail, str) or not all(isinstance(one, str) for one in outcome.effects):
+        outcome = replace(outcome, detail=str(outcome.detail), effects=tuple(map(str, outcome.effects)))
+    if outcome.evidence:
+        found = plain(outcome.evidence)
+        outcome = replace(outcome, evidence=found if isinstance(found, dict) else {"told": found})
+    return outcome
+
+
+def _allowance(connector: Connector) -> Allowance | None:
+    """What is left of the system's limit; nothing, where the connector fails at telling it or tells no number."""
+    try:
+        told = connector.allowance()
+        numbers = [] if told is None else [told.remaining, told.reset_after or 0.0]
+        return told if all(isfinite(number) for number in numbers) else None
+    except Exception:  # noqa: BLE001 - a defect of a plugin is no reason to forget what became of a write
+        return None
 
 
 def _hiding(connector: Connector, outcome: Outcome) -> Outcome:

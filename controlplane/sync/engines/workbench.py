@@ -35,6 +35,8 @@ RATE = 5.0
 """Records a second that a replay of many lets go, where the System names no rate."""
 AT_ONCE = 20
 """Asked-for replays that one turn makes."""
+LATE = 500
+"""Those of a target that is paused or asks to wait that one turn puts off; they take no place of the others'."""
 LOOKS = 20
 """Cases of a selection that are rehearsed at once; each may ask its target."""
 AGAIN = timedelta(seconds=30)
@@ -246,16 +248,21 @@ class Workbench:
 
         One whose target is paused or asks to wait is put off; one that is refused waits for a person again, with the reason.
         """
-        q = t.quarantine.c
+        q, now = t.quarantine.c, self.clock.now()
+        due, sent = q.replay_at <= now, q.stage == "delivery"
         with self.store.read() as connection:
-            query = select(q.id, q.system, q.stage, q.replay_by).where(q.replay_at <= self.clock.now())
-            rows = connection.execute(query.order_by(q.replay_at, q.id).limit(limit)).all()
-            waits = {row.system: self.one.waits(connection, row.system) for row in rows if row.stage == "delivery"}
-        for system, until in waits.items():
-            late = [row.id for row in rows if row.stage == "delivery" and row.system == system]
-            if until is not None:
-                self._postpone(late, until)
-        ready = [row for row in rows if row.stage != "delivery" or waits[row.system] is None]
+            targets = connection.execute(select(q.system).where(due, sent).distinct()).scalars().all()
+            waits = {target: until for target in targets if (until := self.one.waits(connection, target))}
+            query = select(q.id, q.system, q.replay_by).where(due, ~(sent & q.system.in_(list(waits))))
+            ready = connection.execute(query.order_by(q.replay_at, q.id).limit(limit)).all()
+            late = {
+                target: connection.execute(select(q.id).where(due, sent, q.system == target).limit(LATE))
+                .scalars()
+                .all()
+                for target in waits
+            }
+        for target, until in waits.items():
+            self._postpone(late[target], until)
         for row in ready:
             self._release(row.id, row.replay_by or "plane")
         return len(ready)

@@ -17,13 +17,15 @@ from controlplane.sealing import Shield
 from controlplane.store import facts, signals
 from controlplane.store import tables as t
 from controlplane.store.locks import lock_sources
-from controlplane.store.text import dumps, is_kept, kept
+from controlplane.store.text import is_kept, kept, plain
 from controlplane.store.upsert import insert_new
 from controlplane.telemetry.facts import Received
 from controlplane.telemetry.tracing import HEADER, Caller, caller
 from rules.ids import bounded, fingerprint, new_id
 
 CHUNK = 200
+AHEAD = timedelta(seconds=2)
+"""By so much may another process's clock, or a commit that was waited for, be ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,28 @@ def take(
 def _row(
     now: datetime, system: str, channel: str, record: Record, shield: Shield, told: Caller | None
 ) -> dict[str, Any]:
-    identity, headers = new_id(now), dict(record.headers)
-    dumps(headers)  # what cannot be written fails here, alone
+    identity, record = new_id(now), _sound(record)
     body, sealed = shield.body(label(identity), record.body)
     return {
         "id": identity, "system": system, "channel": channel, "topic": bounded(kept(record.topic)),
-        "event_key": bounded(_kept_key(record.event_key)) or f"{_content(record)}:{identity}", "headers": headers,
+        "event_key": bounded(_kept_key(record.event_key)) or f"{_content(record)}:{identity}", "headers": record.headers,
         "body": bytes(body), "sealed": sealed, "received_at": now, "state": "new",
         "trace_id": told.trace_id if told else identity.replace("-", ""),
     }  # fmt: skip
+
+
+def _sound(record: Record) -> Record:
+    """Return the record of a plugin that trusts what it reads as it can be written: it must not hold up those that came with it."""
+    topic, key, about = (
+        one if isinstance(one, str) else _text(one) for one in (record.topic, record.event_key, record.about)
+    )
+    body = record.body if isinstance(record.body, bytes | bytearray | memoryview) else _text(record.body).encode()
+    headers = plain(record.headers)
+    return Record(topic, key, body, headers if isinstance(headers, dict) else {"told": headers}, about)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def label(intake_id: str) -> str:
@@ -179,14 +194,18 @@ def _parts(event_key: str) -> tuple[str, str]:
 
 
 def _last(connection: Connection, row: dict[str, Any], about: str, within: timedelta) -> str:
-    """The content that was told last of the same thing within the time; empty where none was."""
+    """The content that was told last of the same thing within the time; empty where none was.
+
+    What came ahead of now by more than processes' clocks differ came before the clock was put back: what was told since stands behind
+    it, and which of them was the last cannot be told. Taken twice it does less harm than not at all.
+    """
     i = t.intake.c
     same = (
         i.system == row["system"],
         i.event_key > f"content:{about}:",
         i.event_key < f"content:{about}:~",
         i.received_at > row["received_at"] - within,
-        i.received_at < row["received_at"] + within,  # not what came before the clock was put back
+        i.received_at < row["received_at"] + min(within, AHEAD),
     )
     key = connection.scalar(select(i.event_key).where(*same).order_by(i.received_at.desc(), i.id.desc()).limit(1))
     return _parts(key)[1] if key else ""

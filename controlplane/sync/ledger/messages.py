@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,11 +20,13 @@ from controlplane.store.text import is_kept, kept
 from controlplane.store.types import micros
 from controlplane.sync.ledger.insert import insert_messages
 from controlplane.telemetry.facts import PLANE, Accepted, Origin
+from controlplane.telemetry.tracing import Caller
 from rules.ids import bounded, fact, new_id
 from rules.model import messages as model
 
 LONGEST = 190
 """Characters of a subject."""
+LONGEST_ID = 36
 LAST_YEAR = 2200
 """Nothing that happens later is told of."""
 
@@ -86,6 +88,14 @@ def checked(draft: Draft) -> model.Data:
             f"zone from {FIRST_YEAR} to {LAST_YEAR}; correct the record",
             "occurred_at",
         )
+    cause = draft.causation_id
+    if cause is not None and not (isinstance(cause, str) and 0 < len(cause) <= LONGEST_ID and is_kept(cause)):
+        raise BadInputError(
+            f"the cause of a {draft.type} is the id of a message, up to {LONGEST_ID} characters; correct the record",
+            "causation_id",
+        )
+    if draft.trace is not None and not isinstance(draft.trace, Caller):
+        raise TypeError(f"the trace of a {draft.type} is none")
     data = read(draft.type, draft.data, draft.schema_version)
     refuse_other_subject(draft.type, draft.subject, data)
     if not is_kept(draft.subject) or "\\u0000" in data.model_dump_json():
@@ -106,15 +116,23 @@ def refuse_other_subject(message_type: str, subject: str, data: model.Data) -> N
         )
 
 
-def refuse_ahead(data: model.Data, now: datetime) -> None:
-    """Raise BadInputError for a state that claims to be newer than now: nothing that is true could take its place."""
-    at = model.said(data, "source_at")
-    if at is not None and at - now > AHEAD:
-        raise BadInputError(
-            f"source_at {at.isoformat()} lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ}); set the sender's clock, and send "
-            "again",
-            "source_at",
-        )
+def refuse_ahead(data: model.Data, now: datetime, documents: timedelta = AHEAD) -> None:
+    """Raise BadInputError for what claims to happen later than now: of a state nothing that is true could take its place.
+
+    `documents`: how far a sender's clock may be ahead where it tells of a document. What claims to be of before FIRST_YEAR is no instant
+    that a clock gave.
+    """
+    for name in model.HAPPENED:
+        at = model.said(data, name)
+        if at is None:
+            continue
+        if at - now > (AHEAD if name == "source_at" else documents):
+            told = f"lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ})"
+        elif at.year < FIRST_YEAR:
+            told = f"lies before {FIRST_YEAR}"
+        else:
+            continue
+        raise BadInputError(f"{name} {at.isoformat()} {told}; set the sender's clock, and send again", name)
 
 
 def append(
@@ -175,10 +193,15 @@ def row_of(
     trace_id = draft.trace.trace_id if draft.trace else trace_id
     return {
         "id": new_id(now), "type": draft.type, "schema_version": model.version_of(draft.type), "source": source,
-        "subject": draft.subject, "source_version": draft.source_version,
+        "subject": draft.subject, "source_version": _version(draft),
         "dedupe_key": bounded(key),
         "fingerprint": fact(source, key), "occurred_at": micros(draft.occurred_at),
         "accepted_at": micros(now), "causation_id": draft.causation_id or causation_id, "intake_id": intake_id, "intake_line": None,
         "trace_id": trace_id, "data": checked(draft).model_dump_json(), "state": "accepted",
         "registry_version": registry_version,
     }  # fmt: skip
+
+
+def _version(draft: Draft) -> str | None:
+    """The source's own version as its column keeps it, however long, and whatever it is, where a connector passes it on."""
+    return None if draft.source_version is None else bounded(kept(str(draft.source_version)))

@@ -124,7 +124,11 @@ def preview(
     """
     try:
         drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
-        for draft in drafts:
+        found = [
+            draft if draft.dedupe_key.strip() else replace(draft, dedupe_key=f"record:{intake_id}:{place}")
+            for place, draft in enumerate(drafts, 1)
+        ]
+        for draft in found:
             if draft.source:
                 refuse_unknown(snapshot, draft.source, draft.type)
             checked(draft)
@@ -136,10 +140,7 @@ def preview(
         where = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
         log.error("a connector failed at translating a record", system=system, topic=topic, error=told, where=where)
         raise DefectError(f"the connector failed at this record: {told}") from None
-    return [
-        draft if draft.dedupe_key.strip() else replace(draft, dedupe_key=f"record:{intake_id}:{place}")
-        for place, draft in enumerate(drafts, 1)
-    ]
+    return found
 
 
 def _commit(store: Store, clock: Clock, snapshot: Snapshot, keys: Keyring, found: Sequence[Found]) -> int:

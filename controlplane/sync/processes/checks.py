@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import select
 
 from controlplane.connectors.contract import Draft
@@ -16,6 +18,8 @@ from rules.model.messages import OrderPlaced, SaleRecorded, locations_of
 INACTIVE = "inactive_sku"
 """The one rule that a person may let a record pass by: goods that were sold were sold."""
 BETWEEN = ", "
+WRONG = timedelta(days=1)
+"""By so much may the clock of a system be ahead that tells of a document: it is done, whatever the hour."""
 
 
 def apply(work: Work, message: Message) -> list[Draft]:
@@ -32,9 +36,9 @@ def apply(work: Work, message: Message) -> list[Draft]:
 
 def _instant(work: Work, message: Message) -> None:
     try:
-        refuse_ahead(message.data, work.clock.now())
+        refuse_ahead(message.data, work.clock.now(), WRONG)
     except BadInputError as error:
-        remedy = f"set the clock of {message.source}; correct source_at and replay, or drop the record"
+        remedy = f"set the clock of {message.source}; correct {error.field} and replay, or drop the record"
         raise BusinessRuleError("clock_ahead", str(error), remedy, error.field) from None
 
 

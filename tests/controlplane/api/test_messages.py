@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -161,6 +162,14 @@ NOW = datetime.now(UTC)
 JSON = "application/json"
 LATER = (NOW + timedelta(hours=1)).isoformat()
 DEEP = '"data": ' + '{"a":' * 300 + "1" + "}" * 300
+
+
+def sold(at: str) -> bytes:
+    """A sale that was made at an instant."""
+    found = event(49)
+    return json.dumps({**found, "data": {**found["data"], "sold_at": at}}).encode()
+
+
 BAD: dict[str, tuple[bytes, str, int, str]] = {
     "not UTF-8": (b'{"id": "\xff"}', JSON, 422, "UTF-8"),
     "NaN": (json.dumps(event(30)).replace("12.9", "NaN").encode(), JSON, 422, "NaN"),
@@ -187,6 +196,10 @@ BAD: dict[str, tuple[bytes, str, int, str]] = {
     "deeper than our writer goes": (json.dumps(event(43, data=1)).replace('"data": 1', DEEP).encode(), JSON, 422, "schema"),
     "a time before all clocks": (json.dumps(event(44, time="0001-01-01T00:00:00+14:00")).encode(), JSON, 422, "before 1971"),
     "a level from the future": (json.dumps(level(source_at=LATER)).encode(), JSON, 422, "source_at"),
+    "a level of before all clocks": (json.dumps(level(source_at="0001-01-01T00:00:00+14:00")).encode(), JSON, 422, "before 1971"),
+    "a sale from the future": (sold("9999-12-31T23:59:59-14:00"), JSON, 422, "sold_at 9999"),
+    "a sale of in an hour": (sold(LATER), JSON, 422, "ahead of our clock"),
+    "a sale of before all clocks": (sold("0001-01-01T00:00:00+14:00"), JSON, 422, "before 1971"),
     "another subject": (json.dumps(event(45, subject="R46")).encode(), JSON, 422, "its data speak of 'R45'"),
     "more money than there is": (json.dumps(event(46)).replace("12.9", "9" * 29).encode(), JSON, 422, "unit_price"),
     "an exponent": (json.dumps(event(47)).replace("12.9", "1E+20000000").encode(), JSON, 422, "unit_price"),
@@ -206,6 +219,14 @@ def test_bad_input_is_refused_with_a_remedy_and_nothing_is_stored(
     assert answer.headers["content-type"] == "application/problem+json"
     assert told in answer.json()["detail"]
     assert counts(plane) == before
+
+
+def test_a_body_that_is_packed_is_refused_for_that(plane: Plane, client: httpx.Client) -> None:
+    before = counts(plane)
+    packed = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+    answer = client.post("/api/v1/messages", content=gzip.compress(json.dumps(event(50)).encode()), headers=packed)
+    assert (answer.status_code, counts(plane)) == (415, before)
+    assert "send it unpacked" in answer.json()["detail"]
 
 
 def test_a_viewer_may_not_send_messages(plane: Plane) -> None:

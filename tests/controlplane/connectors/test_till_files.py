@@ -74,6 +74,10 @@ def test_a_file_in_latin_1_is_read(connector: TillFilesConnector, tmp_path: Path
     [
         ("ST1;R;1;900007;two;9,90;2026-11-27T06:05:00Z", "'two' is no amount"),
         ("ST1;R;1;900007;0;9,90;2026-11-27T06:05:00Z", "not a whole number other than 0"),
+        ("ST1;R;1;900007;1E999999999;9,90;2026-11-27T06:05:00Z", "'1E999999999' is no amount"),
+        ("ST1;R;1;900007;1;1E999999999;2026-11-27T06:05:00Z", "'1E999999999' is no amount"),
+        ("ST1;R;1;900007;1;1E-999999999;2026-11-27T06:05:00Z", "'1E-999999999' is no amount"),
+        ("ST1;R;1;900007;NaN;9,90;2026-11-27T06:05:00Z", "'NaN' is no amount"),
         ("ST1;R;1;900007;1;9,90;2026-11-27T06:05:00", "names no time zone"),
         ("ST1;R;1;900007;1;9,90", "6 fields and the header 7"),
         ("ST1;R;1;;1;9,90;2026-11-27T06:05:00Z", "nothing in plu"),
@@ -85,6 +89,26 @@ def test_a_malformed_row_spoils_only_itself(connector: TillFilesConnector, tmp_p
     with pytest.raises(BadInputError, match=told):
         connector.translate(bad.topic, bad.body)
     assert connector.translate(good.topic, good.body)
+
+
+def test_a_file_that_cannot_be_read_keeps_none_behind_it_and_is_tried_again(
+    connector: TillFilesConnector, tmp_path: Path
+) -> None:
+    gone = tmp_path / "sales_ST1_1.csv"
+    drop(tmp_path, f"{HEADER}\n{ROW}\n", "sales_ST1_2.csv")
+
+    class Torn(TillFilesConnector):
+        def _read(self, path: Path) -> bytes:
+            if path == gone:
+                path.unlink()  # somebody takes it away between the list and the reading
+            return super()._read(path)
+
+    drop(tmp_path, f"{HEADER}\n{ROW}\n", gone.name)
+    got, pages = list[Page](), Torn(connector.context).poll("sales", None)
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        got.extend(pages)
+    assert sum(len(page.records) for page in got) == 1
+    assert got[-1].cursor["done"] == ["sales_ST1_2.csv"]
 
 
 def test_a_header_that_lacks_a_column_is_named(connector: TillFilesConnector, tmp_path: Path) -> None:

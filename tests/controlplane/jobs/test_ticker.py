@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from threading import Event
+from typing import Any
 
 import pytest
 
 from controlplane.clock import ManualClock, SystemClock
+from controlplane.connectors.contract import Page
 from controlplane.jobs import Ticker, runs
 from controlplane.jobs.schedules import RECOVER_EVERY
 from controlplane.settings import load_settings
@@ -17,8 +21,8 @@ from controlplane.telemetry import Telemetry
 from controlplane.wiring import Plane
 from tests.clocks import PutClock
 from tests.conftest import START
-from tests.controlplane.sync.kit import House
-from tests.controlplane.sync.policies import change
+from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.policies import add, change
 from tests.controlplane.sync.test_loop import SKU, rows
 from tests.waiting import until
 
@@ -119,6 +123,32 @@ def test_a_failed_run_says_why_and_the_next_slot_runs(house: House) -> None:
     house.clock.advance(120)
     ticker.run_due()
     assert ran(house, "poll:orders")[-1] == "done"
+
+
+def test_a_system_that_hangs_holds_up_neither_what_reads_others_nor_what_reads_none(house: House) -> None:
+    """Its flows are more than there are threads for what else is to be done."""
+    hanging = Event()
+
+    class Hanging(Vendor):
+        def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
+            assert hanging.wait(60)
+            yield from ()
+
+    house.erp = Hanging("erp", house.clock)
+    flow = {
+        "domain": "inventory", "owner": "integration", "source": "erp", "message_types": ["product.described"],
+        "method": "poll", "read": "items", "poll_every": "1m", "retry": "default", "promise": "5m",
+    }  # fmt: skip
+    for number in range(20):
+        add(house, "Flow", f"hanging-{number}", **flow)
+    ticker = Ticker(plane_of(house))
+    try:
+        ticker._tick()
+        until(lambda: ran(house, "poll:orders") == ["done"] and ran(house, "recover") == ["done"], "the others ran")
+        assert ran(house, "poll:hanging-0") == ["running"]
+    finally:
+        hanging.set()
+        ticker.stop()
 
 
 def test_slots_lie_on_a_grid_that_every_ticker_shares(clock: ManualClock) -> None:

@@ -206,3 +206,19 @@ def test_a_level_from_the_future_waits_and_does_not_hold_up_what_is_true(house: 
     house.level(SKU, 9)
     house.run()
     assert house.shop.levels[SKU, "WH1"] == 7, "two are kept back"
+
+
+@pytest.mark.parametrize("at", ["2026-03-04T09:00:00+00:00", "0001-01-01T00:00:00+14:00"])
+def test_a_document_of_another_day_waits_and_one_of_a_clock_that_is_a_little_ahead_goes_on(
+    house: House, at: str
+) -> None:
+    for number, when in enumerate((at, "2026-03-02T11:00:00+00:00")):
+        data = {
+            "receipt": f"RC{number}", "purchase_order": "PO1", "location": "WH1", "received_at": when,
+            "lines": [{"sku": SKU, "quantity": 1}],
+        }  # fmt: skip
+        house.hook("wms", "receipt.received", f"RC{number}", data)
+    house.run()
+    [case] = cases(house)
+    assert (case.reason_code, case.fault, case.subject) == ("clock_ahead", "received_at", "RC0")
+    assert house.erp.effects == {("item_receipt", "RC1"): 1}

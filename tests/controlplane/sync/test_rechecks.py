@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError
@@ -14,9 +14,8 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.telemetry import Telemetry
-from rules.doubt import LONGEST_LOOK, look_again_at
+from rules.doubt import LONGEST_LOOK, look_again_after
 from rules.outcomes import Guarantee
-from tests.conftest import START
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
@@ -167,7 +166,32 @@ def test_the_reading_back_stands_among_the_attempts(house: House) -> None:
 
 
 def test_looks_are_never_too_close_and_never_later_than_a_day() -> None:
-    assert look_again_at(START, timedelta(0), 0) == START + timedelta(seconds=10)
-    assert look_again_at(START, timedelta(seconds=30), 0) == START + timedelta(minutes=5)
-    assert look_again_at(START, timedelta(seconds=30), 1) == START + timedelta(minutes=50)
-    assert look_again_at(START, timedelta(hours=8), 1) == START + LONGEST_LOOK
+    assert look_again_after(timedelta(0), 0) == timedelta(seconds=10)
+    assert look_again_after(timedelta(seconds=30), 0) == timedelta(minutes=5)
+    assert look_again_after(timedelta(seconds=30), 1) == timedelta(minutes=50)
+    assert look_again_after(timedelta(hours=8), 1) == LONGEST_LOOK
+
+
+def test_what_nobody_can_look_up_or_is_not_due_keeps_nobody_else_from_being_looked_up(house: House) -> None:
+    """More documents of another target than are looked up at once, and none of them ever will be."""
+    doubled(house)
+    template = next(row for row in rows(house, t.delivery) if row["target"] == "wms")
+    tried = next(row for row in rows(house, t.attempt) if row["outcome"] == "absent")
+    many = range(600)
+    earlier = house.clock.now() - timedelta(minutes=30)
+    with house.store.write() as connection:
+        connection.execute(
+            insert(t.delivery),
+            [
+                {**template, "id": f"keyed-{n}", "idempotency_key": f"k{n}", "target": "erp", "entity": "sales_order"}
+                for n in many
+            ],
+        )
+        connection.execute(
+            insert(t.attempt),
+            [
+                {**tried, "id": f"a-{n}", "delivery_id": f"keyed-{n}", "system": "erp", "finished_at": earlier}
+                for n in many
+            ],
+        )
+    assert after(house, 10) == {"looked": 1, "twice": 1}

@@ -12,6 +12,7 @@ from controlplane.connectors.builtin.adobe_commerce.api import Api
 from controlplane.connectors.contract import Context, Draft, Record
 from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError
+from rules.units import exact
 
 PAID = frozenset({"processing", "complete", "closed"})
 UNPAID = frozenset({"new", "pending_payment", "payment_review", "holded", "canceled"})
@@ -73,7 +74,7 @@ def draft(context: Context, told: Mapping[str, Any], location: str) -> list[Draf
         for line in told["items"]
         if line["product_type"] in GOODS
         and types.get(line.get("parent_item_id")) != "configurable"
-        and Decimal(str(line["qty_ordered"]))
+        and exact(line["qty_ordered"])
     ]
     currency, total = str(told["order_currency_code"]), told.get("tax_amount")
     lines = [
@@ -82,7 +83,7 @@ def draft(context: Context, told: Mapping[str, Any], location: str) -> list[Draf
     ]
     data = {
         "ref": ref, "native_id": str(told["entity_id"]), "placed_at": placed.isoformat(), "currency": currency,
-        "lines": lines, "tax": taxes.money(None if total is None else Decimal(str(total)), currency),
+        "lines": lines, "tax": taxes.money(None if total is None else exact(total), currency),
         "ship_to": told.get("ship_to"),
     }  # fmt: skip
     return [Draft("order.placed", ref, f"order.placed:{ref}", placed, data)] if lines else []
@@ -93,18 +94,18 @@ def _tax(context: Context, line: Mapping[str, Any], currency: str) -> dict[str, 
     amount, percent = line.get("tax_amount"), line.get("tax_percent")
     if amount is None:
         return None
-    rates = [Decimal(str(percent)).scaleb(-2)] if percent is not None else []
-    return taxes.of_line(context, currency, [Decimal(str(amount))], rates=rates)
+    rates = [exact(percent).scaleb(-2)] if percent is not None else []
+    return taxes.of_line(context, currency, [exact(amount)], rates=rates)
 
 
 def _line(context: Context, at: int, line: Mapping[str, Any], location: str, ref: str) -> dict[str, Any]:
-    quantity = Decimal(str(line["qty_ordered"]))
+    quantity = exact(line["qty_ordered"])
     if quantity != quantity.to_integral_value():
         raise BadInputError(
             f"line {at} of order {ref} is of {quantity} pieces; stock is counted in whole units", "items"
         )
     net = sum(
-        (sign * Decimal(str(line.get(name) or 0)))
+        (sign * exact(line.get(name) or 0))
         for name, sign in (("row_total", 1), ("discount_amount", -1), ("discount_tax_compensation_amount", 1))
     )
     price = (Decimal(net) / quantity).quantize(SMALLEST).normalize()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from controlplane.connectors.builtin.adobe_commerce.api import Api
 from controlplane.connectors.contract import Context, Write
 from controlplane.errors import RejectedError
 from rules.outcomes import Outcome, Result
+from rules.units import exact
 
 
 class Shipments:
@@ -63,7 +63,7 @@ class Shipments:
             marks = {str(track.get("track_number")) for track in shipment.get("tracks") or ()}
             units: Counter[str] = Counter()
             for item in shipment["items"]:
-                units[str(item["sku"])] += int(Decimal(str(item["qty"])))
+                units[str(item["sku"])] += int(exact(item["qty"]))
             if mark(request) in marks and units == self._units(request):
                 native = str(shipment.get("entity_id"))
                 detail = f"order {order['increment_id']} shows it as shipment {native}"
@@ -76,8 +76,8 @@ class Shipments:
         for item in order["items"]:
             if item.get("product_type") == "bundle" or types.get(item.get("parent_item_id")) == "configurable":
                 continue  # a bundle leaves in its parts, and what was configured by its parent
-            gone = sum(Decimal(str(item.get(name) or 0)) for name in ("qty_shipped", "qty_refunded", "qty_canceled"))
-            sku, open_ = str(item["sku"]), int(Decimal(str(item["qty_ordered"])) - gone)
+            gone = sum(exact(item.get(name) or 0) for name in ("qty_shipped", "qty_refunded", "qty_canceled"))
+            sku, open_ = str(item["sku"]), int(exact(item["qty_ordered"]) - gone)
             count = min(left[sku], open_)
             if count > 0:
                 left[sku] -= count

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from controlplane.connectors.builtin.adobe_commerce.api import Api
 from controlplane.connectors.contract import Context, Level, Write
 from controlplane.connectors.http import Answer
 from rules.outcomes import Outcome, Result
+from rules.units import exact
 
 PATH = "/inventory/source-items"
 FEW = 50
@@ -37,7 +37,7 @@ class Stock:
 
     def _level(self, row: Mapping[str, Any], places: Mapping[str, str], answer: Answer) -> Level:
         try:
-            number = Decimal(str(row["quantity"]))
+            number = exact(row["quantity"])
             if number != number.to_integral_value():
                 raise ValueError(row["quantity"])
             sku, place = self._context.codes.ours("sku", str(row["sku"])), places[str(row["source_code"])]

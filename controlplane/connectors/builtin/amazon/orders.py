@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from controlplane.connectors.http import Answer
 from controlplane.connectors.paging import by_token, expiring
 from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError
+from rules.units import exact
 
 PATH = "/orders/2026-01-01/orders"
 PAGE = 100
@@ -108,5 +108,5 @@ def _line(at: int, item: Mapping[str, Any], location: str, ref: str, ours: Any, 
     currencies.add(str(price["currencyCode"]))
     return {
         "line": at, "native_id": str(item["orderItemId"]), "sku": ours("sku", str(product["sellerSku"])), "location": location,
-        "quantity": int(item["quantityOrdered"]), "unit_price": str(Decimal(str(price["amount"]))),
+        "quantity": int(item["quantityOrdered"]), "unit_price": str(exact(price["amount"])),
     }  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -31,6 +30,7 @@ from controlplane.connectors.outcomes import answering_read_back, answering_writ
 from controlplane.connectors.records import content_key, read_json, verbatim
 from controlplane.errors import BadInputError, RejectedError
 from rules.outcomes import Guarantee, Outcome, Result
+from rules.units import exact
 
 OVERLAP = timedelta(minutes=10)
 LATE = 15.0
@@ -174,7 +174,7 @@ class NetSuiteConnector(Connector):
                 read_from=answer.started,
                 read_to=answer.ended,
             )
-        except (KeyError, OverflowError, ValueError, InvalidOperation):
+        except (KeyError, OverflowError, ValueError):
             answer.fail(f"answered a balance that breaks its contract: {dict(row)}")
 
     def entries(
@@ -213,8 +213,8 @@ class NetSuiteConnector(Connector):
         try:
             sku, version = self.context.codes.ours("sku", row["sku"]), str(row["changed"])
             occurred = suiteql.read_instant(version, self._zone)
-            cost = str(Decimal(row["cost"])) if row.get("cost") else None
-        except (KeyError, OverflowError, ValueError, InvalidOperation) as error:
+            cost = str(exact(row["cost"])) if row.get("cost") else None
+        except (KeyError, OverflowError, ValueError) as error:
             if isinstance(error, BadInputError):
                 raise
             raise BadInputError(f"the item breaks the ERP's contract: {error!r}; correct it, or drop it") from error
@@ -289,7 +289,7 @@ def _path(document: records.Document) -> str:
 
 
 def _units(value: str | None) -> int:
-    number = Decimal(value or 0)
+    number = exact(value or 0)
     if number != number.to_integral_value():
         raise ValueError(value)
     return int(number)

@@ -12,6 +12,7 @@ from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import DEFAULT_WAIT, HttpClient
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ConnectorError, RejectedError, ThrottledError, UnavailableError, UnknownOutcomeError
+from rules.pacing import Allowance
 
 DEFAULT_VERSION = "2026-04"
 BUSY = 10.0
@@ -26,7 +27,7 @@ def make_api(context: Context) -> tuple[HttpClient, GraphqlClient]:
     token = context.secret("access_token")
     http = HttpClient(context, Redactor([token]))
     path = f"/admin/api/{context.options.get('api_version', DEFAULT_VERSION)}/graphql.json"
-    return http, GraphqlClient(http, path, read_errors, StaticHeader("X-Shopify-Access-Token", token))
+    return http, GraphqlClient(http, path, read_errors, StaticHeader("X-Shopify-Access-Token", token), left_of)
 
 
 def read_errors(errors: list[dict[str, Any]], extensions: Mapping[str, Any], wrote: bool) -> ConnectorError | None:
@@ -48,6 +49,17 @@ def wait_for(cost: Mapping[str, Any]) -> float:
         return max(0.1, missing / float(status["restoreRate"]))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return DEFAULT_WAIT
+
+
+def left_of(extensions: Mapping[str, Any]) -> Allowance | None:
+    """Return how many queries that cost as much as this one the bucket would take now, and the seconds until it takes one."""
+    try:
+        cost = extensions["cost"]
+        asked, status = max(1.0, float(cost["requestedQueryCost"])), cost["throttleStatus"]
+        left, rate = float(status["currentlyAvailable"]), float(status["restoreRate"])
+        return Allowance(max(0.0, left / asked), max(0.0, (asked - left) / rate))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 def term(field: str, value: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from controlplane.connectors.builtin.shopify import documents
@@ -17,6 +16,7 @@ from controlplane.connectors.http import Answer
 from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError, RejectedError
 from rules.model.messages import parse
+from rules.units import exact
 
 REFUNDS, BALANCE, PAYOUTS = "refunds", "balance_transactions", "payouts"
 OURS = "shopify_payments"
@@ -163,7 +163,7 @@ def refund(told: Mapping[str, Any], elsewhere: Sequence[str]) -> list[Draft]:
 
 def _given_back(one: Mapping[str, Any], order: str) -> Draft:
     paid = one["amountSet"]["shopMoney"]
-    amount, ref, at = -Decimal(str(paid["amount"])), str(one["id"]), str(one["processedAt"])
+    amount, ref, at = -exact(paid["amount"]), str(one["id"]), str(one["processedAt"])
     data = {
         "ref": ref, "kind": "refund", "native_kind": f"REFUND ({one['gateway']})",
         "about": str((one.get("parentTransaction") or {}).get("id") or ""), "order_ref": order, "amount": str(amount), "fee": "0",
@@ -205,7 +205,7 @@ def movement(told: Mapping[str, Any]) -> list[Draft]:
         "ref": ref, "kind": KINDS.get(native, "other"), "native_kind": native,
         "about": f"gid://shopify/OrderTransaction/{about}" if about else str(payout or ""),
         "order_ref": str((told.get("associatedOrder") or {}).get("name") or ""),
-        **{name: str(Decimal(str(told[name]["amount"]))) for name in ("amount", "fee", "net")},
+        **{name: str(exact(told[name]["amount"])) for name in ("amount", "fee", "net")},
         "currency": told["amount"]["currencyCode"], "recorded_at": at, "available_at": at,
     }  # fmt: skip
     return [Draft("payment.recorded", ref, f"payment.recorded:{ref}", datetime.fromisoformat(at), data)]
@@ -218,7 +218,7 @@ def payout(told: Mapping[str, Any]) -> list[Draft]:
         raise BadInputError(
             f"payout {ref} is '{status}', which is no state that is known; report it, and replay when it is", "status"
         )
-    amount = abs(Decimal(str(told["net"]["amount"])))
+    amount = abs(exact(told["net"]["amount"]))
     data = {
         "ref": ref, "state": STATES[status], "currency": told["net"]["currencyCode"], "arrives_on": at[:10], "reason": "",
         "amount": str(-amount if told["transactionType"] == "WITHDRAWAL" else amount), "changed_at": at,

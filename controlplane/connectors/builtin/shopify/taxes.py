@@ -8,6 +8,7 @@ from typing import Any
 
 from controlplane.connectors import taxes
 from controlplane.connectors.contract import Context
+from rules.units import exact
 
 SHIP_TO = "shipTo"
 
@@ -27,7 +28,7 @@ def of_order(context: Context, body: Mapping[str, Any], currency: str, *, polled
     address = body.get("shipping_address") or {}
     place = taxes.place(context, address.get("country_code"), address.get("province_code"), address.get("zip"))
     told = body.get("total_tax")
-    return {"tax": taxes.money(None if told is None else Decimal(str(told)), currency), "ship_to": place}
+    return {"tax": taxes.money(None if told is None else exact(told), currency), "ship_to": place}
 
 
 def of_line(context: Context, body: Mapping[str, Any], line: Mapping[str, Any], currency: str, *, polled: bool) -> Any:
@@ -38,8 +39,8 @@ def of_line(context: Context, body: Mapping[str, Any], line: Mapping[str, Any], 
     )
     if rows is None or included is None:
         return None
-    amounts = [_shop_money(row["priceSet"]) if polled else Decimal(str(row["price"])) for row in rows]
-    rates = [Decimal(str(row["rate"])) for row in rows if row.get("rate") is not None]
+    amounts = [_shop_money(row["priceSet"]) if polled else exact(row["price"]) for row in rows]
+    rates = [exact(row["rate"]) for row in rows if row.get("rate") is not None]
     titles = [str(row.get("title") or "") for row in rows]
     return taxes.of_line(
         context,
@@ -52,4 +53,4 @@ def of_line(context: Context, body: Mapping[str, Any], line: Mapping[str, Any], 
 
 
 def _shop_money(told: Mapping[str, Any] | None) -> Decimal | None:
-    return Decimal(str(told["shopMoney"]["amount"])) if told else None
+    return exact(told["shopMoney"]["amount"]) if told else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from controlplane.connectors.contract import (
 from controlplane.connectors.records import read_json, verbatim
 from controlplane.errors import BadInputError, UnavailableError
 from rules import rows
-from rules.units import pieces_in, price_of_piece
+from rules.units import exact, pieces_in, price_of_piece
 
 COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
 PATTERN = "sales_*.csv"
@@ -65,7 +65,8 @@ class TillFilesConnector(Connector):
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """Yield one page a file that has not been read, in the order of their names.
 
-        A file without a line end may still be written: it is read once its size has not changed since the last poll.
+        A file without a line end may still be written: it is read once its size has not changed since the last poll. One that
+        cannot be read does not keep those behind it: it is told at the end, and tried again with the next poll.
         """
         if entity != "sales":
             yield from super().poll(entity, cursor)
@@ -75,16 +76,23 @@ class TillFilesConnector(Connector):
         held = cursor or {}
         done = set(held.get("done", ())) & set(files)
         growing: dict[str, int] = {}
+        broken: list[UnavailableError] = []
         for name, path in files.items():
             if name in done:
                 continue
-            content = self._read(path)
+            try:
+                content = self._read(path)
+            except UnavailableError as error:
+                broken.append(error)
+                continue
             if not content.endswith(b"\n") and held.get("growing", {}).get(name) != len(content):
                 growing[name] = len(content)
                 continue
             done.add(name)
             yield Page(tuple(self._records(name, content)), _cursor(done, growing))
         yield Page((), _cursor(done, growing))
+        if broken:
+            raise broken[0]
 
     def _read(self, path: Path) -> bytes:
         try:
@@ -171,12 +179,9 @@ def _amount(text: str, where: str, column: str) -> Decimal:
     plain = text.replace("\u00a0", "").replace(" ", "")
     plain = plain.replace(".", "").replace(",", ".") if "," in plain else plain
     try:
-        number = Decimal(plain)
-    except InvalidOperation as error:
-        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90", column) from error
-    if not number.is_finite():
-        raise BadInputError(f"{where}: '{text}' is no amount; write it like 19,90", column)
-    return number
+        return exact(plain)
+    except ValueError as error:
+        raise BadInputError(f"{where}: '{text[:40]}' is no amount; write it like 19,90", column) from error
 
 
 def _quantity(text: str, where: str) -> int:

@@ -12,6 +12,7 @@ from controlplane.connectors.builtin.vendure.api import Api
 from controlplane.connectors.contract import Context, Draft, Record
 from controlplane.connectors.records import content_key, verbatim
 from controlplane.errors import BadInputError
+from rules.units import exact
 
 UNPLACED = frozenset({"Created", "Draft", "AddingItems", "ArrangingPayment", "Cancelled"})
 CENT = Decimal("0.01")
@@ -64,7 +65,7 @@ def _tax(context: Context, line: Mapping[str, Any], currency: str) -> dict[str, 
     if line.get("proratedUnitPriceWithTax") is None:
         return None
     each = int(line["proratedUnitPriceWithTax"]) - int(line["proratedUnitPrice"])
-    rates = [Decimal(str(line["taxRate"])).scaleb(-2)] if line.get("taxRate") is not None else []
+    rates = [exact(line["taxRate"]).scaleb(-2)] if line.get("taxRate") is not None else []
     names = [str(one.get("description") or "") for one in line.get("taxLines") or ()]
     return taxes.of_line(
         context, currency, [each * int(line["orderPlacedQuantity"]) * CENT], rates=rates, jurisdictions=names

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from controlplane.connectors.commands import app
-from controlplane.connectors.contract import Draft, Record, Write
+from controlplane.connectors.contract import Draft, Page, Record, Write
 from controlplane.connectors.declared.checks import check
 from controlplane.connectors.declared.connector import DeclaredConnector
 from controlplane.errors import BadInputError, RejectedError, SettingsError, UnavailableError, UnreadableError
@@ -253,6 +253,26 @@ def test_a_file_in_another_encoding_and_a_folder_that_is_not_there_are_named(tmp
     assert draft.data["sku"] == "Ä"
     with pytest.raises(UnavailableError, match="nowhere: No such file or directory; create or mount the folder"):
         files(tmp_path / "nowhere").ping()
+
+
+@pytest.mark.parametrize("broken", [b"\xff\xfe", b"head;er\n" + b"x" * 200_000])
+def test_a_file_that_cannot_be_read_keeps_none_behind_it_and_is_tried_again(tmp_path: Path, broken: bytes) -> None:
+    connector = files(tmp_path)
+    drop(tmp_path, "sales_1.csv", LINES[0])
+    (tmp_path / "sales_2.csv").write_bytes(broken + b"\n")
+    drop(tmp_path, "sales_3.csv", LINES[1])
+    _, cursor = polled(connector, "sales")
+    got: list[Page] = []
+    with pytest.raises(UnreadableError, match=r"sales_2.csv is (not utf-8-sig|no CSV)"):
+        got.extend(connector.poll("sales", cursor))
+    cursor = got[-1].cursor
+    assert sum(len(page.records) for page in got) == 2
+    assert cursor["done"] == ["sales_1.csv", "sales_3.csv"]
+    with pytest.raises(UnreadableError):
+        polled(connector, "sales", cursor)
+    drop(tmp_path, "sales_2.csv", "S1;R9;1;A1;2;9.90;2026-11-27T05:00:00")
+    _, cursor = polled(connector, "sales", cursor)
+    assert len(polled(connector, "sales", cursor)[0]) == 1
 
 
 FIELDS = {

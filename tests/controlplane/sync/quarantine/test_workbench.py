@@ -466,6 +466,27 @@ def test_replays_wait_while_their_target_is_paused_or_asks_to_wait(bench: Bench)
     assert bench.erp.effects["sales_order", "#1001"] == 1
 
 
+def test_those_of_a_paused_target_however_many_keep_no_others_waiting(bench: Bench) -> None:
+    many = 60
+    for number in range(many):
+        bench.erp.faults.append("rejected")
+        bench.order(f"#{number}", SKU, 1)
+        bench.run()
+    bench.sync.pause("erp", "olga", "maintenance")
+    bench.sync.workbench.replay_many(Selection.of({"group": {"code": "rejected"}}), "olga", rate=1000)
+    bench.clock.advance(1)
+    bench.till(row(plu="999999"))
+    bench.sync.workbench.correct_many(UNMAPPED, Edit(put={"body.row.plu": "900001"}), "olga")
+    bench.sync.workbench.replay_many(UNMAPPED, "olga")
+    bench.clock.advance(1)
+    bench.sync.release()
+    assert [case["state"] for case in bench.cases() if case["reason_code"] == "unmapped_sku"] == ["replayed"]
+    assert len(bench.cases("waiting")) == many
+    bench.sync.resume("erp", "olga", "done")
+    bench.run(minutes=1)
+    assert bench.cases("waiting") == []
+
+
 def test_a_replay_passes_the_breaker_of_its_target_like_live_traffic(bench: Bench) -> None:
     for number in range(8):
         bench.erp.faults.append("rejected")
