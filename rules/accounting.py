@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from rules.model.messages import PostingLine
 from rules.money import to_minor
 from rules.policy.kinds import AccountingRuleSpec
+from rules.tax import worth
 
 
 class UnbalancedError(ValueError):
@@ -19,10 +20,11 @@ class UnbalancedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Taxed:
-    """What a tax engine agreed with of a document."""
+    """What is known of a document's tax: what a tax engine agreed with, and what a marketplace does not remit itself."""
 
     net: Decimal
     tax: Decimal
+    """What the retailer owes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class DocumentLine:
     quantity: int
     unit_price: Decimal
     unit_cost: Decimal
+    before: int = 0
+    """Units of the same line of the order that earlier documents had: together they are worth what the line is, to the cent."""
 
 
 def totals(lines: Sequence[DocumentLine], currency: str, taxed: Taxed | None = None) -> dict[str, Decimal]:
@@ -43,7 +47,9 @@ def totals(lines: Sequence[DocumentLine], currency: str, taxed: Taxed | None = N
     known = {"net": taxed.net, "tax": taxed.tax, "gross": taxed.net + taxed.tax} if taxed else {}
     return {
         **{name: to_minor(amount, currency) for name, amount in known.items()},
-        "price": sum((to_minor(line.unit_price * line.quantity, currency) for line in lines), zero),
+        "price": sum(
+            (worth(line.unit_price, line.before, line.before + line.quantity, currency) for line in lines), zero
+        ),
         "cost": sum((to_minor(line.unit_cost * line.quantity, currency) for line in lines), zero),
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 from rules.money import MINOR_UNITS, to_minor
 
@@ -33,6 +34,8 @@ class TaxLine:
     """Ours; a Mapping policy translates it."""
     quantity: Decimal = Decimal(1)
     sku: str = ""
+    withheld: Decimal = Decimal(0)
+    """How much of the tax a marketplace remits itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,33 @@ class Ordered:
     tax_code: str
     included: bool = False
     """The price has the tax in it."""
+    withheld: Decimal = Decimal(0)
+    """How much of the tax a marketplace remits itself."""
 
 
-def of_shipment(
-    ordered: Sequence[Ordered], before: Mapping[str, int], units: Mapping[str, int], currency: str
-) -> list[TaxLine]:
-    """Return what units of an order are worth without tax, and their part of its tax; units fill an order's lines in their order.
+class OfOrder(Protocol):
+    """What is known of a line of an order."""
 
-    `before`: SKU -> units that were shipped earlier. However an order is split, the parts' tax adds up to the line's, to the cent.
+    @property
+    def sku(self) -> str:
+        """What was ordered."""
+        ...
+
+    @property
+    def quantity(self) -> int:
+        """How many."""
+        ...
+
+
+T = TypeVar("T", bound=OfOrder)
+
+
+def filled(ordered: Sequence[T], before: Mapping[str, int], units: Mapping[str, int]) -> Iterator[tuple[T, int, int]]:
+    """Yield the lines that units of an order fill, in their order: line, how many of it were shipped before, and are now.
+
+    `before`: SKU -> units that were shipped earlier.
     """
-    found, passed = [], dict.fromkeys((line.sku for line in ordered), 0)
+    passed = dict.fromkeys((line.sku for line in ordered), 0)
     for line in ordered:
         start = passed[line.sku]
         passed[line.sku] += line.quantity
@@ -64,15 +84,32 @@ def of_shipment(
         low = min(max(since - start, 0), line.quantity)
         high = min(max(since + units.get(line.sku, 0) - start, 0), line.quantity)
         if high > low:
-            tax = _part(line.tax, high, line.quantity, currency) - _part(line.tax, low, line.quantity, currency)
-            price = to_minor(line.unit_price * (high - low), currency)
-            net = price - tax if line.included else price
-            found.append(TaxLine(line.number, net, tax, line.tax_code, Decimal(high - low), line.sku))
+            yield line, low, high
+
+
+def of_shipment(
+    ordered: Sequence[Ordered], before: Mapping[str, int], units: Mapping[str, int], currency: str
+) -> list[TaxLine]:
+    """Return what units of an order are worth without tax, and their part of its tax; see `filled`.
+
+    However an order is split, what its parts are worth and their tax add up to the line's, to the cent.
+    """
+    found = []
+    for line, low, high in filled(ordered, before, units):
+        tax, withheld = (_part(whole, low, high, line.quantity, currency) for whole in (line.tax, line.withheld))
+        price = worth(line.unit_price, low, high, currency)
+        net = price - tax if line.included else price
+        found.append(TaxLine(line.number, net, tax, line.tax_code, Decimal(high - low), line.sku, withheld))
     return found
 
 
-def _part(whole: Decimal, units: int, of: int, currency: str) -> Decimal:
-    return to_minor(whole * units / of, currency)
+def worth(unit_price: Decimal, low: int, high: int, currency: str) -> Decimal:
+    """Return what units of a line are worth, from the one after `low` to `high`: all of them together what the line is, to the cent."""
+    return to_minor(unit_price * high, currency) - to_minor(unit_price * low, currency)
+
+
+def _part(whole: Decimal, low: int, high: int, of: int, currency: str) -> Decimal:
+    return to_minor(whole * high / of, currency) - to_minor(whole * low / of, currency)
 
 
 @dataclass(frozen=True, slots=True)

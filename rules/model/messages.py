@@ -21,6 +21,11 @@ Price = Annotated[Decimal, Field(gt=-(10**12), lt=10**12, max_digits=24, decimal
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
+def _whole(name: str, amount: Decimal | None, currency: str) -> None:
+    if amount is not None and amount != to_minor(amount, currency):
+        raise ValueError(f"{name} is no whole number of the minor units of {currency}")
+
+
 class Data(BaseModel):
     """Base of all message data: frozen, and refusing what it does not know."""
 
@@ -71,6 +76,27 @@ class Tax(Data):
     """By whose law; None where it does not say."""
     included: bool = False
     """The line's price has it in it."""
+    remitter: Literal["retailer", "marketplace", "both"] | None = None
+    """Who owes it to the authority. A marketplace that collects and remits it leaves the retailer owing none of it, told or not; None:
+    the system does not say, and the retailer owes it all."""
+    withheld: Price = Decimal(0)
+    """How much of `amount` the marketplace remits: all of it, some of `both`, none of the retailer's."""
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        low, high = sorted((Decimal(0), self.amount))
+        right = {"marketplace": self.withheld == self.amount, "both": low <= self.withheld <= high}
+        if not right.get(self.remitter or "", self.withheld == 0):
+            raise ValueError(
+                f"{self.withheld} of {self.amount} is no share of tax that the {self.remitter or 'retailer'} remits"
+            )
+        return self
+
+
+def _whole_tax(name: str, tax: Tax | None, currency: str) -> None:
+    if tax:
+        _whole(name, tax.amount, currency)
+        _whole(f"{name} that is withheld", tax.withheld, currency)
 
 
 class TaxPlace(Data):
@@ -95,7 +121,7 @@ class OrderLine(Data):
 
 
 class OrderPlaced(Data):
-    """`order.placed`: a customer ordered; document-like. Of the customer it says nothing but `ship_to`. Version 3."""
+    """`order.placed`: a customer ordered; document-like. Of the customer it says nothing but `ship_to`. Version 4."""
 
     ref: Text
     native_id: Text
@@ -111,10 +137,9 @@ class OrderPlaced(Data):
 
     @model_validator(mode="after")
     def _exact(self) -> Self:
-        told = [("tax", self.tax), *((f"the tax of line {one.line}", one.tax.amount) for one in self.lines if one.tax)]
-        for name, amount in told:
-            if amount is not None and amount != to_minor(amount, self.currency):
-                raise ValueError(f"{name} is no whole number of the minor units of {self.currency}")
+        _whole("tax", self.tax, self.currency)
+        for one in self.lines:
+            _whole_tax(f"the tax of line {one.line}", one.tax, self.currency)
         return self
 
     @property
@@ -156,7 +181,7 @@ class ReturnReceived(Data):
 
 
 class SaleRecorded(Data):
-    """`sale.recorded`: one line of a store's till; document-like. `quantity` is negative for goods handed back. Version 2."""
+    """`sale.recorded`: one line of a store's till; document-like. `quantity` is negative for goods handed back. Version 3."""
 
     ref: Text
     location: Text
@@ -167,6 +192,13 @@ class SaleRecorded(Data):
     sold_at: AwareDatetime
     tax_code: Text | None = None
     """Ours; None where the till does not say."""
+    tax: Tax | None = None
+    """What was charged on it, given back where goods are: then below zero. None where the till does not say."""
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        _whole_tax("tax", self.tax, self.currency)
+        return self
 
 
 class StockOffer(Data):
@@ -211,10 +243,15 @@ class TaxedLine(Data):
     tax: Price
     tax_code: Text
     """Ours."""
+    withheld: Price = Decimal(0)
+    """How much of `tax` a marketplace remits itself."""
 
 
 class TaxAsked(Data):
-    """`tax.asked`: a posting waits for a tax engine to agree with the tax on its document; document-like, made by the plane."""
+    """`tax.asked`: a posting waits for a tax engine to agree with the tax on its document; document-like, made by the plane. Version 2.
+
+    Lines whose tax a marketplace remits are not asked about; of them it says what they are worth.
+    """
 
     posting_key: Text
     document: Text
@@ -235,15 +272,18 @@ class TaxAsked(Data):
     tolerance: Annotated[Price, Field(ge=0)]
     """By how much a line, and all of them, may differ from what is due."""
 
+    unasked: Price = Decimal(0)
+    """What the lines are worth without tax that a marketplace remits the tax of."""
+
     @property
     def net(self) -> Decimal:
-        """Sum of the lines without tax."""
-        return sum((line.amount for line in self.lines), Decimal(0))
+        """Sum of all lines without tax."""
+        return sum((line.amount for line in self.lines), self.unasked)
 
     @property
     def tax(self) -> Decimal:
-        """Sum of the lines' tax."""
-        return sum((line.tax for line in self.lines), Decimal(0))
+        """How much of the lines' tax the retailer owes."""
+        return sum((line.tax - line.withheld for line in self.lines), Decimal(0))
 
 
 class TaxAgreed(Data):
@@ -257,6 +297,7 @@ class TaxAgreed(Data):
     net: Price
     """The lines without their tax."""
     tax: Price
+    """What the retailer owes."""
     currency: Currency
 
 

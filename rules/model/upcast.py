@@ -32,8 +32,30 @@ def _tax_untold(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "lines": lines, "tax": None, "ship_to": None}
 
 
+def _remitter_untold(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 did not say who remits the tax; no connector told of any that was not the retailer's."""
+    lines = [
+        {**line, "tax": {**line["tax"], "remitter": None, "withheld": "0"}}
+        if isinstance(line, dict) and isinstance(line.get("tax"), dict)
+        else line
+        for line in data.get("lines") or ()
+    ]
+    return {**data, "lines": lines}
+
+
+def _till_tax_untold(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 did not say what tax was charged."""
+    return {**data, "tax": None}
+
+
+def _all_asked(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 asked about all lines."""
+    return {**data, "unasked": "0"}
+
+
 STEPS: dict[str, tuple[Step, ...]] = {
-    "product.described": (_sold,), "sale.recorded": (_untaxed,), "order.placed": (_online, _tax_untold),
+    "product.described": (_sold,), "sale.recorded": (_untaxed, _till_tax_untold),
+    "order.placed": (_online, _tax_untold, _remitter_untold), "tax.asked": (_all_asked,),
 }  # fmt: skip
 """Message type -> the steps from version 1 to 2, 2 to 3 …; a type that is not listed has version 1 only."""
 

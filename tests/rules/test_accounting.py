@@ -74,6 +74,12 @@ def test_halves_are_rounded_to_even_in_the_currencys_own_digits(amount: str, cur
     assert str(to_minor(Decimal(amount), currency)) == rounded
 
 
+def test_the_parts_of_a_line_are_worth_what_the_line_is_to_the_cent() -> None:
+    third = Decimal("3.333333333333")
+    parts = [totals([DocumentLine(1, third, Decimal(0), before)], "EUR")["price"] for before in range(3)]
+    assert (sum(parts), totals([DocumentLine(3, third, Decimal(0))], "EUR")["price"]) == (Decimal("10.00"),) * 2
+
+
 def test_lines_are_rounded_one_by_one_as_they_are_printed() -> None:
     lines = [DocumentLine(1, Decimal("0.125"), Decimal(0))] * 2
     assert totals(lines, "EUR")["price"] == Decimal("0.24")

@@ -92,16 +92,20 @@ def test_a_tolerance_of_ones_own_goes_for_each_line_and_for_their_sum() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 9), st.decimals(0, 1000, places=2), st.booleans()), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.integers(1, 9), st.decimals(0, 1000, places=12), st.decimals(0, 1000, places=2), st.booleans()),
+        min_size=1,
+        max_size=4,
+    ),
     st.lists(st.integers(1, 5), max_size=12),
     st.sampled_from(["USD", "JPY", "KWD"]),
 )
-def test_however_an_order_is_split_its_parts_have_all_of_its_tax_and_no_more(
-    told: list[tuple[int, Decimal, bool]], parts: list[int], currency: str
+def test_however_an_order_is_split_its_parts_have_all_of_its_worth_and_tax_and_no_more(
+    told: list[tuple[int, Decimal, Decimal, bool]], parts: list[int], currency: str
 ) -> None:
     ordered = [
-        Ordered(str(n), "A", units, Decimal("10.10"), to_minor(tax, currency), "clothes", included)
-        for n, (units, tax, included) in enumerate(told)
+        Ordered(str(n), "A", units, price, to_minor(tax, currency), "clothes", included, to_minor(tax / 3, currency))
+        for n, (units, price, tax, included) in enumerate(told)
     ]
     total, gone, found = sum(one.quantity for one in ordered), 0, list[TaxLine]()
     for part in [*parts, total]:
@@ -112,6 +116,9 @@ def test_however_an_order_is_split_its_parts_have_all_of_its_tax_and_no_more(
     for line in ordered:
         mine = [one for one in found if one.number == line.number]
         assert sum(one.tax for one in mine) == line.tax
+        assert sum(one.withheld for one in mine) == line.withheld
+        worth = to_minor(line.unit_price * line.quantity, currency)
+        assert sum(one.amount for one in mine) == (worth - line.tax if line.included else worth)
         assert all(
             one.tax == to_minor(one.tax, currency) and one.amount == to_minor(one.amount, currency) for one in mine
         )

@@ -15,6 +15,8 @@ from controlplane.sandbox.amazon.pages import paged
 from controlplane.sandbox.gate import hang_up
 
 TOKEN = "Atza|"  # noqa: S105 - how every token begins
+ON_DEMAND = frozenset({"BUYER", "FULFILLMENT", "PACKAGES", "PROCEEDS", "RECIPIENT", "TAX"})
+"""What is told only to who asks for it, `includedData`."""
 Answer = Response | tuple[Response, int]
 Handler = Callable[..., Answer]
 Operation = Callable[[str], Callable[[Handler], Handler]]
@@ -117,12 +119,13 @@ def _at(told: str) -> datetime:
 
 
 def _shown(order: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for: packages and the state only on demand."""
+    """What was asked for, of the order and of its lines; the rest is not told."""
     wanted = set(request.args.get("includedData", "").split(","))
-    hidden = {name for name, data in (("packages", "PACKAGES"), ("fulfillment", "FULFILLMENT")) if data not in wanted}
-    lines = order["orderItems"]
-    if "FULFILLMENT" not in wanted:
-        lines = [{name: value for name, value in line.items() if name != "fulfillment"} for line in lines]
+    hidden = {name for name in order if name.upper() in ON_DEMAND - wanted}
+    lines = [
+        {name: value for name, value in line.items() if name.upper() not in ON_DEMAND - wanted}
+        for line in order["orderItems"]
+    ]
     return {name: value for name, value in order.items() if name not in hidden} | {"orderItems": lines}
 
 

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 MERCHANT = "DEFAULT"
+BY_MARKETPLACE = {"model": "MARKETPLACE_FACILITATOR", "responsibleParty": "Amazon Services, Inc."}
 SETTLEMENT = "GET_V2_SETTLEMENT_REPORT_DATA_FLAT_FILE_V2"
 
 
@@ -134,27 +136,36 @@ class Market:
         return Counter(one["trackingNumber"] for order in self.orders.values() for one in order["packages"])
 
     # --- what happens ---
-    def order(self, ref: str, *items: tuple[str, int, str], by: str = "MERCHANT", status: str = "UNSHIPPED") -> None:
-        """Somebody orders (SKU, quantity, price)."""
+    def order(
+        self, ref: str, *items: tuple[str, int, str], by: str = "MERCHANT", status: str = "UNSHIPPED", tax: str = "0", off: str = "0",
+        remits: bool = True,
+    ) -> None:  # fmt: skip
+        """Somebody in Seattle orders (SKU, quantity, price), so much tax and discount on each; the marketplace `remits` the tax."""
         now = stamp(self.now())
-        lines = [
+        lines: list[dict[str, Any]] = [
             {
                 "orderItemId": f"{ref}-{at}", "quantityOrdered": quantity,
                 "product": {
                     "asin": f"B0{at:08d}", "title": sku, "sellerSku": sku,
-                    "price": {"unitPrice": {"amount": price, "currencyCode": "USD"}},
+                    "price": {"unitPrice": _usd(price)},
                 },
                 "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": quantity},
+                "proceeds": _proceeds(quantity * Decimal(price), Decimal(tax), Decimal(off)),
+                "tax": {"taxCollections": [BY_MARKETPLACE]} if remits else {},
             }
             for at, (sku, quantity, price) in enumerate(items, 1)
         ]  # fmt: skip
         if status.startswith("PENDING"):
             for line in lines:
-                del line["product"]["price"]  # type: ignore[attr-defined]
+                del line["product"]["price"], line["proceeds"]
         self.orders[ref] = {
             "orderId": ref, "createdTime": now, "lastUpdatedTime": now,
             "salesChannel": {"channelName": "AMAZON", "marketplaceId": self.marketplace, "marketplaceName": "Amazon.com"},
             "fulfillment": {"fulfillmentStatus": status, "fulfilledBy": by}, "orderItems": lines, "packages": [],
+            "recipient": {"deliveryAddress": {
+                "name": "Jane Doe", "addressLine1": "1 Any St", "city": "Seattle", "stateOrRegion": "WA", "postalCode": "98101",
+                "countryCode": "US",
+            }},
         }  # fmt: skip
 
     def pay(self, ref: str, price: str) -> None:
@@ -162,7 +173,8 @@ class Market:
         order = self.orders[ref]
         order["fulfillment"]["fulfillmentStatus"] = "UNSHIPPED"
         for line in order["orderItems"]:
-            line["product"]["price"] = {"unitPrice": {"amount": price, "currencyCode": "USD"}}
+            line["product"]["price"] = {"unitPrice": _usd(price)}
+            line["proceeds"] = _proceeds(line["quantityOrdered"] * Decimal(price), Decimal(0), Decimal(0))
         order["lastUpdatedTime"] = stamp(self.now())
 
     def ship(self, ref: str, package: dict[str, Any]) -> str:
@@ -233,3 +245,19 @@ class Market:
 def stamp(at: datetime) -> str:
     """Return an instant as the vendor writes it."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _usd(amount: Decimal | str) -> dict[str, str]:
+    return {"amount": str(amount), "currencyCode": "USD"}
+
+
+def _proceeds(goods: Decimal, tax: Decimal, off: Decimal) -> dict[str, Any]:
+    """What an item brings; a kind that brings nothing is left out. The part of each that is of the goods is all of it."""
+    kinds = {"ITEM": goods, "TAX": tax, "DISCOUNT": off}
+    rows = [
+        {"type": kind, "subtotal": _usd(amount)}
+        | ({"detailedBreakdowns": [{"subtype": "ITEM", "value": _usd(amount)}]} if kind != "ITEM" else {})
+        for kind, amount in kinds.items()
+        if amount
+    ]
+    return {"proceedsTotal": _usd(goods + tax - off), "breakdowns": rows}

@@ -30,7 +30,7 @@ ORDER = {
 }  # fmt: skip
 ORDER_ITEM = {
     "SalesOrderItem", "Material", "RequestedQuantity", "RequestedQuantityUnit", "ProductionPlant", "StorageLocation",
-    "to_PricingElement",
+    "ProductTaxClassification1", "to_PricingElement",
 }  # fmt: skip
 DELIVERY = {"to_DeliveryDocumentItem"}
 DELIVERY_ITEM = {"ReferenceSDDocument", "ReferenceSDDocumentItem", "ActualDeliveryQuantity", "DeliveryQuantityUnit"}

@@ -1,11 +1,14 @@
 """Accounting: what a document posts, by rule, once. Kept apart from the operational record of the same event.
 
-Where a rule says that a tax engine has to agree first, the engine is asked (`taxes`), and its answer posts.
+Where a rule says that a tax engine has to agree first, the engine is asked (`taxes`), and its answer posts. Tax that a marketplace remits
+itself is posted by no rule, and asked of nobody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 
@@ -18,6 +21,7 @@ from controlplane.sync.processes.contract import BusinessRuleError, Process, Wor
 from rules import accounting
 from rules.model.messages import PostingMade, ShipmentShipped, TaxAgreed
 from rules.policy.kinds import AccountingRule
+from rules.tax import filled
 
 
 def apply(work: Work, message: Message) -> list[Draft]:
@@ -37,7 +41,8 @@ def _follow(work: Work, message: Message, rule: AccountingRule, lines: list[acco
         return _post(work, message, rule, lines)
     if work.connection.execute(select(t.posting.c.posting_key).where(t.posting.c.posting_key == key)).first():
         return None
-    return taxes.question(work, message, rule, check, key, _date(work, message, rule))
+    told = taxes.question(work, message, rule, check, key, _date(work, message, rule))
+    return _post(work, message, rule, lines, key, told) if isinstance(told, accounting.Taxed) else told
 
 
 def _post_agreed(work: Work, message: Message, told: TaxAgreed) -> list[Draft]:
@@ -64,9 +69,9 @@ def _date(work: Work, message: Message, rule: AccountingRule) -> str:
 
 
 def _worth(work: Work, shipment: ShipmentShipped) -> list[accounting.DocumentLine]:
-    prices = _prices(work, shipment.order_ref)
-    costs = _costs(work, [line.sku for line in shipment.lines])
-    missing = [line.sku for line in shipment.lines if costs.get(line.sku) is None or line.sku not in prices]
+    units, ordered = taxes.units_of(shipment), _ordered(work, shipment.order_ref)
+    costs, priced = _costs(work, list(units)), {line.sku for line in ordered}
+    missing = [sku for sku in units if costs.get(sku) is None or sku not in priced]
     if missing:
         raise BusinessRuleError(
             "missing_cost",
@@ -74,12 +79,16 @@ def _worth(work: Work, shipment: ShipmentShipped) -> list[accounting.DocumentLin
             "give the items a cost in the ERP, poll products, then replay",
             ", ".join(missing),
         )
-    return [accounting.DocumentLine(line.quantity, prices[line.sku], costs[line.sku]) for line in shipment.lines]
+    shares = filled(ordered, taxes.before(work, shipment.order_ref, units), units)
+    return [
+        accounting.DocumentLine(high - low, line.unit_price, costs[line.sku], before=low) for line, low, high in shares
+    ]
 
 
-def _prices(work: Work, order_ref: str) -> dict[str, Decimal]:
-    query = select(t.order_line.c.sku, t.order_line.c.unit_price).where(t.order_line.c.order_ref == order_ref)
-    return {row.sku: row.unit_price for row in work.connection.execute(query)}
+def _ordered(work: Work, order_ref: str) -> Sequence[Any]:
+    line = t.order_line.c
+    query = select(line.sku, line.quantity, line.unit_price).where(line.order_ref == order_ref).order_by(line.line)
+    return work.connection.execute(query).all()
 
 
 def _costs(work: Work, skus: list[str]) -> dict[str, Decimal]:

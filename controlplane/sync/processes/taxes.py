@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select
@@ -17,15 +18,18 @@ from controlplane.store import tables as t
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import BusinessRuleError, Work
 from rules import tax
+from rules.accounting import Taxed
 from rules.model.messages import OrderLine, OrderPlaced, ShipmentShipped, TaxAgreed, TaxAsked, TaxedLine, TaxPlace
 from rules.policy.kinds import AccountingRule, TaxCheck
 
 
-def question(work: Work, message: Message, rule: AccountingRule, check: TaxCheck, key: str, on: str) -> Draft:
-    """Return the `tax.asked` of a shipment. Raises BusinessRuleError where something is not known that tax depends on."""
+def question(work: Work, message: Message, rule: AccountingRule, check: TaxCheck, key: str, on: str) -> Draft | Taxed:
+    """Return the `tax.asked` of a shipment; what it is worth where a marketplace remits all of its tax, so that nobody is asked.
+
+    Raises BusinessRuleError where something is not known that tax depends on.
+    """
     shipment: ShipmentShipped = message.data
-    _refuse_unasked(work, rule, check)
-    order = _order(work, shipment)
+    order = order_of(work, shipment)
     if order.currency != rule.spec.currency:
         raise BusinessRuleError(
             "other_currency",
@@ -33,10 +37,14 @@ def question(work: Work, message: Message, rule: AccountingRule, check: TaxCheck
             "give the orders of this currency an AccountingRule of their own, and replay",
             order.currency,
         )
+    lines, unasked = _lines(work, shipment, order, check)
+    if not lines:
+        return Taxed(unasked, Decimal(0))
+    _refuse_unasked(work, rule, check)
     asked = TaxAsked(
         posting_key=key, document=shipment.shipment, cause=message.id, engine=check.system, rule=rule.name,
         rule_revision=work.snapshot.revision("AccountingRule", rule.name), issued_on=on, currency=order.currency,
-        ship_from=_leaves(check, shipment, rule), ship_to=_arrives(order), lines=_lines(work, shipment, order, check),
+        ship_from=_leaves(check, shipment, rule), ship_to=_arrives(order), lines=lines, unasked=unasked,
         tolerance=check.tolerance,
     )  # fmt: skip
     return Draft("tax.asked", key, f"tax.asked:{key}", message.occurred_at, asked.model_dump(mode="json"))
@@ -76,7 +84,8 @@ def _refuse_unasked(work: Work, rule: AccountingRule, check: TaxCheck) -> None:
         )
 
 
-def _order(work: Work, shipment: ShipmentShipped) -> OrderPlaced:
+def order_of(work: Work, shipment: ShipmentShipped) -> OrderPlaced:
+    """Return the order that a shipment is of. Raises BusinessRuleError where it is not kept any more."""
     m, o = t.message.c, t.order_state.c
     placed = select(o.message_id).where(o.ref == shipment.order_ref).scalar_subquery()
     row = work.connection.execute(select(t.message).where(m.id == placed)).one_or_none()
@@ -113,25 +122,36 @@ def _arrives(order: OrderPlaced) -> TaxPlace:
     return order.ship_to
 
 
-def _lines(work: Work, shipment: ShipmentShipped, order: OrderPlaced, check: TaxCheck) -> tuple[TaxedLine, ...]:
+def _lines(
+    work: Work, shipment: ShipmentShipped, order: OrderPlaced, check: TaxCheck
+) -> tuple[tuple[TaxedLine, ...], Decimal]:
+    """Return the lines that the engine is asked about, and what the others are worth without tax."""
+    units = units_of(shipment)
+    ordered = [_ordered(line, order, check) for line in order.lines if line.sku in units]
+    shares = tax.of_shipment(ordered, before(work, order.ref, units), units, order.currency)
+    elsewhere = {str(line.line) for line in order.lines if line.tax and line.tax.remitter == "marketplace"}
+    asked = tuple(
+        TaxedLine(
+            number=one.number, sku=one.sku, quantity=int(one.quantity), amount=one.amount, tax=one.tax,
+            tax_code=one.tax_code, withheld=one.withheld,
+        )
+        for one in shares if one.number not in elsewhere
+    )  # fmt: skip
+    return asked, tax.sum_of([one.amount for one in shares if one.number in elsewhere])
+
+
+def units_of(shipment: ShipmentShipped) -> Counter[str]:
+    """Return how many of each SKU a shipment has."""
     units: Counter[str] = Counter()
     for line in shipment.lines:
         units[line.sku] += line.quantity
-    ordered = [_ordered(line, order, check) for line in order.lines if line.sku in units]
-    shares = tax.of_shipment(ordered, _before(work, order, units), units, order.currency)
-    return tuple(
-        TaxedLine(
-            number=one.number, sku=one.sku, quantity=int(one.quantity), amount=one.amount, tax=one.tax,
-            tax_code=one.tax_code,
-        )
-        for one in shares
-    )  # fmt: skip
+    return units
 
 
-def _before(work: Work, order: OrderPlaced, units: Mapping[str, int]) -> dict[str, int]:
-    """What was shipped earlier: the picture has the units of this shipment in it already."""
+def before(work: Work, order_ref: str, units: Mapping[str, int]) -> dict[str, int]:
+    """Return what was shipped earlier: the picture has the units of this shipment in it already."""
     line = t.order_line.c
-    query = select(line.sku, func.sum(line.shipped)).where(line.order_ref == order.ref).group_by(line.sku)
+    query = select(line.sku, func.sum(line.shipped)).where(line.order_ref == order_ref).group_by(line.sku)
     shipped = {sku: int(count) for sku, count in work.connection.execute(query)}
     return {sku: shipped[sku] - count for sku, count in units.items()}
 
@@ -146,11 +166,13 @@ def _ordered(line: OrderLine, order: OrderPlaced, check: TaxCheck) -> tax.Ordere
             line.sku,
         )
     code = told.code or check.code
-    if not code:
+    if not code and told.remitter != "marketplace":
         raise BusinessRuleError(
             "untold_tax_code",
             f"line {line.line} ({line.sku}) of {order.ref} has no tax code",
             "name the usual one in spec.tax.code of the AccountingRule, and replay",
             line.sku,
         )
-    return tax.Ordered(str(line.line), line.sku, line.quantity, line.unit_price, told.amount, code, told.included)
+    return tax.Ordered(
+        str(line.line), line.sku, line.quantity, line.unit_price, told.amount, code, told.included, told.withheld
+    )

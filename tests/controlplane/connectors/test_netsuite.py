@@ -207,6 +207,34 @@ def test_a_sale_carries_its_tax_code_by_the_erps_own(retailer: Retailer) -> None
     assert "taxCode" not in records.document("cash_sale", sale().payload, PlainCodes()).body["item"]["items"][0]
 
 
+class Exempt(PlainCodes):
+    """Codes of which one says that a marketplace remits the tax."""
+
+    def theirs(self, entity: str, ours: str) -> str:
+        return "-8" if ours == "marketplace_remitted" else ours
+
+
+def test_what_a_marketplace_remits_the_tax_of_is_booked_under_the_code_that_books_none() -> None:
+    gone = {"amount": "1.70", "remitter": "marketplace", "withheld": "1.70"}
+    sold = {**sale().payload, "tax_code": "7", "tax": gone}
+    assert records.document("cash_sale", sold, Exempt()).body["item"]["items"][0]["taxCode"] == {"id": "-8"}
+    line = {"line": 1, "native_id": "1", "sku": SKU, "location": "WH1", "quantity": 1, "unit_price": "20.00"}
+    order = {
+        "ref": "#1", "native_id": "1", "placed_at": "2026-11-27T06:00:00+00:00", "currency": "USD",
+        "lines": [{**line, "tax": gone}, {**line, "tax": {**gone, "remitter": "retailer", "withheld": "0"}}],
+    }  # fmt: skip
+    first, second = records.document("sales_order", order, Exempt()).body["item"]["items"]
+    assert first["taxCode"] == {"id": "-8"}
+    assert "taxCode" not in second
+
+
+def test_without_a_code_for_it_an_order_of_a_marketplace_waits_and_is_not_booked(retailer: Retailer) -> None:
+    gone = {"amount": "1.70", "remitter": "marketplace", "withheld": "1.70"}
+    outcome = retailer.connector("erp").write(replace(sale(), payload={**sale().payload, "tax": gone}))
+    assert outcome.result is Result.REJECTED
+    assert outcome.evidence == {"unmapped": "tax_code", "code": "marketplace_remitted"}
+
+
 def test_a_code_that_the_erp_does_not_know_is_named_in_the_outcome(retailer: Retailer) -> None:
     elsewhere = replace(sale(), payload={**sale().payload, "location": "ST9"})
     outcome = retailer.connector("erp").write(elsewhere)

@@ -15,8 +15,9 @@ from controlplane.connectors.builtin.adobe_commerce import orders as adobe
 from controlplane.connectors.builtin.shopify import taxes as shopify_taxes
 from controlplane.connectors.builtin.shopify.orders import order_drafts
 from controlplane.connectors.builtin.vendure import orders as vendure
-from controlplane.connectors.contract import Context
+from controlplane.connectors.contract import Context, UnmappedError
 from controlplane.connectors.records import read_json
+from controlplane.errors import BadInputError
 from rules.model.messages import OrderPlaced, parse
 from rules.personal import Personal
 from tests.controlplane.connectors.conftest import Given
@@ -187,3 +188,53 @@ def test_an_amount_finer_than_the_currency_is_left_as_it_is_for_the_schema_to_re
     assert kit.money(Decimal("1.785"), "USD") == "1.785"
     assert kit.money(Decimal("1.7"), "USD") == "1.70"
     assert kit.money(None, "USD") is None
+
+
+# --- who remits it ---
+def liable(*told: bool | None) -> dict[str, Any]:
+    lines = [{**one, "channel_liable": says} for one, says in zip(LINES, told, strict=True)]
+    return {**TOLD, "line_items": [{**TOLD["line_items"][0], "tax_lines": lines}]}
+
+
+def polled_liable(*told: bool | None) -> dict[str, Any]:
+    node = POLLED["lineItems"]["nodes"][0]
+    lines = [{**one, "channelLiable": says} for one, says in zip(node["taxLines"], told, strict=True)]
+    return {**POLLED, "lineItems": {"nodes": [{**node, "taxLines": lines}]}}
+
+
+@pytest.mark.parametrize(
+    ("told", "remitter", "withheld"),
+    [
+        ((True, True), "marketplace", "1.70"), ((False, False), "retailer", "0.00"), ((True, False), "both", "0.80"),
+        ((None, None), None, "0.00"), ((None, False), None, "0.00"), ((None, True), "both", "0.90"),
+    ],
+)  # fmt: skip
+def test_a_channel_of_shopify_that_is_liable_remits_its_tax_itself(
+    told: tuple[bool | None, bool | None], remitter: str | None, withheld: str
+) -> None:
+    order = placed(CONTEXT, liable(*told))
+    assert order == placed(CONTEXT, polled_liable(*told))
+    tax = order.lines[0].tax
+    assert tax is not None
+    assert (tax.remitter, tax.withheld, tax.amount) == (remitter, Decimal(withheld), Decimal("1.70"))
+
+
+class Codes:
+    """An ERP's tax codes."""
+
+    def ours(self, entity: str, theirs: str) -> str:
+        return theirs
+
+    def theirs(self, entity: str, ours: str) -> str:
+        return {"marketplace_remitted": "EXEMPT"}.get(ours, ours)
+
+
+def test_an_erp_is_told_by_a_code_of_its_own_that_it_is_to_book_no_tax() -> None:
+    gone = {"sku": "A", "tax": {"amount": "1.70", "remitter": "marketplace", "withheld": "1.70"}}
+    assert kit.exempt_code(Codes(), "ERP", gone) == "EXEMPT"
+    for tax in (None, {"amount": "1.70"}, {"amount": "1.70", "remitter": "retailer"}):
+        assert kit.exempt_code(Codes(), "ERP", {"sku": "A", "tax": tax}) is None
+    with pytest.raises(UnmappedError, match="calls a tax_code 'marketplace_remitted'"):
+        kit.exempt_code(CONTEXT.codes, "ERP", gone)
+    with pytest.raises(BadInputError, match="remits some and the retailer the rest"):
+        kit.exempt_code(Codes(), "ERP", {"sku": "A", "tax": {"remitter": "both"}})

@@ -12,6 +12,7 @@ import pytest
 from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.sap_s4.api import external, mark
 from controlplane.connectors.builtin.sap_s4.connector import SapS4Connector
+from controlplane.connectors.conformance.bench import GivenCodes
 from controlplane.connectors.contract import Draft, Write
 from controlplane.connectors.outcomes import AWAITED
 from controlplane.errors import BadInputError, ThrottledError, UnavailableError, UnknownOutcomeError, UnreadableError
@@ -198,6 +199,28 @@ def test_an_order_is_booked_once_also_when_the_answer_is_lost(bench: Bench) -> N
     assert bench.write(asked) is Result.ALREADY_DELIVERED
     [booked] = bench.erp.books.orders.values()
     assert (booked["PurchaseOrderByCustomer"], booked["TotalNetAmount"]) == ("#1'O", Decimal("25.00"))
+
+
+def test_goods_whose_tax_a_marketplace_remits_are_booked_as_not_taxed(bench: Bench) -> None:
+    bench.erp.keep("A", HERE, 5)
+    gone = {"amount": "1.70", "remitter": "marketplace", "withheld": "1.70"}
+    connector = SapS4Connector(
+        replace(bench.given.context(), codes=GivenCodes({"tax_code": {"0": "marketplace_remitted"}}))
+    )
+    asked, plain = order("#1", tax=gone), order("#2", tax={"amount": "1.70", "remitter": "retailer"})
+    assert connector.write(plain).result is Result.DELIVERED
+    assert "marketplace_remitted" in bench.connector.write(asked).detail, "no code of SAP's stands for it"
+    assert "remits some" in connector.write(order("#3", tax={**gone, "remitter": "both", "withheld": "1"})).detail
+    held = connector.write(asked)
+    connector.close()
+    if bench.given.options["orders_api"] == "v4":
+        assert (held.result, "orders_api" in held.detail) == (Result.REJECTED, True)
+        assert len(bench.erp.books.orders) == 1
+    else:
+        assert held.result is Result.DELIVERED
+        taxed = {one["PurchaseOrderByCustomer"]: one["to_Item"] for one in bench.erp.books.orders.values()}
+        assert [one.get("ProductTaxClassification1") for one in taxed["#1"]] == ["0"]
+        assert [one.get("ProductTaxClassification1") for one in taxed["#2"]] == [None]
 
 
 def test_another_customers_order_of_the_same_reference_is_not_ours(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from controlplane.connectors.builtin.square.connector import SquareConnector
 from controlplane.connectors.contract import Draft, Inbound, SignatureError, Write
 from controlplane.errors import BadInputError, ThrottledError, UnavailableError
 from controlplane.sandbox.square.app import TOKEN, Seller, create, signed, stamp
-from rules.model.messages import parse
+from rules.model.messages import SaleRecorded, parse
 from rules.money import to_minor
 from rules.outcomes import Result
 from tests.controlplane.connectors.conftest import Given
@@ -189,3 +189,38 @@ def test_a_sale_that_cannot_be_read_is_refused_by_name(bench: Bench, line: dict[
     }
     with pytest.raises(BadInputError, match=names):
         bench.connector.translate("orders", json.dumps(order).encode())
+
+
+@pytest.mark.parametrize(
+    ("source", "remitter", "withheld"),
+    [("DoorDash", "marketplace", "1.90"), ("Square Online", "retailer", "0.00"), (None, None, "0.00")],
+)
+def test_the_tax_of_a_sale_is_told_and_that_of_a_marketplace_as_withheld(
+    bench: Bench, source: str | None, remitter: str | None, withheld: str
+) -> None:
+    bench.given.options["marketplaces"] = ["DoorDash"]
+    bench.seller.sell("O1", "L1", ("V1", "1", 1190), tax=190)
+    taxes = [{"uid": "t1", "name": "VAT", "percentage": "19"}, {"uid": "t2", "name": "Other", "percentage": "7"}]
+    bench.seller.orders["O1"] |= {"taxes": taxes} | ({"source": {"name": source}} if source else {})
+    bench.seller.orders["O1"]["line_items"][0]["applied_taxes"] = [{"uid": "a", "tax_uid": "t1"}]
+    sale = parse("sale.recorded", bench.drafts()["O1/O1-1"].data)
+    assert isinstance(sale, SaleRecorded)
+    assert sale.tax is not None
+    assert (sale.tax.amount, sale.tax.rate, sale.tax.jurisdiction) == (Decimal("1.90"), Decimal("0.19"), "VAT")
+    assert (sale.tax.remitter, sale.tax.withheld) == (remitter, Decimal(withheld))
+    assert sale.unit_price == Decimal("10")
+
+
+def test_tax_is_given_back_with_the_goods_and_is_not_known_where_it_is_not_told(bench: Bench) -> None:
+    bench.seller.give_back("O3", "O1", "L1", "V1", "1", 333)
+    line = bench.seller.orders["O3"]["returns"][0]["return_line_items"][0]
+    line["total_tax_money"] = {"amount": 53, "currency": "USD"}
+    bench.seller.sell("O4", "L1", ("V1", "1", 100))
+    del bench.seller.orders["O4"]["line_items"][0]["total_tax_money"]
+    found = {ref: parse(draft.type, draft.data) for ref, draft in bench.drafts().items()}
+    back, untold = found["O3/O3-r"], found["O4/O4-1"]
+    assert isinstance(back, SaleRecorded)
+    assert isinstance(untold, SaleRecorded)
+    assert back.tax is not None
+    assert (back.quantity, back.unit_price, back.tax.amount) == (-1, Decimal("2.8"), Decimal("-0.53"))
+    assert untold.tax is None

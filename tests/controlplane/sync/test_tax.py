@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.builtin.avalara.connector import AvalaraConnector
+from controlplane.connectors.builtin.shopify.orders import order_drafts
 from controlplane.sandbox.avalara.app import ACCOUNT, KEY, Account, create
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -43,17 +44,18 @@ class Taxed:
 
     def ship(self, ref: str, tax: str | None, *, code: str | None = CLOTHES, quantity: int = 2, units: int = 0) -> str:
         """A customer in New York orders at 10.00 each and pays so much tax; all of it, or so many units, are shipped."""
-        line = {
-            "line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": quantity, "unit_price": "10.00",
-            "tax": None if tax is None else {"amount": tax, "code": code},
-        }  # fmt: skip
+        self.order(ref, line("10.00", quantity, None if tax is None else {"amount": tax, "code": code}))
+        return self.more(ref, units or quantity)
+
+    def order(self, ref: str, *lines: dict[str, Any], **more: Any) -> None:
+        """A customer in New York orders."""
+        numbered = [{**one, "line": at, "native_id": f"L{at}"} for at, one in enumerate(lines, 1)]
         data = {
             "ref": ref, "native_id": ref, "placed_at": self.house.clock.now().isoformat(), "currency": "USD",
-            "lines": [line], "ship_to": {"country": "US", "region": "NY", "postal_code": "10001"},
+            "lines": numbered, "ship_to": {"country": "US", "region": "NY", "postal_code": "10001"},
         }  # fmt: skip
-        self.house.hook("shop", "order.placed", ref, data)
+        self.house.hook("shop", "order.placed", ref, data | more)
         self.house.run()
-        return self.more(ref, units or quantity)
 
     def more(self, ref: str, units: int) -> str:
         """Ship units of an order; return the shipment."""
@@ -87,6 +89,18 @@ class Taxed:
     def books(self) -> int:
         """Journal entries that the ERP has."""
         return sum(count for (entity, _), count in self.house.erp.effects.items() if entity == "journal_entry")
+
+
+def line(price: str, quantity: int, tax: dict[str, Any] | None) -> dict[str, Any]:
+    return {"sku": SKU, "location": "WH1", "quantity": quantity, "unit_price": price, "tax": tax}
+
+
+def owed(amount: str) -> dict[str, Any]:
+    return {"amount": amount, "code": CLOTHES, "remitter": "retailer"}
+
+
+def withheld(amount: str) -> dict[str, Any]:
+    return {"amount": amount, "remitter": "marketplace", "withheld": amount}
 
 
 @pytest.fixture
@@ -243,3 +257,111 @@ def test_a_rule_without_tax_posts_as_before_and_asks_nobody(taxed: Taxed) -> Non
     taxed.ship("#1001", None)
     assert taxed.posted() == [{"1100": Decimal("20.00"), "4000": Decimal("20.00")}]
     assert (taxed.asked(), taxed.account.asked) == ([], [])
+
+
+# --- tax that a marketplace remits itself ---
+@pytest.mark.parametrize("amount", ["1.78", "0.00", "0.42"])
+def test_of_an_order_whose_tax_a_marketplace_remits_what_it_is_worth_is_posted_and_nobody_is_asked(
+    taxed: Taxed, amount: str
+) -> None:
+    taxed.order("#1001", line("10.00", 2, withheld(amount)), ship_to=None)
+    taxed.more("#1001", 2)
+    assert taxed.posted() == [{"1100": Decimal("20.00"), "4000": Decimal("20.00"), "2200": Decimal(0)}]
+    assert (taxed.asked(), taxed.account.asked, taxed.books()) == ([], [], 1)
+
+
+def test_of_an_order_of_both_the_engine_is_asked_about_what_the_retailer_owes_and_that_is_posted(taxed: Taxed) -> None:
+    taxed.order("#1001", line("10.00", 1, withheld("0.89")), line("30.00", 1, owed("2.66")))
+    taxed.more("#1001", 2)
+    assert taxed.posted() == [{"1100": Decimal("42.66"), "4000": Decimal("40.00"), "2200": Decimal("2.66")}]
+    assert taxed.asked() == [("delivered", 1)]
+
+
+def test_of_a_line_of_both_all_of_its_tax_is_checked_and_the_retailers_share_is_posted(taxed: Taxed) -> None:
+    shared = {"amount": "1.78", "code": CLOTHES, "remitter": "both", "withheld": "0.80"}
+    taxed.order("#1001", line("10.00", 2, shared))
+    taxed.more("#1001", 2)
+    assert taxed.posted() == [{"1100": Decimal("20.98"), "4000": Decimal("20.00"), "2200": Decimal("0.98")}]
+    taxed.order("#1002", line("10.00", 2, {**shared, "amount": "1.28"}))
+    taxed.more("#1002", 2)
+    assert "1.28 USD of tax was charged on 20.00, 1.78 is due" in taxed.waiting()["reason"]
+    assert len(taxed.posted()) == 1
+
+
+# --- discounts ---
+def bought(name: str, *lines: dict[str, Any], included: bool = False) -> dict[str, Any]:
+    """What a shop of Shopify tells of an order."""
+    return {
+        "name": name, "admin_graphql_api_id": f"gid://shopify/Order/{name[1:]}", "created_at": "2026-11-27T06:00:00Z", "currency": "USD",
+        "source_name": "web", "taxes_included": included, "line_items": [{"id": at, "sku": SKU, **one} for at, one in enumerate(lines, 1)],
+        "shipping_address": {"country_code": "US", "province_code": "NY", "zip": "10001"},
+    }  # fmt: skip
+
+
+def bought_line(quantity: int, price: str, tax: str, *off: str) -> dict[str, Any]:
+    """The tax of a line; and what is off it, by its own discounts and by its part of the order's."""
+    return {
+        "quantity": quantity, "price": price, "tax_lines": [{"title": "NY", "rate": 0.08875, "price": tax, "channel_liable": False}],
+        "discount_allocations": [{"amount": one} for one in off],
+    }  # fmt: skip
+
+
+def take(taxed: Taxed, body: dict[str, Any]) -> None:
+    [draft] = order_drafts(Given("https://shop.example.com").context(), body, "WH1")
+    change(taxed.house, "AccountingRule", "shipment-revenue", lines=BOOKED, tax={**CHECK, "code": CLOTHES})
+    taxed.house.hook("shop", draft.type, draft.subject, draft.data)
+    taxed.house.run()
+
+
+def test_what_is_off_a_line_and_off_the_order_is_off_what_tax_is_due_on_however_it_is_shipped(taxed: Taxed) -> None:
+    # 3 at 12.00, 2.00 off the line, 5.00 its part of what is off the order: 29.00, which three do not share evenly
+    take(taxed, bought("#1001", bought_line(3, "12.00", "2.57", "2.00", "5.00")))
+    for _ in range(3):
+        taxed.more("#1001", 1)
+    posted = taxed.posted()
+    assert {name: sum(one[name] for one in posted) for name in ("4000", "2200", "1100")} == {
+        "4000": Decimal("29.00"), "2200": Decimal("2.57"), "1100": Decimal("31.57"),
+    }  # fmt: skip
+    assert (len(posted), taxed.books(), {state for state, _ in taxed.asked()}) == (3, 3, {"delivered"})
+
+
+def test_tax_that_was_charged_on_the_price_before_its_discount_waits_and_is_not_posted(taxed: Taxed) -> None:
+    take(taxed, bought("#1001", bought_line(2, "12.00", "2.13", "4.00")))  # 8.875 % of 24.00; 20.00 is paid
+    taxed.more("#1001", 2)
+    assert "2.13 USD of tax was charged on 20.00, 1.78 is due" in taxed.waiting()["reason"]
+    assert (taxed.posted(), taxed.books()) == ([], 0)
+
+
+def test_one_article_bought_twice_the_second_free_is_worth_what_was_paid(taxed: Taxed) -> None:
+    take(taxed, bought("#1001", bought_line(1, "20.00", "1.78"), bought_line(1, "20.00", "0.00", "20.00")))
+    priced = [
+        {"account": "1100", "side": "debit", "amount": "price"},
+        {"account": "4000", "side": "credit", "amount": "price"},
+    ]
+    taxed.more("#1001", 1)
+    change(taxed.house, "AccountingRule", "shipment-revenue", lines=priced, tax=None)
+    taxed.more("#1001", 1)
+    assert taxed.posted() == [
+        {"1100": Decimal("21.78"), "4000": Decimal("20.00"), "2200": Decimal("1.78")},
+        {"1100": Decimal(0), "4000": Decimal(0)},
+    ]
+
+
+def test_a_price_with_its_tax_in_it_is_discounted_with_it(taxed: Taxed) -> None:
+    take(taxed, bought("#1001", bought_line(2, "13.89", "1.78", "6.00"), included=True))  # 21.78 is paid
+    taxed.more("#1001", 1)
+    taxed.more("#1001", 1)
+    posted = taxed.posted()
+    assert {name: sum(one[name] for one in posted) for name in ("4000", "2200")} == {
+        "4000": Decimal("20.00"), "2200": Decimal("1.78"),
+    }  # fmt: skip
+
+
+def test_an_engine_that_computes_on_another_amount_than_it_was_asked_for_is_not_believed(taxed: Taxed) -> None:
+    line = {"lineNumber": "1", "lineAmount": 24.0, "tax": 1.78, "taxCode": CLOTHES}
+    taxed.account.changed = {"lines": [line]}
+    taxed.ship("#1001", "1.78")
+    assert taxed.posted() == []
+    taxed.account.changed = {}
+    taxed.house.run(minutes=30)
+    assert len(taxed.posted()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +65,15 @@ def test_an_order_becomes_a_confirmed_sale_at_its_own_prices_with_the_products_t
     assert str(made["untaxed_amount"]) == "18.25"
     assert made["tax_amount"] > 0
     assert made["warehouse."]["code"] == "WH"
+
+
+def test_on_what_a_marketplace_remits_the_tax_of_no_tax_is_put(connector: TrytonConnector, ref: str) -> None:
+    asked = order(ref, ("SKU-0020", 2, "7.50"))
+    [line] = asked.payload["lines"]
+    gone = {**line, "tax": {"amount": "1.50", "remitter": "marketplace", "withheld": "1.50"}}
+    assert connector.write(replace(asked, payload={**asked.payload, "lines": [gone]})).result is Result.DELIVERED
+    [made] = sales(connector, ref)
+    assert (str(made["untaxed_amount"]), made["tax_amount"]) == ("15.00", 0)
 
 
 def test_told_twice_it_is_one_sale(connector: TrytonConnector, ref: str) -> None:

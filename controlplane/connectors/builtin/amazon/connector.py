@@ -56,7 +56,7 @@ def specific(options: Mapping[str, Any]) -> Manifest:
 
 class AmazonConnector(Connector):
     """A seller in one marketplace. Options: seller, marketplace, location (ours, of what we ship), fba_location (of what Amazon
-    ships), currency and prices_with_tax (of the marketplace, where prices are written)."""
+    ships), currency and prices_with_tax (of the marketplace, where prices are written), ship_to (whether to ask where orders go)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="amazon",
@@ -94,12 +94,14 @@ class AmazonConnector(Connector):
             "login_endpoint",
             "currency",
             "prices_with_tax",
+            "ship_to",
             sqs.URL,
             sqs.REGION,
         ),
         option_schemas={
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
             "prices_with_tax": {"type": "boolean", "default": True},
+            "ship_to": {"type": "boolean", "default": False},
         },
         verified_against="Amazon's models (orders 2026-01-01 and v0, FBA inventory v1, listings, feeds and reports 2021), "
         "a simulator; SQS as moto serves it",
@@ -181,7 +183,7 @@ class AmazonConnector(Connector):
         held = cursor or {}
         since = datetime.fromisoformat(held["until"]) - OVERLAP if held else now - OLDEST
         until = now - orders.SETTLES
-        for records in orders.changed(self._api, self._marketplace, since, until):
+        for records in orders.changed(self.context, self._api, self._marketplace, since, until):
             yield Page(tuple(records), held)
         yield Page((), {"until": until.isoformat()})
 
@@ -192,8 +194,8 @@ class AmazonConnector(Connector):
             if topic == SETTLEMENTS:
                 return self._reports.drafts(told)
             if topic in notifications.TOPICS:
-                ours, way = self.context.codes.ours, (self._api, self._reports)
-                return notifications.drafts(topic, told, *way, self._fba, self._marketplace, self._placed, ours)
+                way = (self._api, self._reports, self._fba, self._marketplace)
+                return notifications.drafts(self.context, topic, told, *way, self._placed)
             return self._placed(told) if topic == "orders" else []
         except BadInputError:
             raise
@@ -201,7 +203,7 @@ class AmazonConnector(Connector):
             raise BadInputError(f"the record breaks Amazon's contract: {error!r}; correct it, or drop it") from error
 
     def _placed(self, told: Mapping[str, Any] | None) -> list[Draft]:
-        return [] if told is None else orders.draft(told, self._location, self._fba, self.context.codes.ours)
+        return [] if told is None else orders.draft(self.context, told, self._location, self._fba)
 
     @answering_write
     def write(self, request: Write) -> Outcome:

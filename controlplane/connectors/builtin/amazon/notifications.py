@@ -93,8 +93,8 @@ def _kept(topic: str, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def drafts(
-    topic: str, told: Mapping[str, Any], api: Api, reports: Reports, place: str, marketplace: str, read: Callable[[Any], list[Draft]],
-    ours: Callable[[str, str], str],
+    context: Context, topic: str, told: Mapping[str, Any], api: Api, reports: Reports, place: str, marketplace: str,
+    read: Callable[[Any], list[Draft]],
 ) -> list[Draft]:  # fmt: skip
     """Return what a notification leads to: the order (`read`), the report, or the stock at `place`; of other types nothing.
 
@@ -105,9 +105,9 @@ def drafts(
     if missing:
         raise BadInputError(f"the notification {topic} has no {', '.join(missing)}; correct it, or drop it", missing[0])
     if topic == ORDER:
-        return read(orders.found(api, str(about["AmazonOrderId"])))
+        return read(orders.found(context, api, str(about["AmazonOrderId"])))
     if topic == STOCK:
-        return _stock(told, about, place, marketplace, ours)
+        return _stock(told, about, place, marketplace, context.codes.ours)
     if topic == REPORT and about["reportType"] == KIND and about["processingStatus"] == "DONE":
         return reports.whole(str(about["reportId"]), str(about["reportDocumentId"]))
     return []

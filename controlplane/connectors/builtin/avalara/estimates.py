@@ -46,6 +46,10 @@ def compute(
         answer.fail(
             f"computed the lines {sorted(found)}, and was asked for {sorted(line.number for line in document.lines)}"
         )
+    for row in told["lines"]:
+        line = next(one for one in document.lines if one.number == str(row["lineNumber"]))
+        if "lineAmount" in row and _amount(answer, row, "lineAmount") != line.amount:
+            answer.fail(f"computed line {line.number} on {row['lineAmount']}, and was asked for {line.amount}")
     total = _amount(answer, told, "totalTax")
     if total != sum_of(one.tax for one in found.values()):
         answer.fail(f"says {total} of tax in all, and its lines say {sum_of(one.tax for one in found.values())}")

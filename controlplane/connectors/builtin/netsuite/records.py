@@ -11,6 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from controlplane.connectors.contract import Codes
+from controlplane.connectors.taxes import exempt_code
 from controlplane.errors import BadInputError
 
 Payload = Mapping[str, Any]
@@ -66,6 +67,12 @@ def _goods(payload: Payload, codes: Codes) -> dict[str, Any]:
     return {"location": place, "item": {"items": lines}}
 
 
+def _untaxed(line: Payload, codes: Codes) -> dict[str, dict[str, str]]:
+    """The tax code under which the ERP books none, for a line whose tax a marketplace remits itself."""
+    code = exempt_code(codes, "NetSuite", line)
+    return {"taxCode": {"id": code}} if code else {}
+
+
 def _order(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
     lines = [
         {
@@ -73,6 +80,7 @@ def _order(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
             "quantity": line["quantity"],
             "rate": str(line["unit_price"]),
             "location": _location(line["location"], codes),
+            **_untaxed(line, codes),
         }
         for line in payload["lines"]
     ]
@@ -117,6 +125,7 @@ def _sale(payload: Payload, codes: Codes, zone: tzinfo) -> dict[str, Any]:
     line = {"item": _item(payload["sku"], codes), "quantity": quantity, "rate": str(payload["unit_price"])}
     if payload.get("tax_code"):
         line["taxCode"] = {"id": codes.theirs("tax_code", payload["tax_code"])}
+    line |= _untaxed(payload, codes)
     day = _day(payload["sold_at"], zone)
     return {"tranDate": day, "location": place, "item": {"items": [{**line, "location": place}]}}
 

@@ -18,6 +18,7 @@ from controlplane.connectors.http import Answer
 from controlplane.connectors.odata4 import Service4
 from controlplane.connectors.odata_batch import Asked, Reply
 from controlplane.connectors.outcomes import outcome_of
+from controlplane.connectors.taxes import exempt_code
 from controlplane.errors import BadInputError
 from rules.outcomes import Outcome, Result
 
@@ -38,11 +39,13 @@ class Names(NamedTuple):
     unit: str
     rate: str
     rate_unit: str
+    taxed: str = ""
+    """The tax classification of an item's material; empty where the service has none."""
 
 
 V2 = Names(
     "A_SalesOrder", "to_Item", "to_PricingElement", "Material", "ProductionPlant", "RequestedQuantityUnit",
-    "ConditionRateValue", "ConditionQuantityUnit",
+    "ConditionRateValue", "ConditionQuantityUnit", "ProductTaxClassification1",
 )  # fmt: skip
 V4 = Names(
     "SalesOrder", "_Item", "_ItemPricingElement", "Product", "Plant", "RequestedQuantitySAPUnit",
@@ -176,8 +179,19 @@ class Orders:
         return {
             "SalesOrderItem": str(at * 10), names.material: self._api.theirs(str(line["sku"])),
             "RequestedQuantity": str(line["quantity"]), names.unit: unit, names.plant: plant, "StorageLocation": storage,
-            names.prices: self._service.nested([price]),
+            names.prices: self._service.nested([price]), **self._untaxed(line),
         }  # fmt: skip
+
+    def _untaxed(self, line: Mapping[str, Any]) -> dict[str, str]:
+        """The classification under which SAP books no tax, for a line whose tax a marketplace remits itself."""
+        code = exempt_code(self._api.context.codes, "SAP", line)
+        if code and not self._names.taxed:
+            raise BadInputError(
+                f"a marketplace remits the tax on {line['sku']}, and SAP's service of V4 cannot say so of an item; nothing was sent; "
+                "take V2 for it (`orders_api`)",
+                "tax",
+            )
+        return {self._names.taxed: code} if code else {}
 
 
 def _of(payload: Mapping[str, Any], name: str) -> Any:

@@ -107,7 +107,7 @@ _ORDER_FIELDS = """
           sku
           quantity
           originalUnitPriceSet { shopMoney { amount currencyCode } }
-          taxLines { title rate priceSet { shopMoney { amount } } }
+          taxLines { title rate channelLiable priceSet { shopMoney { amount } } }
           discountAllocations { allocatedAmountSet { shopMoney { amount } } }
         }
         pageInfo { hasNextPage endCursor }
@@ -148,7 +148,7 @@ query OrderLines($id: ID!, $after: String) {
         sku
         quantity
         originalUnitPriceSet { shopMoney { amount currencyCode } }
-        taxLines { title rate priceSet { shopMoney { amount } } }
+        taxLines { title rate channelLiable priceSet { shopMoney { amount } } }
         discountAllocations { allocatedAmountSet { shopMoney { amount } } }
       }
       pageInfo { hasNextPage endCursor }

@@ -39,17 +39,27 @@ def of_line(context: Context, body: Mapping[str, Any], line: Mapping[str, Any], 
     )
     if rows is None or included is None:
         return None
-    amounts = [_shop_money(row["priceSet"]) if polled else exact(row["price"]) for row in rows]
     rates = [exact(row["rate"]) for row in rows if row.get("rate") is not None]
     titles = [str(row.get("title") or "") for row in rows]
     return taxes.of_line(
         context,
         currency,
-        [one or Decimal(0) for one in amounts],
+        [_amount(row, polled=polled) for row in rows],
         rates=rates,
         jurisdictions=titles,
         included=bool(included),
+        remitted=[_remitted(row, polled=polled) for row in rows],
     )
+
+
+def _remitted(row: Mapping[str, Any], *, polled: bool) -> bool | None:
+    """Whether the channel that sold it remits this tax; None where that is not known."""
+    told = row.get("channelLiable" if polled else "channel_liable")
+    return None if told is None else bool(told)
+
+
+def _amount(row: Mapping[str, Any], *, polled: bool) -> Decimal:
+    return (_shop_money(row["priceSet"]) or Decimal(0)) if polled else exact(row["price"])
 
 
 def _shop_money(told: Mapping[str, Any] | None) -> Decimal | None:

@@ -39,7 +39,8 @@ SIGNATURE = "x-square-hmacsha256-signature"
 
 
 class SquareConnector(Connector):
-    """A seller's tills. Options: locations (ours, mapped to Square's ids), webhook_url (as subscribed, byte for byte), api_version."""
+    """A seller's tills. Options: locations (ours, mapped to Square's ids), webhook_url (as subscribed, byte for byte), api_version,
+    marketplaces (as Square names the sources of orders whose tax a marketplace remits itself)."""
 
     manifest: ClassVar[Manifest] = Manifest(
         name="square",
@@ -53,7 +54,7 @@ class SquareConnector(Connector):
         receives=(COUNTED, *ORDERS, *payments.TOLD),
         secrets=("access_token", "webhook_secret"),
         webhook_secrets=("webhook_secret",),
-        options=("locations", "webhook_url", "api_version"),
+        options=("locations", "webhook_url", "api_version", "marketplaces"),
         verified_against="Square's OpenAPI description, a simulator",
         kind="till",
         auth="bearer token; webhooks by HMAC-SHA256 of address and body",
@@ -68,7 +69,10 @@ class SquareConnector(Connector):
             "order.state": {"COMPLETED": "sold", "OPEN": "not yet", "CANCELED": "nothing"},
             "payout.status": payments.STATES,
         },
-        option_schemas={"locations": {"type": "array", "items": {"type": "string"}}},
+        option_schemas={
+            "locations": {"type": "array", "items": {"type": "string"}},
+            "marketplaces": {"type": "array", "items": {"type": "string"}},
+        },
     )
 
     def __init__(self, context: Context) -> None:

@@ -1,7 +1,7 @@
 """Orders as sales of Tryton, found again by their reference: made once, then taken through quotation to confirmed.
 
 A sale leaves one warehouse, is sold to the customer that policy names (no personal data passes), at the order's prices without tax; the
-product's own taxes are put on each line, as Tryton's client would.
+product's own taxes are put on each line, as Tryton's client would, and none where a marketplace remits the tax itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from controlplane.connectors.builtin.tryton.rpc import Rpc, encode
 from controlplane.connectors.contract import Context, Write
+from controlplane.connectors.taxes import remitted
 from controlplane.errors import BadInputError, RejectedError
 from rules.outcomes import Outcome, Result
 
@@ -108,7 +109,17 @@ class Sales:
                     f"the product {code} ({sku}) {why} in Tryton; make it salable there, or correct the order"
                 )
         taxes = self._taxes({row["template."]["account_category"] for row in known.values()})
-        return [_line(line, known[wanted[str(line["sku"])]], taxes) for line in lines]
+        return [self._line(line, known[wanted[str(line["sku"])]], taxes) for line in lines]
+
+    @staticmethod
+    def _line(
+        line: Mapping[str, Any], product: Mapping[str, Any], taxes: Mapping[int | None, list[int]]
+    ) -> dict[str, Any]:
+        owed = [] if remitted(line, "Tryton") else taxes[product["template."]["account_category"]]
+        return {
+            "type": "line", "product": product["id"], "unit": product["sale_uom"], "quantity": float(line["quantity"]),
+            "unit_price": Decimal(str(line["unit_price"])), "taxes": [["add", owed]],
+        }  # fmt: skip
 
     def _taxes(self, categories: set[int | None]) -> dict[int | None, list[int]]:
         """Return accounting category -> taxes of what is sold in it, where it says so those of the category above."""
@@ -138,10 +149,3 @@ def _taxes_of(rows: Mapping[int, Mapping[str, Any]], at: int | None) -> list[int
     while at is not None and rows.get(at, {}).get("taxes_parent"):
         at = rows[at]["parent"]
     return list(rows.get(at, {}).get("customer_taxes") or ()) if at is not None else []
-
-
-def _line(line: Mapping[str, Any], product: Mapping[str, Any], taxes: Mapping[int | None, list[int]]) -> dict[str, Any]:
-    return {
-        "type": "line", "product": product["id"], "unit": product["sale_uom"], "quantity": float(line["quantity"]),
-        "unit_price": Decimal(str(line["unit_price"])), "taxes": [["add", taxes[product["template."]["account_category"]]]],
-    }  # fmt: skip
