@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -463,6 +464,18 @@ HAPPENED = (
 def said(data: Data, name: str) -> Any:
     """Return a field of data, None where this type of message has none (pydantic's own look for a missing attribute is dear)."""
     return vars(data).get(name)
+
+
+def happened(data: Data) -> tuple[str, datetime] | None:
+    """Return the field that says when it happened, and the instant; None where this message does not say."""
+    name = _happened(type(data))
+    at = vars(data)[name] if name else None
+    return None if name is None or at is None else (name, at)
+
+
+@cache
+def _happened(kind: type[Data]) -> str | None:
+    return next((name for name in HAPPENED if name in kind.model_fields), None)
 
 
 def worth_of(data: Data) -> tuple[Decimal, str] | None:

@@ -122,17 +122,17 @@ def refuse_ahead(data: model.Data, now: datetime, documents: timedelta = AHEAD) 
     `documents`: how far a sender's clock may be ahead where it tells of a document. What claims to be of before FIRST_YEAR is no instant
     that a clock gave.
     """
-    for name in model.HAPPENED:
-        at = model.said(data, name)
-        if at is None:
-            continue
-        if at - now > (AHEAD if name == "source_at" else documents):
-            told = f"lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ})"
-        elif at.year < FIRST_YEAR:
-            told = f"lies before {FIRST_YEAR}"
-        else:
-            continue
-        raise BadInputError(f"{name} {at.isoformat()} {told}; set the sender's clock, and send again", name)
+    found = model.happened(data)
+    if found is None:
+        return
+    name, at = found
+    if at - now > (AHEAD if name == "source_at" else documents):
+        told = f"lies ahead of our clock ({now:%Y-%m-%dT%H:%M:%SZ})"
+    elif at.year < FIRST_YEAR:
+        told = f"lies before {FIRST_YEAR}"
+    else:
+        return
+    raise BadInputError(f"{name} {at.isoformat()} {told}; set the sender's clock, and send again", name)
 
 
 def append(
