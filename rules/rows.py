@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 
 DELIMITERS = ";,\t|"
@@ -16,12 +17,22 @@ def delimiter(header: str) -> str:
 
 def columns(header: str) -> list[str]:
     """Return the names of the columns, in lower case."""
-    return [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter(header)), [])]
+    return [name.strip().lower() for name in _parted(header, delimiter(header))]
 
 
 def values(header: str, row: str) -> list[str]:
     """Return the fields of a row, without the blanks around them."""
-    return [value.strip() for value in next(csv.reader([row], delimiter=delimiter(header)), [])]
+    return [value.strip() for value in _parted(row, delimiter(header))]
+
+
+def _parted(text: str, by: str) -> list[str]:
+    """Return the fields of a line; of text that is no line of CSV (a break of line in it, a field without end) what lies between
+    delimiters and breaks.
+    """
+    try:
+        return next(csv.reader([text], delimiter=by), [])
+    except csv.Error:
+        return re.split(rf"[{re.escape(by)}\r\n]", text)
 
 
 def fields(header: str, row: str) -> dict[str, str] | None:

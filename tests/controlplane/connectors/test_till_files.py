@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.connectors.builtin.till_files.connector import TillFilesConnector
+from controlplane.connectors.builtin.till_files.connector import PAGE, TillFilesConnector
 from controlplane.connectors.codes import MappedCodes
 from controlplane.connectors.contract import Draft, Page, UnmappedError
 from controlplane.errors import BadInputError, UnavailableError
@@ -77,6 +77,7 @@ def test_a_file_in_latin_1_is_read(connector: TillFilesConnector, tmp_path: Path
         ("ST1;R;1;900007;1E999999999;9,90;2026-11-27T06:05:00Z", "'1E999999999' is no amount"),
         ("ST1;R;1;900007;1;1E999999999;2026-11-27T06:05:00Z", "'1E999999999' is no amount"),
         ("ST1;R;1;900007;1;1E-999999999;2026-11-27T06:05:00Z", "'1E-999999999' is no amount"),
+        ("ST1;" + "R" * 200_000, "2 fields and the header 7"),
         ("ST1;R;1;900007;NaN;9,90;2026-11-27T06:05:00Z", "'NaN' is no amount"),
         ("ST1;R;1;900007;1;9,90;2026-11-27T06:05:00", "names no time zone"),
         ("ST1;R;1;900007;1;9,90", "6 fields and the header 7"),
@@ -109,6 +110,24 @@ def test_a_file_that_cannot_be_read_keeps_none_behind_it_and_is_tried_again(
         got.extend(pages)
     assert sum(len(page.records) for page in got) == 1
     assert got[-1].cursor["done"] == ["sales_ST1_2.csv"]
+
+
+def test_a_large_file_comes_in_pages_and_counts_as_read_after_the_last(
+    connector: TillFilesConnector, tmp_path: Path
+) -> None:
+    drop(tmp_path, HEADER + "\n" + "".join(f"{ROW.replace('ST1-000001', f'R{n}')}\n" for n in range(PAGE + 1)))
+    pages = list(connector.poll("sales", None))
+    assert [len(page.records) for page in pages if page.records] == [PAGE, 1]
+    assert [page.cursor["done"] for page in pages[:2]] == [[], []]
+    assert last(pages).cursor["done"] == ["sales_ST1_1.csv"]
+
+
+def test_a_file_with_the_line_ends_of_an_old_till_is_read(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER}\r{ROW}\r")
+    (_,) = connector.poll("sales", None)
+    cursor = {"done": [], "growing": {"sales_ST1_1.csv": len(HEADER) + len(ROW) + 2}}
+    (record,) = [record for page in connector.poll("sales", cursor) for record in page.records]
+    assert connector.translate(record.topic, record.body)[0].subject == "ST1/ST1-000001/1"
 
 
 def test_a_header_that_lacks_a_column_is_named(connector: TillFilesConnector, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ without a unit counts pieces.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +29,8 @@ from controlplane.errors import BadInputError, UnavailableError
 from rules import rows
 from rules.units import exact, pieces_in, price_of_piece
 
+PAGE = 500
+"""Rows that are committed together: a file of a day has a hundred thousand, and others commit meanwhile."""
 COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
 PATTERN = "sales_*.csv"
 
@@ -63,7 +67,7 @@ class TillFilesConnector(Connector):
             raise UnavailableError(f"the drop folder {self._folder} is not there; create or mount it")
 
     def poll(self, entity: str, cursor: dict[str, Any] | None) -> Iterator[Page]:
-        """Yield one page a file that has not been read, in the order of their names.
+        """Yield pages of each file that has not been read, in the order of their names.
 
         A file without a line end may still be written: it is read once its size has not changed since the last poll. One that
         cannot be read does not keep those behind it: it is told at the end, and tried again with the next poll.
@@ -88,8 +92,11 @@ class TillFilesConnector(Connector):
             if not content.endswith(b"\n") and held.get("growing", {}).get(name) != len(content):
                 growing[name] = len(content)
                 continue
+            records = self._records(name, content)
+            while part := tuple(islice(records, PAGE)):
+                yield Page(part, _cursor(done, growing))
             done.add(name)
-            yield Page(tuple(self._records(name, content)), _cursor(done, growing))
+            yield Page((), _cursor(done, growing))
         yield Page((), _cursor(done, growing))
         if broken:
             raise broken[0]
@@ -101,7 +108,7 @@ class TillFilesConnector(Connector):
             raise UnavailableError(f"the till file {path.name} cannot be read: {error.strerror}") from error
 
     def _records(self, name: str, content: bytes) -> Iterator[Record]:
-        lines = [line.rstrip("\r") for line in self._decode(content).split("\n")]
+        lines = re.split(r"\r*\n|\r", self._decode(content))
         rows = [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
         header = rows[0][1] if rows else ""
         for at, row in rows[1:]:
