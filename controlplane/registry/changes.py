@@ -132,6 +132,8 @@ class Changes(Steps):
         require(actor, "policy.propose")
         self._within(actor, kind, name)
         with self.store.read() as conn:
+            if not actor.reach.everything and revisions.current(conn, kind, name) is None:
+                raise permits.unseen(actor, kind, name)
             past = revisions.get(conn, kind, name, revision)
         if past["valid_to"] is None:
             raise BadInputError(f"revision {revision} of {kind}/{name} is in force already; name an older one")
