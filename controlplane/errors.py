@@ -2,6 +2,7 @@
 
     TrueupError
     ├── SettingsError        the operator must correct a setting; nothing was started
+    │   └── SecretNotGivenError  the System policy gives no secret of that name; what takes it is not set up
     ├── PolicyError          the author must correct a policy document; nothing was changed
     ├── NotFoundError        the caller named something that is not there
     ├── ConflictError        the caller's base has moved; read again and decide
@@ -38,6 +39,10 @@ class TrueupError(Exception):
 
 class SettingsError(TrueupError):
     """A setting is wrong; the message names the variable and what it takes."""
+
+
+class SecretNotGivenError(SettingsError):
+    """A System policy refers to no secret of the name that something takes."""
 
 
 class PolicyError(TrueupError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00")
-"""Beginnings of a text that spreadsheets take for more than text."""
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "\x00")
+"""Beginnings of a text that spreadsheets take for more than text; the wide ones of East Asian keyboards are made narrow by some."""
 NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
 

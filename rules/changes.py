@@ -95,7 +95,7 @@ class Relation(StrEnum):
 
     ANYBODY = "anybody"
     ANOTHER = "another"
-    """Neither its author, nor its last editor, nor its scheduler."""
+    """Neither its author, nor anybody who edited it, nor its scheduler."""
     OWN_OR_ADMIN = "own_or_admin"
     """Its author, its last editor, or an admin."""
     PLANE = "plane"
@@ -133,20 +133,28 @@ WHO: Mapping[Deed, Who] = {
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """Whose hands a request went through; the scheduler of one in break-glass is who put it in force."""
+    """Whose hands a request went through; the scheduler of one in break-glass is who put it in force.
+
+    `editors`: everybody who wrote on its document. Whose words stand in it still nobody can tell of an edited text, so all count.
+    """
 
     author: str
     last_editor: str
     scheduler: str | None = None
+    editors: Set[str] = frozenset()
 
     @property
     def own(self) -> frozenset[str]:
         """Who never counts as an approver."""
-        return frozenset({self.author, self.last_editor, *([self.scheduler] if self.scheduler else [])})
+        return frozenset({self.author, self.last_editor, *self.editors, *([self.scheduler] if self.scheduler else [])})
 
     def did(self, name: str) -> str:
         """Say in a word what somebody of them did."""
-        return "wrote" if name == self.author else "last edited" if name == self.last_editor else "scheduled"
+        if name == self.author:
+            return "wrote"
+        if name == self.last_editor:
+            return "last edited"
+        return "edited" if name in self.editors else "scheduled"
 
 
 def after(state: State, deed: Deed) -> State | None:

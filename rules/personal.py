@@ -46,6 +46,22 @@ SHIPPED: Mapping[str, Showing] = MappingProxyType({
     "properties": "mask", "custom_attributes": "mask", "customattributes": "mask", "personalization": "mask", "tags": "mask",
     "order_status_url": "mask", "statuspageurl": "mask", "token": "mask", "*_token": "mask", "landing_site*": "mask",
     "landingpage*": "mask", "referring_site": "mask", "referrer*": "mask",
+    "emails": "hash", "email_addresses": "hash", "phones": "hash", "phone_numbers": "hash", "phone1": "hash", "phone2": "hash",
+    "*_phone1": "hash", "*_phone2": "hash", "telephone*": "hash", "*_telephone": "hash", "tel": "hash", "tel_no": "hash", "cell": "hash",
+    "cellphone": "hash", "whatsapp": "hash", "username": "mask", "user_name": "mask", "login": "mask", "nickname": "mask",
+    "salutation": "mask", "care_of*": "mask", "person_name": "mask", "*_person_name": "mask", "receiver_name": "mask", "payer*": "mask",
+    "shopper*": "mask", "consignee*": "mask", "shipto_name": "mask", "billto_name": "mask", "deliver_to_name": "mask",
+    "*addressee": "mask", "*_attention": "mask", "*_attn": "mask", "attention_to": "mask", "attn_to": "mask",
+    "business_partner_name*": "mask", "*_bp_name*": "mask", "cashier*": "mask", "employee_name": "mask", "salesperson*": "mask",
+    "staff_name": "mask", "signed_by": "mask", "received_by": "mask", "signature_image": "mask", "addr": "mask", "addr?": "mask",
+    "*_addr": "mask", "*_addr?": "mask", "*_street": "mask", "*_street?": "mask", "*_city": "mask", "*_zip": "mask", "*_zip_code": "mask",
+    "*_zipcode": "mask", "zip5": "mask", "post_code": "mask", "postal": "mask", "*_postcode": "mask", "*_post_code": "mask",
+    "*_postal_code": "mask", "*_postalcode": "mask", "apartment": "mask", "apt": "mask", "suburb": "mask", "gender": "mask",
+    "passport*": "mask", "national_id": "mask", "ssn": "mask", "social_security*": "mask", "tax_number": "mask", "taxid": "mask",
+    "nif": "mask", "bank_account*": "mask", "card_holder*": "mask", "account_holder*": "mask", "holder_name": "mask",
+    "*_holder_name": "mask", "cookie*": "mask", "session_id": "mask", "device_id": "mask", "delivery_instructions": "mask",
+    "shipping_instructions": "mask", "special_instructions": "mask", "comment": "mask", "comments": "mask", "*_comment": "mask",
+    "*_comments": "mask", "gift_from": "mask", "gift_to": "mask",
 })  # fmt: skip
 """The usual names, so that a System policy that says nothing is safe. `show` takes one out."""
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")

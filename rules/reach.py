@@ -134,9 +134,10 @@ class Sight:
             "hidden": sorted(self.hidden), "set": [ANY],
         }  # fmt: skip
 
-    def veil(self, text: str) -> str:
-        """Return a text without the names of what is out of sight."""
-        out = self.hidden | self.unnamed
+    def veil(self, text: str, asked: Iterable[str] = ()) -> str:
+        """Return a text without the names of what is out of sight, and of what was asked for unless that is in sight."""
+        known = {name for _, name in self.documents} | self.systems | self.domains
+        out = self.hidden | self.unnamed | ({name for name in asked if name} - known)
         if not out:
             return text
         names = "|".join(re.escape(name) for name in sorted(out, key=len, reverse=True))

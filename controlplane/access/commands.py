@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rules import cells
+
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
 
@@ -134,7 +136,7 @@ def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for row in rows:
-        typer.echo("\t".join(_shown(row[name]) for name in columns))
+        typer.echo(cells.line([_shown(row[name]) for name in columns]))
 
 
 def _shown(value: Any) -> str:

@@ -6,11 +6,12 @@ of the provider with one of the algorithms below, `iss`, `aud` and `azp`, `exp`,
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -18,6 +19,7 @@ from urllib.parse import quote_plus, urlencode
 import httpx
 from authlib.oauth2.client import OAuth2Client
 from authlib.oidc.core import CodeIDToken
+from itsdangerous import BadData, URLSafeSerializer
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jws import JWSRegistry
@@ -37,11 +39,16 @@ LEEWAY = 60
 LARGEST = 64 * 1024
 """Bytes of an ID token: some providers write hundreds of groups into one."""
 CALLBACK = "/login/oidc/callback"
+PATIENCE = timedelta(minutes=10)
+"""For so long somebody may be away at the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A sign-in under way: what the browser keeps until it comes back. `again`: somebody who has a session proves anew who it is."""
+    """A sign-in under way: what the browser keeps, signed by us, until it comes back.
+
+    `again`: somebody who has a session proves anew who it is.
+    """
 
     state: str
     nonce: str
@@ -89,6 +96,28 @@ class Oidc:
             endpoint, state=begun.state, code_verifier=begun.verifier, nonce=begun.nonce, **asked
         )
         return str(url), begun
+
+    def kept(self, begun: Begun) -> str:
+        """Return a sign-in as the browser keeps it: what we did not begin, or long ago, is none.
+
+        Whoever could write one himself would write the nonce and state of another's sign-in, and come with a code stolen from that.
+        """
+        return str(self._signer().dumps([asdict(begun), self._clock.now().timestamp()]))
+
+    def begun(self, kept: str) -> Begun | None:
+        """Return what `kept` made, lately; None for anything else."""
+        try:
+            found, at = self._signer().loads(kept)
+        except BadData:
+            return None
+        age = self._clock.now().timestamp() - at
+        return Begun(**found) if 0 <= age <= PATIENCE.total_seconds() else None
+
+    def _signer(self) -> URLSafeSerializer:
+        """By the one secret that every plane behind the same address has, and nobody else but the provider."""
+        return URLSafeSerializer(
+            self._secret(), salt="sign-in under way", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        )  # fmt: skip
 
     def finish(self, begun: Begun, answer: Mapping[str, str]) -> Member:
         """Return who came back, with what the mapping grants. Raises SignInError, saying why nobody is let in, or UnavailableError."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 
 from controlplane.access import Actor
@@ -66,10 +66,20 @@ def commands() -> Commands:
     return found
 
 
-def veiled(text: str) -> str:
-    """Return what is said to whoever asks without the names that are out of sight: an error may name what it stumbled over."""
+def veiled(text: str, *, nowhere: bool = False) -> str:
+    """Return what is said to whoever asks without the names that are out of sight: an error may name what it stumbled over.
+
+    `nowhere`: it is said of what is not there. Then what was asked for is taken out as well, be it nobody's or somebody else's.
+    """
     who: Actor | None = g.get("actor")
-    return text if who is None or who.reach.everything else str(commands().gate.told(who, text))
+    return (
+        text if who is None or who.reach.everything else commands().gate.refusal(who, text, _asked() if nowhere else ())
+    )
+
+
+def _asked() -> set[str]:
+    """Return what the address of the request names."""
+    return {*map(str, (request.view_args or {}).values()), *request.args.values()}
 
 
 def metrics_page() -> Page:

@@ -5,7 +5,7 @@ A deed itself is the plane's: it goes by the whole registry, so it is done uncon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -77,6 +77,10 @@ class Gate:
     def told(self, actor: Actor, value: Any) -> Any:
         """Return an answer of the plane without the names of what is out of sight."""
         return value if actor.reach.everything else _veiled(self.sight(actor), value)
+
+    def refusal(self, actor: Actor, text: str, asked: Collection[str]) -> str:
+        """Return why the plane refuses somebody something, without the names of what is out of sight, or of what is nowhere."""
+        return text if actor.reach.everything else self.sight(actor).veil(text, asked)
 
     def refuse_source(self, actor: Actor, source: str, kind: str) -> None:
         """Refuse a message that somebody may not tell: its source is whole to them, and its type in sight. Raises ForbiddenError."""

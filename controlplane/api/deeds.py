@@ -28,7 +28,7 @@ deeds = Blueprint("deeds", __name__, url_prefix="/api/v1")
 LONGEST = LONGEST_BREAK.total_seconds() / 3600
 """Hours."""
 Document = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "title": POLICY})]
-REQUEST = row(t.change_request)
+REQUEST = row(t.change_request, editors=[TEXT])
 FLAW = {name: WHOLE if name in ("line", "column") else TEXT for name in Problem.__dataclass_fields__}
 """What is wrong with a text: not what is called a problem in an answer that refuses something."""
 ITS_ID = {"request_id": "/id"}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from dataclasses import asdict
 from urllib.parse import urlencode, urlsplit
 
 import structlog
@@ -23,6 +20,7 @@ from controlplane.access import (
     revoke_session,
 )
 from controlplane.access.members import Member
+from controlplane.access.oidc import PATIENCE
 from controlplane.api.answers import plane
 from controlplane.api.gate import clear_session, current_session, is_secure, set_session
 from controlplane.api.problems import AGAIN
@@ -38,8 +36,6 @@ LOST = (
 )
 BEGUN_COOKIE = "trueup_sign_in"
 PATH = "/login/oidc"
-PATIENCE = 600
-"""Seconds that somebody may take at the provider."""
 
 
 # --- by a password ---
@@ -148,22 +144,21 @@ def _to_provider(next_page: str, *, again: bool = False) -> AnyResponse:
     except UnavailableError as error:
         return _unavailable(error)
     answer = make_response(redirect(address))
-    kept = base64.urlsafe_b64encode(json.dumps(asdict(begun)).encode()).decode()
     answer.set_cookie(
-        BEGUN_COOKIE, kept, max_age=PATIENCE, httponly=True, samesite="Lax", secure=is_secure(), path=PATH
+        BEGUN_COOKIE,
+        _oidc().kept(begun),
+        max_age=PATIENCE,
+        httponly=True,
+        samesite="Lax",
+        secure=is_secure(),
+        path=PATH,
     )
     return answer
 
 
 def _begun() -> Begun | None:
-    """Return the sign-in that this browser has begun. It is the browser's own word, and decides nothing but what that browser may do."""
-    try:
-        found = json.loads(base64.urlsafe_b64decode(request.cookies.get(BEGUN_COOKIE, "")))
-        state, nonce, verifier, next_page = (str(found[name]) for name in ("state", "nonce", "verifier", "next"))
-        f"{state}{nonce}{verifier}{next_page}".encode()  # half a character is none
-    except (ValueError, KeyError, TypeError):
-        return None
-    return Begun(state, nonce, verifier, next_page, found.get("again") is True)
+    """Return the sign-in that this browser has begun here."""
+    return _oidc().begun(request.cookies.get(BEGUN_COOKIE, ""))
 
 
 def _forget_begun(answer: Response) -> Response:

@@ -87,7 +87,8 @@ def _refused(error: TrueupError) -> Response:
         return _again(error)
     kind = f"urn:trueup:{type(error).__name__.removesuffix('Error').lower()}"
     wait = {"Retry_After": f"{error.retry_after:.0f}"} if isinstance(error, OverloadedError) else {}
-    return problem(status_of(error), veiled(str(error)), kind, None, **wait)
+    status = status_of(error)
+    return problem(status, veiled(str(error), nowhere=status in (404, 422)), kind, None, **wait)
 
 
 def _again(error: StepUpError) -> Response:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from controlplane.clock import Clock
 from controlplane.store import tables as t
+from controlplane.store.text import kept
 from rules.canonical import digest
 
 FIRST = "0" * 64
@@ -62,8 +63,8 @@ def record_all(conn: Connection, clock: Clock, actions: Sequence[Told]) -> int:
     for told in actions:
         seq += 1
         row: dict[str, Any] = {
-            "seq": seq, "at": clock.now(), "actor": told.actor, "action": told.action, "subject": told.subject,
-            "reason": told.reason, "before": settled(told.before), "after": settled(told.after),
+            "seq": seq, "at": clock.now(), "actor": kept(told.actor), "action": told.action, "subject": kept(told.subject),
+            "reason": kept(told.reason), "before": settled(told.before), "after": settled(told.after),
             "previous_hash": previous,
         }  # fmt: skip
         previous = fingerprint(row)
@@ -74,15 +75,20 @@ def record_all(conn: Connection, clock: Clock, actions: Sequence[Told]) -> int:
 
 
 def settled(value: Any) -> Any:
-    """Return the value in the form in which both databases give it back, so that its hash can be checked later."""
+    """Return the value in the form in which both databases give it back, so that its hash can be checked later.
+
+    What they cannot keep of a text is replaced first: by one such character anybody could make the whole chain look tampered with.
+    """
     if isinstance(value, Mapping):
-        return {str(key): settled(item) for key, item in value.items()}
+        return {kept(str(key)): settled(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         items = sorted(value) if isinstance(value, (set, frozenset)) else value
         return [settled(item) for item in items]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+    if value is None or isinstance(value, (int, float, bool)):
+        return value
+    return kept(str(value))
 
 
 def fingerprint(row: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from controlplane.connectors.own import refuse_place, refuse_reference
 from controlplane.connectors.redaction import Redactor
 from controlplane.connectors.references import Referring, told_by
 from controlplane.connectors.vault import Vault
-from controlplane.errors import NotFoundError, SettingsError, TrueupError
+from controlplane.errors import NotFoundError, SecretNotGivenError, SettingsError, TrueupError
 from controlplane.registry import Snapshot
 from controlplane.settings import Settings
 from controlplane.settings import resolve_secret as resolve_local
@@ -101,6 +101,11 @@ class Connections:
             return self._current(snapshot, name)
         finally:
             turn.release()
+
+    def hears(self, name: str) -> bool:
+        """Say whether the connector of a system takes webhooks at all; for that neither it nor its secrets are needed."""
+        connector: type[Connector] = plugins.load("connectors", self._registry.snapshot().systems[name].spec.connector)
+        return connector.receive is not Connector.receive
 
     def refused(self, name: str) -> None:
         """Note that a system refused its credentials: its secrets are looked up anew at the next `get`, once a second at most."""
@@ -248,7 +253,7 @@ def secrets_of(system: str, spec: SystemSpec, settings: Settings, vault: Vault |
     def secret(name: str) -> str:
         reference = spec.secrets.get(name)
         if reference is None:
-            raise SettingsError(f"System '{system}' needs the secret '{name}'; add it to spec.secrets as {FORMS}")
+            raise SecretNotGivenError(f"System '{system}' needs the secret '{name}'; add it to spec.secrets as {FORMS}")
         return resolve_secret(f"the secret '{name}' of System '{system}'", reference, settings, vault)
 
     return secret

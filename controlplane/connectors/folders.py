@@ -1,6 +1,7 @@
 """Folders that files are handed over in: of this machine, or at an SFTP server whose key is known; in a bucket (`buckets`) they are read.
 
 A file appears under its name whole or not at all: it is written aside first, and renamed. Names are those of files directly in a folder.
+A link is no file: whoever may put files into a folder could have one lead to what only the plane may read, or write.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from controlplane.connectors.contract import Context, Flaw
@@ -76,6 +77,11 @@ def is_whole(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(ASIDE) and "/" not in name
 
 
+def opened(path: Path) -> IO[bytes]:
+    """Open a file of this machine for reading. Raises OSError, for a link too."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+
+
 class LocalFolders(Folders):
     """Folders of this machine, or mounted on it."""
 
@@ -85,7 +91,7 @@ class LocalFolders(Folders):
     def entries(self, folder: str) -> list[Entry]:
         """Return the complete files of a folder."""
         with self._told(folder):
-            found = [(path.name, path.stat()) for path in (self._root / folder).iterdir() if is_whole(path.name)]
+            found = [(path.name, path.lstat()) for path in (self._root / folder).iterdir() if is_whole(path.name)]
         return sorted(
             (Entry(name, at.st_size, int(at.st_mtime)) for name, at in found if stat.S_ISREG(at.st_mode)),
             key=lambda entry: entry.name,
@@ -93,17 +99,18 @@ class LocalFolders(Folders):
 
     def read(self, path: str, limit: int) -> bytes:
         """Return a file."""
-        with self._told(path), (self._root / path).open("rb") as file:
+        with self._told(path), opened(self._root / path) as file:
             return _bounded(file.read(limit + 1), path, limit)
 
     def exists(self, path: str) -> bool:
         """Say whether a file is there."""
         with self._told(path):
-            return (self._root / path).is_file()
+            return (self._root / path).is_file() and not (self._root / path).is_symlink()
 
     def aside(self, path: str, content: bytes) -> None:
         """Write a file aside, and have it on the disk."""
-        with self._told(path), (self._root / aside_of(path)).open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with self._told(path), os.fdopen(os.open(self._root / aside_of(path), flags, 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

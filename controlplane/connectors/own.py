@@ -12,6 +12,8 @@ from rules.policy.secrets import is_planes_own
 
 LONGEST = 300
 """Characters of an option that may name a folder."""
+MACHINES = (Path("/proc"), Path("/sys"))
+"""What the machine tells of itself, and of this process: its environment holds the plane's settings."""
 
 
 def refuse_reference(what: str, reference: str, settings: Settings) -> None:
@@ -57,6 +59,9 @@ def _texts(value: Any) -> Iterator[str]:
 def _is_own(path: Path, settings: Settings) -> bool:
     try:
         found, home, secrets = path.resolve(), settings.home.resolve(), settings.secrets.resolve()
-        return found in (home, secrets) or secrets in found.parents or (found.parent == home and found.is_file())
+        inside = {found, *found.parents}
+        if secrets in inside or not inside.isdisjoint(MACHINES):
+            return True
+        return found == home or (found.parent == home and found.is_file())
     except (OSError, RuntimeError, ValueError):  # no such path can be opened either
         return False

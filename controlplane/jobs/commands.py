@@ -5,6 +5,7 @@ Where a plane runs on the embedded store, it is asked to do it: the store belong
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -124,7 +125,7 @@ def _opened(settings: Settings) -> Iterator[Ledger]:
 
 
 class Opened:
-    """The store, opened by this command."""
+    """The store, opened by this command. Who has the key to the database needs no right; what he does is told like what others do."""
 
     def __init__(self, store: Any) -> None:
         from controlplane.clock import SystemClock
@@ -132,6 +133,7 @@ class Opened:
         from controlplane.sync.ledger.archive import Archiver, Restorer
 
         self._store, clock = store, SystemClock()
+        self._clock, self._actor = clock, f"console ({getpass.getuser()})"
         registry = Registry(store, clock)
         self._archiver, self._restorer = Archiver(store, clock, registry), Restorer(store, clock, registry)
 
@@ -141,6 +143,10 @@ class Opened:
 
     def archive(self) -> dict[str, Any]:
         """See Ledger."""
+        from controlplane import audit
+
+        with self._store.write() as conn:
+            audit.record(conn, self._clock, actor=self._actor, action="ledger.archive", subject="ledger/archive")
         return self._archiver.run(anew=True)
 
     def parts(self, limit: int) -> list[dict[str, Any]]:
@@ -156,7 +162,7 @@ class Opened:
         from controlplane.sync.ledger.archive import Wanted, how_long, part_of
 
         wanted = Wanted.read(asked["since"], asked["until"], asked["subject"])
-        part = self._restorer.ask(asked["uri"], wanted, how_long(asked["keep"]), "cli")
+        part = self._restorer.ask(asked["uri"], wanted, how_long(asked["keep"]), self._actor)
         with suppress(TrueupError):  # of this part it stands in its row; others were asked for by others
             self._restorer.run()
         with self._store.read() as connection:

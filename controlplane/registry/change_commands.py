@@ -10,6 +10,7 @@ import typer
 
 from controlplane.registry.commands import AsJson, app, kind_named, print_json
 from controlplane.registry.decision_commands import As, speaking
+from rules import cells
 
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
@@ -187,9 +188,8 @@ def history(kind: KindName, name: Name, as_json: AsJson = False) -> None:
         return
     typer.echo("rev.\tgoverned from\tuntil\tauthor\torigin")
     for row in found:
-        typer.echo(
-            f"{row['revision']}\t{row['valid_from']}\t{row['valid_to'] or 'now'}\t{row['author']}\t{row['origin']}"
-        )
+        told = (row["revision"], row["valid_from"], row["valid_to"] or "now", row["author"], row["origin"])
+        typer.echo(cells.line(list(map(str, told))))
 
 
 @app.command()

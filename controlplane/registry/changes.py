@@ -1,6 +1,6 @@
 """Change requests: the only way to change a policy. Who may do what when stands in `rules.changes`; here it is done.
 
-Who wrote, last edited or scheduled a request never counts as its approver, whatever the roles. An approval binds to the hash of
+Who wrote, edited or scheduled a request never counts as its approver, whatever the roles. An approval binds to the hash of
 the document, so any edit voids it. Each step is one transaction with its line in the action log. What nobody has approved is put
 in force by break-glass only: for a day at most, with a reason, and owed a review.
 """
@@ -114,7 +114,7 @@ class Changes(Steps):
             row = {
                 "id": request_id, "title": title.strip(), "reason": reason, "kind": kind, "name": name,
                 "base_revision": base["revision"] if base else None, "document": content, "hash": digest(content),
-                "state": State.DRAFT, "author": actor.name, "last_editor": actor.name, "created_at": now,
+                "state": State.DRAFT, "author": actor.name, "last_editor": actor.name, "editors": [actor.name], "created_at": now,
                 "updated_at": now, "rolls_back": rolls_back,
             }  # fmt: skip
             conn.execute(insert(rows.TABLE).values(**row))
@@ -132,6 +132,8 @@ class Changes(Steps):
         require(actor, "policy.propose")
         self._within(actor, kind, name)
         with self.store.read() as conn:
+            if not actor.reach.everything and revisions.current(conn, kind, name) is None:
+                raise permits.unseen(actor, kind, name)
             past = revisions.get(conn, kind, name, revision)
         if past["valid_to"] is None:
             raise BadInputError(f"revision {revision} of {kind}/{name} is in force already; name an older one")
@@ -168,7 +170,7 @@ class Changes(Steps):
             same = digest(content) == request.hash
             changes: dict[str, Any] = {
                 "document": content, "hash": digest(content), "last_editor": request.last_editor if same else actor.name,
-                "scheduled_for": None,
+                "editors": sorted({*request.editors, *([] if same else [actor.name])}), "scheduled_for": None,
                 "scheduled_by": None, "rolls_back": request.rolls_back if same else None, "note": "",
             }  # fmt: skip
             if rebase:
@@ -253,7 +255,7 @@ class Changes(Steps):
     def vote(self, request_id: str, actor: Actor, decision: str, comment: str = "") -> ChangeRequest:
         """Approve what is under review, or reject it up to the moment it is in force, by its present hash.
 
-        An approval rests on the newest simulation. Raises ForbiddenError for its author, its last editor and its scheduler,
+        An approval rests on the newest simulation. Raises ForbiddenError for its author, its editors and its scheduler,
         StepUpError where who votes has to prove anew who it is, ConflictError when the simulation is stale.
         """
         if decision not in {"approve", "reject"}:

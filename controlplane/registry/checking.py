@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from controlplane.errors import PolicyError
 from controlplane.registry import revisions
 from controlplane.registry.manifests import uninstalled
 from controlplane.registry.registry import Snapshot
+from controlplane.store.text import dumps
 from rules.policy.abilities import Manifests
 from rules.policy.keepable import unattended
 from rules.policy.kinds import Document
@@ -127,7 +129,14 @@ def as_stored(kind: str, name: str, document: Any) -> dict[str, Any]:
         raise PolicyError(
             f"the document is {found.kind}/{found.name}, and the request is for {kind}/{name}; correct one"
         )
-    return revisions.dump(found)
+    content = revisions.dump(found)
+    if (
+        json.loads(dumps(content)) != content
+    ):  # what is stored would be another document than the one whose hash is approved
+        raise PolicyError(
+            f"{kind}/{name}: the document holds a character that is not kept (U+0000, or half of one); take it out"
+        )
+    return content
 
 
 def as_document(content: Any) -> Document:

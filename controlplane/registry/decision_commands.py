@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controlplane.registry.commands import AsJson, print_json
+from rules import cells
 
 if TYPE_CHECKING:
     from controlplane.client import PlaneClient
@@ -36,7 +37,7 @@ def list_requests(
         print_json(found)
         return
     for row in found:
-        typer.echo("\t".join(str(row[key]) for key in LINE))
+        typer.echo(cells.line([str(row[key]) for key in LINE]))
 
 
 @app.command()

@@ -35,13 +35,18 @@ def refuse_beyond(snapshot: Snapshot, actor: Actor, kind: str, name: str, *docum
         return
     seen = snapshot.sight(actor.reach)
     if (kind, name) in snapshot.documents and (kind, name) not in seen.documents:
-        raise NotFoundError(f"there is no {kind} '{name}' that is in sight of {actor.reach}")
+        raise unseen(actor, kind, name)
     if ((kind, name) in snapshot.documents and (kind, name) not in seen.owned) or not all(
         map(seen.has_in_hand, documents)
     ):
         raise ForbiddenError(
             f"{kind}/{name}: {BEYOND} of '{actor.name}', who reaches {actor.reach}; ask somebody whose reach has all of it"
         )
+
+
+def unseen(actor: Actor, kind: str, name: str) -> NotFoundError:
+    """Return what is told of a policy that is out of sight, or nowhere."""
+    return NotFoundError(f"there is no {kind} '{name}' that is in sight of {actor.reach}")
 
 
 def take_part(actor: Actor) -> None:

@@ -50,6 +50,8 @@ class ChangeRequest:
     state: State
     author: str
     last_editor: str
+    editors: tuple[str, ...]
+    """Everybody who wrote on the document, the author included."""
     created_at: datetime
     updated_at: datetime
     effective_at: datetime | None
@@ -78,7 +80,7 @@ class ChangeRequest:
     @property
     def hands(self) -> Hands:
         """Whose hands it went through."""
-        return Hands(self.author, self.last_editor, self.scheduled_by)
+        return Hands(self.author, self.last_editor, self.scheduled_by, frozenset(self.editors))
 
     @property
     def etag(self) -> str:
@@ -137,7 +139,12 @@ def _with_votes(conn: Connection, found: list[dict[str, Any]]) -> list[ChangeReq
     for row in conn.execute(query):
         vote = Vote(row.voter, row.decision, row.hash, row.comment, row.at, row.voided_at, row.simulation)
         votes[row.change_request_id].append(vote)
-    return [ChangeRequest(**{**row, "state": State(row["state"])}, votes=tuple(votes[row["id"]])) for row in found]
+    return [_request(row, votes[row["id"]]) for row in found]
+
+
+def _request(row: dict[str, Any], votes: list[Vote]) -> ChangeRequest:
+    read = {"state": State(row["state"]), "editors": tuple(row["editors"])}
+    return ChangeRequest(**{**row, **read}, votes=tuple(votes))
 
 
 def approvers(conn: Connection, request: ChangeRequest) -> list[Actor]:

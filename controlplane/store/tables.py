@@ -195,6 +195,9 @@ change_request = Table(
     Column("state", String(20), nullable=False, index=True),
     Column("author", Name, nullable=False),
     Column("last_editor", Name, nullable=False),
+    Column(
+        "editors", Json, nullable=False, default=list, doc="everybody who wrote on the document, the author included"
+    ),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("effective_at", Instant),

@@ -221,6 +221,34 @@ def test_every_deed_on_the_second_brand_is_refused(
     assert counts(plane) == before
 
 
+def test_a_name_that_exists_elsewhere_is_not_told_from_one_that_does_not(
+    plane: Plane, people: dict[str, httpx.Client], ids: dict[str, dict[str, str]]
+) -> None:
+    """By no route: what is answered about the second brand is what is answered about a brand that there is not."""
+    client, sent, wrong = people["all"], bodies(plane, ids), []
+    request_id = ids[MARK]["change_request"]
+    nobodys = {MARK: {table: _nobodys(row) for table, row in ids[MARK].items()}, MINE: ids[MINE]}
+    walked = zip(walk(plane, MARK, ids), walk(plane, MARK, nobodys), strict=True)
+    for (method, path, endpoint), (_, other, _) in walked:
+        asked = {} if method == "GET" else {"json": sent.get(endpoint, {}), "headers": {"If-Match": "*"}}
+        first, second = (
+            client.request(method, path, **asked),
+            client.request(method, other.replace(MARK, "qqqqq"), **asked),
+        )
+        told = first.text.replace(MARK, "qqqqq").replace(request_id, _nobodys(request_id))
+        if path != other and (first.status_code, told) != (second.status_code, second.text):
+            wrong.append((method, path, first.text[:300], second.text[:300]))
+    for path in ("attempts?since=", "findings?comparison=", "deliveries?target=", "messages?source="):
+        first, second = (client.get(f"/api/v1/{path}{name}") for name in (SYSTEM[MARK], "qqqqq-shop"))
+        if (first.status_code, first.text.replace(MARK, "qqqqq")) != (second.status_code, second.text):
+            wrong.append(("GET", path, first.text[:300], second.text[:300]))
+    assert wrong == []
+
+
+def _nobodys(row: str) -> str:
+    return row if row.startswith(MARK) else f"{row[:-4]}qqqq"
+
+
 def test_what_is_shared_is_seen_and_not_acted_on(plane: Plane, people: dict[str, httpx.Client]) -> None:
     client, why = people["all"], {"reason": "because"}
     assert {"erp", "wms", "shop"} == {one["name"] for one in client.get("/api/v1/systems").json()["systems"]}

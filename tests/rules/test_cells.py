@@ -11,7 +11,22 @@ from rules.cells import cell, line
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+49 157", "-2+3", "@SUM(A1)", "\tx", "\rx", "\nx", "\x00=1", " =1", '=cmd|"/C calc"!A0', "-1e5=x"]
+    "text",
+    [
+        "=1+1",
+        "+49 157",
+        "-2+3",
+        "@SUM(A1)",
+        "\tx",
+        "\rx",
+        "\nx",
+        "\x00=1",
+        " =1",
+        '=cmd|"/C calc"!A0',
+        "-1e5=x",
+        "＝1+1",
+        "＠SUM(A1)",
+    ],
 )
 def test_a_text_that_begins_like_a_formula_gets_an_apostrophe(text: str) -> None:
     assert cell(text) == f"'{text}"

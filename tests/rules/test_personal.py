@@ -74,6 +74,10 @@ def test_a_whole_order_of_the_shop_keeps_its_business_and_nothing_of_the_person(
         "HouseNumber", "CityName", "MobilePhoneNumber", "FaxNumber", "BusinessPartnerFullName", "contactName", "givenName", "familyName",
         "taxId", "vatNumber", "cardNumber", "clientIp", "userAgent", "giftMessage", "customerNote", "dateOfBirth", "attention",
         "billing_details", "Date Of Birth", "Contact.Name", "accessToken", "IBAN",
+        "shipAddressee", "shipAttention", "ship_city", "billZip", "ShipAddr1", "addr2", "post_code", "phone1", "shipPhone2", "emails",
+        "TelephoneNumber", "nickname", "PersonName", "receiverName", "shopperName", "payer_id", "consignee_name", "OrganizationBPName1",
+        "BusinessPartnerName", "cashierName", "signedBy", "received_by", "card_holder", "bankAccountNumber", "national_id", "gender",
+        "userName", "deliveryInstructions", "customer_comments", "comment", "sessionId",
     ],
 )  # fmt: skip
 def test_a_usual_name_is_known_however_its_words_are_joined(name: str) -> None:
@@ -85,6 +89,7 @@ def test_names_of_goods_and_places_are_no_names_of_people() -> None:
         "displayName": "Shirt", "productName": "Shirt", "locationName": "WH1", "SalesOrganization": "1010", "itemId": 7,
         "orderEmailed": True,
         "shipMethod": "DHL", "addressed": 0, "IPO": "A", "ticketId": "T-1", "unitPrice": "9.90", "taxIdentified": "no", "customerId": 9,
+        "accountNumber": "4000", "shipToLocation": "WH2", "company": "1010", "receiver": "0088", "capacity": 7, "phoned": 1, "cancel": "x",
     }  # fmt: skip
     found = shown(body, USUAL, masking)
     assert found.value == body | {"addressed": MASK}, "`address*` has always been meant widely"

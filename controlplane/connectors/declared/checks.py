@@ -145,7 +145,11 @@ def check(endpoint: str, options: Mapping[str, Any]) -> Iterator[Flaw]:
     yield from flaws_of(document)
     yield from host_key_flaws(endpoint, options) if isinstance(document, FilesDocument) else ()
     if isinstance(document, SqlDocument) and (odd := _strange(endpoint)):
-        yield ("endpoint",), f"its parameter '{odd}' could lead elsewhere than its host and port", "take it out"
+        yield (
+            ("endpoint",),
+            f"its '{odd}' could lead elsewhere than to a host and port that are checked",
+            "write those, and nothing beside",
+        )
     for option in document.options:
         if option not in options and option not in document.optional:
             yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,8 +85,8 @@ class SqlSource(Source):
         return self._engine
 
     def _pinned(self) -> tuple[URL, dict[str, Any]]:
-        backend, host = self._url.get_backend_name(), self._url.host
-        if backend == "sqlite" or not host:
+        backend, host = self._url.get_backend_name(), str(self._url.host)
+        if backend == "sqlite":
             return self._url, {"timeout": self.context.timeout}
         port = self._url.port or PORTS.get(backend, 0)
         try:
@@ -123,9 +124,24 @@ HARMLESS = frozenset(
 """Parameters of an endpoint that say how to connect; all others, `host` and `port` among them, may say where to."""
 
 
+_DRIVER = re.compile(r"[A-Za-z0-9 ._()+-]{1,100}", re.ASCII)
+"""ODBC takes text that the driver's name ends as settings of the connection, the server's among them."""
+
+
 def strange(url: URL) -> str:
-    """Return the first parameter of a database's URL that is not taken; empty where all are."""
-    return next((name for name in sorted(url.query) if name.lower() not in HARMLESS), "")
+    """Return the first part of a database's URL that is not taken; empty where all are.
+
+    Without a host a client goes where it likes: to a socket of this machine, or to what its environment names.
+    """
+    if url.get_backend_name() != "sqlite" and not url.host:
+        return "lack of a host"
+    return next((name for name in sorted(url.query) if not _is_harmless(name, url.query[name])), "")
+
+
+def _is_harmless(name: str, value: str | tuple[str, ...]) -> bool:
+    if name.lower() == "driver":
+        return isinstance(value, str) and _DRIVER.fullmatch(value) is not None
+    return name.lower() in HARMLESS
 
 
 def _url(context: Context, password: str | None) -> URL:
@@ -137,7 +153,8 @@ def _url(context: Context, password: str | None) -> URL:
         ) from error
     if odd := strange(url):
         raise SettingsError(
-            f"System '{context.system}': the endpoint's '{odd}' could lead past what was checked; take it out, or write it as host and port"
+            f"System '{context.system}': the endpoint's '{odd}' could lead past what was checked; write where it is as host and "
+            "port, and nothing beside"
         )
     if url.password:
         raise SettingsError(

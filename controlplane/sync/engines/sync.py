@@ -14,8 +14,8 @@ from sqlalchemy import Connection, func, select
 from controlplane import audit
 from controlplane.clock import Clock
 from controlplane.connectors import Connections
-from controlplane.connectors.contract import Draft, Inbound, Record, SignatureError
-from controlplane.errors import ConnectorError, NotFoundError
+from controlplane.connectors.contract import Connector, Draft, Inbound, Record, SignatureError, UnsupportedError
+from controlplane.errors import ConnectorError, NotFoundError, SettingsError
 from controlplane.registry import Registry
 from controlplane.sealing import Keyring, NoKeys, Shield
 from controlplane.store import Store
@@ -83,10 +83,13 @@ class Sync:
     # --- the steps ---
 
     def take_webhook(self, system: str, inbound: Inbound) -> bool:
-        """Verify and commit a webhook; say whether it was new. Raises SignatureError, NotFoundError, OverloadedError."""
+        """Verify and commit a webhook; say whether it was new.
+
+        Raises SignatureError, NotFoundError, UnsupportedError for a system that calls nobody, OverloadedError.
+        """
         if system not in self.registry.snapshot().systems:
             raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
-        connector, shield = self.connections.get(system), self.shield(system)
+        connector, shield = self._hearing(system), self.shield(system)
         try:
             arrival = intake.webhook(self.clock, connector, inbound, shield)
         except SignatureError:
@@ -96,6 +99,14 @@ class Sync:
                 raise
             arrival = intake.webhook(self.clock, renewed, inbound, shield)
         return self.acceptor.take(arrival) == 1
+
+    def _hearing(self, system: str) -> Connector:
+        try:
+            return self.connections.get(system)
+        except SettingsError as error:
+            if self.connections.hears(system):
+                raise
+            raise UnsupportedError(f"System '{system}' receives no webhooks") from error
 
     def take_consumed(self, system: str, records: Sequence[Record]) -> int:
         """Commit what came off a queue; return how many records were new. Only then may the queue forget them.

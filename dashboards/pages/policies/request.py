@@ -91,6 +91,7 @@ def _about(one: Mapping[str, Any]) -> list[tuple[str, Node]]:
     policy = dcc.Link(f"{one['kind']}/{one['name']}", href=f"/policies?kind={one['kind']}&name={one['name']}")
     return [
         ("Policy", policy), ("Author", one["author"]), ("Last editor", one["last_editor"]),
+        *([("Edited by", ", ".join(others))] if (others := sorted({*one["editors"]} - {one["author"], one["last_editor"]})) else []),
         ("Votes", votes), ("Reason", one["reason"] or "—"), ("Bound to", one["hash"][:12]),
     ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from rules.policy.kinds import format_duration
 
 VERSION = "openslo/v1"
 SOURCE = "trueup"
+LONGEST = 63
+"""Characters of a name (RFC 1123); a policy's own may have as many, and what is made of it gets an ending."""
 UNITS = (("w", timedelta(weeks=1)), ("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
 
 
@@ -48,13 +51,13 @@ def _service(policies: Policies, owner: str) -> dict[str, Any]:
 
 def _documents(policies: Policies, name: str, level: Any) -> Iterator[dict[str, Any]]:
     spec: k.ServiceLevelSpec = level.spec
-    tiers = [(f"{name}-{number}", tier) for number, tier in enumerate(spec.tiers, 1)]
+    tiers = [(fitting(f"{name}-{number}"), tier) for number, tier in enumerate(spec.tiers, 1)]
     head = _head("SLO", name, title_of(level), policy=f"ServiceLevel/{name}", owner=spec.owner,
                  min_coverage=str(spec.min_coverage), min_bad=str(spec.min_bad))  # fmt: skip
     yield head | {
         "spec": given(
             description=level.metadata.description, service=spec.owner,
-            indicator={"metadata": {"name": f"{name}-indicator"}, "spec": _indicator(spec)},
+            indicator={"metadata": {"name": fitting(f"{name}-indicator")}, "spec": _indicator(spec)},
             timeWindow=[{"duration": _shorthand(spec.window), "isRolling": True}],
             budgetingMethod=_method(spec), objectives=[_objective(spec)], alertPolicies=[found for found, _ in tiers],
         )
@@ -64,6 +67,13 @@ def _documents(policies: Policies, name: str, level: Any) -> Iterator[dict[str, 
         yield _policy(name, found, [str(target["metadata"]["name"]) for target in targets])
         yield _condition(found, tier)
     yield from targets
+
+
+def fitting(name: str) -> str:
+    """Return a name that is no longer than OpenSLO takes: a piece of its hash keeps two of them apart."""
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 9].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _method(spec: k.ServiceLevelSpec) -> str:
@@ -87,7 +97,7 @@ def _policy(name: str, own: str, targets: list[str]) -> dict[str, Any]:
     return _head("AlertPolicy", own, policy=f"ServiceLevel/{name}") | {
         "spec": given(
             alertWhenNoData=False, alertWhenResolved=True, alertWhenBreaching=True,
-            conditions=[{"conditionRef": f"{own}-condition"}],
+            conditions=[{"conditionRef": fitting(f"{own}-condition")}],
             notificationTargets=[{"targetRef": target} for target in targets],
         )
     }  # fmt: skip
@@ -95,7 +105,7 @@ def _policy(name: str, own: str, targets: list[str]) -> dict[str, Any]:
 
 def _condition(own: str, tier: k.BurnTier) -> dict[str, Any]:
     burn = {"kind": "burnrate", "op": "gte", "threshold": tier.factor, "lookbackWindow": _shorthand(tier.long)}
-    head = _head("AlertCondition", f"{own}-condition", short_window=format_duration(tier.short))
+    head = _head("AlertCondition", fitting(f"{own}-condition"), short_window=format_duration(tier.short))
     return head | {"spec": {"severity": tier.severity, "condition": burn}}
 
 
@@ -109,7 +119,12 @@ def _notified(policies: Policies, path: str) -> list[dict[str, Any]]:
         if step.after == found.spec.steps[0].after:
             told.setdefault(step.system, []).append(step.team)
     return [
-        _head("AlertNotificationTarget", f"{path}-{system}", policy=f"EscalationPath/{path}", team=", ".join(teams))
+        _head(
+            "AlertNotificationTarget",
+            fitting(f"{path}-{system}"),
+            policy=f"EscalationPath/{path}",
+            team=", ".join(teams),
+        )
         | {"spec": {"description": f"{' and '.join(teams)}, by {system}", "target": system}}
         for system, teams in told.items()
     ]

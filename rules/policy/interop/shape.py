@@ -63,8 +63,9 @@ def seconds(duration: timedelta) -> int | float:
 def rendered(file: Exported) -> str:
     """Return the text of a file: the same policies give the same bytes."""
     head = "".join(
-        textwrap.fill(f"not carried: {line}", 110, initial_indent="# ", subsequent_indent="#   ") + "\n"
-        for line in file.not_carried
+        textwrap.fill(f"not carried: {' '.join(line.split())}", 110, initial_indent="# ", subsequent_indent="#   ")
+        + "\n"
+        for line in file.not_carried  # YAML knows more ends of a line than textwrap does
     )
     bodies = [yaml.safe_dump(one, sort_keys=False, allow_unicode=True, width=110) for one in file.documents]
     return head + "---\n".join(bodies)

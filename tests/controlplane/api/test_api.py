@@ -300,8 +300,27 @@ def test_a_forged_webhook_leaves_nothing_behind(plane: Plane, nobody: httpx.Clie
     before = stored()
     assert nobody.post("/hooks/shop", content=b"{}", headers=signature(b"other")).status_code == 401
     assert nobody.post("/hooks/shop", content=b"{}").status_code == 401
-    assert nobody.post("/hooks/nothing", content=b"{}").status_code == 404
     assert stored() == before
+
+
+@pytest.mark.parametrize(
+    "sent", [{}, signature(b"other"), {"X-Shiphero-Hmac-Sha256": "x", "Webhook-Signature": "v1,x"}]
+)
+def test_webhooks_tell_a_stranger_not_which_systems_there_are(nobody: httpx.Client, sent: dict[str, str]) -> None:
+    """The shop calls us, the ERP and the tills do not, nothing has the last names, and to all who call unsigned it looks the same."""
+
+    def told(name: str) -> tuple[int, str, list[str]]:
+        answer = nobody.post(f"/hooks/{name}", content=b"{}", headers=sent)
+        return answer.status_code, answer.text, sorted(set(answer.headers) - {"date"})
+
+    with capture_logs() as said:
+        found = {name: told(name) for name in ("shop", "erp", "tills", "nothing", "SHOP", "%00", "x" * 300)}
+    assert found == dict.fromkeys(found, found["nothing"])
+    assert (found["shop"][0], "shop" in found["shop"][1].lower()) == (401, False)
+    reasons = [one["error"] for one in said if one["event"] == "a webhook was refused"]
+    assert "X-Shopify-Hmac-Sha256 does not match" in reasons[0]
+    assert "receives no webhooks" in reasons[1]
+    assert "no system 'nothing'" in reasons[3]
 
 
 def test_what_is_wrong_inside_is_told_to_no_stranger(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
 
 from controlplane.audit import verify
@@ -145,6 +146,44 @@ HALF = base64.b64encode(b'{"state": "\\ud800", "nonce": "", "verifier": "", "nex
 def test_a_cookie_that_is_none_of_ours_is_no_sign_in(browser: httpx.Client, kept: str) -> None:
     answer = browser.get("/login/oidc/callback", params={"state": ""}, headers={"Cookie": f"trueup_sign_in={kept}"})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["whose nonce leaked", "of which only the code leaked"])
+def test_a_code_of_anothers_sign_in_is_of_no_use_with_a_cookie_that_one_writes_oneself(
+    browser: httpx.Client, provider: TinyProvider, known: bool
+) -> None:
+    """The provider holds nobody to PKCE: the nonce alone stands between a stolen code and another's session."""
+    address = browser.get("/login/oidc").headers["location"]
+    stolen = provider.sign_in(address)
+    told = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()} if known else {}
+    begun = {
+        "state": told.get("state", ""),
+        "nonce": told.get("nonce", ""),
+        "verifier": "",
+        "next": "/",
+        "again": False,
+    }
+    written = [
+        base64.urlsafe_b64encode(json.dumps(begun).encode()).decode(),
+        str(URLSafeSerializer("guessed", salt="sign-in under way").dumps([begun, START.timestamp()])),
+    ]
+    for kept in written:
+        with httpx.Client(
+            base_url=browser.base_url, trust_env=False, headers={"Cookie": f"trueup_sign_in={kept}"}
+        ) as thief:
+            answer = thief.get("/login/oidc/callback", params={**stolen, "state": begun["state"]})
+            assert (answer.status_code, "trueup_session" in thief.cookies) == (400, False)
+    assert provider.exchanges == []
+
+
+def test_a_sign_in_is_over_after_ten_minutes_whatever_the_browser_keeps(
+    browser: httpx.Client, provider: TinyProvider, clock: ManualClock
+) -> None:
+    sent = browser.get("/login/oidc")
+    answer = provider.sign_in(sent.headers["location"])
+    clock.advance(601)
+    assert browser.get("/login/oidc/callback", params=answer).status_code == 400
+    assert provider.exchanges == []
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example"])

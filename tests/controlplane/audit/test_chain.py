@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.audit import Told, record, record_all, verify
+from controlplane.audit.evidence import examine, export
 from controlplane.clock import ManualClock
 from controlplane.store import Store, open_store
 from controlplane.store import tables as t
@@ -44,6 +45,28 @@ def test_an_untouched_chain_is_without_a_problem(store: Store, clock: ManualCloc
     with store.read() as conn:
         assert verify(conn) == []
         assert list(conn.execute(select(t.action.c.seq).order_by(t.action.c.seq)).scalars()) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "\ud800", {"a\x00": ["\x00"]}, 2**70, -0.0, 5e-324, "\u2028"])
+def test_whatever_is_told_the_chain_that_nobody_touched_stays_whole(
+    store: Store, clock: ManualClock, odd: object
+) -> None:
+    """Else anybody who may propose a policy or correct a record could have all of it look tampered with, for good."""
+    with store.write() as conn:
+        record(
+            conn,
+            clock,
+            actor="ada",
+            action="x.y",
+            subject="Flow/1",
+            reason=f"because {odd}",
+            before=[odd],
+            after={"v": odd},
+        )
+    write_some(store, clock, 1)
+    with store.read() as conn:
+        assert verify(conn) == []
+        assert examine(list(export(conn, clock))).problems == []
 
 
 def test_a_changed_action_is_found(store: Store, clock: ManualClock) -> None:

@@ -92,7 +92,7 @@ def test_placeholders_are_filled_in_and_others_refused(settings: Settings) -> No
         ("${HOME}", {}), ("file://${HOME}", {}), ("${HOME}/drop/..", {}), ("${HOME}/sandbox/secrets", {}), ("${HOME}/link", {}),
         ("sqlite:///${HOME}/plane.sqlite", {}), ("sqlite+pysqlite:///${HOME}/plane.sqlite", {}),
         ("${HOME}/sandbox", {"inbox": "secrets"}), ("${HOME}/drop", {"manifest": {"reads": [{"folder": "../sandbox/secrets"}]}}),
-        ("file:///", {"inbox": "${HOME}"}),
+        ("file:///", {"inbox": "${HOME}"}), ("/proc/self", {}), ("/dev/fd", {}), ("file:///proc", {"inbox": "self"}), ("/sys/kernel", {}),
     ],
 )  # fmt: skip
 def test_no_system_reads_what_the_plane_keeps_for_itself(

@@ -64,6 +64,12 @@ def test_real_files_are_read(connector: TillFilesConnector, tmp_path: Path, cont
     assert one(connector).data["sku"] == "900007"
 
 
+def test_a_link_among_the_till_files_is_not_followed(connector: TillFilesConnector, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(f"{HEADER}\n{ROW}\n")
+    (tmp_path / "sales_ST1_1.csv").symlink_to(tmp_path / "elsewhere")
+    assert [record for page in connector.poll("sales", None) for record in page.records] == []
+
+
 def test_a_file_in_latin_1_is_read(connector: TillFilesConnector, tmp_path: Path) -> None:
     drop(tmp_path, f"{HEADER};kassenkraft\n{ROW};Jürgen\n".encode("latin-1"))
     assert one(connector).data["quantity"] == 2

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
+from controlplane.audit import verify
 from controlplane.clock import ManualClock
 from controlplane.errors import BadInputError, UnavailableError
 from controlplane.jobs.commands import app
 from controlplane.store import Store
+from controlplane.store import tables as t
 from controlplane.sync.ledger.archive import Wanted
 from tests.controlplane.sync.archive.kit import LONG, TABLES, history, house_of, ids_in, restorer
 from tests.controlplane.sync.kit import House
@@ -76,6 +79,13 @@ def test_what_is_old_is_shown_archived_listed_and_put_back(house: House, command
     assert moved["uri"] in command("parts")
     command("restore", moved["uri"], "--keep", "2d", "--json")
     assert after["message"] < kept(house)["message"] <= before["message"]
+    with house.store.read() as connection:
+        assert verify(connection) == []
+        wanted = select(t.action.c.action, t.action.c.actor).where(t.action.c.action.like("ledger.%"))
+        deeds = connection.execute(wanted.order_by(t.action.c.seq)).all()
+    assert [(row.action, row.actor.partition(" ")[0]) for row in deeds] == [
+        ("ledger.archive", "console"), ("ledger.restore", "console"),
+    ]  # fmt: skip
 
 
 def test_restore_tells_its_own_part_and_not_what_else_is_put_back(house: House, command: Command) -> None:

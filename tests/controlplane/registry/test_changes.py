@@ -404,3 +404,31 @@ def test_the_same_text_put_again_by_another_leaves_who_edited_it_last(changes: C
     changes.submit(request.id, ADA)
     with pytest.raises(ForbiddenError, match="'eve' last edited it"):
         changes.vote(request.id, BOTH, "approve")
+
+
+def test_whoever_edited_in_between_decides_nothing_though_another_edited_after(changes: Changes) -> None:
+    """Words of Eve's stand in what Ada saved last; who wrote which of them nobody can tell."""
+    request = drafted(changes)
+    changes.edit(request.id, policy(changes, cap="8m"), BOTH)
+    found = changes.edit(request.id, policy(changes, cap="8m", max_attempts=9), ADA)
+    assert (found.author, found.last_editor, found.editors) == ("ada", "ada", ("ada", "eve"))
+    changes.submit(request.id, ADA)
+    assert "you edited it, so another person has to" in changes.refusals(request.id, BOTH)["approve"]
+    for decision in ("approve", "reject"):
+        with pytest.raises(ForbiddenError, match="'eve' edited it and cannot approve or reject it"):
+            changes.vote(request.id, BOTH, decision)
+    assert changes.get(request.id).votes == ()
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "\x00"])
+def test_a_document_is_refused_that_would_be_stored_as_another_than_is_approved(changes: Changes, odd: str) -> None:
+    document = policy(changes, cap="8m")
+    for told in ({"description": odd}, {"labels": {odd: "x"}}, {"labels": {"x": odd}}):
+        with pytest.raises(PolicyError):
+            changes.open(
+                "RetryPolicy", "default", {**document, "metadata": {**document["metadata"], **told}}, "t", "", ADA
+            )
+    request = drafted(changes)
+    with pytest.raises(PolicyError):
+        changes.edit(request.id, {**document, "metadata": {**document["metadata"], "title": odd}}, ADA)
+    assert [one.id for one in changes.list()] == [request.id]

@@ -103,12 +103,16 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def test_changes_and_the_action_log_of_an_earlier_version_go_on(bare: Store, clock: ManualClock) -> None:
-    """0009: a change whose revision another has replaced is superseded. 0010: the chain is gone on with at its head."""
+    """0009: a change whose revision another has replaced is superseded. 0010: the chain is gone on with at its head.
+
+    0026: whoever edited a change stands in it, by what the log tells.
+    """
     migrate(bare, "0008")
     at, rows = int(clock.now().timestamp() * 1e6), []
     for seq in (1, 2, 3):
         row = {
-            "seq": seq, "at": clock.now(), "actor": "ada", "action": "policy.change", "subject": "Flow/x", "reason": "",
+            "seq": seq, "at": clock.now(), "actor": f"eve-{seq}", "action": "change_request.edit" if seq < 3 else "change_request.submit",
+            "subject": "change_request/draft", "reason": "",
             "before": None, "after": None, "previous_hash": rows[-1]["hash"] if rows else FIRST,
         }  # fmt: skip
         rows.append({**row, "hash": fingerprint(row)})
@@ -131,7 +135,9 @@ def test_changes_and_the_action_log_of_an_earlier_version_go_on(bare: Store, clo
     with bare.read() as connection:
         states = dict(connection.execute(select(change_request.c.id, change_request.c.state)).tuples().all())
         assert verify(connection) == []
+        editors = dict(connection.execute(select(change_request.c.id, change_request.c.editors)).tuples().all())
     assert states == {"old": "superseded", "new": "effective", "draft": "draft"}
+    assert editors == {"old": ["ada"], "new": ["ada"], "draft": ["ada", "eve-1", "eve-2"]}
     with bare.write() as connection:
         assert record(connection, clock, actor="ben", action="policy.change", subject="Flow/x") == 4
     with bare.read() as connection:

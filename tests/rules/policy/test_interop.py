@@ -273,3 +273,37 @@ def test_a_contract_says_that_it_does_not_carry_correction_archive_and_labels(do
     file = exported(other(labelled, "Domain", "returns", retention=retention), "odcs")["returns.odcs.yaml"]
     for what in ("(correction)", "(retention.archive)", "the labels tier"):
         assert any(what in line for line in file.not_carried)
+
+
+def test_names_as_long_as_policies_may_have_make_none_that_is_longer_and_no_two_alike(
+    documents: list[dict[str, Any]],
+) -> None:
+    longest = "a" * 61
+    renamed = {("ServiceLevel", "delivery-success"): f"{longest}-s", ("System", "pager"): f"{longest}-p"}
+    path = next(one for one in documents if one["kind"] == "EscalationPath")["metadata"]["name"]
+    renamed["EscalationPath", path] = f"{longest}-e"
+    text = json.dumps(documents)
+    for (_, old), new in renamed.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    policies = Policies(json.loads(text))
+    for file in FORMATS["openslo"](policies):
+        keys = [(one["kind"], one["metadata"]["name"]) for one in file.documents]
+        assert len(keys) == len(set(keys)), file.name
+        assert [name for _, name in keys if len(name) > 63] == []
+        for one in file.documents:
+            if one["kind"] == "SLO":
+                assert len(one["spec"]["indicator"]["metadata"]["name"]) <= 63
+                assert {("AlertPolicy", name) for name in one["spec"]["alertPolicies"]} <= set(keys)
+            if one["kind"] == "AlertPolicy":
+                refs = {("AlertCondition", ref["conditionRef"]) for ref in one["spec"]["conditions"]}
+                refs |= {("AlertNotificationTarget", ref["targetRef"]) for ref in one["spec"]["notificationTargets"]}
+                assert refs <= set(keys)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\u2029"])
+def test_what_is_said_of_a_file_never_becomes_part_of_it(documents: list[dict[str, Any]], end: str) -> None:
+    told = [json.loads(json.dumps(one)) for one in documents if one["kind"] == "Domain"][:1]
+    others = [one for one in documents if one["kind"] != "Domain"]
+    told[0]["metadata"]["labels"] = {f"x{end}kind: Evil": "y"}
+    [file] = FORMATS["odcs"](Policies([*others, *told]))
+    assert list(yaml.safe_load_all(rendered(file))) == list(file.documents)

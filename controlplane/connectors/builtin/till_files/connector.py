@@ -24,6 +24,7 @@ from controlplane.connectors.contract import (
     Record,
     UnmappedError,
 )
+from controlplane.connectors.folders import opened
 from controlplane.connectors.records import read_json, verbatim
 from controlplane.errors import BadInputError, UnavailableError
 from rules import rows
@@ -75,7 +76,9 @@ class TillFilesConnector(Connector):
         if entity != "sales":
             yield from super().poll(entity, cursor)
         self.ping()
-        files = {path.name: path for path in sorted(self._folder.glob(PATTERN)) if path.is_file()}
+        files = {
+            path.name: path for path in sorted(self._folder.glob(PATTERN)) if path.is_file() and not path.is_symlink()
+        }
         # names of files that somebody took away are forgotten, so the cursor does not grow for ever
         held = cursor or {}
         done = set(held.get("done", ())) & set(files)
@@ -103,7 +106,8 @@ class TillFilesConnector(Connector):
 
     def _read(self, path: Path) -> bytes:
         try:
-            return path.read_bytes()
+            with opened(path) as file:
+                return file.read()
         except OSError as error:
             raise UnavailableError(f"the till file {path.name} cannot be read: {error.strerror}") from error
 

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import yaml
 from openpyxl import Workbook
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
 from controlplane.connectors.commands import app
 from controlplane.connectors.contract import Draft, Page, Record, Write
 from controlplane.connectors.declared.checks import check
 from controlplane.connectors.declared.connector import DeclaredConnector
+from controlplane.connectors.declared.sql import strange
+from controlplane.connectors.folders import LocalFolders, aside_of
 from controlplane.errors import BadInputError, RejectedError, SettingsError, UnavailableError, UnreadableError
 from controlplane.store import Store
 from rules.model.messages import parse
@@ -138,7 +140,27 @@ def test_what_could_lead_past_the_checked_address_does_not_stand_in_the_endpoint
     with pytest.raises(SettingsError, match=f"'{more.partition('=')[0]}' could lead past what was checked"):
         sql(url)
     found = [(path, remedy) for path, _, remedy in check(url, {"manifest": scaffold("sql"), "currency": "EUR"})]
-    assert (("endpoint",), "take it out") in found
+    assert (("endpoint",), "write those, and nothing beside") in found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///retail", "postgresql://reader@/retail", "postgresql+psycopg://reader@:5432/retail", "mysql+pymysql:///retail",
+        "mssql+pyodbc://reader@/retail?driver=ODBC+Driver+18", "oracle+oracledb://",
+    ],
+)  # fmt: skip
+def test_an_endpoint_without_a_host_is_no_way_to_a_socket_of_this_machine(url: str) -> None:
+    with pytest.raises(SettingsError, match="'lack of a host' could lead past what was checked"):
+        sql(url)
+    flaws = [path for path, _, _ in check(url, {"manifest": scaffold("sql"), "currency": "EUR"})]
+    assert ("endpoint",) in flaws
+
+
+def test_the_name_of_a_driver_says_nothing_of_where_to_connect() -> None:
+    with pytest.raises(SettingsError, match="'driver' could lead past"):
+        sql("mssql+pyodbc://reader@db.example/retail?driver=ODBC+Driver+18%7D%3BSERVER%3D127.0.0.1%3BX%3D%7B")
+    assert not strange(make_url("mssql+pyodbc://reader@db.example/retail?driver=ODBC+Driver+18+for+SQL+Server"))
 
 
 def test_postgresql_is_read_by_the_checked_address_in_a_transaction_that_is_read_only(postgresql_store: Store) -> None:
@@ -220,6 +242,27 @@ def test_equal_lines_of_a_file_are_two_records_and_the_same_file_read_twice_is_o
     first, again = polled(connector, "sales", cursor)[0], polled(connector, "sales", cursor)[0]
     assert len({one.event_key for one in first}) == 2
     assert [one.event_key for one in first] == [one.event_key for one in again]
+
+
+def test_a_link_in_a_folder_is_no_file_of_it(tmp_path: Path) -> None:
+    """A partner who may put files there by SFTP may put links there, too: to the plane's secrets, and in the way of what it writes."""
+    folder, secret = tmp_path / "drop", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("\n".join((HEAD, *LINES)) + "\n")
+    (folder / "sales_1.csv").symlink_to(secret)
+    connector, cursor = files(folder), None
+    for _ in range(3):
+        pages = list(connector.poll("sales", cursor))
+        assert [record for page in pages for record in page.records] == []
+        cursor = pages[-1].cursor
+    local = LocalFolders(folder)
+    assert (local.entries(""), local.exists("sales_1.csv")) == ([], False)
+    with pytest.raises(UnavailableError, match="symbolic links"):
+        local.read("sales_1.csv", 1000)
+    (folder / aside_of("850.edi")).symlink_to(secret)
+    with pytest.raises(UnavailableError, match="symbolic links"):
+        local.aside("850.edi", b"ISA")
+    assert secret.read_text().startswith(HEAD)
 
 
 def test_a_page_within_a_file_does_not_count_it_as_done(tmp_path: Path) -> None:
