@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -33,11 +34,18 @@ def suspected(plane: Plane) -> frozenset[str]:
         return findings.suspected(connection)
 
 
-def confirm(plane: Plane, name: str) -> dict[str, Any]:
-    """Read a second time what is suspected for longer than its promise, and what was healed; return the counts."""
+def ripening(plane: Plane, within: timedelta) -> dict[str, datetime]:
+    """Return comparison -> when its next suspicion is, or was within the last `within`, old enough to be read a second time."""
+    promises = {name: policy.spec.promise for name, policy in plane.registry.snapshot().comparisons.items()}
+    with plane.store.read() as connection:
+        return findings.ripe_from(connection, plane.clock.now() - within, promises)
+
+
+def confirm(plane: Plane, name: str, *, healed: bool = True) -> dict[str, Any]:
+    """Read a second time what is suspected for longer than its promise, with `healed` also what was healed; return the counts."""
     policy = plane.registry.snapshot().comparisons[name]
     with plane.store.read() as connection:
-        subjects = findings.waiting_subjects(connection, plane.clock, name, policy.spec.promise)
+        subjects = findings.waiting_subjects(connection, plane.clock, name, policy.spec.promise, healed=healed)
     return run(plane, name, "confirmation", subjects) if subjects else {"keys": 0}
 
 

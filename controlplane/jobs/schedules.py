@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,9 @@ from controlplane.wiring import Plane
 ONCE = timedelta(days=36500)
 """The grid of what runs once in the life of an installation."""
 CONFIRM_EVERY = timedelta(seconds=5)
+"""What was healed is read again so often, and what is suspected for longer than its promise and could not be confirmed."""
+RIPE_EVERY = timedelta(seconds=1)
+"""How soon after its promise a suspicion is read a second time."""
 EVALUATE_EVERY = timedelta(minutes=1)
 ESCALATE_EVERY = timedelta(seconds=30)
 RECOVER_EVERY = timedelta(seconds=5)
@@ -50,20 +53,22 @@ class Schedule:
     """Nothing of the business waits for it: a clock that is moved by hand need not stop for it."""
     line: str = ""
     """In which line it waits for a thread: what asks a system that hangs holds up only what asks the same one."""
+    not_before: datetime | None = None
+    """When it comes to be due for the first time."""
     when_asked: Callable[[], Any] | None = None
     """What is run instead when somebody asked for it: all of it, where by itself it leaves out what it did today."""
 
 
 def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
-    """Yield all schedules of a plane, initial loads first; `pulse` is how often probes measure."""
+    """Yield all schedules of a plane, initial loads first, and last what takes long; `pulse` is how often probes measure."""
     yield from _reading(plane)
     for name in plugins.registered("probes"):
         yield Schedule(f"probe:{name}", pulse, partial(duties.probe, plane, name))
-    suspected = comparisons.suspected(plane)
-    for comparison in plane.registry.snapshot().comparisons.values():
-        name, every = comparison.name, comparison.spec.every
-        yield Schedule(f"compare:{name}", every, partial(comparisons.run, plane, name, "schedule"), True,
-                       line=COMPARING, when_asked=partial(comparisons.run_asked, plane, name))  # fmt: skip
+    suspected, ripe = comparisons.suspected(plane), comparisons.ripening(plane, RIPE_EVERY)
+    for name in plane.registry.snapshot().comparisons:
+        if name in ripe:
+            at_once = partial(comparisons.confirm, plane, name, healed=False)
+            yield Schedule(f"confirm-ripe:{name}", RIPE_EVERY, at_once, True, not_before=ripe[name], line=COMPARING)
         if name in suspected:
             confirm = partial(comparisons.confirm, plane, name)
             yield Schedule(f"confirm:{name}", CONFIRM_EVERY, confirm, True, line=COMPARING)
@@ -81,6 +86,9 @@ def schedules(plane: Plane, pulse: timedelta) -> Iterator[Schedule]:
     yield Schedule("prune", PRUNE_EVERY, partial(_prune, plane))
     yield Schedule("archive", RETAIN_EVERY, plane.sync.archive, when_asked=partial(plane.sync.archive, anew=True))
     yield Schedule("restore", RETAIN_EVERY, plane.sync.restore)
+    for name, comparison in plane.registry.snapshot().comparisons.items():
+        yield Schedule(f"compare:{name}", comparison.spec.every, partial(comparisons.run, plane, name, "schedule"), True,
+                       line=COMPARING, when_asked=partial(comparisons.run_asked, plane, name))  # fmt: skip
 
 
 def _changes(plane: Plane) -> Changes:

@@ -146,6 +146,8 @@ class Ticker:
         now = self.plane.clock.now()
         return min(
             runs.slot(now, schedule.every) + schedule.every
+            if schedule.not_before is None or schedule.not_before <= now
+            else schedule.not_before
             for schedule in schedules(self.plane, self.pulse)
             if schedule.every < ONCE and not schedule.can_wait
         )
@@ -170,6 +172,8 @@ class Ticker:
         return not schedule.after_loading or self._loaded()
 
     def _has_come(self, schedule: Schedule) -> bool:
+        if schedule.not_before is not None and schedule.not_before > self.plane.clock.now():
+            return False
         slot = runs.slot(self.plane.clock.now(), schedule.every)
         if self._is_again(schedule):
             return self._again.get(schedule.name) != slot

@@ -86,18 +86,23 @@ class Engine:
             return self._act_locked(until)
 
     def _tell(self, until: datetime) -> bool:
-        entry = self._take(until)
-        if entry is None:
+        entries = self._take(until)
+        if not entries:
             return False
-        delivered = self.world.outbox.send(entry)
+        delivered = self.world.outbox.send(entries)
         with self.world.lock:
-            self.world.outbox.settle(entry, delivered)
+            for entry, done in zip(entries, delivered, strict=True):
+                self.world.outbox.settle(entry, done)
             if not self.world.clock.stepped:
                 self.world.store.commit()
         return True
 
-    def _take(self, until: datetime) -> Outgoing | None:
+    def _take(self, until: datetime) -> list[Outgoing]:
         with self.world.lock:
-            while (entry := self.world.outbox.take(until)) and self.world.faults.is_down(entry.system):
-                self.world.outbox.hold(entry, DOWN_PAUSE)
-            return entry
+            while entries := self.world.outbox.take(until):
+                down = [entry for entry in entries if self.world.faults.is_down(entry.system)]
+                for entry in down:
+                    self.world.outbox.hold(entry, DOWN_PAUSE)
+                if len(down) < len(entries):
+                    return [entry for entry in entries if entry not in down]
+            return []

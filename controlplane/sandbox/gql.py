@@ -1,10 +1,24 @@
 """What both GraphQL APIs share: reading requests, and naming the operations that a fault may aim at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from flask import request
-from graphql import DocumentNode, FieldNode, GraphQLError, OperationDefinitionNode, OperationType, parse
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+
+KEPT = 256
+"""Documents that are kept parsed: clients send the same few again and again."""
 
 
 @dataclass
@@ -32,7 +46,7 @@ def read_ask() -> Ask | None:
         return None
     ask = Ask(body["query"], body.get("variables") or {}, body.get("operationName"))
     try:
-        ask.document = parse(ask.text)
+        ask.document = _parsed(ask.text)
     except GraphQLError as error:
         ask.syntax_error = error
         return ask
@@ -41,3 +55,11 @@ def read_ask() -> Ask | None:
             ask.writes |= node.operation is OperationType.MUTATION
             ask.fields += [one.name.value for one in node.selection_set.selections if isinstance(one, FieldNode)]
     return ask
+
+
+_parsed = lru_cache(KEPT)(parse)
+
+
+def validator(schema: GraphQLSchema) -> Callable[[str], list[GraphQLError]]:
+    """What is wrong by this schema with the text of a document that parses; looked for once in each."""
+    return lru_cache(KEPT)(lambda text: validate(schema, _parsed(text)))

@@ -46,6 +46,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0)]
 
 
+Clocked = Literal["wms", "shop", "erp", "tills"]
+"""Systems that date what they tell by a clock of their own."""
+
+
 class Part(BaseModel):
     """Base of every part of a scenario: keys we do not know are refused."""
 
@@ -62,7 +66,7 @@ class Retailer(Part):
     safety: Annotated[int, Field(ge=0)] = 2
     quota: Annotated[float, Field(gt=0)] = 1
     """How many times a small account's credits and query costs the warehouse and the shop grant."""
-    clocks: dict[Literal["wms"], Duration] = {}
+    clocks: dict[Clocked, Duration] = {}
     """Systems whose clock is wrong, and by how much it is ahead; a negative number of seconds is behind."""
 
 
@@ -99,10 +103,11 @@ class Unmapped(Part):
 
 
 class Stores(Part):
-    """Sales per minute in each store, and how often its till drops a file."""
+    """Sales per minute in each store, and how often its till drops a file; with `counts` also one of all that lies on its shelves."""
 
     sales_per_minute: Rate = 1
     drop_every: Duration = timedelta(minutes=5)
+    counts: bool = False
     unmapped: list[Unmapped] = []
 
 

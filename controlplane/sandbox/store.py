@@ -65,9 +65,13 @@ class Shelf(Generic[RowT]):
 
 
 class Store:
-    """One SQLite file in the sandbox's home. A commit survives `kill -9`; stepped worlds begin anew each time."""
+    """One SQLite file in the sandbox's home. A commit survives `kill -9`.
+
+    Stepped worlds (`fresh`) begin anew each time, so nothing of them is read back: they are written when they are closed.
+    """
 
     def __init__(self, path: Path, *, fresh: bool) -> None:
+        self._fresh = fresh
         if fresh:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -90,7 +94,11 @@ class Store:
         self._events.append((seq, json.dumps(body, separators=(",", ":"), default=str)))
 
     def commit(self) -> None:
-        """Write everything that changed, in one transaction; nothing is done when nothing changed."""
+        """Write everything that changed, in one transaction; nothing is done when nothing changed, or in a fresh world."""
+        if not self._fresh:
+            self._write()
+
+    def _write(self) -> None:
         changed = [(s.name, key, body) for s in self._shelves for key, body in s.changes()]
         if not changed and not self._events:
             return
@@ -107,6 +115,8 @@ class Store:
 
     def events(self, after: int, limit: int) -> list[dict[str, Any]]:
         """Committed journal rows with `seq` beyond `after`, in order, at most `limit`."""
+        if self._fresh:
+            self._write()
         rows = self._db.execute("SELECT body FROM journal WHERE seq>? ORDER BY seq LIMIT ?", (after, limit))
         return [json.loads(body) for (body,) in rows]
 
@@ -117,5 +127,5 @@ class Store:
 
     def close(self) -> None:
         """Commit and let go of the file."""
-        self.commit()
+        self._write()
         self._db.close()

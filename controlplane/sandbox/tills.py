@@ -9,6 +9,7 @@ from controlplane.sandbox.records import Event, TillLine
 from controlplane.sandbox.world import World
 
 HEADER = "store;receipt;line;plu;qty;unit_price;sold_at"
+COUNTED = "store;plu;on_hand;counted_at"
 
 
 class Tills:
@@ -19,6 +20,9 @@ class Tills:
         self.folder = world.home / "tills"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._recover()
+        if world.is_new:
+            for store in world.scenario.retailer.stores:
+                self._count(store)
 
     def sell(self, store: str, goods: list[tuple[Item, int]], plu: str | None = None) -> None:
         """One receipt of (article, pieces); what the shelf does not hold is not sold. `plu` overrides the label's."""
@@ -36,7 +40,7 @@ class Tills:
                     plu=plu or item.plu,
                     quantity=pieces,
                     unit_price=item.price,
-                    sold_at=self.world.clock.now(),
+                    sold_at=self.world.time_of("tills"),
                 ), item, unmapped=plu is not None)  # fmt: skip
 
     def _ring_up(self, row: TillLine, item: Item, *, unmapped: bool) -> None:
@@ -68,6 +72,20 @@ class Tills:
             # the rows are committed as dropped before the file gets its name; `_recover` settles what a kill leaves
             self.world.store.commit()
             part.rename(part.with_suffix(".csv"))
+        self._count(store)
+
+    def _count(self, store: str) -> None:
+        """Put what lies on the shelves into the folder, where the store counts; it takes the place of the count before."""
+        if not self.world.scenario.actors.stores.counts:
+            return
+        stamp = iso_s(self.world.time_of("tills"))
+        rows = [
+            f"{store};{item.plu};{self.world.level(item.sku, store).on_hand};{stamp}"
+            for item in self.world.catalogue.items
+        ]
+        part = self.folder / f"stock_{store}.part"
+        part.write_text("\n".join([COUNTED, *rows]) + "\n", encoding="utf-8")
+        part.rename(part.with_suffix(".csv"))
 
     def _is_lost(self, store: str, rows: list[TillLine]) -> bool:
         """Whether the file never comes to the folder; its number is left out all the same."""

@@ -7,6 +7,7 @@ import hmac
 import json
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,10 @@ from controlplane.sandbox.scenario import FaultSpec
 from controlplane.sandbox.store import Shelf
 from controlplane.sandbox.streams import stream
 
+TOGETHER = 200
+"""Webhooks that are taken at once, at most."""
+AT_ONCE = 4
+"""Requests that are under way at the same time."""
 LAG = timedelta(seconds=1)
 """Time between a change and the vendor's first attempt to tell of it."""
 
@@ -79,6 +84,7 @@ class Outbox:
         self._faults, self._journal, self._clock = faults, journal, clock
         self._counters, self._seed = counters, seed
         self._client = httpx.Client(trust_env=False)
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
         self._heap = [(entry.due, entry.order) for entry in shelf]
         heapq.heapify(self._heap)
 
@@ -128,10 +134,21 @@ class Outbox:
         entry = self._first()
         return entry.due if entry else None
 
-    def take(self, until: datetime) -> Outgoing | None:
-        """The webhook whose attempt is due first, at or before `until`; it stays owed until settled."""
-        entry = self._first()
-        return entry if entry and entry.due <= until else None
+    def take(self, until: datetime) -> list[Outgoing]:
+        """The webhooks whose attempts are due first and at the same instant, at or before `until`; they stay owed until settled.
+
+        They may be sent at once: no two of them tell of the same thing.
+        """
+        found: list[Outgoing] = []
+        told: set[tuple[str, str]] = set()
+        while (entry := self._first()) and entry.due <= until and len(found) < TOGETHER:
+            about = {(entry.system, key) for key in entry.keys}
+            if found and (entry.due != found[0].due or told & about):
+                break
+            heapq.heappop(self._heap)
+            told |= about
+            found.append(entry)
+        return found
 
     def _first(self) -> Outgoing | None:
         while self._heap:
@@ -146,8 +163,13 @@ class Outbox:
         self._shelf.put(str(entry.order), entry)
         heapq.heappush(self._heap, (entry.due, entry.order))
 
-    def send(self, entry: Outgoing) -> bool:
-        """One attempt over HTTP; True when the plane answered 2xx in time."""
+    def send(self, entries: list[Outgoing]) -> list[bool]:
+        """One attempt of each over HTTP, several at a time; True where the plane answered 2xx in time."""
+        if len(entries) == 1:
+            return [self._send(entries[0])]
+        return list(self._pool.map(self._send, entries))
+
+    def _send(self, entry: Outgoing) -> bool:
         try:
             answer = self._client.post(
                 self._plane + entry.path,
@@ -180,6 +202,7 @@ class Outbox:
 
     def close(self) -> None:
         """Let go of connections."""
+        self._pool.shutdown()
         self._client.close()
 
     def _fall_to_fault(self, entry: Outgoing) -> None:

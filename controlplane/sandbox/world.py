@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from controlplane.sandbox import records
 from controlplane.sandbox.agenda import Agenda, Counters
@@ -14,7 +13,7 @@ from controlplane.sandbox.clock import Clock
 from controlplane.sandbox.faults import Faults
 from controlplane.sandbox.journal import Journal
 from controlplane.sandbox.records import Level
-from controlplane.sandbox.scenario import Scenario
+from controlplane.sandbox.scenario import Clocked, Scenario
 from controlplane.sandbox.secrets_files import Secrets
 from controlplane.sandbox.store import Store
 from controlplane.sandbox.streams import stream
@@ -89,7 +88,7 @@ class World:
         return kept or self.metas.put("meta", records.Meta(started_at=now, seed=seed))
 
     def _stock_up(self) -> None:
-        retail, now = self.scenario.retailer, self.clock.now()
+        retail = self.scenario.retailer
         for item in self.catalogue.items:
             for location in self.catalogue.locations:
                 at_home = location == WAREHOUSE
@@ -104,9 +103,9 @@ class World:
                     wms_updated_at=self.time_of("wms"),
                     ats=offered,
                     erp_on_hand=pieces,
-                    erp_updated_at=now,
+                    erp_updated_at=self.time_of("erp"),
                     shop_available=offered,
-                    shop_updated_at=now,
+                    shop_updated_at=self.time_of("shop"),
                 )
                 self.levels.put(level.key, level)
                 self._open_books(level)
@@ -150,7 +149,7 @@ class World:
         if ends is None or due < ends:
             self.agenda.add(due, kind, **data)
 
-    def time_of(self, system: Literal["wms"]) -> datetime:
+    def time_of(self, system: Clocked) -> datetime:
         """The present moment by the clock of a system, which may be wrong."""
         return self.clock.now() + self.scenario.retailer.clocks.get(system, timedelta())
 
@@ -225,7 +224,7 @@ class World:
         before = level.shop_available + level.shop_committed
         level.shop_available += available
         level.shop_committed += committed
-        level.shop_updated_at = self.clock.now()
+        level.shop_updated_at = self.time_of("shop")
         self.levels.put(level.key, level)
         if available:
             self._value("shop", "available", level, level.shop_available, cause, ref)
@@ -238,7 +237,7 @@ class World:
         before = level.erp_on_hand - level.erp_committed
         level.erp_on_hand += pieces
         level.erp_committed += committed
-        level.erp_updated_at = self.clock.now()
+        level.erp_updated_at = self.time_of("erp")
         self.levels.put(level.key, level)
         if pieces:
             self._value("erp", "on_hand", level, level.erp_on_hand, cause, ref)

@@ -46,7 +46,7 @@ def promises(snapshot: Snapshot) -> Promises:
     flows = {kind: flow.spec.promise for flow in snapshot.flows.values() for kind in flow.spec.message_types}
     rules = snapshot.accounting_rules.values()
     entries = tuple(rule.spec.entry for rule in rules if rule.spec.on == "shipment.shipped")
-    return Promises(spec.every, spec.promise, flows, entries)
+    return Promises(spec.every, spec.promise, flows, entries, tuple(spec.locations))
 
 
 def _accepted(connection: Connection) -> int:

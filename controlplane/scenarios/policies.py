@@ -13,19 +13,30 @@ from controlplane.scenarios.scenario import PolicyChange, ScenarioError
 from rules.policy.text import read_text
 
 PACK, ERP, WAREHOUSE = "sandbox", "erp", "WH1"
+PLU = "tills-sku"
+"""The mapping of what the tills call the articles."""
 Documents = dict[tuple[str, str], dict[str, Any]]
 
 
-def write_pack(folder: Path, changes: Sequence[PolicyChange], stores: Sequence[str] | None = None) -> Path:
+def write_pack(
+    folder: Path,
+    changes: Sequence[PolicyChange],
+    stores: Sequence[str] | None = None,
+    articles: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     """Write the pack with the changes merged into a folder of its own and return it.
 
     `stores`: those that the retailer has, where it does not have all of the pack's; policies promise nothing of the others.
+    `articles`: those that the retailer has (`sku`, `plu`); what its tills call them is added to the pack's mapping.
     Raises ScenarioError with a line for each problem when what comes of it is refused.
     """
     documents = _pack()
     if stores is not None:
         options = documents["System", ERP]["spec"]["options"]
         options["locations"] = [name for name in options["locations"] if name == WAREHOUSE or name in stores]
+    if articles:
+        codes = {article["plu"]: article["sku"] for article in articles}
+        documents["Mapping", PLU]["spec"]["codes"] |= codes
     for change in changes:
         key = (change.kind, change.metadata["name"])
         documents[key] = merged(documents.get(key, {}), change.model_dump(mode="json"))

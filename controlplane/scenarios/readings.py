@@ -10,7 +10,7 @@ from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Connector, Level
 from controlplane.registry import Snapshot
-from controlplane.scenarios.judge.facts import Difference
+from controlplane.scenarios.judge.facts import Difference, TruthRow
 from rules.policy.kinds import ComparisonSpec
 
 LEAST = 1.0
@@ -20,8 +20,8 @@ LEAST = 1.0
 class PacedConnections:
     """Connections whose whole snapshots take `seconds` of the clock from the first page to the last; all else is the inner's.
 
-    The rows are those of the instant that each page was asked for; time passes between pages, by `passing`. How many pages
-    there will be is told by the snapshot before it; the first one of a system takes no time.
+    The rows are those of the instant that each page was asked for; time passes between pages, by `passing`. How many rows
+    there will be is told by the snapshot before it, and before the first by `expect`; else that takes no time.
     """
 
     def __init__(self, inner: Connections, clock: Clock, seconds: float, naive: NaiveDiff) -> None:
@@ -31,6 +31,12 @@ class PacedConnections:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
+
+    def expect(self, truth: Sequence[TruthRow]) -> None:
+        """Say how much the systems will show, by the rows of everybody's books."""
+        for side in self.naive.spec.sides:
+            mine = {*side.locations} or {*self.naive.spec.locations}
+            self._rows[side.system] = sum(1 for row in truth if row["location"] in mine)
 
     def get(self, name: str, at: Snapshot | None = None) -> Connector:
         """Return the inner's connector, its snapshots paced."""
@@ -88,15 +94,16 @@ class NaiveDiff:
     def _compare(self, began: datetime, ended: datetime) -> Iterator[Difference]:
         rows = {system: mine for system, (mine, _) in self._read.items()}
         for sku, location in sorted({key for mine in rows.values() for key in mine}):
-            source = rows[self.spec.source_side].get((sku, location))
-            for side in self.spec.sides:
+            record = self.spec.source_of(location)
+            source = rows[record].get((sku, location))
+            for side in self.spec.sides_at(location):
                 level = rows[side.system].get((sku, location))
-                if side.system != self.spec.source_side and self._differs(side.field, source, level):
+                if side.system != record and self._differs(side.field, source, level):
                     yield Difference(f"{sku}@{location}", side.system, began, ended)
 
     def _differs(self, field: str, source: Level | None, level: Level | None) -> bool:
-        if source is None or level is None or source.available is None:
+        if source is None or level is None:
             return True
         if field == "on_hand":
             return level.on_hand != source.on_hand
-        return level.available != max(0, source.available - self.safety)
+        return source.available is None or level.available != max(0, source.available - self.safety)

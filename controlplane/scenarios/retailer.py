@@ -83,6 +83,10 @@ class Retailer:
         """Return every key in everybody's books, now."""
         return list(self._client.get("/truth").raise_for_status().json())
 
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Return every article under its names."""
+        return list(self._client.get("/catalogue").raise_for_status().json()["items"])
+
     def pager(self) -> list[dict[str, Any]]:
         """Return all that the incident tool was told."""
         return list(self._client.get("/pager").raise_for_status().json())

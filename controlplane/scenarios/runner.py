@@ -30,8 +30,8 @@ from controlplane.scenarios.shared_clock import Progress, SharedClock
 from controlplane.settings import load_settings
 from controlplane.wiring import Plane, build_plane
 
-PACE = 0.05
-"""Wall seconds for each simulated second of real waiting: time-outs and latency."""
+PACE, CALM = 0.05, 0.5
+"""Wall seconds for each simulated second of real waiting: where a fault makes somebody wait; else, so that slowness is no outage."""
 PULSE = timedelta(seconds=60)
 """How often probes measure: the slice of the service levels."""
 LOOPBACK = "127.0.0.1"
@@ -56,6 +56,7 @@ def play(scenario: Scenario, seed: int, keep: Path | None = None, progress: Prog
     started = wall.stopwatch()
     with set_up(scenario, seed, keep) as stage:
         at_start = stage.retailer.truth()
+        stage.readings.expect(at_start)
         unrest = stage.time.play(progress)
         return Evidence(
             scenario=scenario.name,
@@ -82,17 +83,18 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
         listening = stack.enter_context(socket.create_server((LOOPBACK, 0)))
         port = int(listening.getsockname()[1])
         address = f"http://{LOOPBACK}:{port}"
-        retailer = stack.enter_context(Retailer.start(home / "sandbox", scenario, seed, address, PACE))
+        pace = PACE if scenario.waits else CALM
+        retailer = stack.enter_context(Retailer.start(home / "sandbox", scenario, seed, address, pace))
         settings = load_settings(
             home=home, host=LOOPBACK, port=port, sandbox_port=int(retailer.url.rsplit(":", 1)[1]),
             database_url="", engine="embedded", admin_password="",
         )  # fmt: skip
-        clock = ManualClock(scenario.start, PACE)
+        clock = ManualClock(scenario.start, pace)
         told = stack.enter_context((home / "plane.log").open("a", buffering=1))
         stack.enter_context(logs.telling(told))
-        plane = build_plane(
-            settings, clock, write_pack(home / "policies", scenario.policies, scenario.retailer.get("stores"))
-        )
+        stores = scenario.retailer.get("stores")
+        articles = retailer.catalogue() if stores != [] else ()
+        plane = build_plane(settings, clock, write_pack(home / "policies", scenario.policies, stores, articles))
         stack.callback(plane.close)
         _hasten(plane)
         readings = PacedConnections(plane.connections, clock, scenario.reading.total_seconds(), _naive(plane))

@@ -22,6 +22,7 @@ from rules.policy.text import read_text
 
 START = datetime(2026, 11, 27, 6, tzinfo=UTC)
 """When a scenario begins that does not say when."""
+WAITS = ("latency", "timeout_after_effect")
 SHIPPED = Path(__file__).parent / "shipped"
 DRIFT = frozenset(Cause) - {Cause.NONE, Cause.IN_FLIGHT, Cause.INDETERMINATE}
 
@@ -134,6 +135,11 @@ class Scenario(Part):
     def ends(self) -> datetime:
         """When trading stops."""
         return self.start + timedelta(minutes=self.minutes)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a fault makes somebody wait for an answer."""
+        return any(fault.get("kind") in WAITS for fault in self.faults)
 
     def shortened(self, minutes: float) -> Scenario:
         """Return the scenario over so many minutes; faults that would begin later are not played."""

@@ -9,8 +9,6 @@ from sqlalchemy import Connection, Table, func, select
 
 from controlplane.clock import ManualClock
 from controlplane.jobs import Ticker
-from controlplane.jobs.comparisons import confirm
-from controlplane.jobs.schedules import CONFIRM_EVERY
 from controlplane.scenarios.judge.facts import IncidentFact
 from controlplane.scenarios.judge.incidents import covers
 from controlplane.scenarios.retailer import Retailer, Standing
@@ -39,8 +37,6 @@ class SharedClock:
     ) -> None:
         self.scenario, self.plane, self.ticker, self.retailer, self.clock = scenario, plane, ticker, retailer, clock
         self.standing = Standing(clock.now(), None, 0)
-        self._confirmed_at = clock.now()
-        """When suspicions were last read again while something else was under way, as another thread of the ticker does."""
 
     def play(self, progress: Progress) -> list[str]:
         """Play to the end of trading and on to quiet; return what was still moving when the wait was given up."""
@@ -60,15 +56,13 @@ class SharedClock:
         return []
 
     def pass_by(self, seconds: float) -> None:
-        """Let time pass while the plane is in the middle of something: the retailer goes on, and so does all other work."""
-        self.clock.advance(seconds)
-        self.standing = self.retailer.advance(self.clock.now())
-        self.plane.sync.drain()
-        if self.clock.now() - self._confirmed_at >= CONFIRM_EVERY:
-            self._confirmed_at = self.clock.now()
-            for name in self.plane.registry.snapshot().comparisons:
-                confirm(self.plane, name)
-            self.plane.sync.drain()
+        """Let time pass while the plane is in the middle of something: the retailer goes on, and so does all other work.
+
+        What the ticker is in the middle of it does not begin anew; all else it runs, as its other threads do.
+        """
+        until = self.clock.now() + timedelta(seconds=seconds)
+        while self.clock.now() < until:
+            self.step(min(self.ticker.next_due(), until))
 
     def step(self, to: datetime) -> None:
         """Move to an instant and let retailer and plane do everything that is due by then."""

@@ -34,12 +34,14 @@ from rules.comparison.explain import (
     explain_source,
     explain_target,
     listed_twice,
+    only_read,
     unproven,
     untold,
 )
 from rules.model.messages import stock_key
 from rules.policy.kinds import ComparisonSide
 
+LEVEL = "stock.level"
 Levels = dict[Key, list[Level]]
 
 
@@ -124,6 +126,8 @@ class _Judge:
         """Subject -> what its sides may be off by; those without any are left out."""
         self.read, self.read_at = read, read_at
         self.began = around.since
+        self.told = {flow.spec.source for flow in context.snapshot.flows.values() if LEVEL in flow.spec.message_types}
+        """Systems whose levels the ledger is told; of the others it knows what was read just now."""
         self.units = {side.system: units_of(context.snapshot, side.system) for side in self.policy.sides}
 
     def known(self) -> list[Key]:
@@ -160,7 +164,7 @@ class _Judge:
             finding = self._allowing(finding, [source, side.system, "plane"])
             finding = in_another_unit(finding, self.units[side.system], settled=not shown.owed)
             findings.append(finding)
-            basis[side.system] = _basis(finding)
+            basis[side.system] = _basis(finding, shown)
         return self._judged(key, tuple(findings), basis)
 
     def _since(self, system: str, key: Key) -> datetime:
@@ -176,6 +180,8 @@ class _Judge:
         rows = self.read[system].get(key, [])
         if len(rows) > 1:
             return listed_twice(system, [row.on_hand for row in rows], {pair[0] for pair in heard})
+        if rows and system not in self.told:
+            return only_read(system, rows[0].on_hand)
         pair: Pair | None = (rows[0].on_hand, rows[0].available) if rows else None
         return explain_source(system, pair, heard)
 
@@ -265,7 +271,7 @@ class _Judge:
             complete = now + sum(item.delta for item in shown.owed)
             finding = explain_target(side.system, now, Shown(now, (), shown.owed), [complete])
             if finding.cause in CERTAIN:
-                found.append(self._judged(key, (finding,), {side.system: _basis(finding)}))
+                found.append(self._judged(key, (finding,), {side.system: str(finding.cause)}))
         return found
 
     def _owed(self) -> Iterator[tuple[str, Key]]:
@@ -316,8 +322,13 @@ class _Judge:
         }  # fmt: skip
 
 
-def _basis(finding: Finding) -> str:
+def _basis(finding: Finding, shown: Shown) -> str:
+    """What nobody heard is what will still be off when all that is on its way is there; another unit is one by whatever it is off."""
     actual = finding.actual
+    if finding.cause is Cause.UNIT:
+        return str(finding.cause)
+    if finding.cause is Cause.NEVER_RECEIVED:
+        actual = shown.complete()
     if finding.delivery_id is None and isinstance(actual, int) and finding.expected:
         gaps = (actual - value for value in finding.expected if isinstance(value, int))
         return f"off by {min(gaps, key=abs)}"

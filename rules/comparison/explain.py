@@ -178,6 +178,13 @@ def untold(side: str, wanted: Iterable[Value]) -> Finding:
     return Finding(side, Cause.INDETERMINATE, None, ordered(wanted), text)
 
 
+def only_read(side: str, actual: Value | None) -> Finding:
+    """Return the verdict on a source whose levels are only read, and told to nobody: what it shows is what holds."""
+    if actual is None:
+        return untold(side, ())
+    return Finding(side, Cause.NONE, actual, (), "its levels are only read, so there is nothing that was not heard")
+
+
 def listed_twice(side: str, rows: Sequence[Value | None], wanted: Iterable[Value] = ()) -> Finding:
     """Return the verdict on a side that lists the key more than once: rows are never summed, and none is chosen."""
     told = ", ".join("nothing" if value is None else str(value) for value in rows)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from controlplane.clock import Clock
 from controlplane.errors import ConflictError, NotFoundError
@@ -62,11 +62,26 @@ def suspected(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def waiting_subjects(connection: Connection, clock: Clock, comparison: str, age: timedelta) -> list[str]:
-    """Return the subjects whose suspicion is old enough to be confirmed, or whose healing has to be verified."""
+def ripe_from(connection: Connection, since: datetime, promises: Mapping[str, timedelta]) -> dict[str, datetime]:
+    """Return comparison -> when the next of its suspicions has stood for its promise, of those for which that is at `since` or later."""
+    c = t.finding.c
+    found = {}
+    for name, promise in promises.items():
+        mine = (c.comparison == name, c.state == "suspected", c.first_seen_at >= since - promise)
+        first = connection.execute(select(func.min(c.first_seen_at)).where(*mine)).scalar()
+        if first is not None:
+            found[name] = first + promise
+    return found
+
+
+def waiting_subjects(
+    connection: Connection, clock: Clock, comparison: str, age: timedelta, *, healed: bool = True
+) -> list[str]:
+    """Return the subjects whose suspicion is old enough to be confirmed, and with `healed` those whose healing has to be verified."""
     c = t.finding.c
     old = and_(c.state == "suspected", c.first_seen_at <= clock.now() - age)
-    query = select(c.subject).where(c.comparison == comparison, or_(c.state == "healing", old)).distinct()
+    wanted = or_(c.state == "healing", old) if healed else old
+    query = select(c.subject).where(c.comparison == comparison, wanted).distinct()
     return sorted(connection.execute(query).scalars())
 
 

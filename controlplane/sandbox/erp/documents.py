@@ -47,7 +47,7 @@ class Ledger:
 
     def sell(self, sku: str, active: bool) -> None:
         """Sell an article (again), or not any more."""
-        now = self.world.clock.now()
+        now = self.world.time_of("erp")
         others = {name: since for name, since in self.world.meta.inactive.items() if name != sku}
         self.world.meta.inactive = others if active else {**others, sku: now}
         self.world.metas.put("meta", self.world.meta)
@@ -55,7 +55,7 @@ class Ledger:
 
     def mistake_unit(self, level: Level, factor: int) -> None:
         """Somebody sets an article up as counted in another unit: its balance is shown times `factor` from now on."""
-        level.erp_factor, level.erp_updated_at = factor, self.world.clock.now()
+        level.erp_factor, level.erp_updated_at = factor, self.world.time_of("erp")
         self.world.levels.put(level.key, level)
         self.world.journal.write("wrong_unit", system="erp", sku=level.sku, location=level.location, factor=factor)
         self.books.show_level(level)
@@ -66,7 +66,7 @@ class Ledger:
         level.erp_code = code
         self.world.levels.put(level.key, level)
         self.world.journal.write("renamed", system="erp", sku=level.sku, location=level.location, code=code)
-        self.books.rename(level.sku, code, self.world.clock.now())
+        self.books.rename(level.sku, code, self.world.time_of("erp"))
         return code
 
     def _index(self, row: ErpRecord) -> None:
@@ -99,7 +99,7 @@ class Ledger:
         return row
 
     def _row(self, kind: str, external_id: str, body: dict[str, Any], before: ErpRecord | None) -> ErpRecord:
-        now = self.world.clock.now()
+        now = self.world.time_of("erp")
         number = before.id if before else 50_000 + self.world.counters.next("erp_record")
         return ErpRecord(
             id=number,

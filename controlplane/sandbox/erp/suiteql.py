@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -55,6 +56,12 @@ def _format_of(mask: str) -> str:
     return pattern
 
 
+@lru_cache(4096)
+def _in_zone(text: str, mask: str, zone: tzinfo) -> str:
+    moment = datetime.strptime(text, _STAMP).replace(tzinfo=UTC).astimezone(zone)
+    return moment.strftime(_format_of(mask))
+
+
 def _nvl(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
@@ -91,8 +98,7 @@ class SuiteQl:
         return told.replace(tzinfo=self.zone).astimezone(UTC).strftime(_STAMP)
 
     def _to_char(self, text: str | None, mask: str) -> str | None:
-        moment = None if text is None else datetime.strptime(text, _STAMP).replace(tzinfo=UTC).astimezone(self.zone)
-        return moment.strftime(_format_of(mask)) if moment else None
+        return None if text is None else _in_zone(text, mask, self.zone)
 
     def show_level(self, level: Level) -> None:
         """Bring a balance up to date."""

@@ -37,7 +37,7 @@ class ShopControl:
         order = self._order(body)
         pieces = {str(line.id): int(body.get("quantity", 0)) for line in order.lines if int(body.get("quantity", 0))}
         row = Refund(
-            id=900_000_000_000 + self.world.counters.next("refund"), created_at=self.world.clock.now(), lines=pieces,
+            id=900_000_000_000 + self.world.counters.next("refund"), created_at=self.world.time_of("shop"), lines=pieces,
             restock_type=str(body.get("restock_type", "NO_RESTOCK")), amount=Decimal(str(body.get("amount", "0"))),
             gateway=str(body.get("gateway", order.gateway)), status=str(body.get("status", "SUCCESS")),
         )  # fmt: skip
@@ -48,7 +48,7 @@ class ShopControl:
         for order in self.world.orders:
             for row in order.refunds:
                 if row.id == body.get("refund"):
-                    row.status, order.updated_at = "SUCCESS", self.world.clock.now()
+                    row.status, order.updated_at = "SUCCESS", self.world.time_of("shop")
                     self.world.orders.put(str(order.id), order)
                     return {"refund": row.id}
         raise ValueError(f"refund: there is no {body.get('refund')!r}")

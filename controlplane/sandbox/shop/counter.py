@@ -49,7 +49,7 @@ class Counter:
         return order
 
     def _write_down(self, wanted: list[tuple[str, int]]) -> ShopOrder:
-        world, now = self.world, self.world.clock.now()
+        world, now = self.world, self.world.time_of("shop")
         number = world.counters.next("order")
         luck = stream(world.seed, "person", number)
         first, last = luck.choice(_FIRST), luck.choice(_LAST)
@@ -91,7 +91,7 @@ class Counter:
 
     def fulfil(self, order: ShopOrder, pieces: dict[int, int], tracking: dict[str, Any]) -> Fulfilment:
         """Book a fulfilment of pieces by line id; the caller has checked what remains."""
-        now = self.world.clock.now()
+        now = self.world.time_of("shop")
         row = Fulfilment(
             id=30_000_000_000 + self.world.counters.next("fulfilment"),
             created_at=now,
@@ -178,7 +178,7 @@ class Counter:
         """Owe the plane a webhook of this topic."""
         headers = {
             "X-Shopify-Topic": topic,
-            "X-Shopify-Triggered-At": iso_s(self.world.clock.now()),
+            "X-Shopify-Triggered-At": iso_s(self.world.time_of("shop")),
             "X-Shopify-Shop-Domain": bodies.DOMAIN,
             "X-Shopify-API-Version": bodies.API_VERSION,
         }

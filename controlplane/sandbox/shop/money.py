@@ -174,7 +174,11 @@ class Money:
         number = 1000 + self.world.counters.next("shop_payout")
         net = sum((one.amount - one.fee for one in due), Decimal(0))
         row = ShopPayout(
-            id=number, issued_at=self.world.clock.now(), status="SCHEDULED", net=net, movements=[one.id for one in due]
+            id=number,
+            issued_at=self.world.time_of("shop"),
+            status="SCHEDULED",
+            net=net,
+            movements=[one.id for one in due],
         )
         return self.world.shop_payouts.put(str(number), row)
 

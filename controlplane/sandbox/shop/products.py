@@ -147,7 +147,7 @@ class ProductSet:
                 "status": given.get("status") or base.status,
                 "sku": variant.get("sku") or base.sku,
                 "price": _price(variant["price"]) if "price" in variant else base.price,
-                "updated_at": self.world.clock.now(),
+                "updated_at": self.world.time_of("shop"),
             }
         )
 
@@ -165,7 +165,7 @@ class ProductSet:
             raise RefusedError("HANDLE_NOT_UNIQUE", f"Handle '{handle}' already in use", "handle")
         number = FIRST_MADE + self.world.counters.next("product")
         return ShopProduct(
-            number=number, sku="", title=title, price=Decimal(0), handle=handle, updated_at=self.world.clock.now()
+            number=number, sku="", title=title, price=Decimal(0), handle=handle, updated_at=self.world.time_of("shop")
         )
 
     def _variant(self, given: dict[str, Any], held: ShopProduct | None) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from graphql import DocumentNode, GraphQLSchema, build_schema, execute_sync, validate
+from graphql import DocumentNode, GraphQLSchema, build_schema, execute_sync
 
 from controlplane.sandbox.clock import Bucket
 from controlplane.sandbox.gate import Gate, Vendor
-from controlplane.sandbox.gql import Ask, read_ask
+from controlplane.sandbox.gql import Ask, read_ask, validator
 from controlplane.sandbox.records import ShopOrder
 from controlplane.sandbox.shop import bulk, cost, errors
 from controlplane.sandbox.shop.bodies import LOCATION_ID, gid, number_of
@@ -206,6 +206,7 @@ class Shop:
         self.world, self.gate = world, gate
         roots = Roots(counter)
         self.schema, self.bulk, self.money = roots.schema(), roots.bulk, roots.views.money
+        self._problems = validator(self.schema)
         self.bucket = Bucket(
             world.clock, BUDGET * world.scenario.retailer.quota, RESTORE * world.scenario.retailer.quota
         )
@@ -233,13 +234,13 @@ class Shop:
                 self.bucket.take(paid - asked)
                 body["extensions"] = {"cost": self._cost(asked, paid)}
             answer = jsonify(body)
-            answer.date = self.world.clock.now()  # by the clock that its data is dated by
+            answer.date = self.world.time_of("shop")  # by the clock that its data is dated by
             return answer
 
     def _execute(self, ask: Ask) -> dict[str, Any]:
         if ask.document is None:
             return {"errors": [errors.validation_error(ask.syntax_error)] if ask.syntax_error else []}
-        if problems := validate(self.schema, ask.document):
+        if problems := self._problems(ask.text):
             return {"errors": [errors.validation_error(problem) for problem in problems]}
         if refused := errors.variable_errors(self.schema, ask):
             return {"errors": refused}

@@ -53,6 +53,8 @@ def parse_query(text: str | None) -> list[list[Term]]:
 def matching(rows: Iterable[RowT], query: str | None, fields: dict[str, Callable[[RowT], object]]) -> list[RowT]:
     """Rows that satisfy every term of an alternative over a known field; terms over others are ignored, as the shop does."""
     groups = [[term for term in group if term.field in fields] for group in parse_query(query)]
+    if [] in groups:
+        return list(rows)  # an alternative that asks for nothing
     try:
         return [row for row in rows if _fits(row, groups, fields)]
     except ValueError as error:
@@ -86,10 +88,7 @@ def connection(
     ordered = sorted(rows, key=key, reverse=reverse)
     begin = 0
     if after is not None:
-        last = _decode(after)
-        begin = next(
-            (at for at, row in enumerate(ordered) if (key(row) < last if reverse else key(row) > last)), len(ordered)
-        )
+        begin = _behind(ordered, key, _decode(after), reverse)
     page = ordered[begin : begin + size]
     edges = [{"cursor": _encode(key(row)), "node": row} for row in page]
     return {
@@ -102,6 +101,19 @@ def connection(
             "endCursor": edges[-1]["cursor"] if edges else None,
         },
     }
+
+
+def _behind(ordered: list[RowT], key: Callable[[RowT], Any], last: Any, reverse: bool) -> int:
+    """The first place behind that key."""
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high) // 2
+        found = key(ordered[middle])
+        if found < last if reverse else found > last:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _encode(key: Any) -> str:

@@ -95,7 +95,7 @@ class SetQuantities:
                 changes += self._set_one(level, given["name"], one["quantity"], ref)
         group = {
             "id": ref,
-            "createdAt": iso_s(self.world.clock.now()),
+            "createdAt": iso_s(self.world.time_of("shop")),
             "reason": given["reason"],
             "referenceDocumentUri": given.get("referenceDocumentUri"),
             "changes": changes,

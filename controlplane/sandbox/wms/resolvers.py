@@ -1,10 +1,10 @@
 """The warehouse's answers: rows found by filter, paged by cursor, priced in credits."""
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from graphql import (
     FieldNode,
@@ -67,6 +67,24 @@ def _between(moment: datetime, since: str | None, until: str | None = None) -> b
     return (low is None or moment >= low) and (high is None or moment <= high)
 
 
+class Rows(Sequence[Found]):
+    """Records that are told of as they are looked at: of many only a page is."""
+
+    def __init__(self, records: Sequence[Any], tell: Callable[[Any], Found]) -> None:
+        self._records, self._tell = records, tell
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, at: int) -> Found: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Found]: ...
+    def __getitem__(self, at: int | slice) -> Found | list[Found]:
+        chosen = self._records[at]
+        return [self._tell(one) for one in chosen] if isinstance(at, slice) else self._tell(chosen)
+
+
 class Answers:
     """Resolvers over the warehouse. Called with the world locked."""
 
@@ -101,7 +119,8 @@ class Answers:
             return
 
         def resolve(_: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Found:
-            return self._stamp(info) | {"rows": list(rows(**arguments))}
+            found = rows(**arguments)
+            return self._stamp(info) | {"rows": found if isinstance(found, Rows) else list(found)}
 
         query.fields[name].resolve = resolve
         result = schema.get_type(str(query.fields[name].type))
@@ -119,8 +138,14 @@ class Answers:
         """Stock by article."""
         if warehouse_id not in (None, WAREHOUSE):
             return []
-        levels = (lv for lv in self.world.levels if lv.location == WAREHOUSE and sku in (None, lv.sku))
-        return [bodies.product(level) for level in levels if _between(level.wms_updated_at, updated_from)]
+        if sku is not None:
+            known = self.world.levels.get(f"{sku}@{WAREHOUSE}")
+            levels = [known] if known else []
+        else:
+            levels = [level for level in self.world.levels if level.location == WAREHOUSE]
+        if updated_from is not None:
+            levels = [level for level in levels if _between(level.wms_updated_at, updated_from)]
+        return Rows(levels, bodies.product)
 
     def orders(
         self, order_number: str | None = None, partner_order_id: str | None = None, updated_from: str | None = None

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from graphql import execute_sync, validate
+from graphql import execute_sync
 
 from controlplane.sandbox.clock import Bucket
 from controlplane.sandbox.gate import Gate, Vendor
-from controlplane.sandbox.gql import Ask, read_ask
+from controlplane.sandbox.gql import Ask, read_ask, validator
 from controlplane.sandbox.records import Event
 from controlplane.sandbox.wms.resolvers import Answers, price
 from controlplane.sandbox.wms.snapshots import FILES
@@ -34,6 +34,7 @@ class Wms:
     def __init__(self, world: World, gate: Gate, warehouse: Warehouse) -> None:
         self.world, self.gate = world, gate
         self.answers, quota = Answers(warehouse), world.scenario.retailer.quota
+        self._problems = validator(self.answers.schema)
         self.credits = Bucket(world.clock, CREDITS * quota, REFILL * quota)
         self.vendor = Vendor(
             "wms", lambda: self._short_of_credits(101, 0), lambda status: _refused(status, "Server error")
@@ -76,7 +77,7 @@ class Wms:
             return jsonify(self._execute(ask, cost))
 
     def _execute(self, ask: Ask, cost: int) -> dict[str, Any]:
-        if ask.document is None or (problems := validate(self.answers.schema, ask.document)):
+        if ask.document is None or (problems := self._problems(ask.text)):
             found = [ask.syntax_error] if ask.syntax_error else problems
             return {"errors": [dict(error.formatted) for error in found if error]}
         context = {"request_id": uuid.uuid4().hex, "complexity": cost}

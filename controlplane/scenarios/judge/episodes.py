@@ -27,12 +27,14 @@ from controlplane.scenarios.judge.documents import documents, lines
 from controlplane.scenarios.judge.facts import Event, Evidence, instant
 from controlplane.scenarios.judge.timeline import Interval, Timeline, differing, timelines, without
 
-WAREHOUSE = "WH1"
 SOURCE = "wms"
 """The system that the warehouse's figures are read from."""
 STATE_TOPIC = "Inventory Update"
-MESSAGES = {"shipment": "shipment.shipped", "receipt": "receipt.received", "return": "return.received"}
-"""Kind of document -> message type: those that move the compared stock of the warehouse in the ERP's books."""
+MESSAGES = {
+    "shipment": "shipment.shipped", "receipt": "receipt.received", "return": "return.received",
+    "till_sale": "sale.recorded",
+}  # fmt: skip
+"""Kind of document -> message type: those that move the compared stock in the ERP's books."""
 SET_BY_PLANE = "inventorySetQuantities"
 
 
@@ -176,12 +178,14 @@ def _files(evidence: Evidence) -> Iterator[Episode]:
     for event in evidence.journal:
         if event["kind"] != "lost_file":
             continue
+        ends: dict[str, datetime] = {}
         for ref in event["refs"]:
             end = shown.get(("till_sale", ref), evidence.ended)
-            for key, _ in lines(sold[ref]):
-                text = f"file {event['number']} of {event['store']} never came: {ref}"
-                promise = evidence.plane.promises.flows["sale.recorded"]
-                yield Episode(key, "never_received", instant(event["at"]), end, promise, text)
+            ends |= {key: max(end, ends.get(key, end)) for key, _ in lines(sold[ref])}
+        text = f"file {event['number']} of {event['store']} never came"
+        for key, end in ends.items():
+            promise = evidence.plane.promises.comparison
+            yield Episode(key, "never_received", instant(event["at"]), end, promise, text)
 
 
 # --- what somebody set up wrong at the target ---
@@ -197,8 +201,9 @@ def _set_up(evidence: Evidence) -> Iterator[Episode]:
             yield Episode(f"{event['sku']}@{place}", "unit", start, evidence.ended, promise, text)
         else:
             text = f"{event['system']} lists {event['sku']} as {event['code']}"
-            yield Episode(f"{event['sku']}@{place}", "missing", start, evidence.ended, promise, text)
-            yield Episode(f"{event['code']}@{place}", "missing", start, evidence.ended, promise, text, must_find=False)
+            for at in evidence.plane.promises.locations:  # the article, wherever it lies
+                yield Episode(f"{event['sku']}@{at}", "missing", start, evidence.ended, promise, text)
+                yield Episode(f"{event['code']}@{at}", "missing", start, evidence.ended, promise, text, must_find=False)
 
 
 # --- what was on its way longer than promised ---
@@ -207,15 +212,16 @@ def _documents(evidence: Evidence) -> Iterator[Episode]:
     shown = _effects(evidence)
     unheard = _unheard(evidence)
     held = {case.subject for case in evidence.plane.cases}
+    gone = {ref for event in evidence.journal if event["kind"] == "lost_file" for ref in event["refs"]}
     for event in documents(evidence.journal):
         message = MESSAGES.get(event["doc"])
-        if message is None or "erp" not in event["expected_targets"]:
+        if message is None or "erp" not in event["expected_targets"] or event["ref"] in gone:
             continue
         start, name = instant(event["at"]), f"{event['doc']} {event['ref']}"
         end = shown.get((event["doc"], event["ref"]), evidence.ended)
         cause = "quarantined" if event["ref"] in held else "late"
         for key, _ in lines(event):
-            if key.endswith(f"@{WAREHOUSE}"):
+            if key.rpartition("@")[2] in promises.locations:
                 yield Episode(key, cause, start, end, promises.flows[message], f"{name} was not in the ERP")
                 if event["ref"] in unheard:
                     text = f"the webhook of {name} was lost"

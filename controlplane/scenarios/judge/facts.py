@@ -32,6 +32,8 @@ class Promises:
     """Message type -> accepted to delivered."""
     entries: tuple[str, ...] = ()
     """What each shipment posts: names of entries."""
+    locations: tuple[str, ...] = ("WH1",)
+    """Those that the comparison watches over."""
 
 
 @dataclass(frozen=True, slots=True)

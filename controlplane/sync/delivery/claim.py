@@ -10,9 +10,10 @@ The cost of a claim does not depend on how much waits behind it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import orjson
@@ -78,30 +79,32 @@ def claim(
     owner: str,
     requests: int,
     lease: timedelta = LEASE,
-    size: int = 1,
+    sizes: Mapping[str, int] | None = None,
     together: Sequence[str] = (),
 ) -> list[Claimed]:
     """Claim due deliveries of a target for so many requests, of each flow its share; the rest of the room goes to who has more.
 
-    `size`: how many a request carries at most, of the entities `together`. Of a flow those are claimed that go together, or
-    those that go alone, as the longest due is.
+    `sizes`: flow -> how many a request carries at most, of the entities `together`; 1 where it is left out. Of a flow those are
+    claimed that go together, or those that go alone, as the longest due is.
     """
-    connection, now = work.connection, work.clock.now()
-    until, limit, used = now + lease, requests * size, 0
+    connection, now, sizes = work.connection, work.clock.now(), sizes or {}
+    until, left = now + lease, Fraction(requests)
+    batched = max(sizes.values(), default=1) > 1
     found: list[tuple[Any, ...]] = []
-    share = max(1, limit // max(1, len(flows)))
-    for most in (share, limit):
+    share = left / max(1, len(flows))
+    for most in (share, left):
         for flow in flows:
-            room = min(most, limit - used)
+            size = sizes.get(flow, 1)
+            room = min(max(1, int(most * size)), int(left * size))
             if room > 0:
                 rows = statements.claim(
                     connection, target=target, flow=flow, now=micros(now), limit=room, owner=owner, until=micros(until),
-                    alone=-(-room // size) if size > 1 else None, together=together,
+                    alone=-(-room // size) if batched else None, together=together,
                 )  # fmt: skip
-                alone = size > 1 and bool(rows) and statements.goes_alone(rows[0], together)
-                used += len(rows) * (size if alone else 1)
+                alone = bool(rows) and statements.goes_alone(rows[0], together)
+                left -= Fraction(len(rows), 1 if alone else size)
                 found += rows
-        if len(flows) == 1 or used >= limit:
+        if len(flows) == 1 or left <= 0:
             break
     return _completed(work, [_claimed(target, until, row, together) for row in found])
 

@@ -66,11 +66,14 @@ def batch_of(connector: Connector, entity: str) -> int:
 
 
 def grouped(connector: Connector, claimed: Sequence[Claimed]) -> list[list[Claimed]]:
-    """Return the requests that the claimed deliveries are sent with; what is read back goes alone, and what was."""
+    """Return the requests that the claimed deliveries are sent with.
+
+    What is read back goes alone, and what was; and a level of which has to be read first what it is computed from.
+    """
     found: list[list[Claimed]] = []
     open_: dict[str, list[Claimed]] = {}
     for item in claimed:
-        size = 1 if item.alone else batch_of(connector, item.entity)
+        size = 1 if item.alone or _lacks_base(item) else batch_of(connector, item.entity)
         group = open_.get(item.entity)
         if size == 1:
             found.append([item])
@@ -80,6 +83,11 @@ def grouped(connector: Connector, claimed: Sequence[Claimed]) -> list[list[Claim
         else:
             group.append(item)
     return found
+
+
+def _lacks_base(claimed: Claimed) -> bool:
+    """Whether it is a level that nothing is known of: it has to be read before it is set."""
+    return claimed.entity == "available" and claimed.payload["expected"] is None
 
 
 def send(connector: Connector, clock: Clock, request: Sequence[Claimed]) -> list[Sent]:
@@ -104,7 +112,7 @@ def _alone(connector: Connector, clock: Clock, claimed: Claimed) -> Sent:
     try:
         spec = connector.manifest.write_spec(claimed.entity)
         late, kind, settles = timedelta(seconds=spec.late_effect), _kind(claimed, spec), spec.settles
-        if claimed.entity == "available" and claimed.payload["expected"] is None and kind == "write":
+        if _lacks_base(claimed) and kind == "write":
             claimed, seen_at = _with_base(connector, claimed)
         request = request_of(claimed)
         outcome = _named(connector.read_back(request) if kind == "read-back" else connector.write(request))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, String, bindparam, func, select
@@ -245,18 +246,29 @@ class Delivering:
         self, work: Work, connector: Connector, target: str, flows: list[str], given: int, sizes: dict[str, int]
     ) -> tuple[list[list[Claimed]], bool]:
         """Claim for the requests that were given, and give back those that are not made; say whether there may be more."""
-        size, turn, owner = max(sizes.values(), default=1), next(self._claims), self.owner
-        if size > 1:
+        turn, owner = next(self._claims), self.owner
+        together = {entity: most for entity, most in sizes.items() if most > 1}
+        if together:
             owner = f"{owner}#{turn}"  # of batches each request has a name of its own, so that requests can be counted
             start = turn % max(1, len(flows))  # a flow may take all of the room: each is the first in its turn
             flows = flows[start:] + flows[:start]
-        together = [entity for entity, most in sizes.items() if most > 1]
-        claimed = claim(work, target, flows, owner, given, self.lease, size, together)
+        carried = self._carried(work, target, flows, sizes)
+        claimed = claim(work, target, flows, owner, given, self.lease, carried, list(together))
         requests = grouped(connector, claimed)
         if given > len(requests):
             systems.give_back(work.connection, target, given - len(requests))
-        alone = size > 1 and bool(claimed) and claimed[0].alone
-        return requests, len(claimed) == given * (1 if alone else size)
+        taken = sum(Fraction(1, 1 if one.alone else together.get(one.entity, 1)) for one in claimed)
+        return requests, taken >= given
+
+    def _carried(self, work: Work, target: str, flows: Sequence[str], sizes: Mapping[str, int]) -> dict[str, int]:
+        """How many deliveries of each flow a request carries; of one that policy has forgotten, what it carries at least of any."""
+        least = min((most for most in sizes.values() if most > 1), default=1)
+        known = work.snapshot.flows
+        entities = {
+            name: [one.entity for one in known[name].spec.targets if one.system == target] if name in known else []
+            for name in flows
+        }
+        return {name: min((sizes.get(one, 1) for one in mine), default=least) for name, mine in entities.items()}
 
     def _granted(
         self, connection: Connection, target: str, spec: SystemSpec | None, row: Row[tuple[object, ...]], room: int,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
@@ -164,10 +165,13 @@ class Sync:
         return self.delivering.is_due(target)
 
     def drain(self, rounds: int = 1000) -> int:
-        """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved."""
+        """Do all that is due now, in the order of the house, until nothing moves; return how many steps moved.
+
+        `rounds`: how often each step is taken at most. A step that has more to do is taken again before the next one.
+        """
         moved = 0
         for _ in range(rounds):
-            step = self.release() + self.translate() + self.process()
+            step = self.release() + _again(self.translate, rounds) + _again(self.process, rounds)
             step += sum(self.deliver(target) for target in self.targets())
             if not step:
                 return moved
@@ -284,3 +288,8 @@ class Sync:
             work = self.work(connection)
             ids = [routing.emit(work, draft, trace_id or secrets.token_hex(16), None) for draft in drafts]
         return [message_id for message_id in ids if message_id]
+
+
+def _again(step: Callable[[], int], rounds: int) -> int:
+    """Take a step until it has nothing to do."""
+    return sum(takewhile(bool, (step() for _ in range(rounds))))

@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.connectors.builtin.shopify.api import wait_for
 from controlplane.connectors.contract import Inbound, SignatureError, Write
-from controlplane.errors import BadInputError
+from controlplane.errors import BadInputError, UnknownOutcomeError
 from rules.model.messages import parse
 from rules.outcomes import Outcome, Result
 from tests.controlplane.connectors.conftest import Retailer, offer
@@ -250,3 +250,48 @@ def test_a_shop_that_is_down_leaves_a_read_back_undecided(retailer: Retailer) ->
     name = retailer.sandbox.order((SKU, 2))
     retailer.sandbox.fault(kind="down", target="shop", mode="refuse")
     assert retailer.connector("shop").read_back(shipment(name)).result is Result.UNAVAILABLE
+
+
+# --- several levels with one request ---
+THIRD = "0002-BLK-XL"
+
+
+def test_several_levels_are_set_with_one_request(retailer: Retailer) -> None:
+    outcomes = retailer.connector("shop").write_many([offer(SKU, 30, 38, "a"), offer(OTHER, 31, 38, "b")])
+    assert [outcome.result for outcome in outcomes] == [Result.DELIVERED, Result.DELIVERED]
+    assert (shown(retailer), shown(retailer, OTHER)) == (30, 31)
+    assert all(outcome.target_at == retailer.clock.now() for outcome in outcomes)
+    assert '"quantity": 31' in outcomes[1].evidence["request"]["body"]
+    assert '"quantity": 30' not in outcomes[1].evidence["request"]["body"]
+
+
+def test_one_level_that_is_refused_leaves_the_others_set(retailer: Retailer) -> None:
+    writes = [
+        offer(SKU, 30, 38, "a"),
+        offer(OTHER, 31, 37, "b"),
+        offer("no-such", 1, 2, "c"),
+        offer(THIRD, 32, 38, "d"),
+    ]
+    outcomes = retailer.connector("shop").write_many(writes)
+    told = [Result.DELIVERED, Result.STALE, Result.REJECTED, Result.DELIVERED]
+    assert [outcome.result for outcome in outcomes] == told
+    assert outcomes[1].current == 38
+    assert [shown(retailer, sku) for sku in (SKU, OTHER, THIRD)] == [30, 38, 32]
+
+
+def test_a_level_that_was_set_with_others_and_is_told_again_alone_takes_effect_once(retailer: Retailer) -> None:
+    connector = retailer.connector("shop")
+    connector.write_many([offer(SKU, 30, 38, "a"), offer(OTHER, 31, 38, "b")])
+    retailer.sandbox.order((SKU, 1))
+    assert connector.write(offer(SKU, 30, 38, "a")).result is Result.DELIVERED
+    assert shown(retailer) == 29
+
+
+def test_when_the_answer_to_several_is_lost_each_is_unknown_and_its_key_tells_later(retailer: Retailer) -> None:
+    fault = retailer.sandbox.fault(kind="lost_response", target="shop", operation="write")
+    connector, writes = retailer.connector("shop"), [offer(SKU, 30, 38, "a"), offer(OTHER, 31, 38, "b")]
+    with pytest.raises(UnknownOutcomeError):
+        connector.write_many(writes)
+    retailer.sandbox.control("DELETE", f"/faults/{fault}")
+    assert [connector.write(write).result for write in writes] == [Result.DELIVERED, Result.DELIVERED]
+    assert (shown(retailer), shown(retailer, OTHER)) == (30, 31)

@@ -12,7 +12,7 @@ import pytest
 from controlplane.connectors.builtin.till_files.connector import PAGE, TillFilesConnector
 from controlplane.connectors.codes import MappedCodes
 from controlplane.connectors.contract import Draft, Page, UnmappedError
-from controlplane.errors import BadInputError, UnavailableError
+from controlplane.errors import BadInputError, UnavailableError, UnreadableError
 from rules.model.messages import parse
 from rules.policy.kinds import MappingSpec
 from tests.controlplane.connectors.conftest import Given, Retailer
@@ -239,3 +239,42 @@ def test_the_mapping_holds_for_two_hundred_articles(retailer: Retailer) -> None:
     codes = retailer.connector("tills").context.codes
     items = [make_item(number) for number in range(1, 201)]
     assert [codes.ours("sku", item.plu) for item in items] == [item.sku for item in items]
+
+
+# --- what the stores count ---
+COUNTED = (
+    "store;plu;on_hand;counted_at\nST1;900007;12;2026-11-27T07:00:00+01:00\nST1;900008;0;2026-11-27T07:00:00+01:00\n"
+)
+
+
+def test_the_stock_that_a_store_counted_last_is_read_as_levels(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, COUNTED, "stock_ST1.csv")
+    drop(tmp_path, COUNTED.replace("ST1;900007;12", "ST2;900007;5"), "stock_ST2.csv")
+    pages = list(connector.snapshot("stock"))
+    assert [[(one.sku, one.location, one.on_hand, one.available) for one in page] for page in pages] == [
+        [("900007", "ST1", 12, None), ("900008", "ST1", 0, None)],
+        [("900007", "ST2", 5, None), ("900008", "ST1", 0, None)],
+    ]
+    assert str(pages[0][0].source_at) == "2026-11-27 06:00:00+00:00"
+
+
+def test_of_a_count_only_the_keys_that_are_asked_for_are_read(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, COUNTED, "stock_ST1.csv")
+    [[level]] = connector.snapshot("stock", [("900008", "ST1"), ("900007", "ST2")])
+    assert (level.sku, level.on_hand) == ("900008", 0)
+
+
+def test_a_store_that_never_counted_is_unread_and_not_empty(connector: TillFilesConnector) -> None:
+    with pytest.raises(UnavailableError, match=r"stock_\*\.csv"):
+        list(connector.snapshot("stock"))
+
+
+@pytest.mark.parametrize(
+    "row", ["ST1;900007;x;2026-11-27T07:00:00Z", "ST1;900007;1,5;2026-11-27T07:00:00Z", "ST1;900007;1"]
+)
+def test_a_count_with_a_row_that_cannot_be_read_is_not_read_at_all(
+    connector: TillFilesConnector, tmp_path: Path, row: str
+) -> None:
+    drop(tmp_path, f"{COUNTED}{row}\n", "stock_ST1.csv")
+    with pytest.raises(UnreadableError, match="line 4"):
+        list(connector.snapshot("stock"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from controlplane.clock import ManualClock
-from controlplane.jobs import comparisons
+from controlplane.jobs import Ticker, comparisons
 from controlplane.store import Store
 from controlplane.store import tables as t
+from tests.controlplane.jobs.test_ticker import plane_of
 from tests.controlplane.sync.kit import House
 from tests.controlplane.sync.test_loop import SKU, rows
 
@@ -90,6 +93,22 @@ def test_a_second_reading_is_only_scheduled_while_something_is_suspected_or_was_
     retailer.sync.drain()
     retailer.confirm(minutes=1)
     assert suspected() == frozenset()
+
+
+def test_a_suspicion_is_read_a_second_time_at_the_very_end_of_its_promise(retailer: Retailer) -> None:
+    ticker = Ticker(plane_of(retailer))
+    ticker.run_due()
+    retailer.clock.advance(0.4)
+    retailer.shop.levels[SKU, "WH1"] = 15
+    retailer.compare()
+    seen, [finding] = retailer.clock.now(), rows(retailer, t.finding)
+    assert finding["first_seen_at"] == seen
+    while retailer.clock.now() < seen + timedelta(minutes=2):
+        assert finding["confirmed_at"] is None
+        retailer.clock.move_to(ticker.next_due())
+        ticker.run_due()
+        [finding] = rows(retailer, t.finding)
+    assert finding["confirmed_at"] == seen + timedelta(minutes=2)
 
 
 def test_a_lost_webhook_is_found_as_never_received_and_the_source_is_read_again(retailer: Retailer) -> None:

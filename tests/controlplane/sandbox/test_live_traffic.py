@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controlplane.sandbox.scenario import ScenarioError, read_fault
+from controlplane.sandbox.app import build
+from controlplane.sandbox.clock import SteppedClock
+from controlplane.sandbox.scenario import ScenarioError, read_fault, read_scenario
 from tests.controlplane.sandbox.client import Client, Listener
 from tests.controlplane.sandbox.conftest import QUIET, START, quiet
 
@@ -153,3 +156,51 @@ def test_a_lost_file_never_comes_and_leaves_its_number_out(start: Callable[..., 
 def test_a_fault_that_cannot_be_is_refused_with_its_remedy(fault: dict[str, Any], says: str) -> None:
     with pytest.raises(ScenarioError, match=says):
         read_fault(fault)
+
+
+@pytest.mark.parametrize(
+    ("system", "column"), [("shop", "shop_updated_at"), ("erp", "erp_updated_at"), ("wms", "wms_updated_at")]
+)
+@pytest.mark.parametrize("seconds", [300, -300])
+def test_any_system_s_clock_may_be_wrong_either_way(tmp_path: Path, system: str, column: str, seconds: int) -> None:
+    scenario = read_scenario(quiet(retailer=QUIET["retailer"] | {"clocks": {system: seconds}}))  # type: ignore[operator]
+    sandbox = build(tmp_path, SteppedClock(START, 0.001), scenario, seed=7, plane="http://127.0.0.1:9")
+    level = sandbox.world.level(SKU)
+    with sandbox.world.transaction() as world:
+        world.move_shop(level, 1, 0, "refund", "")
+        world.move_erp(level, 1, 0, "receipt", "")
+        world.move_physical(level, 1, "receipt", "")
+    sandbox.engine.stop()
+    stamps = {"shop_updated_at", "erp_updated_at", "wms_updated_at"}
+    assert getattr(level, column) - START == timedelta(seconds=seconds)
+    assert {getattr(level, other) for other in stamps - {column}} == {START}
+
+
+def counting(**changes: Any) -> dict[str, Any]:
+    stores = {"sales_per_minute": 6, "drop_every": "2m", "counts": True}
+    retailer = QUIET["retailer"] | {"stores": ["ST1"]}  # type: ignore[operator]
+    return quiet(actors={"stores": stores}, retailer=retailer, **changes)
+
+
+def counted(sandbox: Client) -> dict[str, int]:
+    rows = (sandbox.home / "tills" / "stock_ST1.csv").read_text().splitlines()[1:]
+    return {plu: int(on_hand) for _, plu, on_hand, _ in (row.split(";") for row in rows)}
+
+
+def test_a_store_counts_its_shelves_at_the_start_and_with_each_drop(start: Callable[..., Client]) -> None:
+    sandbox = start(counting())
+    assert set(counted(sandbox).values()) == {20}
+    sandbox.advance(later(4))
+    shelves = {
+        event["sku"]: event["value"] for event in sandbox.journal("value") if event["location"] == "ST1"
+        and (event["system"], event["field"]) == ("truth", "on_hand")
+    }  # fmt: skip
+    assert list(counted(sandbox).values()) == [shelves[sku] for sku in sorted(shelves)]
+    assert min(shelves.values()) < 20
+
+
+def test_a_count_comes_though_the_file_of_sales_is_lost(start: Callable[..., Client]) -> None:
+    sandbox = start(counting(faults=[{"kind": "lost_file", "target": "tills"}]))
+    sandbox.advance(later(4))
+    assert [path.name for path in (sandbox.home / "tills").iterdir()] == ["stock_ST1.csv"]
+    assert min(counted(sandbox).values()) < 20

@@ -16,6 +16,7 @@ PROMISES = Promises(
         "receipt.received": timedelta(minutes=10),
         "return.received": timedelta(minutes=10),
         "stock.offer": timedelta(seconds=60),
+        "sale.recorded": timedelta(minutes=15),
     },
 )
 LINES = [{"sku": SKU, "location": PLACE, "quantity": 3}]

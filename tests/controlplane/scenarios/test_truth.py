@@ -102,6 +102,28 @@ def dropped(journal: Journal) -> list[tuple[object, object]]:
     return [(e.start, e.end) for e in found]
 
 
+def test_a_plain_diff_holds_a_store_against_what_it_counted() -> None:
+    sides = [
+        {"system": "erp", "entity": "inventory_balance", "field": "on_hand"},
+        {"system": "wms", "entity": "inventory", "field": "on_hand", "locations": ["WH1"]},
+        {"system": "tills", "entity": "stock", "field": "on_hand", "locations": ["ST1"]},
+    ]
+    given = SPEC.model_dump(mode="json") | {
+        "sides": sides, "locations": ["WH1", "ST1"], "source_sides": {"ST1": "tills"},
+    }  # fmt: skip
+    naive = NaiveDiff(ComparisonSpec.model_validate(given), safety=2)
+    books = [
+        level(40, 40),
+        Level("A", "ST1", 20, None, None, START, START),
+        Level("B", "ST1", 9, None, None, START, START),
+    ]
+    naive.take("erp", books, START, START)
+    naive.take("wms", [level(40, 40)], START, START)
+    shelves = [Level("A", "ST1", 20, None, None, START, START), Level("B", "ST1", 8, None, None, START, START)]
+    naive.take("tills", shelves, START, START)
+    assert [(d.key, d.side) for d in naive.differences] == [("B@ST1", "erp")]
+
+
 def refused(at: float, shown: int) -> Journal:
     told = {"system": "shop", "sku": SKU, "location": "WH1", "expected": 40, "shown": shown}
     return Journal().value(at - 1, "truth", "ats", 48).write(at, "stale_write", **told)
@@ -123,9 +145,28 @@ def test_a_refusal_that_shows_a_wrong_number_ends_nothing() -> None:
 def test_the_sales_of_a_file_that_never_came_are_never_received() -> None:
     journal = Journal().document(10, "till_sale", "ST1/1/1")
     journal.write(12, "lost_file", system="tills", store="ST1", number=1, refs=["ST1/1/1"])
-    promises = replace(PROMISES, flows={**PROMISES.flows, "sale.recorded": timedelta(minutes=15)})
-    truth = judge(evidence(journal, promises=promises))
+    truth = judge(evidence(journal))
     assert truth.missed == {"never_received": 1}
+
+
+def test_what_a_file_told_of_one_key_is_one_episode() -> None:
+    journal = Journal().document(10, "till_sale", "ST1/1/1").document(11, "till_sale", "ST1/1/2")
+    journal.write(12, "lost_file", system="tills", store="ST1", number=1, refs=["ST1/1/1", "ST1/1/2"])
+    journal.effect(20, "erp", "till_sale", "ST1/1/1").effect(30, "erp", "till_sale", "ST1/1/2")
+    found = episodes(evidence(journal))
+    assert [(e.cause, e.start, e.end) for e in found] == [("never_received", minute(12), minute(30))]
+
+
+def test_a_till_sale_that_is_not_in_the_books_in_time_is_late() -> None:
+    journal = Journal().document(10, "till_sale", "ST1/1/1").effect(40, "erp", "till_sale", "ST1/1/1")
+    assert [(e.cause, e.start, e.end) for e in episodes(evidence(journal))] == [("late", minute(10), minute(40))]
+
+
+def test_a_renamed_article_is_missing_wherever_it_is_watched_over() -> None:
+    journal = Journal().write(10, "renamed", system="erp", sku=SKU, location="WH1", code=f"{SKU}-OLD")
+    promises = replace(PROMISES, locations=("WH1", "ST1"))
+    found = episodes(evidence(journal, promises=promises))
+    assert {e.key for e in found if e.must_find} == {f"{SKU}@WH1", f"{SKU}@ST1"}
 
 
 def test_keys_that_the_evidence_left_undecided_are_counted_over_all_comparisons() -> None:
@@ -209,6 +250,14 @@ def test_time_passes_between_the_pages_of_a_whole_snapshot_once_its_size_is_know
     connections = paced(passed)
     for _ in range(2):
         assert len(list(connections.get("wms").snapshot("inventory"))) == 2
+    assert passed == [10.0, 10.0]
+
+
+def test_the_first_snapshot_takes_its_time_too_where_it_is_known_what_is_to_come() -> None:
+    passed: list[float] = []
+    connections = paced(passed)
+    connections.expect([{"sku": sku, "location": place} for sku in "AB" for place in ("WH1", "ST1")])
+    list(connections.get("wms").snapshot("inventory"))
     assert passed == [10.0, 10.0]
 
 

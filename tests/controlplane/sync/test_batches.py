@@ -225,3 +225,37 @@ def test_a_message_that_contradicts_its_neighbour_waits_and_the_batch_goes_on(ho
         orders = connection.execute(select(t.order_state.c.ref).order_by(t.order_state.c.ref)).scalars().all()
     assert [tuple(row) for row in held] == [("contradiction", "#1")]
     assert orders == ["#1", "#2"]
+
+
+class Uneven(Bulk):
+    """A vendor that takes 500 sales at once, and ten receipts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        specs = [WriteSpec(kind, (), Guarantee.KEYED, 1.0, batch=size) for kind, size in SIZES.items()]
+        self.manifest = Manifest(self.name, self.name, writes=tuple(specs))  # type: ignore[misc]
+
+
+SIZES = {"cash_sale": BATCH, "item_receipt": 10}
+
+
+def test_a_request_is_claimed_for_by_how_many_of_the_entity_it_carries(store: Store, clock: ManualClock) -> None:
+    house = House(store, clock)
+    house.erp = Uneven("erp", clock)
+    sell(house, 30)
+    for number in range(30):
+        receipt = {
+            "receipt": f"G{number:02}", "purchase_order": "PO1", "location": "WH1", "received_at": clock.now().isoformat(),
+            "lines": [{"sku": "0042", "quantity": 1}],
+        }  # fmt: skip
+        house.hook("wms", "receipt.received", f"G{number:02}", receipt)
+    while house.sync.translate() or house.sync.process():
+        pass
+    delivering, made = house.sync.delivering, []
+    while turn := delivering.turn("erp", [], 1).requests:
+        assert len(turn) <= 2, "of each flow one, at most"
+        made += [(request[0].entity, len(request)) for request in turn]
+        delivering.turn("erp", [sent for request in turn for sent in delivering.send("erp", request)], 0)
+    assert {size for entity, size in made if entity == "item_receipt"} <= set(range(1, 11))
+    assert sum(size for entity, size in made if entity == "item_receipt") == 30
+    assert max(size for entity, size in made if entity == "cash_sale") > 10

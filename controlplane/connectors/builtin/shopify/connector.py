@@ -43,6 +43,8 @@ PAGE = 25
 COMPARED = "`changeFromQuantity` and `@idempotent`"
 TRACKED = "looked up by tracking number and contents"
 BY_SKU = "looked up by SKU"
+LEVELS = 50
+"""Levels that one request sets: each costs some ten points, and no request may cost more than a thousand."""
 TOGETHER, LATE = 500, 300.0
 """Items of one bulk operation, and the seconds within which one that we lost sight of may still change something."""
 
@@ -65,7 +67,9 @@ class ShopifyConnector(Connector):
             *(ReadSpec(entity, changes=True) for entity in money.LISTINGS),
         ),
         writes=(
-            WriteSpec("available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0, how=COMPARED),
+            WriteSpec(
+                "available", ("stock.offer",), Guarantee.CONDITIONAL, late_effect=5.0, batch=LEVELS, how=COMPARED
+            ),
             WriteSpec("fulfillment", ("shipment.shipped",), Guarantee.READABLE, late_effect=10.0, how=TRACKED),
             WriteSpec(
                 "product", ("product.described",), Guarantee.READABLE, late_effect=LATE, batch=TOGETHER, how=BY_SKU
@@ -231,10 +235,14 @@ class ShopifyConnector(Connector):
         )
 
     def write_many(self, requests: Sequence[Write]) -> list[Outcome]:
-        """Have up to five hundred items shown as they are told, by one bulk operation. Raises ConnectorError."""
-        if any(request.entity != "product" for request in requests):
-            return super().write_many(requests)
-        return self._products.put(requests)
+        """Have up to five hundred items shown as they are told, by one bulk operation; or set up to fifty levels.
+
+        Raises ConnectorError.
+        """
+        entities = {request.entity for request in requests}
+        if entities == {"available"}:
+            return self._stock.set_all(requests)
+        return self._products.put(requests) if entities == {"product"} else super().write_many(requests)
 
     @answering_read_back
     def read_back(self, request: Write) -> Outcome:

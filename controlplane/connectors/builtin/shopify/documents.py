@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 PING = "query Ping { shop { name } }"
 
 LEVEL = """
@@ -87,6 +89,22 @@ mutation SetAvailable($input: InventorySetQuantitiesInput!, $key: String!) {
     userErrors { field message code }
   }
 }"""
+
+
+@cache
+def set_available(count: int) -> str:
+    """Return a document that sets so many levels, each as a mutation of its own with its own key (`input1`, `key1`, …)."""
+    given = ", ".join(f"$input{n}: InventorySetQuantitiesInput!, $key{n}: String!" for n in range(1, count + 1))
+    each = "".join(
+        f"""
+  set{n}: inventorySetQuantities(input: $input{n}) @idempotent(key: $key{n}) {{
+    inventoryAdjustmentGroup {{ id createdAt }}
+    userErrors {{ field message code }}
+  }}"""
+        for n in range(1, count + 1)
+    )
+    return f"mutation SetLevels({given}) {{{each}\n}}"
+
 
 _ORDER_FIELDS = """
       id
@@ -373,6 +391,7 @@ ALL = (
     LEVEL,
     LEVELS,
     SET_AVAILABLE,
+    set_available(2),
     ORDERS,
     ORDER_LINES,
     REFUNDED,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +15,15 @@ from controlplane.connectors.builtin.shopify import documents
 from controlplane.connectors.builtin.shopify.api import refusal
 from controlplane.connectors.builtin.shopify.items import Items
 from controlplane.connectors.builtin.shopify.levels import Levels, read_level
-from controlplane.connectors.contract import Context, Level, Write
+from controlplane.connectors.contract import Context, Level, UnmappedError, Write
 from controlplane.connectors.graphql import GraphqlClient
-from controlplane.connectors.http import Answer
-from controlplane.errors import RejectedError
+from controlplane.connectors.http import Answer, with_evidence
+from controlplane.connectors.outcomes import outcome_of
+from controlplane.errors import ConnectorError, RejectedError, UnknownOutcomeError
 from rules.outcomes import Outcome, Result
+
+EVIDENCE = 1500
+"""Characters that are kept of what was sent, and of what was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,58 @@ class Stock:
             outcome, _ = self._set(request, int(expected), wanted, salt="again")
         return outcome
 
+    def set_all(self, requests: Sequence[Write]) -> list[Outcome]:
+        """Set several levels with one request, each by a mutation of its own under the key that it has alone.
+
+        One that is refused leaves the others as they are. Each has to say what it was computed from. Raises ConnectorError.
+        """
+        self._learn({str(request.payload["sku"]) for request in requests})
+        sent: dict[int, tuple[dict[str, Any], str]] = {}
+        found: dict[int, Outcome] = {}
+        for at, request in enumerate(requests):
+            try:
+                sent[at] = self._written(request, *_from_to(request), salt="")
+            except (RejectedError, UnmappedError) as error:
+                found[at] = outcome_of(error)
+        if sent:
+            data, answer = self._tell_all(list(sent.values()))
+            for n, at in enumerate(sent, 1):
+                found[at] = self._read_one(requests[at], data.get(f"set{n}"), answer, sent[at][0])
+        return [found[at] for at in range(len(requests))]
+
+    def _tell_all(self, writes: Sequence[tuple[dict[str, Any], str]]) -> tuple[dict[str, Any], Answer]:
+        inputs = {f"input{n}": written for n, (written, _) in enumerate(writes, 1)}
+        keys = {f"key{n}": key for n, (_, key) in enumerate(writes, 1)}
+        try:
+            return self._graphql.tell(documents.set_available(len(writes)), **inputs, **keys)
+        except RejectedError as error:  # which of them was refused is not told, nor whether the others were carried out
+            raise with_evidence(UnknownOutcomeError(str(error)), error.evidence) from error
+
+    def _read_one(self, request: Write, payload: object, answer: Answer, written: dict[str, Any]) -> Outcome:
+        """Return what came of one of several; its evidence is its own part of the exchange."""
+
+        def part() -> dict[str, Any]:
+            said = {"status": answer.status, "body": json.dumps(payload)[:EVIDENCE]}
+            return {"request": {"method": "POST", "body": json.dumps(written)[:EVIDENCE]}, "response": said}
+
+        try:
+            outcome, again = self._read_set(request, payload, replace(answer, told=part), *_from_to(request))
+            return self.set_available(request) if again else outcome
+        except ConnectorError as error:
+            return outcome_of(error)
+
+    def _learn(self, skus: set[str]) -> None:
+        """Look up all items at once; one that the shop has twice is told of where it is asked for by itself."""
+        with suppress(RejectedError):
+            self._items.learn(skus)
+
     def _set(self, request: Write, expected: int, wanted: int, salt: str) -> tuple[Outcome, bool]:
+        written, key = self._written(request, expected, wanted, salt)
+        data, answer = self._graphql.tell(documents.SET_AVAILABLE, input=written, key=key)
+        return self._read_set(request, data.get("inventorySetQuantities"), answer, expected, wanted)
+
+    def _written(self, request: Write, expected: int, wanted: int, salt: str) -> tuple[dict[str, Any], str]:
+        """Return what is sent, and the key that the vendor knows it again by."""
         quantity = {
             "inventoryItemId": self._existing_item(request.payload["sku"]),
             "locationId": self._context.codes.theirs("location", request.payload["location"]),
@@ -91,8 +148,12 @@ class Stock:
         }
         # the values are part of the key: the vendor refuses one key with two sets of parameters
         key = str(uuid5(NAMESPACE_URL, f"{request.idempotency_key}|{expected}|{wanted}|{salt}"))
-        data, answer = self._graphql.tell(documents.SET_AVAILABLE, input=written, key=key)
-        payload = data.get("inventorySetQuantities")
+        return written, key
+
+    def _read_set(
+        self, request: Write, payload: object, answer: Answer, expected: int, wanted: int
+    ) -> tuple[Outcome, bool]:
+        """Return what came of it, and whether the vendor asks for a new key."""
         if not isinstance(payload, dict):
             answer.fail("answered inventorySetQuantities without a payload")
         errors = payload.get("userErrors") or []
@@ -133,6 +194,10 @@ class Stock:
         still = shown.available == expected
         detail = f"the shop still shows {expected}" if still else f"the shop shows {shown.available}; the key will tell"
         return Outcome(Result.ABSENT, detail, current=shown.available)
+
+
+def _from_to(request: Write) -> tuple[int, int]:
+    return int(request.payload["expected"]), int(request.payload["quantity"])
 
 
 def already(wanted: int, shown: Shown) -> Outcome:

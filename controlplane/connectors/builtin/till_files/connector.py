@@ -1,5 +1,7 @@
 """Till files: each complete `sales_*.csv` is read once, row by row, and stays where it is; the cursor says what is done.
 
+`stock_STORE.csv` is what a store counted last: read whole, and replaced by the next.
+
 Rows are kept raw. A row that cannot be read spoils only itself. The columns `unit` and `tax_code` may be left out: a row
 without a unit counts pieces.
 """
@@ -7,7 +9,7 @@ without a unit counts pieces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
@@ -18,6 +20,7 @@ from controlplane.connectors.contract import (
     Connector,
     Context,
     Draft,
+    Level,
     Manifest,
     Page,
     ReadSpec,
@@ -26,14 +29,16 @@ from controlplane.connectors.contract import (
 )
 from controlplane.connectors.folders import opened
 from controlplane.connectors.records import read_json, verbatim
-from controlplane.errors import BadInputError, UnavailableError
+from controlplane.errors import BadInputError, UnavailableError, UnreadableError
 from rules import rows
 from rules.units import exact, pieces_in, price_of_piece
 
 PAGE = 500
 """Rows that are committed together: a file of a day has a hundred thousand, and others commit meanwhile."""
 COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
+COUNTED = ("store", "plu", "on_hand", "counted_at")
 PATTERN = "sales_*.csv"
+STOCK = "stock_*.csv"
 
 
 class TillFilesConnector(Connector):
@@ -42,13 +47,13 @@ class TillFilesConnector(Connector):
     manifest: ClassVar[Manifest] = Manifest(
         name="till_files",
         title="Till files (CSV)",
-        reads=(ReadSpec("sales", changes=True),),
+        reads=(ReadSpec("sales", changes=True), ReadSpec("stock", snapshot=True)),
         options=("currency", "encoding"),
         schemes=(),
         verified_against="the sandbox",
         kind="till",
         auth="none: a folder",
-        limits="none; a file is a page",
+        limits="none; a file is a page; a count is one file a store, replaced whole",
         gaps=("corrected files under their old name",),
         option_schemas={
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "default": "USD"},
@@ -104,6 +109,46 @@ class TillFilesConnector(Connector):
         if broken:
             raise broken[0]
 
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        """Yield the `stock` that the stores last counted, a page for each file. Raises UnavailableError when none has yet."""
+        if entity != "stock":
+            yield from super().snapshot(entity, keys)
+        self.ping()
+        files = sorted(path for path in self._folder.glob(STOCK) if path.is_file() and not path.is_symlink())
+        if not files:
+            raise UnavailableError(f"no store has dropped a file {STOCK} into {self._folder} yet")
+        wanted = None if keys is None else set(keys)
+        for path in files:
+            levels = self._counted(path)
+            yield levels if wanted is None else [one for one in levels if (one.sku, one.location) in wanted]
+
+    def _counted(self, path: Path) -> list[Level]:
+        began, codes = self.context.clock.now(), self.context.codes
+        content = self._read(path)
+        ended = self.context.clock.now()
+        lines = self._lines(content)
+        found = []
+        for at, line in lines[1:]:
+            where = f"{path.name} line {at}"
+            try:
+                row = split(lines[0][1], line, COUNTED)
+                found.append(
+                    Level(
+                        sku=codes.ours("sku", row["plu"]),
+                        location=codes.ours("location", row["store"]),
+                        on_hand=_whole(row["on_hand"], where, "on_hand"),
+                        available=None,
+                        source_at=_instant(row["counted_at"], where),
+                        read_from=began,
+                        read_to=ended,
+                    )
+                )
+            except UnmappedError:
+                raise
+            except BadInputError as error:
+                raise UnreadableError(f"{where}: {error}") from error
+        return found
+
     def _read(self, path: Path) -> bytes:
         try:
             with opened(path) as file:
@@ -112,12 +157,16 @@ class TillFilesConnector(Connector):
             raise UnavailableError(f"the till file {path.name} cannot be read: {error.strerror}") from error
 
     def _records(self, name: str, content: bytes) -> Iterator[Record]:
-        lines = re.split(r"\r*\n|\r", self._decode(content))
-        rows = [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
+        rows = self._lines(content)
         header = rows[0][1] if rows else ""
         for at, row in rows[1:]:
             body = verbatim({"file": name, "line": at, "header": header, "row": row})
             yield Record("sales", f"sales:{name}:{at}", body)
+
+    def _lines(self, content: bytes) -> list[tuple[int, str]]:
+        """Return the lines that are not blank, with their numbers."""
+        lines = re.split(r"\r*\n|\r", self._decode(content))
+        return [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
 
     def _decode(self, content: bytes) -> str:
         if self._encoding:
@@ -169,16 +218,16 @@ def _cursor(done: set[str], growing: dict[str, int]) -> dict[str, Any]:
     return {"done": sorted(done), "growing": growing}
 
 
-def split(header: str, row: str) -> Mapping[str, str]:
+def split(header: str, row: str, columns: Sequence[str] = COLUMNS) -> Mapping[str, str]:
     """Return the row's fields by column. The delimiter is the header's. Raises BadInputError naming what is missing."""
     names, values = rows.columns(header), rows.values(header, row)
-    missing = [name for name in COLUMNS if name not in names]
+    missing = [name for name in columns if name not in names]
     if missing:
         raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}", missing[0])
     if len(values) != len(names):
         raise BadInputError(f"the row has {len(values)} fields and the header {len(names)}; correct the row", "row")
     found = dict(zip(names, values, strict=True))
-    empty = [name for name in COLUMNS if not found[name]]
+    empty = [name for name in columns if not found[name]]
     if empty:
         told = f"the row has nothing in {', '.join(empty)}; fill it in, or drop the row"
         raise BadInputError(told, empty[0])
@@ -196,9 +245,16 @@ def _amount(text: str, where: str, column: str) -> Decimal:
 
 
 def _quantity(text: str, where: str) -> int:
-    number = _amount(text, where, "qty")
-    if number != number.to_integral_value() or number == 0:
+    number = _whole(text, where, "qty")
+    if number == 0:
         raise BadInputError(f"{where}: the quantity '{text}' is not a whole number other than 0", "qty")
+    return number
+
+
+def _whole(text: str, where: str, column: str) -> int:
+    number = _amount(text, where, column)
+    if number != number.to_integral_value():
+        raise BadInputError(f"{where}: '{text}' is not a whole number", column)
     return int(number)
 
 
