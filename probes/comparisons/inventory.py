@@ -19,7 +19,7 @@ from controlplane.connectors.contract import Level
 from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged
 from controlplane.store import tables as t
 from controlplane.sync.processes.inventory import offered
-from probes.comparisons.evidence import TOGETHER, UNREAD, Evidence, Key, Standing, catch_up, load, offers_owed, standing
+from probes.comparisons.evidence import UNREAD, Evidence, Key, Standing, catch_up, load, offers_owed, standing, together
 from probes.comparisons.kept import kept
 from probes.comparisons.leeway import tolerance_for, units_of
 from rules.comparison.budget import Meter, resumed
@@ -141,14 +141,15 @@ class _Judge:
 
     def until_spent(self, keys: Sequence[Key], meter: Meter) -> Iterator[Judged]:
         """Judge the keys in turn, until the budget is spent."""
-        for at, key in enumerate(keys):
-            if meter.spent():
-                return
-            if at % TOGETHER == 0:
-                self.evidence = load(self.connection, self.around, keys[at : at + TOGETHER])
-            judged = self.judge(key)
-            meter.found(any(finding.is_drift for finding in judged.findings))
-            yield judged
+        for part in together(keys):
+            for at, key in enumerate(part):
+                if meter.spent():
+                    return
+                if at == 0:
+                    self.evidence = load(self.connection, self.around, part)
+                judged = self.judge(key)
+                meter.found(any(finding.is_drift for finding in judged.findings))
+                yield judged
 
     def judge(self, key: Key) -> Judged:
         """Judge one key on all its sides."""
@@ -278,8 +279,8 @@ class _Judge:
         """Yield every place that something is on its way to, its evidence loaded."""
         keys = {key for _, key in self.around.documents} | set(offers_owed(self.connection, self.around.systems))
         mine = sorted((key for key in keys if key[1] in self.policy.locations), key=_by_location)
-        for at in range(0, len(mine), TOGETHER):
-            self.evidence = load(self.connection, self.around, mine[at : at + TOGETHER])
+        for part in together(mine):
+            self.evidence = load(self.connection, self.around, part)
             yield from self.evidence.owed
 
     def _judged(self, key: Key, findings: tuple[Finding, ...], basis: dict[str, str]) -> Judged:
