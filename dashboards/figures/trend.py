@@ -10,6 +10,9 @@ from typing import Any
 
 from dashboards.figures.base import BREACH, SKY, WARN, Figure, Line, layout, note, scatter, unknown_bands
 
+SECONDS = {"dtickrange": [None, 59_999], "value": "%H:%M:%S\n%d %b"}
+"""In the first minutes ticks are less than a minute apart: without seconds two of them would say the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -51,7 +54,7 @@ def small_multiples(
     bottom = _axis(len(panels) - 1)
     axes["xaxis"] = {
         "type": "date", "anchor": bottom, "showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 4,
-        "tickformat": "%H:%M\n%d %b", "fixedrange": True, "showspikes": True, "spikemode": "across",
+        "tickformat": "%H:%M\n%d %b", "tickformatstops": [SECONDS], "fixedrange": True, "showspikes": True, "spikemode": "across",
         "spikethickness": 1, "spikedash": "dot", "hoverformat": "%H:%M UTC", **span,
     }  # fmt: skip
     return {"data": data, "layout": layout(height * len(panels) + 48, shapes=shapes, annotations=notes, **axes)}

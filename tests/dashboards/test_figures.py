@@ -61,6 +61,14 @@ def test_thinning_keeps_the_peak() -> None:
     assert max(value for value in ys if value is not None) == 99.0
 
 
+def test_ticks_that_are_less_than_a_minute_apart_tell_seconds() -> None:
+    axis = small_multiples(TIMES, PANELS)["layout"]["xaxis"]
+    stops = {stop["dtickrange"][1]: stop["value"] for stop in axis["tickformatstops"]}
+    assert all(("%S" in value) == (until < 60_000) for until, value in stops.items())
+    assert max(stops) >= 30_000
+    assert "%S" not in axis["tickformat"]
+
+
 def test_a_sparkline_breaks_where_nothing_is_known() -> None:
     assert runs(LINE) == [[(2, 3.0), (3, 5.0)], [(5, 4.0)]]
     assert spark(LINE).startswith("data:image/svg+xml,")
