@@ -270,7 +270,9 @@ def test_a_targeted_reading_takes_no_time() -> None:
 
 
 # --- played ---
-SHORT = {"skus": 60, "stores": [], "stock": [40, 120], "quota": 200, "clocks": {"wms": "3m"}}
+SHORT = {
+    "skus": 60, "stores": ["ST1"], "stock": [40, 120], "store_stock": [20, 60], "quota": 200, "clocks": {"wms": "3m"}
+}  # fmt: skip
 
 
 def shortened() -> dict[str, object]:
@@ -281,7 +283,10 @@ def shortened() -> dict[str, object]:
     ]
     return {
         "minutes": 1.5, "stops_after": timedelta(minutes=4.5), "retailer": SHORT, "faults": faults,
-        "actors": {"traffic": {"events_per_second": 1, "together": 3}, "customers": {"orders_per_minute": 1}},
+        "actors": {
+            "traffic": {"events_per_second": 1, "together": 3}, "customers": {"orders_per_minute": 1},
+            "stores": {"sales_per_minute": 2, "drop_every": "15s", "counts": True},
+        },
     }  # fmt: skip
 
 
