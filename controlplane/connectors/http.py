@@ -331,7 +331,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float:
         pass
     try:
         until = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return DEFAULT_WAIT
     aware = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0.0, (aware - now).total_seconds())

@@ -25,6 +25,7 @@ from tests.chaos.judge import judge
 from tests.chaos.plane import CLI, Plane
 from tests.chaos.processes import ROOT, Process, free_port, wait_until
 from tests.chaos.services import PostgreSQL, RabbitMQ
+from tests.controlplane.telemetry.collector import Collector, collecting
 
 pytestmark = pytest.mark.chaos
 DOCUMENTS = 60
@@ -96,14 +97,29 @@ def database(private_postgresql: PostgreSQL) -> Iterator[str]:
 
 
 @pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Where plane and worker send their spans."""
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture
 def shift(
-    tmp_path: Path, plugin_folder: Path, depot: DepotProcess, database: str, private_rabbitmq: RabbitMQ
+    tmp_path: Path,
+    plugin_folder: Path,
+    depot: DepotProcess,
+    database: str,
+    private_rabbitmq: RabbitMQ,
+    collector: Collector,
 ) -> Iterator[Shift]:
     """A plane on Celery and a worker of it that has begun to work."""
     prefix = f"workers-{free_port()}"
     plane = Plane(
         tmp_path / "home", plugin_folder, depot.port, database_url=database, broker_url=private_rabbitmq.url, workers=1,
-        environment={"TRUEUP_LEASE": "3", "TRUEUP_QUEUE_PREFIX": prefix},
+        environment={
+            "TRUEUP_LEASE": "3", "TRUEUP_QUEUE_PREFIX": prefix, "TRUEUP_TRACES": "1",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200",
+        },
     )  # fmt: skip
     try:
         plane.start()
@@ -137,6 +153,24 @@ def test_sigterm_finishes_what_is_under_way_and_claims_nothing_more(shift: Shift
     assert {"worker stops: what is under way is finished first", "worker stopped"} <= events
     shift.plane.start(shift.worker)
     shift.holds_to_the_laws()
+
+
+def test_the_spans_of_a_message_lead_from_its_intake_by_way_of_the_worker_to_each_target(
+    shift: Shift, collector: Collector
+) -> None:
+    shift.post(1)
+    shift.plane.wait_until(shift.plane.quiet, "nothing is owed")
+    wait_until(lambda: sum(span.name == "deliver" for span in collector.spans) >= 3, "the spans of the deliveries")
+    delivered = [span for span in collector.spans if span.name == "deliver"]
+    assert {span.attributes["trueup.target"] for span in delivered} == {"keyed", "readable", "unguarded"}
+    [trace] = {span.trace_id for span in delivered}
+    spans = {span.span_id: span for span in collector.of(trace)}
+    for span in delivered:
+        names = [span.name]
+        while spans[span.span_id].parent in spans:
+            span = spans[span.parent]
+            names.append(span.name)
+        assert names == ["deliver", "route", "process", "accept"]
 
 
 def test_a_second_sigterm_ends_it_at_once_and_nothing_is_lost(shift: Shift) -> None:

@@ -47,6 +47,10 @@ Found = tuple[Row[Any], list[Draft] | Exception, datetime]
 """A record, what it says or why that cannot be told, and when its reading began."""
 
 
+SLOW = 0.5
+"""Wall seconds after which the translation of one record is slow: it asks its system, and that takes its time."""
+
+
 class DefectError(BadInputError):
     """A connector failed at a record in a way that its contract does not know."""
 
@@ -58,9 +62,12 @@ def translate_some(
     """Translate the oldest records that are new, and commit what came of them together; return how many left that state.
 
     A record whose translation needs a system that does not answer stays new, as do all of that system, and is tried again
-    after a pause (`silent`). One that needs a key that this process does not have stays new, too.
+    after a pause (`silent`). One that needs a key that this process does not have stays new, too. A system that answers slowly ends
+    the turn, and leaves the next one to the others.
     """
-    fallen: set[str] = set()
+    fallen: set[str] = set(silent.take_slow())
+    if fallen and not _oldest(store, keys, silent.systems() | fallen, 1):
+        fallen.clear()  # nobody else has told anything
     while True:
         rows = _oldest(store, keys, silent.systems() | fallen, limit)
         found = list(_understood(clock, connections, snapshot, keys, silent, rows))
@@ -72,11 +79,11 @@ def translate_some(
 def _understood(
     clock: Clock, connections: Connections, snapshot: Snapshot, keys: Keyring, silent: Silent, rows: Sequence[Row[Any]]
 ) -> Iterator[Found]:
-    """Translate records, but for those of systems that do not answer, and those that cannot be opened here."""
+    """Translate records, but for those of systems that do not answer, and those that cannot be opened here; none behind a slow one."""
     for row in rows:
         if row.system in silent.systems():
             continue
-        began, shield = clock.now(), Shield(snapshot.personal_of(row.system), keys)
+        began, shield, started = clock.now(), Shield(snapshot.personal_of(row.system), keys), clock.stopwatch()
         said: list[Draft] | Exception
         try:
             body = shield.whole(label(row.id), row.body, row.sealed)
@@ -91,6 +98,9 @@ def _understood(
             silent.failed(row.system, error)
             continue
         yield row, said, began
+        if (clock.stopwatch() - started) * clock.pace > SLOW:
+            silent.slow(row.system)
+            return
 
 
 _told: set[bytes] = set()

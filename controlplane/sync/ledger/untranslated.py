@@ -74,6 +74,18 @@ class Silent:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, _Silence] = {}
+        self._slow: set[str] = set()
+
+    def slow(self, system: str) -> None:
+        """Note that a system took its time to answer."""
+        with self._lock:
+            self._slow.add(system)
+
+    def take_slow(self) -> frozenset[str]:
+        """Return the systems that took their time since this was asked last."""
+        with self._lock:
+            found, self._slow = frozenset(self._slow), set()
+        return found
 
     def systems(self) -> frozenset[str]:
         """Return those whose pause lasts."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from controlplane.clock import Clock
 from controlplane.connectors.contract import Draft
+from controlplane.connectors.envelope import AHEAD
 from controlplane.registry import Snapshot
 from controlplane.sync.ledger import Message
 
@@ -29,6 +31,14 @@ class OutdatedError(Exception):
 
     Raise it before anything is written.
     """
+
+
+def is_newer(known: datetime, told: datetime, now: datetime) -> bool:
+    """Say whether what is on record is of a later instant than what is told, and nothing that is told now could be newer.
+
+    What is on record from ahead of our clock was told while a clock stood wrong that has been put right since.
+    """
+    return known > told and known - now <= AHEAD
 
 
 @dataclass(frozen=True, slots=True)

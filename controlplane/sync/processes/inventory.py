@@ -16,7 +16,7 @@ from controlplane.store.direct import Prepared
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes import ownership, targets
-from controlplane.sync.processes.contract import OutdatedError, Process, Work
+from controlplane.sync.processes.contract import OutdatedError, Process, Work, is_newer
 from rules.availability import available_to_sell
 from rules.model.messages import OrderPlaced, StockLevel, StockOffer, stock_key
 from rules.outcomes import DeliveryState
@@ -66,7 +66,7 @@ def apply(work: Work, message: Message) -> list[Draft]:
 
 def _position(work: Work, message: Message, level: StockLevel) -> None:
     known = next(iter(_POSITION.rows(work.connection, sku=level.sku, location=level.location)), None)
-    if known and known.source == message.source and known.source_at > level.source_at:
+    if known and known.source == message.source and is_newer(known.source_at, level.source_at, work.clock.now()):
         raise OutdatedError
     in_transit = level.in_transit if level.in_transit >= 0 else (known.in_transit if known else 0)
     row = level.model_dump() | {"in_transit": in_transit} | ownership.kept(work, message)

@@ -9,7 +9,7 @@ from controlplane.store import tables as t
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes import ownership
-from controlplane.sync.processes.contract import OutdatedError, Process, Work
+from controlplane.sync.processes.contract import OutdatedError, Process, Work, is_newer
 from rules.model.messages import ProductDescribed
 
 
@@ -30,7 +30,7 @@ def _knows_newer(work: Work, message: Message) -> bool:
     newest = select(t.product.c.message_id).where(t.product.c.sku == message.data.sku).scalar_subquery()
     query = select(m.occurred_at).where(m.id == newest, m.source == message.source)
     known = work.connection.execute(query).scalar_one_or_none()
-    return known is not None and known > message.occurred_at
+    return known is not None and is_newer(known, message.occurred_at, work.clock.now())
 
 
 process = Process(frozenset({"product.described"}), apply, stage=10)

@@ -93,7 +93,13 @@ def test_a_rejection_carries_the_vendor_s_words(bad_server: BadServer) -> None:
 
 @pytest.mark.parametrize(
     ("told", "seconds"),
-    [("7", 7.0), (format_datetime(START.replace(minute=1)), 60.0), ("soon", DEFAULT_WAIT), ("-3", 0.0)],
+    [
+        ("7", 7.0),
+        (format_datetime(START.replace(minute=1)), 60.0),
+        ("soon", DEFAULT_WAIT),
+        ("-3", 0.0),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", DEFAULT_WAIT),
+    ],
 )
 def test_the_wait_is_given_as_seconds_as_a_date_or_not_at_all(bad_server: BadServer, told: str, seconds: float) -> None:
     with pytest.raises(ThrottledError) as raised:

@@ -63,6 +63,26 @@ def settled(house: House) -> bool:
     return set(states(house, "order") + states(house, "sales_order")) == {"delivered"}
 
 
+def test_what_is_told_after_all_clocks_were_put_back_takes_the_place_of_what_was_told_before(
+    house: House, clock: PutClock
+) -> None:
+    """Source and plane on one machine, whose clock was an hour ahead for a while."""
+    clock.put(HOUR)
+    house.level(SKU, 20)
+    house.product(SKU, "5.00")
+    house.run()
+    clock.put(-HOUR)
+    for units, cost in ((7, "6.00"), (5, "7.00")):
+        clock.advance(1)
+        house.level(SKU, units)
+        house.product(SKU, cost)
+        house.run()
+    with house.store.read() as connection:
+        assert connection.execute(select(t.stock_position.c.on_hand)).scalar_one() == 5
+        assert str(connection.execute(select(t.product.c.unit_cost)).scalar_one()).startswith("7")
+    assert house.shop.levels[SKU, "WH1"] == 3, "two are kept back"
+
+
 @pytest.mark.parametrize("jump", [-HOUR, HOUR])
 @pytest.mark.parametrize("fault", ["unavailable", "throttled", "lost answer", "lost request"])
 def test_an_order_takes_effect_once_within_minutes_though_the_clock_jumps_while_it_is_retried(

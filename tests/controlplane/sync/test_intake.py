@@ -20,6 +20,7 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Acceptor
+from controlplane.sync.ledger.translate import SLOW
 from tests.clocks import PutClock
 from tests.conftest import START
 from tests.controlplane.sync.kit import PLAIN, House, Vendor
@@ -93,6 +94,30 @@ def test_while_one_system_cannot_be_asked_the_records_of_the_others_go_on(house:
     house.wms.silence = None  # type: ignore[attr-defined]
     house.run(minutes=2)
     assert states(house) == {("wms", "translated"): 120, ("shop", "translated"): 1}
+
+
+def test_a_system_that_answers_slowly_leaves_every_other_turn_to_the_records_of_the_others(house: House) -> None:
+    told_of: list[str] = []
+
+    class Slow(Plain):
+        def translate(self, topic: str, body: bytes) -> list[Draft]:
+            told_of.append("wms")
+            self.clock.wait(threading.Event(), 2 * SLOW / self.clock.pace)
+            return super().translate(topic, body)
+
+    class Quick(Vendor):
+        def translate(self, topic: str, body: bytes) -> list[Draft]:
+            told_of.append("shop")
+            return super().translate(topic, body)
+
+    house.wms, house.shop = Slow("wms", house.clock), Quick("shop", house.clock)
+    for number in range(4):
+        hook(house, told(house, f"S{number}"))
+    for number in range(3):
+        house.order(f"#{number}", SKU, 1)
+    while house.sync.translate():
+        pass
+    assert told_of == ["wms", *["shop"] * 3, *["wms"] * 3]
 
 
 def test_a_silent_system_is_asked_less_and_less_often_and_at_once_again_when_it_answers(house: House) -> None:
