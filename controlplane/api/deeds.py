@@ -10,7 +10,7 @@ from pydantic import Field, WithJsonSchema
 
 from controlplane.api.answers import actor, commands, plane
 from controlplane.api.contract import Link, contract, seen
-from controlplane.api.fields import KEPT, LARGEST, Body, Flag, Instant, Kind, Note, Noted, Reason, Whole
+from controlplane.api.fields import KEPT, LARGEST, Body, Count, Flag, Instant, Kind, Note, Noted, Reason, Whole
 from controlplane.api.pages import Paged
 from controlplane.api.schemas import ANY, NEXT, POLICY, TEXT, WHOLE, YES, Maybe, row
 from controlplane.registry.changes import Changes
@@ -62,8 +62,8 @@ class Edition(Body):
 
     document: Document
     rebase: bool = Field(default=False, description="put it on what is in force now, after a conflict")
-    onto: Whole | None = Field(
-        default=None, ge=0, le=LARGEST, description="the revision that a rebase was made for, 0: none; 409 where it is another by now"
+    onto: Count | None = Field(
+        default=None, description="the revision that a rebase was made for, 0: none; 409 where it is another by now"
     )  # fmt: skip
 
 

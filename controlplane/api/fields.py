@@ -24,6 +24,8 @@ def _whole(given: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_whole)]
+"""Bounded before it is made whole: bounds behind that are lost in the schema of a union."""
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=KEPT)]
 Note = Annotated[str, Field(max_length=4000, pattern=KEPT)]
 Reason = Annotated[str, Field(min_length=1, max_length=4000, pattern=SAID)]
