@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from controlplane.clock import ManualClock
+from controlplane.connectors.contract import Level
 from controlplane.jobs import Ticker, comparisons
 from controlplane.store import Store
 from controlplane.store import tables as t
+from rules.outcomes import Guarantee
 from tests.controlplane.jobs.test_ticker import plane_of
-from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.kit import House, Vendor
 from tests.controlplane.sync.test_loop import SKU, rows
 
 NAME = "stock-three-way"
@@ -118,6 +122,51 @@ def test_a_lost_webhook_is_found_as_never_received_and_the_source_is_read_again(
     assert ("wms", "never_received", "healing") in retailer.findings()
     retailer.sync.drain()
     assert retailer.shop.levels[SKU, "WH1"] == 28
+
+
+class Dated(Vendor):
+    """A warehouse that says when each of its rows has changed."""
+
+    changed_at: datetime
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        for page in super().snapshot(entity, keys):
+            yield [replace(level, source_at=self.changed_at) for level in page]
+
+
+def dated(retailer: Retailer, on_hand: int) -> None:
+    """Goods move in a warehouse that dates its rows; nobody is told."""
+    if not isinstance(retailer.wms, Dated):
+        levels, retailer.wms = retailer.wms.levels, Dated("wms", retailer.clock, Guarantee.READABLE)
+        retailer.wms.levels = levels
+    retailer.wms.changed_at = retailer.clock.now()  # type: ignore[attr-defined]
+    retailer.warehouse(on_hand)
+
+
+def test_a_gap_that_closed_and_opened_anew_is_not_confirmed_while_the_webhook_may_be_on_its_way(
+    retailer: Retailer,
+) -> None:
+    dated(retailer, 30)
+    retailer.compare()
+    dated(retailer, 10)
+    dated(retailer, 30)
+    assert retailer.confirm(minutes=2)["opened"] == 0
+    retailer.tell()
+    retailer.sync.drain()
+    retailer.confirm(minutes=1.1)
+    assert [finding for finding in retailer.findings() if finding[0] == "wms"] == [("wms", "never_received", "closed")]
+
+
+def test_a_source_that_changes_all_the_time_and_is_never_heard_is_confirmed_half_a_promise_later(
+    retailer: Retailer,
+) -> None:
+    dated(retailer, 30)
+    retailer.compare()
+    dated(retailer, 31)
+    assert retailer.confirm(minutes=2)["opened"] == 0
+    dated(retailer, 32)
+    retailer.confirm(minutes=1)
+    assert ("wms", "never_received", "healing") in retailer.findings()
 
 
 def test_what_is_on_its_way_is_not_drift(retailer: Retailer) -> None:
