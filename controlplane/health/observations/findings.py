@@ -192,7 +192,9 @@ class _Desk:
             anew = moved and not _grew(judged, finding, row)
             if not anew and self._is_put_off(judged, finding, row):
                 return False
-            return self._again(row, values, seen_at(judged, finding, self.now) if anew else None)
+            seen = seen_at(judged, finding, self.now)
+            earlier = not moved and finding.cause in SHOWN_BY_ONE and seen < row.first_seen_at
+            return self._again(row, values, seen if anew or earlier else None)
         if moved:
             values |= {"changed_at": self.now}
         if row.state == "accepted":
@@ -220,7 +222,11 @@ class _Desk:
         return certain
 
     def _again(self, row: Row[Any], values: dict[str, Any], moved_at: datetime | None) -> bool:
-        """Confirm a suspicion, or let it begin anew: what was seen first may have been what the ledger heard of since."""
+        """Confirm a suspicion, or let it begin anew: what was seen first may have been what the ledger heard of since.
+
+        `moved_at`: since when it is known instead. Before it was first seen where a reading that began earlier, and ended later, shows
+        it too.
+        """
         if moved_at is not None:
             _put(self.connection, row.id, values | {"first_seen_at": moved_at})
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from controlplane.store import tables as t
 from rules.outcomes import Guarantee
 from tests.controlplane.jobs.test_ticker import plane_of
 from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
 
 NAME = "stock-three-way"
@@ -122,6 +123,41 @@ def test_a_lost_webhook_is_found_as_never_received_and_the_source_is_read_again(
     assert ("wms", "never_received", "healing") in retailer.findings()
     retailer.sync.drain()
     assert retailer.shop.levels[SKU, "WH1"] == 28
+
+
+def test_what_a_slow_reading_saw_before_a_quick_one_counts_from_then(retailer: Retailer) -> None:
+    retailer.erp = Slow("erp", retailer.clock)
+    retailer.erp.levels[SKU, "WH1"] = 10
+    sides = [
+        {"system": "shop", "entity": "levels", "field": "available"},
+        {"system": "wms", "entity": "inventory", "field": "on_hand"},
+        {"system": "erp", "entity": "inventory_balance", "field": "on_hand"},
+    ]
+    change(retailer, "Comparison", NAME, sides=sides)
+    retailer.shop.levels[SKU, "WH1"] = 15
+    began = retailer.clock.now()
+
+    def look_closer() -> None:
+        retailer.clock.advance(40)
+        comparisons.run(retailer, NAME, "test", [f"{SKU}@WH1"])  # type: ignore[arg-type]
+        assert rows(retailer, t.finding)[0]["first_seen_at"] == began + timedelta(seconds=40)
+
+    retailer.erp.meanwhile_read = look_closer  # type: ignore[attr-defined]
+    retailer.compare()
+    [finding] = rows(retailer, t.finding)
+    assert finding["first_seen_at"] == began
+
+
+class Slow(Vendor):
+    """A system that takes its time to read, in which other things happen."""
+
+    meanwhile_read: Callable[[], object] | None = None
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        if self.meanwhile_read:
+            deed, self.meanwhile_read = self.meanwhile_read, None
+            deed()
+        yield from super().snapshot(entity, keys)
 
 
 class Dated(Vendor):

@@ -11,8 +11,7 @@ from controlplane.clock import ManualClock
 from controlplane.jobs import comparisons
 from controlplane.store import Store
 from probes.comparisons.evidence import load, standing
-from tests.controlplane.jobs.test_comparisons import NAME, Retailer
-from tests.controlplane.jobs.test_first_readings import Slow
+from tests.controlplane.jobs.test_comparisons import NAME, Retailer, Slow
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU
 
