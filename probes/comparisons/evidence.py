@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -37,6 +37,8 @@ FEWEST = 250
 FIELDS = ("available", "on_hand")
 OWED = ("id", "message_id", "target", "entity", "payload", "state", "promise_at")
 """What is looked at of a delivery."""
+APART = timedelta(seconds=10)
+"""How far the clocks of two machines of ours may be apart: what one sent so much after another had read was not there yet."""
 SENT = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 _P, _C, _V, _E = t.stock_position.c, t.stock_change.c, t.target_level.c, t.target_effect.c
 POSITION = (_P.sku, _P.location, _P.on_hand, _P.allocated, _P.available, _P.in_transit, _P.source_at, _P.message_id)
@@ -96,12 +98,14 @@ class Evidence:
         position = self.positions.get(key)
         return None if position is None else str(position.message_id)
 
-    def shown(self, system: str, field: str, key: Key, since: datetime) -> Shown:
-        """Return what the ledger says a target may have shown since the reading began."""
+    def shown(self, system: str, field: str, key: Key, since: datetime, until: datetime) -> Shown:
+        """Return what the ledger says a target may have shown when its row was read, from `since` to `until`."""
         place = (system, field, key)
-        moved = tuple(row.delta for row in self.effects.get(place, []) if row.latest >= since)
+        effects = [row for row in self.effects.get(place, []) if row.latest >= since]
+        later = [row for row in effects if row.cause == "delivery" and row.earliest > until + APART]
+        moved = tuple(row.delta for row in effects if row not in later)
         owed = self._offers(system, key) if field == "available" else self._documents(system, key)
-        return Shown(self.levels.get(place), (), owed, moved)
+        return Shown(self.levels.get(place), (), owed, moved, sum(row.delta for row in later))
 
     def _documents(self, system: str, key: Key) -> tuple[Owed, ...]:
         return tuple(

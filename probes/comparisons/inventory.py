@@ -160,7 +160,7 @@ class _Judge:
         told = f"{sorted(heard)} by {self.evidence.told_by(key)}"
         basis = {source: told if first.cause is not Cause.DUPLICATE else str(first.cause)}
         for side in self._targets(key):
-            shown = self.evidence.shown(side.system, side.field, key, self._since(side.system, key))
+            shown = self.evidence.shown(side.system, side.field, key, *self._reading(side.system, key))
             finding = self._target(side, key, shown, first, heard)
             finding = self._allowing(finding, [source, side.system, "plane"])
             finding = in_another_unit(finding, self.units[side.system], settled=not shown.owed)
@@ -168,10 +168,11 @@ class _Judge:
             basis[side.system] = _basis(finding, shown)
         return self._judged(key, tuple(findings), basis)
 
-    def _since(self, system: str, key: Key) -> datetime:
-        """Return when the reading of a row began: what was known to be there before that is in it."""
+    def _reading(self, system: str, key: Key) -> tuple[datetime, datetime]:
+        """Return from when to when a row was read: what was known to be there before is in it, and what was sent after is not."""
         rows = self.read[system].get(key, [])
-        return max(self.began, min((row.read_from for row in rows), default=self.began))
+        since = max(self.began, min((row.read_from for row in rows), default=self.began))
+        return since, max((row.read_to for row in rows), default=self.around.now)
 
     def _targets(self, key: Key) -> list[ComparisonSide]:
         source = self.policy.source_of(key[1])
@@ -267,7 +268,7 @@ class _Judge:
             side = next((side for side in self._targets(key) if side.system == system), None)
             if side is None:
                 continue
-            shown = self.evidence.shown(side.system, side.field, key, self.began)
+            shown = self.evidence.shown(side.system, side.field, key, self.began, self.around.now)
             now = shown.now if shown.now is not None else 0
             complete = now + sum(item.delta for item in shown.owed)
             finding = explain_target(side.system, now, Shown(now, (), shown.owed), [complete])

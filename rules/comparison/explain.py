@@ -95,6 +95,8 @@ class Shown:
     owed: tuple[Owed, ...]
     moved: tuple[int, ...] = ()
     """Changes in `now` that came to be known since the reading began: each may have been there when it was read, or not."""
+    later: int = 0
+    """Changes in `now` that were certainly not there yet when it was read, added up."""
 
     def admissible(self) -> frozenset[Value] | None:
         """Return every value it may rightly show, or None when the evidence cannot tell."""
@@ -103,7 +105,7 @@ class Shown:
         under_way = [*(item.delta for item in self.owed if item.sent), *(-delta for delta in self.moved if delta)]
         if len(under_way) > MOST_OVERLAPS:
             return None
-        values = {self.now, *self.earlier}
+        values = {self.now - self.later, *self.earlier}
         for delta in under_way:
             values |= {value + delta for value in values}
         return frozenset(values)

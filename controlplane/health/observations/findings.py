@@ -23,6 +23,8 @@ OPEN = ("open", "healing")
 """Confirmed, and nobody has said that it may stay so."""
 TOGETHER = 500
 """Rows that one statement names."""
+PUT_OFF = "put_off"
+"""Key of a suspicion's evidence: its confirmation was put off."""
 SHOWN_BY_ONE = (Cause.CHANGED_AT_TARGET, Cause.UNIT)
 """What the side's own row shows."""
 SHOWN_BY_ROWS = (*SHOWN_BY_ONE, Cause.NEVER_RECEIVED)
@@ -188,7 +190,11 @@ class _Desk:
         moved = row.evidence.get("basis") != values["evidence"]["basis"]
         if row.state == "suspected":
             anew = moved and not _grew(judged, finding, row)
-            return self._again(row, values, seen_at(judged, finding, self.now) if anew else None)
+            if not anew and self._is_put_off(judged, finding, row):
+                return False
+            seen = seen_at(judged, finding, self.now)
+            earlier = not moved and finding.cause in SHOWN_BY_ONE and seen < row.first_seen_at
+            return self._again(row, values, seen if anew or earlier else None)
         if moved:
             values |= {"changed_at": self.now}
         if row.state == "accepted":
@@ -216,7 +222,11 @@ class _Desk:
         return certain
 
     def _again(self, row: Row[Any], values: dict[str, Any], moved_at: datetime | None) -> bool:
-        """Confirm a suspicion, or let it begin anew: what was seen first may have been what the ledger heard of since."""
+        """Confirm a suspicion, or let it begin anew: what was seen first may have been what the ledger heard of since.
+
+        `moved_at`: since when it is known instead. Before it was first seen where a reading that began earlier, and ended later, shows
+        it too.
+        """
         if moved_at is not None:
             _put(self.connection, row.id, values | {"first_seen_at": moved_at})
             return False
@@ -224,6 +234,18 @@ class _Desk:
             return False
         _put(self.connection, row.id, values | {"state": "open", "confirmed_at": self.now})
         self._tell("opened", values["explanation"])
+        return True
+
+    def _is_put_off(self, judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+        """Put a confirmation off, once and by half of the promise, where the source's row has changed since it was first seen.
+
+        The gap that was seen first may have closed by itself, and what is told of the last change be on its way still.
+        """
+        ripe = self.now - row.first_seen_at >= self.promise
+        if not ripe or PUT_OFF in row.evidence or not _changed_since(judged, finding, row):
+            return False
+        later = {"first_seen_at": self.now - self.promise / 2, "evidence": {**row.evidence, PUT_OFF: True}}
+        _put(self.connection, row.id, later)
         return True
 
     def _accepted(self, row: Row[Any], values: dict[str, Any], moved: bool) -> bool:
@@ -271,6 +293,17 @@ def _grew(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
     """Say whether what was changed at a target was only changed further: nothing heard or written since explains the first gap."""
     touched = judged.touched.get(finding.place)
     return finding.cause is Cause.CHANGED_AT_TARGET and touched is not None and touched <= row.first_seen_at
+
+
+def _changed_since(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+    """Whether the source's own row is another than when it was first seen, by the version that the source gives it.
+
+    One that is dated by the very instant of its reading has none.
+    """
+    if finding.cause is not Cause.NEVER_RECEIVED or finding.side != judged.source:
+        return False
+    before, now = ((one.get("read") or {}).get(finding.side) or {} for one in (row.evidence, judged.evidence))
+    return now.get("source_at") not in (before.get("source_at"), now.get("read_from"))
 
 
 def seen_at(judged: Judged, finding: Finding, now: datetime) -> datetime:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from controlplane.clock import ManualClock
+from controlplane.connectors.contract import Level
 from controlplane.jobs import Ticker, comparisons
 from controlplane.store import Store
 from controlplane.store import tables as t
+from rules.outcomes import Guarantee
 from tests.controlplane.jobs.test_ticker import plane_of
-from tests.controlplane.sync.kit import House
+from tests.controlplane.sync.kit import House, Vendor
+from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows
 
 NAME = "stock-three-way"
@@ -118,6 +123,86 @@ def test_a_lost_webhook_is_found_as_never_received_and_the_source_is_read_again(
     assert ("wms", "never_received", "healing") in retailer.findings()
     retailer.sync.drain()
     assert retailer.shop.levels[SKU, "WH1"] == 28
+
+
+def test_what_a_slow_reading_saw_before_a_quick_one_counts_from_then(retailer: Retailer) -> None:
+    retailer.erp = Slow("erp", retailer.clock)
+    retailer.erp.levels[SKU, "WH1"] = 10
+    sides = [
+        {"system": "shop", "entity": "levels", "field": "available"},
+        {"system": "wms", "entity": "inventory", "field": "on_hand"},
+        {"system": "erp", "entity": "inventory_balance", "field": "on_hand"},
+    ]
+    change(retailer, "Comparison", NAME, sides=sides)
+    retailer.shop.levels[SKU, "WH1"] = 15
+    began = retailer.clock.now()
+
+    def look_closer() -> None:
+        retailer.clock.advance(40)
+        comparisons.run(retailer, NAME, "test", [f"{SKU}@WH1"])  # type: ignore[arg-type]
+        assert rows(retailer, t.finding)[0]["first_seen_at"] == began + timedelta(seconds=40)
+
+    retailer.erp.meanwhile_read = look_closer  # type: ignore[attr-defined]
+    retailer.compare()
+    [finding] = rows(retailer, t.finding)
+    assert finding["first_seen_at"] == began
+
+
+class Slow(Vendor):
+    """A system that takes its time to read, in which other things happen."""
+
+    meanwhile_read: Callable[[], object] | None = None
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        if self.meanwhile_read:
+            deed, self.meanwhile_read = self.meanwhile_read, None
+            deed()
+        yield from super().snapshot(entity, keys)
+
+
+class Dated(Vendor):
+    """A warehouse that says when each of its rows has changed."""
+
+    changed_at: datetime
+
+    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
+        for page in super().snapshot(entity, keys):
+            yield [replace(level, source_at=self.changed_at) for level in page]
+
+
+def dated(retailer: Retailer, on_hand: int) -> None:
+    """Goods move in a warehouse that dates its rows; nobody is told."""
+    if not isinstance(retailer.wms, Dated):
+        levels, retailer.wms = retailer.wms.levels, Dated("wms", retailer.clock, Guarantee.READABLE)
+        retailer.wms.levels = levels
+    retailer.wms.changed_at = retailer.clock.now()  # type: ignore[attr-defined]
+    retailer.warehouse(on_hand)
+
+
+def test_a_gap_that_closed_and_opened_anew_is_not_confirmed_while_the_webhook_may_be_on_its_way(
+    retailer: Retailer,
+) -> None:
+    dated(retailer, 30)
+    retailer.compare()
+    dated(retailer, 10)
+    dated(retailer, 30)
+    assert retailer.confirm(minutes=2)["opened"] == 0
+    retailer.tell()
+    retailer.sync.drain()
+    retailer.confirm(minutes=1.1)
+    assert [finding for finding in retailer.findings() if finding[0] == "wms"] == [("wms", "never_received", "closed")]
+
+
+def test_a_source_that_changes_all_the_time_and_is_never_heard_is_confirmed_half_a_promise_later(
+    retailer: Retailer,
+) -> None:
+    dated(retailer, 30)
+    retailer.compare()
+    dated(retailer, 31)
+    assert retailer.confirm(minutes=2)["opened"] == 0
+    dated(retailer, 32)
+    retailer.confirm(minutes=1)
+    assert ("wms", "never_received", "healing") in retailer.findings()
 
 
 def test_what_is_on_its_way_is_not_drift(retailer: Retailer) -> None:

@@ -11,7 +11,8 @@ from controlplane.clock import ManualClock
 from controlplane.jobs import comparisons
 from controlplane.store import Store
 from probes.comparisons.evidence import load, standing
-from tests.controlplane.jobs.test_comparisons import NAME, Retailer
+from tests.controlplane.jobs.test_comparisons import NAME, Retailer, Slow
+from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU
 
 KEY = (SKU, "WH1")
@@ -78,3 +79,32 @@ def test_evidence_of_one_key_holds_nothing_of_another(retailer: Retailer) -> Non
         evidence = load(connection, standing(connection, SYSTEMS, retailer.clock.now(), retailer.clock.now()), [KEY])
     assert set(evidence.positions) == {KEY}
     assert {key for _, _, key in evidence.levels} == {KEY}
+
+
+def test_what_was_sent_long_after_a_row_was_read_does_not_make_an_edit_look_right(retailer: Retailer) -> None:
+    retailer.warehouse(15)
+    retailer.tell()
+    retailer.sync.drain()
+    assert retailer.shop.levels[KEY] == 13
+    retailer.clock.advance(30)
+    retailer.shop.levels[KEY] = 8  # by as much as is written a minute after it was read
+
+    def write_back() -> None:
+        retailer.clock.advance(60)
+        retailer.shop.levels[KEY] = 13
+        retailer.wms.levels[KEY] = 10
+        retailer.tell()
+        retailer.sync.drain()
+        assert retailer.shop.levels[KEY] == 8
+
+    retailer.erp = Slow("erp", retailer.clock)
+    retailer.erp.levels[KEY] = 10
+    retailer.erp.meanwhile_read = write_back  # type: ignore[attr-defined]
+    sides = [
+        {"system": "shop", "entity": "levels", "field": "available"},
+        {"system": "wms", "entity": "inventory", "field": "on_hand"},
+        {"system": "erp", "entity": "inventory_balance", "field": "on_hand"},
+    ]
+    change(retailer, "Comparison", NAME, sides=sides)
+    retailer.compare()
+    assert ("shop", "changed_at_target", "suspected") in retailer.findings()

@@ -1,11 +1,9 @@
 """What is read first: what channels show, so that no offer is made of a level that is shown already."""
 
-from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from controlplane.clock import ManualClock
-from controlplane.connectors.contract import Level
 from controlplane.jobs.schedules import schedules
 from controlplane.scenarios.policies import write_pack
 from controlplane.scenarios.scenario import START
@@ -13,8 +11,7 @@ from controlplane.settings import load_settings
 from controlplane.store import Store
 from controlplane.wiring import build_plane
 from rules.outcomes import Guarantee
-from tests.controlplane.jobs.test_comparisons import Retailer
-from tests.controlplane.sync.kit import Vendor
+from tests.controlplane.jobs.test_comparisons import Retailer, Slow
 from tests.controlplane.sync.test_loop import SKU
 
 
@@ -28,18 +25,6 @@ def test_channels_are_read_before_any_flow_is(tmp_path: Path) -> None:
     flows = [at for at, name in enumerate(names) if name.startswith("poll:")]
     assert flows
     assert names.index("channel:shop") < min(flows)
-
-
-class Slow(Vendor):
-    """A warehouse that takes a minute to read, in which other things happen."""
-
-    meanwhile_read: Callable[[], object] | None = None
-
-    def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
-        if self.meanwhile_read:
-            deed, self.meanwhile_read = self.meanwhile_read, None
-            deed()
-        yield from super().snapshot(entity, keys)
 
 
 def test_books_that_were_written_to_since_they_were_read_are_not_taken_for_known(

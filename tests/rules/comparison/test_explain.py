@@ -82,6 +82,12 @@ def test_more_overlaps_than_can_be_told_apart_decide_nothing() -> None:
     assert Shown(10, (), owed).admissible() is None
 
 
+def test_what_came_after_the_reading_was_not_there_and_what_came_during_it_may_have_been() -> None:
+    shown = Shown(10, (), (), moved=(2,), later=-7)
+    assert shown.admissible() == {17, 15}
+    assert shown.complete() == 10
+
+
 @pytest.mark.parametrize(
     ("actual", "shown", "wanted", "verdict"),
     [
