@@ -26,7 +26,10 @@ def values(header: str, row: str) -> list[str]:
 
 def fields(header: str, row: str) -> dict[str, str] | None:
     """Return the row's fields by column, or None when row and header do not fit together."""
-    names, found = columns(header), values(header, row)
+    try:
+        names, found = columns(header), values(header, row)
+    except csv.Error:
+        return None
     if len(names) != len(found) or len(set(names)) != len(names):
         return None
     return dict(zip(names, found, strict=True))

@@ -1,17 +1,21 @@
 """Till files: each complete `sales_*.csv` is read once, row by row, and stays where it is; the cursor says what is done.
 
-Rows are kept raw. A row that cannot be read spoils only itself. The columns `unit` and `tax_code` may be left out: a row
-without a unit counts pieces.
+Rows are kept raw. A row that cannot be read spoils only itself, and so does a file. The columns `unit` and `tax_code` may be left out: a
+row without a unit counts pieces. `z_*.csv` are the tills' own totals (`reports`): a row that the files agree with is done with, one that
+they do not agree with waits, first for its files, then for a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar
 
+from controlplane.connectors.builtin.till_files import reports
 from controlplane.connectors.contract import (
     Connector,
     Context,
@@ -29,6 +33,10 @@ from rules.units import pieces_in, price_of_piece
 
 COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
 PATTERN = "sales_*.csv"
+LARGEST = 256 * 2**20
+"""Bytes of the largest file that is read."""
+PATIENCE = timedelta(minutes=30)
+"""How long a Z-report waits for the files that it is about."""
 
 
 class TillFilesConnector(Connector):
@@ -70,48 +78,110 @@ class TillFilesConnector(Connector):
         if entity != "sales":
             yield from super().poll(entity, cursor)
         self.ping()
-        files = {path.name: path for path in sorted(self._folder.glob(PATTERN)) if path.is_file()}
+        files = {
+            path.name: path
+            for pattern in (PATTERN, reports.PATTERN)
+            for path in sorted(self._folder.glob(pattern))
+            if path.is_file()
+        }
         # names of files that somebody took away are forgotten, so the cursor does not grow for ever
         held = cursor or {}
         done = set(held.get("done", ())) & set(files)
         growing: dict[str, int] = {}
+        waiting: dict[str, str] = {}
+        unread: UnavailableError | None = None
         for name, path in files.items():
             if name in done:
                 continue
-            content = self._read(path)
+            try:
+                content = self._read(path)
+                records = tuple(self._records(name, content))
+                since = held.get("waiting", {}).get(name) or self.context.clock.now().isoformat()
+                waits = self._waits(records, datetime.fromisoformat(since))
+            except UnavailableError as error:  # the others go on
+                unread = unread or error
+                continue
             if not content.endswith(b"\n") and held.get("growing", {}).get(name) != len(content):
                 growing[name] = len(content)
                 continue
+            if waits:
+                waiting[name] = since
+                continue
             done.add(name)
-            yield Page(tuple(self._records(name, content)), _cursor(done, growing))
-        yield Page((), _cursor(done, growing))
+            yield Page(records, _cursor(done, growing, waiting))
+        yield Page((), _cursor(done, growing, waiting))
+        if unread:
+            raise unread
 
     def _read(self, path: Path) -> bytes:
         try:
+            if path.stat().st_size > LARGEST:
+                raise UnavailableError(
+                    f"the till file {path.name} is larger than {LARGEST} bytes; divide it, or take it away"
+                )
             return path.read_bytes()
         except OSError as error:
             raise UnavailableError(f"the till file {path.name} cannot be read: {error.strerror}") from error
 
     def _records(self, name: str, content: bytes) -> Iterator[Record]:
-        lines = [line.rstrip("\r") for line in self._decode(content).split("\n")]
-        rows = [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
-        header = rows[0][1] if rows else ""
-        for at, row in rows[1:]:
+        topic = reports.TOPIC if Path(name).match(reports.PATTERN) else "sales"
+        for at, header, row in reports.lines_of(self._decode(content)):
             body = verbatim({"file": name, "line": at, "header": header, "row": row})
-            yield Record("sales", f"sales:{name}:{at}", body)
+            yield Record(topic, f"{topic}:{name}:{at}", body)
+
+    def _waits(self, records: Sequence[Record], since: datetime) -> bool:
+        """Say whether the files that a Z-report is about may yet come."""
+        if not records or records[0].topic != reports.TOPIC or self.context.clock.now() - since > PATIENCE:
+            return False
+        spans = []
+        for one in records:
+            with suppress(BadInputError):  # what is wrong with the row itself is told at once
+                spans.append(self._span(read_json(one.body))[0])
+        self._fill(spans)
+        return not all(one.agrees for one in spans)
+
+    def _span(self, record: Mapping[str, Any]) -> tuple[reports.Span, str]:
+        where = f"{record.get('file', 'the file')} line {record.get('line', '?')}"
+        return reports.span(split(record["header"], record["row"], reports.COLUMNS), where, _amount, _instant), where
+
+    def _fill(self, spans: Sequence[reports.Span]) -> None:
+        if spans:
+            reports.fill(spans, self._sold(), self._currency)
+
+    def _sold(self) -> Iterator[tuple[str, datetime, Decimal, Decimal]]:
+        """Yield what every file says that was sold; what cannot be read was not, for whoever counts."""
+        for path in sorted(self._folder.glob(PATTERN)):
+            if not path.is_file():
+                continue
+            for at, header, line in reports.lines_of(self._decode(self._read(path))):
+                where = f"{path.name} line {at}"
+                with suppress(BadInputError):
+                    row = split(header, line)
+                    quantity, price = _quantity(row["qty"], where), _amount(row["unit_price"], where, "unit_price")
+                    yield row["store"], _instant(row["sold_at"], where), Decimal(quantity), price
 
     def _decode(self, content: bytes) -> str:
         if self._encoding:
-            return content.decode(self._encoding, errors="replace")
+            try:
+                return content.decode(self._encoding, errors="replace")
+            except LookupError as error:
+                raise UnavailableError(
+                    f"there is no encoding '{self._encoding}'; correct options.encoding of {self.context.system}"
+                ) from error
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:
             return content.decode("latin-1")
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read one row as `sale.recorded`; the PLU becomes our SKU by the mapping of the tills."""
+        """Read one row as `sale.recorded`; the PLU becomes our SKU by the mapping of the tills. A Z-report makes nothing."""
         record = read_json(body)
         try:
+            if topic == reports.TOPIC:
+                told, of = self._span(record)
+                self._fill([told])
+                told.refuse(of, self._currency)
+                return []
             row = split(record["header"], record["row"])
         except (KeyError, AttributeError, TypeError) as error:
             raise BadInputError("the record has no `header` and `row` texts; correct it, or drop it") from error
@@ -146,20 +216,23 @@ class TillFilesConnector(Connector):
             raise BadInputError(f"{where}: {error}; write the row in pieces", "unit_price") from error
 
 
-def _cursor(done: set[str], growing: dict[str, int]) -> dict[str, Any]:
-    return {"done": sorted(done), "growing": growing}
+def _cursor(done: set[str], growing: Mapping[str, int], waiting: Mapping[str, str]) -> dict[str, Any]:
+    return {"done": sorted(done), "growing": dict(growing), "waiting": dict(waiting)}
 
 
-def split(header: str, row: str) -> Mapping[str, str]:
+def split(header: str, row: str, wanted: Sequence[str] = COLUMNS) -> Mapping[str, str]:
     """Return the row's fields by column. The delimiter is the header's. Raises BadInputError naming what is missing."""
-    names, values = rows.columns(header), rows.values(header, row)
-    missing = [name for name in COLUMNS if name not in names]
+    try:
+        names, values = rows.columns(header), rows.values(header, row)
+    except csv.Error as error:
+        raise BadInputError(f"the row cannot be taken apart: {error}; correct it, or drop it", "row") from error
+    missing = [name for name in wanted if name not in names]
     if missing:
         raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}", missing[0])
     if len(values) != len(names):
         raise BadInputError(f"the row has {len(values)} fields and the header {len(names)}; correct the row", "row")
     found = dict(zip(names, values, strict=True))
-    empty = [name for name in COLUMNS if not found[name]]
+    empty = [name for name in wanted if not found[name]]
     if empty:
         told = f"the row has nothing in {', '.join(empty)}; fill it in, or drop the row"
         raise BadInputError(told, empty[0])
