@@ -5,9 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 DELIMITERS = ";,\t|"
+
+
+def lines(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield (line, header, row) of a file's text, whatever ends its lines; empty ones are left out, and counted."""
+    told = [(at, one) for at, one in enumerate(re.split(r"\r*\n|\r", text), 1) if one.strip()]
+    for at, row in told[1:]:
+        yield at, told[0][1], row
 
 
 def delimiter(header: str) -> str:

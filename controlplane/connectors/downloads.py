@@ -15,7 +15,7 @@ from controlplane.errors import UnavailableError
 
 RESUMED = 3
 """How often a file is read on that breaks off again without a byte more."""
-_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)", re.ASCII)
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)", re.ASCII)
 Open = Callable[[Mapping[str, str]], tuple[httpx.Response, Iterator[bytes]]]
 """(headers) -> the answer's head, and its content in parts as they come."""
 
@@ -49,7 +49,9 @@ def _mark(response: httpx.Response) -> str:
 
 def _same(response: httpx.Response, got: int, mark: str) -> str:
     found = _RANGE.fullmatch(response.headers.get("content-range", ""))
-    if response.status_code != 206 or found is None or int(found[1]) != got:
+    # a store that knows ranges and not If-Range gives a part of the file that is there by now
+    another = response.headers.get("etag") != mark or "content-encoding" in response.headers
+    if response.status_code != 206 or found is None or int(found[1]) != got or another:
         raise UnavailableError(
             f"the file broke off after {got} bytes and is another one by now, or not given from there; it is read anew at the next turn"
         )

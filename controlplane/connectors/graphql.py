@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
+from controlplane.connectors.paging import Seen
 from controlplane.errors import ConnectorError, RejectedError
 from rules.pacing import Allowance
 from rules.personal import without_addresses
@@ -73,6 +74,7 @@ def relay(
     Raises UnreadableError when the connection breaks the pattern, for instance a cursor that does not move.
     """
     after: str | None = None
+    seen = Seen(None)
     while True:
         connection, answer = fetch(after)
         try:
@@ -84,6 +86,5 @@ def relay(
         yield nodes, answer
         if not more:
             return
-        if not end or end == after:
-            answer.fail("promises another page and gives no new cursor to it")
-        after = end
+        after = str(end or "") or None
+        seen.once(after, answer)

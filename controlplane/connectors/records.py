@@ -11,8 +11,11 @@ from controlplane.errors import BadInputError
 
 
 def verbatim(document: Any) -> bytes:
-    """Return what was polled as bytes; equal content gives equal bytes."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return what was polled as bytes; equal content gives equal bytes. Half a character, which no bytes stand for, stays escaped."""
+    try:
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def content_key(topic: str, identity: str, body: bytes) -> str:
@@ -21,7 +24,8 @@ def content_key(topic: str, identity: str, body: bytes) -> str:
     An overlapping poll finds the same key again; a changed record gets a new one.
     """
     told = hashlib.sha256(body).hexdigest()[:24]
-    readable = identity if len(identity) <= 100 else hashlib.sha256(identity.encode()).hexdigest()[:24]
+    plain = identity.encode(errors="backslashreplace")
+    readable = plain.decode() if len(identity) <= 100 else hashlib.sha256(plain).hexdigest()[:24]
     return f"{topic}:{readable}:{told}" if readable else f"{topic}:{told}"
 
 

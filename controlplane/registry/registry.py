@@ -20,7 +20,7 @@ from controlplane.store import Store, direct
 from controlplane.store import tables as t
 from rules.personal import USUAL, Personal
 from rules.policy import kinds as k
-from rules.policy.blueprint import Record, records
+from rules.policy.blueprint import Record, records, waits
 from rules.policy.places import Places, places
 from rules.reach import Reach, Sight, sight
 
@@ -75,7 +75,12 @@ class Snapshot:
 
     @cached_property
     def flows(self) -> Mapping[str, k.Flow]:
-        """Flow documents by name."""
+        """Flow documents by name, but those on standby that have to wait."""
+        running = {name: flow for name, flow in self._all_flows.items() if not waits(flow.spec, self.records)}
+        return MappingProxyType(running)
+
+    @cached_property
+    def _all_flows(self) -> Mapping[str, k.Flow]:
         return self._of(k.Flow)
 
     @cached_property
@@ -148,7 +153,8 @@ class Snapshot:
 
     def retry_of(self, flow: str, target: str) -> str | None:
         """Return the name of the RetryPolicy for what a flow owes a target, or None for a flow that is not known."""
-        return self._retries.get((flow, target)) or (self.flows[flow].spec.retry if flow in self.flows else None)
+        known = self._all_flows
+        return self._retries.get((flow, target)) or (known[flow].spec.retry if flow in known else None)
 
     def retry_for(self, flow: k.Flow, target: k.FlowTarget) -> str:
         """Return the name of the RetryPolicy of a flow's target; the flow's, where the target names one that there is not."""
@@ -159,7 +165,7 @@ class Snapshot:
     def _retries(self) -> Mapping[tuple[str, str], str]:
         return {
             (flow.name, target.system): self.retry_for(flow, target)
-            for flow in self.flows.values()
+            for flow in self._all_flows.values()
             for target in flow.spec.targets
         }
 
@@ -193,7 +199,7 @@ class Snapshot:
 
     def correction_of(self, flow: str) -> k.Correction:
         """Return what the blueprint of a flow's domain says of corrections; the default for a flow that is not known."""
-        domain = self.domains.get(self.flows[flow].spec.domain) if flow in self.flows else None
+        domain = self.domains.get(self._all_flows[flow].spec.domain) if flow in self._all_flows else None
         return domain.spec.correction if domain else k.Correction()
 
     def mapping_codes(self, system: str) -> dict[str, k.MappingSpec]:

@@ -62,6 +62,10 @@ class Record:
         own = source if whole else ""
         return frozenset(name for name in self.states if self.fields.get(name, own) != source and states(data, name))
 
+    def names(self, source: str) -> bool:
+        """Say whether the source is of record for anything of it."""
+        return source in self.systems or source in self.locations.values() or source in self.fields.values()
+
     def of(self, name: str, locations: Iterable[str]) -> str:
         """Return who is of record for a field, in words."""
         if name in self.fields:
@@ -149,15 +153,24 @@ def _unfit(entity: str, ownership: k.EntityOwnership) -> Iterator[Flaw]:
             yield ("fields", name), f"'{entity}' has no field '{name}'", nearest(name, fields, "fields")
 
 
+def waits(spec: k.FlowSpec, known: Mapping[str, Record]) -> bool:
+    """Say whether a flow on standby has to wait, for its source is of record for nothing that it brings."""
+    return spec.standby and all(kind in known and not known[kind].names(spec.source) for kind in spec.message_types)
+
+
 def _unowned(spec: k.FlowSpec, known: Mapping[str, Record]) -> Iterator[Flaw]:
-    if spec.source == "plane":
+    if spec.source == "plane" or waits(spec, known):
         return
     for position, kind in enumerate(spec.message_types):
         record = known.get(kind)
-        if record is None or spec.source in record.systems | {*record.locations.values(), *record.fields.values()}:
+        if record is None or record.names(spec.source):
             continue
         rule = (
             f"'{spec.source}' is not of record for '{record.entity}' ({', '.join(sorted(record.systems))} is, by "
             f"Domain '{record.domain}'), so each message would be quarantined"
         )
-        yield ("spec", "message_types", position), rule, "take it out, or name the source in the Domain first"
+        yield (
+            ("spec", "message_types", position),
+            rule,
+            "take it out, or name the source in the Domain first; a flow that is to wait for that says `standby`",
+        )

@@ -310,6 +310,9 @@ class FlowSpec(Part):
     method: Literal["event", "poll", "batch", "orchestrated"]
     read: Entity | None = Field(default=None, description="what is polled at the source")
     poll_every: Duration | None = None
+    standby: bool = Field(
+        default=False, description="it does not run while its source is of record for nothing that it brings"
+    )
     targets: tuple[FlowTarget, ...] = ()
     retry: PolicyName
     promise: Duration = Field(description="accepted to delivered, at most; late after that")

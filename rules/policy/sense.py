@@ -80,6 +80,12 @@ def _flow(spec: k.FlowSpec) -> Iterator[Flaw]:
             yield ("spec", "message_types", position), f"unknown message type '{name}'", nearest(name, TYPES, "types")
     if spec.source == "plane" and spec.read is not None:
         yield ("spec", "read"), "there is nothing to read at the plane itself", "take 'read' out, or name a System"
+    if spec.standby and spec.read is None:
+        yield (
+            ("spec", "standby"),
+            "only what is read can wait: what a system sends comes anyhow",
+            "take it out, or add 'read: …'",
+        )
     if spec.poll_every is not None and spec.read is None:
         yield ("spec", "poll_every"), "it says how often, and not what to read", "add 'read: …'"
     if spec.method == "poll" and (spec.read is None or spec.poll_every is None):

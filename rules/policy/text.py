@@ -16,6 +16,8 @@ import yaml
 from rules.policy.problems import Origin, Path, Problem, problem
 
 MAX_DEPTH = 40
+PLAIN = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+"""Tags of lists and mappings without one of their own."""
 CORE = [
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), [*"~nN", ""]),
     ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
@@ -101,6 +103,9 @@ def _documents(node: yaml.Node | None, file: str) -> list[RawDocument]:
 
 
 def _value(node: yaml.Node, path: Path, marks: dict[Path, tuple[int, int]]) -> Any:
+    if isinstance(node, yaml.CollectionNode) and node.tag not in PLAIN:
+        rule = f"a list or mapping with the tag '{node.tag[:60]}' is not taken"
+        raise _RefusalError(node, path, rule, "take the tag out")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, marks)
     if isinstance(node, yaml.SequenceNode):

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import func, select
 
 from controlplane.access import Actor, create_account
+from controlplane.jobs.schedules import schedules
 from controlplane.registry.changes import Changes
 from controlplane.registry.revisions import dump
 from controlplane.sandbox.sap.app import PASSWORD, USER, create
@@ -208,7 +209,7 @@ class Governance:
 
 
 def announce(running: Running, governance: Governance) -> None:
-    """Make SAP known: the system, and what it calls the warehouse. Nothing is sent there yet."""
+    """Make SAP known: the system, what it calls the warehouse, and a flow that waits for it to be of record. Nothing is sent there yet."""
     secrets = running.plane.settings.secrets
     for name, value in (("sap_user", USER), ("sap_password", PASSWORD)):
         (secrets / name).write_text(value, encoding="utf-8")
@@ -220,6 +221,11 @@ def announce(running: Running, governance: Governance) -> None:
     governance.change("System", "sap", policy("System", "sap", system))
     mapping = {"system": "sap", "entity": "location", "codes": {"1010/101A": "WH1", "1010/101B": "ST1"}}
     governance.change("Mapping", "sap-location", policy("Mapping", "sap-location", mapping))
+    products = governance.held("Flow", "products")
+    products["spec"]["standby"] = True
+    governance.change("Flow", "products", products)
+    waiting = {**products["spec"], "source": "sap"}
+    governance.change("Flow", "sap-products", policy("Flow", "sap-products", waiting))
 
 
 def policy(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -240,20 +246,25 @@ def swap(governance: Governance) -> None:
             {**one, "system": "sap"} if one["system"] == "erp" else one for one in flow["spec"]["targets"]
         ]
         governance.change("Flow", name, flow)
-    domain = governance.held("Domain", "products")
-    product = domain["spec"]["entities"]["product"]
-    product["fields"] = {"unit_cost": "sap"}  # a source has to be of record for something before a flow may bring it
-    governance.change("Domain", "products", domain)
-    products = governance.held("Flow", "products")
-    products["spec"]["source"] = "sap"
-    governance.change("Flow", "products", products)
-    domain["spec"]["entities"]["product"] = {"system_of_record": "sap"}
-    governance.change("Domain", "products", domain)
+    take_products_of(governance, "sap")
     stock = governance.held("Comparison", "stock-three-way")
     stock["spec"]["sides"] = [
         {**one, "system": "sap"} if one["system"] == "erp" else one for one in stock["spec"]["sides"]
     ]
     governance.change("Comparison", "stock-three-way", stock)
+
+
+def take_products_of(governance: Governance, system: str) -> None:
+    """Make a system of record for products: one change, for a flow of either ERP is there and waits for it."""
+    domain = governance.held("Domain", "products")
+    domain["spec"]["entities"]["product"] = {"system_of_record": system}
+    governance.change("Domain", "products", domain)
+
+
+def polls(plane: Plane) -> set[str]:
+    """Return what is polled by itself, of products and till sales."""
+    names = {schedule.name for schedule in schedules(plane, STEP)}
+    return {name for name in names if name.startswith("poll:") and ("products" in name or "till" in name)}
 
 
 def shop_as_it_is(plane: Plane) -> tuple[Any, ...]:
@@ -270,8 +281,10 @@ def test_the_erp_is_swapped_under_running_flows_and_every_document_is_in_one_of_
     running.trade(1)
     assert not running.sap.effects["orders"]
     before_products = running.costs()
+    assert set(polls(running.plane)) == {"poll:products", "poll:till-sales"}
     swap(governance)
-    running.plane.sync.poll("products")
+    assert set(polls(running.plane)) == {"poll:sap-products", "poll:till-sales"}
+    running.plane.sync.poll("sap-products")
     running.plane.sync.drain()
     assert running.costs() == {sku: (f"Article {sku}", SAP_COST) for sku in before_products}, (
         "what they are SAP says now"

@@ -13,7 +13,7 @@ from controlplane.connectors import oauth2
 from controlplane.connectors.auth import OAuth1, OAuth1Keys, QueryKey, RefreshedBearer, StaticHeader, signing_in
 from controlplane.connectors.contract import Context
 from controlplane.connectors.declared.request import PathBelow, Request
-from controlplane.connectors.declared.values import JmesPath, Part, Scope, found, secrets_in
+from controlplane.connectors.declared.values import JmesPath, Part, Scope, found, found_in, secrets_in
 from controlplane.connectors.http import Answer, HttpClient
 from controlplane.connectors.sessions import CsrfToken, LoginSession, unauthorized
 from controlplane.errors import BadInputError
@@ -231,7 +231,7 @@ class Entrance:
         method, path, content = access.request.filled(self._scope({}))
         with signing_in(self._context):
             answer = self._http.send(method, path, write=False, limited=False, **content)
-        token = found(access.token, told(answer))
+        token = found_in(answer, access.token, told(answer))
         if not token or not isinstance(token, str):
             self._context.refused()
             answer.fail("answered a login without what stands for a session; check the secrets of the System policy")

@@ -18,11 +18,27 @@ from controlplane.connectors.contract import Context, Draft, Level, Record, Unma
 from controlplane.connectors.declared.manifest import Document, Levels, Read, RestRead, Since, Told
 from controlplane.connectors.declared.request import Request
 from controlplane.connectors.declared.soap import SoapClient
-from controlplane.connectors.declared.values import Scope, elements, evaluate, found, read_instant, tree, with_counts
+from controlplane.connectors.declared.values import (
+    Scope,
+    elements,
+    evaluate,
+    found,
+    found_in,
+    read_instant,
+    tree,
+    with_counts,
+)
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import DEFAULT_WAIT, Answer, HttpClient, with_evidence
 from controlplane.connectors.records import content_key, verbatim
-from controlplane.errors import BadInputError, ConnectorError, RejectedError, ThrottledError, UnavailableError
+from controlplane.errors import (
+    BadInputError,
+    ConnectorError,
+    RejectedError,
+    ThrottledError,
+    UnavailableError,
+    UnreadableError,
+)
 from rules.canonical import digest
 from rules.model.messages import STATE_LIKE, TYPES, Data, as_json, parse, subject_of
 from rules.personal import without_addresses
@@ -77,7 +93,11 @@ class Wire:
     def _refuse_errors(self, answer: Answer) -> None:
         if not self.document.errors or not answer.content:
             return
-        error = self._error(answer.json())
+        body = answer.json()
+        try:
+            error = self._error(body)
+        except BadInputError as flaw:
+            answer.fail(f"answered what `errors` of its manifest does not expect: {flaw}")
         if error:
             raise with_evidence(error, answer.evidence)
 
@@ -109,7 +129,7 @@ def pages(wire: Wire, read: RestRead, since: str | None) -> Iterator[tuple[list[
 
 def rows_of(read: RestRead, answer: Answer) -> list[dict[str, Any]]:
     """Return the records of an answer; without an answer there are none. What is no list of objects breaks the contract."""
-    rows = found(read.records, answer.json()) if answer.content else []
+    rows = found_in(answer, read.records, answer.json()) if answer.content else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         answer.fail(f"answered no list of objects where '{read.records}' of the manifest looks for {read.entity}")
     return rows
@@ -142,33 +162,37 @@ def _walk(wire: Wire, read: RestRead, since: str | None) -> Iterator[Answer]:
                 fetch, rows, size, first=how.first, step=step, total_of=lambda answer: _total(read, answer)
             )
         case "key":
-            return paging.by_key(fetch, rows, lambda row: _hashable(found(str(how.key), row)), size)
+            return paging.by_key(fetch, rows, lambda row: _key_of(str(how.key), row), size)
     return iter((fetch(None),))
 
 
 def _token(read: RestRead, answer: Answer) -> str | None:
     how, body = read.paging, answer.json()
     if how.kind == "relay":
-        info = found(f"{how.connection}.pageInfo", body)
+        info = found_in(answer, f"{how.connection}.pageInfo", body)
         if not isinstance(info, dict) or "hasNextPage" not in info:
             answer.fail("answered a page without pageInfo")
         if info["hasNextPage"] and not info.get("endCursor"):
             answer.fail("promises another page and gives no cursor to it")
         return str(info["endCursor"]) if info["hasNextPage"] else None
-    told = found(str(how.token), body)
+    told = found_in(answer, str(how.token), body)
     return None if told in (None, "", False) else str(told)
 
 
 def _total(read: RestRead, answer: Answer) -> int | None:
     if read.paging.total is None:
         return None
-    told = found(read.paging.total, answer.json())
+    told = found_in(answer, read.paging.total, answer.json())
     if not isinstance(told, int) or isinstance(told, bool):
         answer.fail(f"gives no number of rows where '{read.paging.total}' of the manifest looks for it")
     return told
 
 
-def _hashable(key: Any) -> Any:
+def _key_of(path: str, row: Mapping[str, Any]) -> Any:
+    try:
+        key = found(path, row)
+    except BadInputError as error:
+        raise UnreadableError(f"answered a row that has no key by its manifest: {error}") from error
     return key if isinstance(key, str | int | float | None) else str(key)
 
 

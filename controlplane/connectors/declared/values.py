@@ -5,6 +5,7 @@ A text is a JMESPath expression; a number, true, false and null are themselves; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -25,10 +26,14 @@ from pydantic import (
     model_validator,
 )
 
+from controlplane.connectors.http import Answer
 from controlplane.errors import BadInputError
 from rules.policy.kinds import MappingSpec
 
 LONGEST_PATH = 500
+WIDEST = 10_000
+"""How often an expression may copy what it is put to: each `[a, b]` or `{a: x, b: y}` does so once for each of its values, one within
+or after another times each of them."""
 Scalar = str | int | float | bool | None
 
 
@@ -39,15 +44,24 @@ class Part(BaseModel):
 
 
 def compiled(text: str) -> str:
-    """Return the expression. Raises ValueError for what is none."""
+    """Return the expression. Raises ValueError for what is none, and for one that could make more of a record than memory holds."""
     try:
-        jmespath.compile(text)
-    except JMESPathError as error:
+        parsed = jmespath.compile(text).parsed
+    except (JMESPathError, RecursionError) as error:
         told = str(error).splitlines()[0]
         raise ValueError(
             f"'{text}' is no JMESPath expression ({told}); a constant text is written as {{value: …}}"
         ) from None
+    if _copies(parsed) > WIDEST:
+        raise ValueError(
+            f"'{text[:60]}' copies what it finds more than {WIDEST} times over; take it apart, or choose fewer values"
+        )
     return text
+
+
+def _copies(node: Mapping[str, Any]) -> int:
+    within = math.prod(_copies(one) for one in node["children"])
+    return within * max(1, len(node["children"])) if node["type"].startswith("multi_select") else within
 
 
 JmesPath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH), AfterValidator(compiled)]
@@ -138,10 +152,18 @@ def found(path: str, data: Any) -> Any:
     """Return what the expression finds, None where there is nothing. Raises BadInputError for data that it cannot be put to."""
     try:
         return jmespath.search(path, data)
-    except JMESPathError as error:
+    except (JMESPathError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
         raise BadInputError(
             f"'{path}' cannot be put to the record: {error}; correct the record, or the manifest"
         ) from error
+
+
+def found_in(answer: Answer, path: str, data: Any) -> Any:
+    """Return what the expression finds in an answer. What it cannot be put to breaks the contract: UnreadableError, of a write unknown."""
+    try:
+        return found(path, data)
+    except BadInputError as error:
+        answer.fail(f"answered what its manifest does not expect: {error}")
 
 
 def evaluate(value: Value, scope: Scope, name: str = "value") -> Any:
@@ -222,7 +244,8 @@ def _less(value: Shape, given: Any, scope: Scope) -> Any:
 
 
 def _joined(value: Shape, given: Any, scope: Scope, name: str) -> Any:
-    for one in found(str(value.among), scope.data) or []:
+    listed = found(str(value.among), scope.data)
+    for one in listed if isinstance(listed, list) else ():
         if _word(found(str(value.by), one)) == _word(given):
             return found(value.take, one)
     raise BadInputError(

@@ -9,8 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from controlplane.clock import SystemClock
 from controlplane.connectors.connections import context_of
 from controlplane.connectors.contract import UnsupportedError
@@ -26,6 +24,7 @@ from controlplane.registry.packs import read as read_policies
 from controlplane.settings import load_settings
 from rules.personal import masking, shown
 from rules.policy.kinds import POLICY_NAME, System
+from rules.policy.text import read_text
 
 Say = Callable[[str], object]
 
@@ -78,11 +77,15 @@ def _summary(name: str, document: Whole) -> Iterator[str]:
 def _declared_in(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield name, endpoint and options of what a file declares: policies, or one bare manifest."""
     try:
-        documents = [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8-sig")) if one is not None]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} cannot be read: {error}; give a YAML file in UTF-8") from error
-    if len(documents) == 1 and isinstance(documents[0], dict) and "apiVersion" not in documents[0]:
-        yield path.stem, "", {"manifest": documents[0], **dict.fromkeys(_options(documents[0]))}
+    documents, problems = read_text(text, str(path))
+    if problems:
+        raise BadInputError("\n".join(map(str, problems)))
+    told = documents[0].value if len(documents) == 1 else None
+    if isinstance(told, dict) and "apiVersion" not in told:
+        yield path.stem, "", {"manifest": told, **dict.fromkeys(_options(told))}
         return
     for one in _systems(path):
         yield one.name, one.spec.endpoint, one.spec.options

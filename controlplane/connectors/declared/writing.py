@@ -10,7 +10,7 @@ from controlplane.connectors.contract import Write
 from controlplane.connectors.declared.access import told
 from controlplane.connectors.declared.manifest import Condition, DeclaredWrite
 from controlplane.connectors.declared.reading import Wire
-from controlplane.connectors.declared.values import found, read_instant
+from controlplane.connectors.declared.values import found, found_in, read_instant
 from controlplane.connectors.http import Answer, retry_after
 from controlplane.errors import BadInputError
 from rules.outcomes import Guarantee, Outcome, Result
@@ -29,8 +29,9 @@ def write(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:
     """Send it once. Raises ConnectorError, and BadInputError before anything is sent."""
     data = asked(request)
     if spec.before:
-        data["before"] = told(wire.ask(spec.before.request, data, write=False, accept=NOT_FOUND))["body"]
-        if spec.before.needs is not None and not found(spec.before.needs, data["before"]):
+        before = wire.ask(spec.before.request, data, write=False, accept=NOT_FOUND)
+        data["before"] = told(before)["body"]
+        if spec.before.needs is not None and not found_in(before, spec.before.needs, data["before"]):
             waits = f"{wire.context.system} has nothing yet where '{spec.before.needs}' looks; the {spec.entity} waits for it"
             return Outcome(Result.UNAVAILABLE, waits, evidence={"waits_for": waits})
     headers: dict[str, str] = {}
@@ -52,12 +53,12 @@ def write(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:
 def _shown(wire: Wire, condition: Condition, request: Write) -> tuple[int | None, str, Answer]:
     answer = wire.ask(condition.request, asked(request), write=False)
     seen = told(answer)
-    current, etag = found(condition.current, seen["body"]), found(condition.etag, seen)
+    current, etag = found_in(answer, condition.current, seen["body"]), found_in(answer, condition.etag, seen)
     if not isinstance(etag, str) or not etag:
         answer.fail(f"gives no tag where '{condition.etag}' of the manifest looks for it; nothing was sent")
     try:
         return None if current is None else int(current), etag, answer
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         answer.fail(f"shows no whole number where '{condition.current}' of the manifest looks for it; nothing was sent")
 
 
@@ -98,16 +99,16 @@ def read_back(wire: Wire, spec: DeclaredWrite, request: Write) -> Outcome:
     seen: Mapping[str, Any] = (
         {**body, "asked": asked(request)} if isinstance(body, dict) else {"items": body, "asked": asked(request)}
     )
-    if not found(spec.lookup.found, seen):
+    if not found_in(answer, spec.lookup.found, seen):
         return Outcome(
             Result.ABSENT,
             f"{wire.context.system} shows no {spec.entity} {request.business_ref}",
             evidence=answer.evidence,
         )
-    native = found(spec.lookup.id, seen) if spec.lookup.id else None
-    at = _at(found(spec.lookup.at, seen)) if spec.lookup.at else None
+    native = found_in(answer, spec.lookup.id, seen) if spec.lookup.id else None
+    at = _at(found_in(answer, spec.lookup.at, seen)) if spec.lookup.at else None
     detail = f"{wire.context.system} has it" + (f" as {native}" if native else "")
-    shown = found(spec.lookup.ids, seen) if spec.lookup.ids else None
+    shown = found_in(answer, spec.lookup.ids, seen) if spec.lookup.ids else None
     return Outcome(
         Result.ALREADY_DELIVERED, detail, target_at=at, native_id=None if native is None else str(native),
         effects=tuple(map(str, shown)) if isinstance(shown, list) else (),

@@ -38,9 +38,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 LEFT_OUT = frozenset({"avalara", "broker", "declared", "edi_x12", "kafka", "nats", "webhook"})
 """They translate nothing, or are tried by tests of their own: the envelope below, declared files below, test_x12_fuzz."""
+BESIDE = {"till_files": ("z_report",)}
+"""Topics of records that come with others."""
 NAMES = sorted(set(catalogue.shipped()) - LEFT_OUT)
 WORDS = (
     "id", "sku", "data", "object", "type", "order_id", "line_items", "quantity", "amount", "currency", "created_at", "updated_at",
+    "header", "row", "proceeds", "breakdowns", "tax", "taxCollections", "source",
     "location_id", "inventory_counts", "state", "fulfillment", "name", "items", "price", "orders", "rows",
 )  # fmt: skip
 LEAVES = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=20) | st.sampled_from(
@@ -67,7 +70,7 @@ def connector_of(name: str) -> Connector:
 
 def topics_of(connector: Connector) -> list[str]:
     polled = [spec.entity for spec in connector.manifest.reads if spec.changes]
-    return [*connector.manifest.receives, *polled, "something/else"]
+    return [*connector.manifest.receives, *polled, *BESIDE.get(connector.manifest.name, ()), "something/else"]
 
 
 def read(connector: Connector, topic: str, body: bytes) -> list[Draft]:

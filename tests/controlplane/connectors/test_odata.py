@@ -78,10 +78,18 @@ def test_a_walk_by_key_loses_no_row_where_a_gateway_gives_shorter_pages_than_ask
     assert [row["Key"] for rows, _ in pages for row in rows] == names
 
 
-def test_a_walk_by_key_that_stands_still_is_unreadable(scripted: Begin) -> None:
-    server = scripted(answering(200, {"d": {"results": [{"Key": "A"}]}}))
-    with pytest.raises(UnreadableError, match="does not go on"):
+@pytest.mark.parametrize("following", [{"": "a", "a": "a"}, {"": "a", "a": "b", "b": "a"}])
+def test_a_walk_by_key_that_stands_still_or_goes_in_a_circle_is_unreadable(
+    scripted: Begin, following: dict[str, str]
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        _, _, after = asked.query.get("$filter", "").partition("Key gt ")
+        return Reply(body={"d": {"results": [{"Key": following[after.strip("'")]}]}})
+
+    server = scripted(answer)
+    with pytest.raises(UnreadableError, match="no new cursor"):
         list(service(server).by_key("/A_X", "Key", 1))
+    assert len(server.asked) == len(following)
 
 
 def test_an_entity_is_changed_only_as_it_was_read(scripted: Begin) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.connectors import paging
+from controlplane.connectors.graphql import relay
 from controlplane.connectors.http import Answer, HttpClient
 from controlplane.connectors.paging import ExpiredPageError, linked
 from controlplane.connectors.redaction import Redactor
@@ -224,3 +225,33 @@ def test_a_token_that_always_runs_out_at_once_ends_the_walk(scripted: Begin) -> 
     with pytest.raises(ExpiredPageError):
         all_rows(resumed(fetch))
     assert len(server.asked) == 4
+
+
+def test_pages_by_number_that_stand_still_short_of_their_total_are_no_end(scripted: Begin) -> None:
+    server = scripted(lambda asked: Reply(body={"rows": ROWS[:4], "at": asked.query["page"]}))
+    _, fetch = asking(server)
+    walk = paging.by_page(lambda page: fetch(page=str(page)), rows_of, lambda _: 10**9)
+    with pytest.raises(UnreadableError, match="the same page again"):
+        list(walk)
+    assert len(server.asked) == 2
+
+
+def test_a_cursor_of_graphql_that_goes_in_a_circle_is_no_end(scripted: Begin) -> None:
+    following = {None: "a", "a": "b", "b": "a"}
+    server = scripted(lambda asked: Reply(body={"next": following[asked.query.get("after")]}))
+    _, fetch = asking(server)
+
+    def connection(after: str | None) -> tuple[dict[str, Any], Answer]:
+        answer = fetch(**({"after": after} if after else {}))
+        return {"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": answer.json()["next"]}}, answer
+
+    with pytest.raises(UnreadableError, match="no new cursor"):
+        list(relay(connection))
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("token", [{"a": 1}, [1]])
+def test_what_is_no_cursor_ends_a_walk_by_name(scripted: Begin, token: Any) -> None:
+    _, fetch = asking(scripted(lambda _: Reply(body={"rows": [1], "next": token})))
+    with pytest.raises(UnreadableError, match="for a cursor"):
+        all_rows(by_token(fetch))

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from controlplane.connectors.builtin.till_files.connector import PAGE, TillFilesConnector
+from controlplane.connectors.builtin.till_files.connector import LARGEST, PAGE, TillFilesConnector
 from controlplane.connectors.codes import MappedCodes
-from controlplane.connectors.contract import Draft, Page, UnmappedError
+from controlplane.connectors.contract import Draft, Page, Record, UnmappedError
 from controlplane.errors import BadInputError, UnavailableError, UnreadableError
 from rules.model.messages import parse
 from rules.policy.kinds import MappingSpec
@@ -217,6 +218,92 @@ def test_a_file_that_is_still_being_written_waits(connector: TillFilesConnector,
     assert grown.records == ()
     read = [record for page in connector.poll("sales", grown.cursor) for record in page.records]
     assert len(read) == 1
+
+
+# --- the tills' own totals ---
+Z = "store;opened_at;closed_at;lines;total"
+DAY = "ST1;2026-11-27T07:00:00+01:00;2026-11-27T20:00:00+01:00"
+LATER = "ST1;ST1-000002;1;900007;-1;19,90;2026-11-27T08:05:00+01:00"
+
+
+def told(connector: TillFilesConnector, cursor: dict[str, Any] | None = None) -> tuple[list[Record], dict[str, Any]]:
+    pages = list(connector.poll("sales", cursor))
+    return [record for page in pages for record in page.records], pages[-1].cursor
+
+
+@pytest.mark.parametrize("row", [f"{DAY};2;2.019,90", f"{DAY.replace('ST1', 'ST2', 1)};0;0,00"])
+def test_a_z_report_that_the_files_agree_with_is_done_with(
+    connector: TillFilesConnector, tmp_path: Path, row: str
+) -> None:
+    drop(tmp_path, f"{HEADER}\n{ROW}\n{LATER}\n")
+    drop(tmp_path, f"{Z}\n{row}\n", name="z_1.csv")
+    records, cursor = told(connector)
+    assert [len(connector.translate(one.topic, one.body)) for one in records] == [1, 1, 0]
+    assert cursor["done"] == ["sales_ST1_1.csv", "z_1.csv"]
+
+
+def test_a_z_report_waits_for_its_files_and_then_for_a_person_until_they_are_there(tmp_path: Path) -> None:
+    given = Given(str(tmp_path))
+    connector = TillFilesConnector(given.context())
+    drop(tmp_path, f"{HEADER}\n{ROW}\n")
+    drop(tmp_path, f"{Z}\n{DAY};2;2.019,90\n", name="z_1.csv")
+    records, cursor = told(connector)
+    assert [one.topic for one in records] == ["sales"]
+    given.clock.advance(29 * 60)
+    records, cursor = told(connector, cursor)
+    assert records == []
+    given.clock.advance(2 * 60)
+    [record], cursor = told(connector, cursor)
+    with pytest.raises(BadInputError, match=r"closed with 2 lines and 2019.90 USD, and the files hold 1 and 2039.80"):
+        connector.translate(record.topic, record.body)
+    assert told(connector, cursor)[0] == [], "it is told once"
+    drop(tmp_path, f"{HEADER}\n{LATER}\n", name="sales_ST1_2.csv")
+    assert connector.translate(record.topic, record.body) == [], "replayed, it agrees"
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        (f"{DAY};2,5;1", "is no number of lines"), (f"{DAY};x;1", "is no amount"), ("ST1;2026-11-27;2026-11-28;1;1", "no time zone"),
+        ("ST1;2026-11-28T00:00:00Z;2026-11-27T00:00:00Z;1;1", "closed before it opened"), ("ST1;1", "has 2 fields"),
+    ],
+)  # fmt: skip
+def test_a_z_report_that_cannot_be_read_is_refused_at_once(
+    connector: TillFilesConnector, tmp_path: Path, row: str, names: str
+) -> None:
+    drop(tmp_path, f"{Z}\n{row}\n", name="z_1.csv")
+    [record], _ = told(connector)
+    with pytest.raises(BadInputError, match=names):
+        connector.translate(record.topic, record.body)
+
+
+# --- bad files beside good ones ---
+def test_a_file_that_cannot_be_read_is_told_and_holds_up_no_other(
+    connector: TillFilesConnector, tmp_path: Path
+) -> None:
+    with (tmp_path / "sales_0.csv").open("wb") as large:
+        large.truncate(LARGEST + 1)
+    drop(tmp_path, f"{HEADER}\n{ROW}\n", name="sales_1.csv")
+    pages: list[Page] = []
+    with pytest.raises(UnavailableError, match=r"sales_0\.csv is larger than"):
+        pages += connector.poll("sales", None)
+    coming = connector.poll("sales", None)
+    assert [one.event_key for one in next(coming).records] == ["sales:sales_1.csv:2"]
+
+
+def test_a_row_that_no_reader_of_csv_takes_is_refused_by_name(connector: TillFilesConnector, tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER}\n{ROW}{'9' * 200_000}\n")
+    [record], _ = told(connector)
+    with pytest.raises(BadInputError, match="is no instant") as refused:
+        connector.translate(record.topic, record.body)
+    assert len(str(refused.value)) < 200
+
+
+def test_an_encoding_that_there_is_not_is_named(tmp_path: Path) -> None:
+    drop(tmp_path, f"{HEADER}\n{ROW}\n")
+    connector = TillFilesConnector(Given(str(tmp_path), options={"encoding": "utf-9"}).context())
+    with pytest.raises(UnavailableError, match="there is no encoding 'utf-9'"):
+        list(connector.poll("sales", None))
 
 
 def test_a_folder_that_is_not_there_is_unavailable_not_empty(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from rules.model.messages import OrderLine, OrderPlaced, ProductDescribed, StockLevel
-from rules.policy.blueprint import Record, records
-from rules.policy.kinds import EntityOwnership
+from rules.policy.blueprint import Record, records, waits
+from rules.policy.kinds import EntityOwnership, FlowSpec
 from rules.policy.reading import read_policies
 from tests.rules.policy.test_lint import FLOW, document, problems_of
 
@@ -117,3 +117,36 @@ def test_a_flow_from_a_system_that_is_not_of_record_is_refused() -> None:
     assert found.path == "spec.message_types.0"
     assert "'shop' is not of record for 'stock' (erp is, by Domain 'stock')" in found.rule
     assert problems_of(document("Flow", FLOW + "  message_types: [stock.level]\n")) == []
+
+
+STANDBY = FLOW.replace("source: erp", "source: shop") + "  message_types: [stock.level]\n  standby: true\n"
+
+
+def test_a_flow_on_standby_is_there_before_its_source_is_of_record_and_waits_for_it() -> None:
+    assert problems_of(document("Flow", STANDBY + "  read: levels\n")) == []
+    (found,) = problems_of(document("Flow", STANDBY))
+    assert (found.path, found.rule) == (
+        "spec.standby",
+        "only what is read can wait: what a system sends comes anyhow",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "standby", "types", "waiting"),
+    [
+        ("shop", True, ["stock.level"], True),
+        ("shop", False, ["stock.level"], False),
+        ("erp", True, ["stock.level"], False),
+        ("tills", True, ["stock.level"], False),
+        ("shop", True, ["stock.level", "product.described"], False),
+    ],
+)
+def test_a_flow_waits_while_its_source_is_of_record_for_nothing_that_it_brings(
+    source: str, standby: bool, types: list[str], waiting: bool
+) -> None:
+    known = {"stock.level": record_of("stock.level", "{stock: {system_of_record: erp, locations: {ST1: tills}}}")}
+    spec = FlowSpec(
+        domain="stock", owner="ops", source=source, message_types=tuple(types), method="poll", standby=standby, retry="retry",
+        promise=timedelta(minutes=1),
+    )  # fmt: skip
+    assert waits(spec, known) is waiting

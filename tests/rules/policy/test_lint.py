@@ -183,6 +183,7 @@ CASES = {
         "6:3 spec.first", "the key 'first' is told twice (first in line 5)", "keep one"),
     "broken YAML": Case("kind: [Team\nspec: }\n", "2:", "", "correct the YAML"),
     "anchor": Case("kind: &a Team\n", "1:7 ", "anchors and aliases are not taken", "write the value out"),
+    "tagged list": Case("kind: !!python/object/apply:os.system [x]\n", "1:7 kind", "is not taken", "take the tag out"),
     "tag": Case("kind: !!python/object:os.system x\n", "1:7 kind", "is not taken", "plain text"),
     "bottomless": Case("[" * 5000, "1:41 ", "nested deeper than 40 levels", "flatten"),
     "name twice": Case(document("Team", "  members: [{username: b, name: B}]\n", name="ops"),

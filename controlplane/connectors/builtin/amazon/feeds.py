@@ -225,7 +225,7 @@ def read_report(content: bytes, feed: str, answer: Answer) -> Report:
         general = "; ".join(_words(one) for one in issues if one.get("messageId") is None)[:500]
         of_all = general if not summary.get("messagesAccepted") else ""
         return Report(refused, of_all, {str(item["sku"]): item for item in told.get("items") or ()})
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (ArithmeticError, KeyError, TypeError, ValueError, AttributeError):
         answer.fail(f"gave a report of feed {feed} that breaks its contract")
 
 

@@ -48,7 +48,7 @@ def changed(context: Context, api: Api, marketplace: str, since: datetime, until
                 for row in answer.json()["orders"]
                 if row["fulfillment"]["fulfillmentStatus"] not in UNPLACED
             ]
-        except (KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError):
             answer.fail("answered an order that breaks its contract")
 
 
@@ -60,7 +60,7 @@ def found(context: Context, api: Api, ref: str) -> dict[str, Any] | None:
         if row["orderId"] != ref:
             raise KeyError(ref)
         return None if row["fulfillment"]["fulfillmentStatus"] in UNPLACED else _kept(context, row)
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         answer.fail("answered an order that breaks its contract")
 
 

@@ -92,7 +92,7 @@ class Queue:
         try:
             told = answer.json()["Attributes"]
             count = sum(int(told[name]) for name in asked)
-        except (KeyError, TypeError, ValueError):
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             answer.fail("answered attributes that break their contract")
         return Waiting(count, note="SQS tells the age of what waits to CloudWatch only" if count else "")
 
@@ -101,7 +101,10 @@ class Queue:
             chosen = receipts[at : at + BATCH]
             entries = [{"Id": str(number), "ReceiptHandle": one, **more} for number, one in enumerate(chosen)]
             answer = self._ask(action, Entries=entries)
-            failed = answer.json().get("Failed") or []
+            body = answer.json()
+            failed = body.get("Failed") or [] if isinstance(body, dict) else None
+            if not isinstance(failed, list):
+                answer.fail(f"answered {action} with something else")
             if failed:
                 told = f"{self._context.system}: {action} left out {len(failed)} of {len(chosen)} messages: {failed[0]}"
                 raise with_evidence(UnavailableError(f"{told}; they come again"), answer.evidence)

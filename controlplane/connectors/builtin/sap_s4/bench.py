@@ -37,12 +37,14 @@ class SapS4Bench(Bench):
     several_pages: ClassVar = {"inventory_balance": 2 * PAGE + 1, "items": 2 * PAGE + 1}
     enums: ClassVar = {"items": ("CrossPlantStatus", "InventoryValuationProcedure")}
     amounts: ClassVar = {"items": ("StandardPrice", "MovingAveragePrice")}
+    orders: ClassVar[dict[str, str]] = {}
+    """Options that say by which service sales orders are spoken of."""
 
     def start(self, folder: Path) -> Place:
         """Start a tenant."""
         self.tenant, self._next, self._kept = Single("sap", folder), count(1), set[str]()
         self.tenant.do("limit", most=PAGE)
-        place = Place(self.tenant.url, SECRETS, OPTIONS)
+        place = Place(self.tenant.url, SECRETS, OPTIONS | self.orders)
         self._hand = SapS4Connector(place.context("sap", self.clock))
         return place
 
@@ -134,3 +136,10 @@ class SapS4Bench(Bench):
     def sent_amounts(self, entity: str) -> tuple[str, ...]:
         """Return the price of an order; a journal entry is XML, and goods movements have none."""
         return (PRICE,) if entity == "sales_order" else ()
+
+
+class SapS4V4Bench(SapS4Bench):
+    """The same, where sales orders go by the service of OData V4; shipments look for their order there."""
+
+    against = "a simulated tenant, sales orders by OData V4"
+    orders: ClassVar = {"orders_api": "v4"}

@@ -57,10 +57,7 @@ class Api:
         """Yield the pages of a list that is asked for by a body."""
         fetch: Callable[[str | None], Answer] = partial(self._page, path, body)
         for answer in by_token(fetch, _cursor):
-            found = answer.json().get(name) or []
-            if not isinstance(found, list):
-                answer.fail(f"answered {name} that are no list")
-            yield found, answer
+            yield rows_in(answer, name), answer
 
     def listed(self, path: str, asked: dict[str, Any], name: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list that is asked for by parameters."""
@@ -69,10 +66,7 @@ class Api:
             return self.ask("GET", path, params={**asked, "cursor": cursor} if cursor else asked)
 
         for answer in by_token(fetch, _cursor):
-            found = answer.json().get(name) or []
-            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-                answer.fail(f"answered {name} that are no list of objects")
-            yield found, answer
+            yield rows_in(answer, name), answer
 
     def _page(self, path: str, body: dict[str, Any], cursor: str | None) -> Answer:
         return self.ask("POST", path, json={**body, "cursor": cursor} if cursor else body)
@@ -94,9 +88,12 @@ class Api:
         for at in range(0, len(wanted), FEW):
             asked = {"object_ids": wanted[at : at + FEW], "include_deleted_objects": True}
             answer = self.ask("POST", "/v2/catalog/batch-retrieve", json=asked)
-            for one in answer.json().get("objects") or ():
+            for one in rows_in(answer, "objects"):
+                variation = one.get("item_variation_data")
                 with self._lock:
-                    self._skus[str(one["id"])] = str((one.get("item_variation_data") or {}).get("sku") or "")
+                    self._skus[str(one.get("id"))] = str(
+                        (variation if isinstance(variation, dict) else {}).get("sku") or ""
+                    )
 
     def known_sku(self, identity: str) -> str | None:
         """Return our SKU of a catalogue object that was looked up; None for one without."""
@@ -119,6 +116,15 @@ class Api:
         with self._lock:
             self._ids[theirs] = ids[0]
         return ids[0]
+
+
+def rows_in(answer: Answer, name: str) -> list[dict[str, Any]]:
+    """Return the objects that an answer lists under a name; nothing there is an empty list. Raises UnreadableError."""
+    told = answer.json()
+    found = (told.get(name) or []) if isinstance(told, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        answer.fail(f"answered {name} that are no list of objects")
+    return found
 
 
 def _cursor(answer: Answer) -> str | None:

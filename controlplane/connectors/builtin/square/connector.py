@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from controlplane.connectors import settings
 from controlplane.connectors.builtin.square import payments, sales
-from controlplane.connectors.builtin.square.api import Api
+from controlplane.connectors.builtin.square.api import Api, rows_in
 from controlplane.connectors.builtin.square.counts import Counts
 from controlplane.connectors.contract import (
     Connector,
@@ -92,7 +92,7 @@ class SquareConnector(Connector):
     def settings(self) -> list[Setting]:
         """Read whether each location is there, and in use."""
         answer = self._api.ask("GET", "/v2/locations")
-        known = {str(one["id"]): one.get("status") == "ACTIVE" for one in answer.json().get("locations") or ()}
+        known = {str(one.get("id")): one.get("status") == "ACTIVE" for one in rows_in(answer, "locations")}
         return settings.locations(self.context, settings.among(known), "Account & Settings > Business > Locations")
 
     # --- reading ---

@@ -2,20 +2,22 @@
 
 `stock_STORE.csv` is what a store counted last: read whole, and replaced by the next.
 
-Rows are kept raw. A row that cannot be read spoils only itself. The columns `unit` and `tax_code` may be left out: a row
-without a unit counts pieces.
+Rows are kept raw. A row that cannot be read spoils only itself, and so does a file. The columns `unit` and `tax_code` may be left out: a
+row without a unit counts pieces. `z_*.csv` are the tills' own totals (`reports`): a row that the files agree with is done with, one that
+they do not agree with waits, first for its files, then for a person.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from controlplane.connectors.builtin.till_files import reports
 from controlplane.connectors.contract import (
     Connector,
     Context,
@@ -39,6 +41,10 @@ COLUMNS = ("store", "receipt", "line", "plu", "qty", "unit_price", "sold_at")
 COUNTED = ("store", "plu", "on_hand", "counted_at")
 PATTERN = "sales_*.csv"
 STOCK = "stock_*.csv"
+LARGEST = 256 * 2**20
+"""Bytes of the largest file that is read."""
+PATIENCE = timedelta(minutes=30)
+"""How long a Z-report waits for the files that it is about."""
 
 
 class TillFilesConnector(Connector):
@@ -81,31 +87,34 @@ class TillFilesConnector(Connector):
         if entity != "sales":
             yield from super().poll(entity, cursor)
         self.ping()
-        files = {
-            path.name: path for path in sorted(self._folder.glob(PATTERN)) if path.is_file() and not path.is_symlink()
-        }
+        files = {path.name: path for pattern in (PATTERN, reports.PATTERN) for path in self._files(pattern)}
         # names of files that somebody took away are forgotten, so the cursor does not grow for ever
         held = cursor or {}
         done = set(held.get("done", ())) & set(files)
         growing: dict[str, int] = {}
+        waiting: dict[str, str] = {}
         broken: list[UnavailableError] = []
         for name, path in files.items():
             if name in done:
                 continue
             try:
                 content = self._read(path)
+                if not content.endswith(b"\n") and held.get("growing", {}).get(name) != len(content):
+                    growing[name] = len(content)
+                    continue
+                since = held.get("waiting", {}).get(name) or self.context.clock.now().isoformat()
+                if self._waits(name, content, datetime.fromisoformat(since)):
+                    waiting[name] = since
+                    continue
+                records = self._records(name, content)
             except UnavailableError as error:
                 broken.append(error)
                 continue
-            if not content.endswith(b"\n") and held.get("growing", {}).get(name) != len(content):
-                growing[name] = len(content)
-                continue
-            records = self._records(name, content)
             while part := tuple(islice(records, PAGE)):
-                yield Page(part, _cursor(done, growing))
+                yield Page(part, _cursor(done, growing, waiting))
             done.add(name)
-            yield Page((), _cursor(done, growing))
-        yield Page((), _cursor(done, growing))
+            yield Page((), _cursor(done, growing, waiting))
+        yield Page((), _cursor(done, growing, waiting))
         if broken:
             raise broken[0]
 
@@ -114,7 +123,7 @@ class TillFilesConnector(Connector):
         if entity != "stock":
             yield from super().snapshot(entity, keys)
         self.ping()
-        files = sorted(path for path in self._folder.glob(STOCK) if path.is_file() and not path.is_symlink())
+        files = self._files(STOCK)
         if not files:
             raise UnavailableError(f"no store has dropped a file {STOCK} into {self._folder} yet")
         wanted = None if keys is None else set(keys)
@@ -126,12 +135,11 @@ class TillFilesConnector(Connector):
         began, codes = self.context.clock.now(), self.context.codes
         content = self._read(path)
         ended = self.context.clock.now()
-        lines = self._lines(content)
         found = []
-        for at, line in lines[1:]:
+        for at, header, line in rows.lines(self._decode(content)):
             where = f"{path.name} line {at}"
             try:
-                row = split(lines[0][1], line, COUNTED)
+                row = split(header, line, COUNTED)
                 found.append(
                     Level(
                         sku=codes.ours("sku", row["plu"]),
@@ -149,37 +157,79 @@ class TillFilesConnector(Connector):
                 raise UnreadableError(f"{where}: {error}") from error
         return found
 
+    def _files(self, pattern: str) -> list[Path]:
+        return sorted(path for path in self._folder.glob(pattern) if path.is_file() and not path.is_symlink())
+
     def _read(self, path: Path) -> bytes:
         try:
             with opened(path) as file:
-                return file.read()
+                content = file.read(LARGEST + 1)
         except OSError as error:
             raise UnavailableError(f"the till file {path.name} cannot be read: {error.strerror}") from error
+        if len(content) > LARGEST:
+            raise UnavailableError(
+                f"the till file {path.name} is larger than {LARGEST} bytes; divide it, or take it away"
+            )
+        return content
 
     def _records(self, name: str, content: bytes) -> Iterator[Record]:
-        rows = self._lines(content)
-        header = rows[0][1] if rows else ""
-        for at, row in rows[1:]:
-            body = verbatim({"file": name, "line": at, "header": header, "row": row})
-            yield Record("sales", f"sales:{name}:{at}", body)
+        topic = _topic(name)
+        return (
+            Record(topic, f"{topic}:{name}:{at}", verbatim({"file": name, "line": at, "header": header, "row": row}))
+            for at, header, row in rows.lines(self._decode(content))
+        )
 
-    def _lines(self, content: bytes) -> list[tuple[int, str]]:
-        """Return the lines that are not blank, with their numbers."""
-        lines = re.split(r"\r*\n|\r", self._decode(content))
-        return [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
+    def _waits(self, name: str, content: bytes, since: datetime) -> bool:
+        """Say whether the files that a Z-report is about may yet come."""
+        if _topic(name) != reports.TOPIC or self.context.clock.now() - since > PATIENCE:
+            return False
+        spans = []
+        for one in self._records(name, content):
+            with suppress(BadInputError):  # what is wrong with the row itself is told at once
+                spans.append(self._span(read_json(one.body))[0])
+        self._fill(spans)
+        return not all(one.agrees for one in spans)
+
+    def _span(self, record: Mapping[str, Any]) -> tuple[reports.Span, str]:
+        where = f"{record.get('file', 'the file')} line {record.get('line', '?')}"
+        return reports.span(split(record["header"], record["row"], reports.COLUMNS), where, _amount, _instant), where
+
+    def _fill(self, spans: Sequence[reports.Span]) -> None:
+        if spans:
+            reports.fill(spans, self._sold(), self._currency)
+
+    def _sold(self) -> Iterator[tuple[str, datetime, Decimal, Decimal]]:
+        """Yield what every file says that was sold; what cannot be read was not, for whoever counts."""
+        for path in self._files(PATTERN):
+            for at, header, line in rows.lines(self._decode(self._read(path))):
+                where = f"{path.name} line {at}"
+                with suppress(BadInputError):
+                    row = split(header, line)
+                    quantity, price = _quantity(row["qty"], where), _amount(row["unit_price"], where, "unit_price")
+                    yield row["store"], _instant(row["sold_at"], where), Decimal(quantity), price
 
     def _decode(self, content: bytes) -> str:
         if self._encoding:
-            return content.decode(self._encoding, errors="replace")
+            try:
+                return content.decode(self._encoding, errors="replace")
+            except LookupError as error:
+                raise UnavailableError(
+                    f"there is no encoding '{self._encoding}'; correct options.encoding of {self.context.system}"
+                ) from error
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError:
             return content.decode("latin-1")
 
     def translate(self, topic: str, body: bytes) -> list[Draft]:
-        """Read one row as `sale.recorded`; the PLU becomes our SKU by the mapping of the tills."""
+        """Read one row as `sale.recorded`; the PLU becomes our SKU by the mapping of the tills. A Z-report makes nothing."""
         record = read_json(body)
         try:
+            if topic == reports.TOPIC:
+                told, of = self._span(record)
+                self._fill([told])
+                told.refuse(of, self._currency)
+                return []
             row = split(record["header"], record["row"])
         except (KeyError, AttributeError, TypeError) as error:
             raise BadInputError("the record has no `header` and `row` texts; correct it, or drop it") from error
@@ -214,20 +264,24 @@ class TillFilesConnector(Connector):
             raise BadInputError(f"{where}: {error}; write the row in pieces", "unit_price") from error
 
 
-def _cursor(done: set[str], growing: dict[str, int]) -> dict[str, Any]:
-    return {"done": sorted(done), "growing": growing}
+def _cursor(done: set[str], growing: Mapping[str, int], waiting: Mapping[str, str]) -> dict[str, Any]:
+    return {"done": sorted(done), "growing": dict(growing), "waiting": dict(waiting)}
 
 
-def split(header: str, row: str, columns: Sequence[str] = COLUMNS) -> Mapping[str, str]:
+def _topic(name: str) -> str:
+    return reports.TOPIC if Path(name).match(reports.PATTERN) else "sales"
+
+
+def split(header: str, row: str, wanted: Sequence[str] = COLUMNS) -> Mapping[str, str]:
     """Return the row's fields by column. The delimiter is the header's. Raises BadInputError naming what is missing."""
     names, values = rows.columns(header), rows.values(header, row)
-    missing = [name for name in columns if name not in names]
+    missing = [name for name in wanted if name not in names]
     if missing:
         raise BadInputError(f"the till file's header lacks {', '.join(missing)}; it has: {header[:200]}", missing[0])
     if len(values) != len(names):
         raise BadInputError(f"the row has {len(values)} fields and the header {len(names)}; correct the row", "row")
     found = dict(zip(names, values, strict=True))
-    empty = [name for name in columns if not found[name]]
+    empty = [name for name in wanted if not found[name]]
     if empty:
         told = f"the row has nothing in {', '.join(empty)}; fill it in, or drop the row"
         raise BadInputError(told, empty[0])
@@ -254,7 +308,7 @@ def _quantity(text: str, where: str) -> int:
 def _whole(text: str, where: str, column: str) -> int:
     number = _amount(text, where, column)
     if number != number.to_integral_value():
-        raise BadInputError(f"{where}: '{text}' is not a whole number", column)
+        raise BadInputError(f"{where}: '{text[:40]}' is not a whole number", column)
     return int(number)
 
 
@@ -263,7 +317,7 @@ def _instant(text: str, where: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadInputError(
-            f"{where}: '{text}' is no instant; write it like 2026-11-27T06:00:00Z", "sold_at"
+            f"{where}: '{text[:40]}' is no instant; write it like 2026-11-27T06:00:00Z", "sold_at"
         ) from error
     if found.tzinfo is None:
         raise BadInputError(f"{where}: '{text}' names no time zone; end it with Z or an offset", "sold_at")

@@ -31,6 +31,8 @@ def test_a_good_manifest_has_no_flaw_and_the_published_form_takes_it() -> None:
 
 @pytest.mark.parametrize(("change", "place", "rule"), [
     ({"reads__0__identity": "a..b"}, "reads.0.identity", "is no JMESPath expression"),
+    ({"reads__0__records": "|".join(["[@,@]", "[]"] * 40)}, "reads.0.records", "copies what it finds more than 10000 times"),
+    ({"reads__0__records": "|".join(["{a: @, b: @}"] * 14)}, "reads.0.records", "copies what it finds more than 10000 times"),
     ({"reads__0__messages__0__fields__sku__path": "a["}, "reads.0.messages.0.fields.sku.path", "is no JMESPath expression"),
     ({"reads__0__messages__0__fields__sku": {"path": "a", "value": "b"}}, "reads.0.messages.0.fields.sku", "exactly one of path, value"),
     ({"reads__0__messages__0__fields__sku": {"code": "sku"}}, "reads.0.messages.0.fields.sku", "exactly one of path, value"),

@@ -501,3 +501,69 @@ def test_a_session_that_is_told_to_be_over_inside_http_200_is_opened_anew(
     assert len(drafts(connector, "items")) == 6
     told["open"] = "session-token-of-some-length-2"
     assert len(drafts(connector, "items")) == 6
+
+
+# --- what an expression cannot be put to ---
+@pytest.mark.parametrize("told", ["nan", "inf", "1e999"])
+def test_a_number_that_is_none_is_refused_by_its_field_and_spoils_no_other_record(house: House, told: str) -> None:
+    house.vendor.rows[1] = {**row(2), "note": told}
+    connector = house.connector(
+        reads__0__messages__0__when="not_null(note, `1`) && ceil(to_number(not_null(note, '1'))) >= `1`"
+    )
+    records, _ = polled(connector, "stock")
+    refused = 0
+    for one in records:
+        try:
+            connector.translate(one.topic, one.body)
+        except BadInputError:
+            refused += 1
+    assert (len(records), refused) == (5, 1)
+
+
+def test_half_a_character_in_a_record_holds_up_no_other(house: House) -> None:
+    house.vendor.rows[1] = {**row(2), "note": "\ud800"}
+    records, _ = polled(house.connector(), "stock")
+    assert len({one.event_key for one in records}) == len(records) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "body"),
+    [
+        ({"reads__0__records": "ceil(items)"}, {"items": "x"}),
+        ({"reads__0__paging__token": "ceil(next)"}, {"items": [], "next": "x"}),
+    ],
+)
+def test_an_answer_that_the_manifest_cannot_be_put_to_breaks_the_contract(
+    house: House, change: dict[str, Any], body: Any
+) -> None:
+    house.server.answer = lambda _: Reply(body=body)
+    with pytest.raises(UnreadableError):
+        polled(house.connector(**change), "stock")
+
+
+def test_an_answer_to_a_write_that_the_manifest_cannot_be_put_to_leaves_it_in_doubt(house: House) -> None:
+    """It took effect, whatever the manifest makes of the answer: it is looked for, and not given up."""
+    connector = house.connector(errors=[{"when": "ceil(fault)", "means": "rejected"}])
+    house.server.answer = lambda asked: Reply(201 if asked.method == "POST" else 200, {"fault": "none"})
+    assert connector.write(shipment()).result is Result.UNKNOWN
+    assert connector.read_back(shipment()).result is Result.UNKNOWN
+
+
+# --- pages that never end ---
+@pytest.mark.parametrize("kind", ["token", "offset", "key", "numbered"])
+def test_pages_that_go_round_or_stand_still_end_as_a_broken_contract(house: House, kind: str) -> None:
+    asked = 0
+
+    def answer(_: Asked) -> Reply:
+        nonlocal asked
+        asked += 1
+        return Reply(body={"items": [row(1), row(2)], "next": str(asked % 3)})
+
+    house.server.answer = answer
+    paging = {"kind": kind, **({"token": "next"} if kind == "token" else {"size": 2})} | (
+        {"key": "code"} if kind == "key" else {}
+    )
+    connector = house.connector(reads__0__paging=paging, reads__0__records="items")
+    with pytest.raises(UnreadableError):
+        polled(connector, "stock")
+    assert asked < 10

@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from controlplane.connectors.commands import app
+from controlplane.errors import BadInputError
 from tests.addresses import pairs_of
 from tests.controlplane.connectors.declared.acme import Acme, manifest, order, row
 from tests.controlplane.connectors.scripted import Asked, Reply, ScriptedServer
@@ -47,6 +48,28 @@ def test_what_cannot_be_begun_or_read_is_named(
     assert done.exit_code != 0
     assert told in str(done.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (LAUGHS, "anchors and aliases are not taken"),
+        ("title: x\nreads: " + "[" * 3000 + "]" * 3000, "nested deeper than 40 levels"),
+        ("title: a\ntitle: b\n", "the key 'title' is told twice"),
+        ('title: !!python/object/apply:os.system ["true"]\n', "is not taken; take the tag out"),
+    ],
+    ids=["aliases", "depth", "twice", "tag"],
+)
+def test_a_text_that_is_more_than_it_looks_is_refused_at_its_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "acme.yaml"
+    path.write_text(text)
+    done = run("check", str(path))
+    assert done.exit_code != 0
+    assert isinstance(done.exception, BadInputError)
+    assert told in str(done.exception)
 
 
 def test_a_bare_manifest_is_checked_with_path_rule_and_remedy(tmp_path: Path) -> None:
