@@ -14,7 +14,14 @@ from sqlalchemy.exc import OperationalError
 
 from controlplane import audit
 from controlplane.clock import Clock
-from controlplane.errors import BadInputError, ConnectorError, KeyMissingError, NotFoundError, TrueupError
+from controlplane.errors import (
+    BadInputError,
+    ConnectorError,
+    KeyMissingError,
+    NotFoundError,
+    RejectedError,
+    TrueupError,
+)
 from controlplane.registry import Registry
 from controlplane.sealing import Shield
 from controlplane.store import Store
@@ -263,18 +270,26 @@ class Workbench:
             }
         for target, until in waits.items():
             self._postpone(late[target], until)
+        silent: set[str] = set()
         for row in ready:
-            self._release(row.id, row.replay_by or "plane")
+            if row.system in silent:  # it was asked in this turn, and once is enough
+                self._postpone([row.id], self.clock.now() + AGAIN)
+            elif not self._release(row.id, row.replay_by or "plane"):
+                silent.add(row.system)
         return len(ready)
 
-    def _release(self, case_id: str, actor: str) -> None:
+    def _release(self, case_id: str, actor: str) -> bool:
+        """Make one replay; say no where a system that it needs did not answer."""
         try:
             self.one.replay(case_id, actor)
         except TooEarlyError as error:
             self._postpone([case_id], error.until)
+        except RejectedError as error:
+            self._refuse(case_id, str(error))
         except (ConnectorError, KeyMissingError) as error:
             log.info("a replay waits for a system, or a key", case=case_id, error=str(error))
             self._postpone([case_id], self.clock.now() + AGAIN)
+            return isinstance(error, KeyMissingError)
         except OperationalError as error:
             log.info("a replay waits for the database", case=case_id, error=str(error.orig))
             self._postpone([case_id], self.clock.now() + AGAIN)
@@ -283,6 +298,7 @@ class Workbench:
         except Exception as error:
             log.exception("a replay failed", case=case_id)
             self._refuse(case_id, f"the replay failed: {error!r}; report the defect with the case's id")
+        return True
 
     def _postpone(self, case_ids: Sequence[str], until: datetime) -> None:
         with self.store.write() as connection:

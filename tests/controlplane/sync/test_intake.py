@@ -21,6 +21,7 @@ from controlplane.store import tables as t
 from controlplane.sync import quarantine
 from controlplane.sync.ledger import Acceptor
 from controlplane.sync.ledger.translate import SLOW
+from controlplane.sync.quarantine import Selection
 from tests.clocks import PutClock
 from tests.conftest import START
 from tests.controlplane.sync.kit import PLAIN, House, Vendor
@@ -195,6 +196,31 @@ def test_a_record_without_keys_that_is_corrected_and_replayed_twice_is_one_event
     assert len(house.sync.replay(case["id"], "olga")["messages"]) == 1  # type: ignore[arg-type]
     [draft] = house.sync._replay.drafts(case, {**case["record"], "body": body})
     assert draft.dedupe_key == f"record:{case['intake_id']}:1"
+
+
+def replayed(house: House, count: int, silence: Exception) -> list[Any]:
+    """Cases whose replay was asked for, of a system that answers so when it is asked; as they stand after one turn."""
+    for number in range(count):
+        hook(house, told(house, "UNKNOWN", number))
+    house.run()
+    house.wms.silence = silence  # type: ignore[attr-defined]
+    house.wms.asked = 0  # type: ignore[attr-defined]
+    house.sync.workbench.replay_many(Selection.of({"group": {"system": "wms"}}), "olga", rate=1000)
+    house.clock.advance(1)
+    house.sync.release()
+    with house.store.read() as connection:
+        return list(connection.execute(select(t.quarantine).order_by(t.quarantine.c.id)))
+
+
+def test_a_system_that_does_not_answer_is_asked_once_a_turn_for_all_its_replays(house: House) -> None:
+    cases = replayed(house, 10, UnavailableError("it is closed"))
+    assert house.wms.asked == 1  # type: ignore[attr-defined]
+    assert all(case.replay_at > house.clock.now() for case in cases)
+
+
+def test_a_replay_that_its_system_refuses_for_good_waits_for_a_person_again(house: House) -> None:
+    cases = replayed(house, 2, RejectedError("there is no such article"))
+    assert [(case.state, case.replay_at) for case in cases] == [("waiting", None)] * 2
 
 
 # --- the same content again from a vendor that repeats without ids ---
