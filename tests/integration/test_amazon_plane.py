@@ -117,6 +117,7 @@ def policies(folder: Path, erp: str, amazon: str, sap: str, queue_url: str, secr
         secrets={"user": "file:sap_user", "password": "file:sap_password"}, options=SAP_OPTIONS,
     )  # fmt: skip
     policy("Mapping", "sap-location", system="sap", entity="location", codes={PLACE: "WH1"})
+    policy("Mapping", "sap-tax", system="sap", entity="tax_code", codes={"0": "marketplace_remitted"})
     policy(
         "Domain",
         "orders",
@@ -211,4 +212,6 @@ def test_an_order_that_a_queue_tells_of_is_booked_once_however_often_it_is_told(
         steps.stop()
     retail.run()
     assert retail.sap.effects["orders"] == ["111"]
+    [booked] = retail.sap.books.orders.values()
+    assert [one["ProductTaxClassification1"] for one in booked["to_Item"]] == ["0"], "Amazon remits the tax itself"
     assert retail.states("sap") == {"delivered": 1}

@@ -338,13 +338,10 @@ def test_one_article_bought_twice_the_second_free_is_worth_what_was_paid(taxed: 
         {"account": "1100", "side": "debit", "amount": "price"},
         {"account": "4000", "side": "credit", "amount": "price"},
     ]
-    taxed.more("#1001", 1)
     change(taxed.house, "AccountingRule", "shipment-revenue", lines=priced, tax=None)
-    taxed.more("#1001", 1)
-    assert taxed.posted() == [
-        {"1100": Decimal("21.78"), "4000": Decimal("20.00"), "2200": Decimal("1.78")},
-        {"1100": Decimal(0), "4000": Decimal(0)},
-    ]
+    for paid in ("20.00", "0.00"):
+        taxed.more("#1001", 1)
+        assert taxed.posted()[-1] == {"1100": Decimal(paid), "4000": Decimal(paid)}
 
 
 def test_a_price_with_its_tax_in_it_is_discounted_with_it(taxed: Taxed) -> None:

@@ -139,10 +139,7 @@ def _line(
 
 
 def _price(unit: Decimal, quantity: int, got: taxes.Proceeds | None) -> str:
-    """What one of them is worth after discounts: of what all of them brought, where that is told."""
-    if got is None or (got.goods is None and not got.discount):
+    """What one of them is worth after discounts."""
+    if got is None or not got.discount:
         return str(unit)
-    goods = unit * quantity if got.goods is None else got.goods
-    if goods - got.discount == unit * quantity:
-        return str(unit)
-    return format(((goods - got.discount) / quantity).quantize(SMALLEST).normalize(), "f")
+    return format(((unit * quantity - got.discount) / quantity).quantize(SMALLEST).normalize(), "f")

@@ -23,8 +23,6 @@ GOODS = frozenset({"ITEM", "DISCOUNT"})
 class Proceeds(NamedTuple):
     """What all units of an item brought."""
 
-    goods: Decimal | None
-    """Their price before discounts; None where only a unit's is told."""
     discount: Decimal
     """Of the goods, as what is taken off."""
     tax: Decimal
@@ -56,7 +54,7 @@ def proceeds(item: Mapping[str, Any], currencies: set[str]) -> Proceeds | None:
             "proceeds",
         )
     return Proceeds(
-        kinds.get("ITEM"), abs(goods.get("DISCOUNT", Decimal(0))), goods.get("TAX", Decimal(0)), tax,
+        abs(goods.get("DISCOUNT", Decimal(0))), goods.get("TAX", Decimal(0)), tax,
         total == parts or by_amazon(item),
     )  # fmt: skip
 
