@@ -270,29 +270,29 @@ def test_a_targeted_reading_takes_no_time() -> None:
 
 
 # --- played ---
-SHORT = {
-    "skus": 60, "stores": ["ST1"], "stock": [40, 120], "store_stock": [20, 60], "quota": 200, "clocks": {"wms": "3m"}
-}  # fmt: skip
+SHORT = {"skus": 60, "stores": ["ST1"], "stock": [40, 120], "quota": 200}
+ALL_WRONG = {"wms": "5m", "shop": -300, "erp": "5m", "tills": -300}
 
 
-def shortened() -> dict[str, object]:
+def shortened(clocks: dict[str, object]) -> dict[str, object]:
     """The shipped scenario with fewer keys and minutes; what goes wrong stays as it is."""
     faults = [
         fault | {"every": "15s", "from": "10s", "until": "80s"} if "every" in fault else fault
         for fault in load(find("live-traffic")).faults
     ]
     return {
-        "minutes": 1.5, "stops_after": timedelta(minutes=4.5), "retailer": SHORT, "faults": faults,
+        "minutes": 1.5, "stops_after": timedelta(minutes=4.5), "retailer": SHORT | {"clocks": clocks}, "faults": faults,
         "actors": {
             "traffic": {"events_per_second": 1, "together": 3}, "customers": {"orders_per_minute": 1},
-            "stores": {"sales_per_minute": 2, "drop_every": "15s", "counts": True},
+            "stores": {"sales_per_minute": 6, "drop_every": "30s", "counts": True},
         },
     }  # fmt: skip
 
 
 @pytest.mark.timeout(300)
-def test_live_traffic_cut_short_finds_what_is_wrong_and_nothing_else() -> None:
-    scenario = load(find("live-traffic")).model_copy(update=shortened())
+@pytest.mark.parametrize("clocks", [{"wms": "3m"}, ALL_WRONG, {"wms": -300, "shop": "5m"}], ids=["one", "all", "back"])
+def test_live_traffic_cut_short_finds_what_is_wrong_and_nothing_else(clocks: dict[str, object]) -> None:
+    scenario = load(find("live-traffic")).model_copy(update=shortened(clocks))
     answer = play_seeds(scenario, "1")
     assert answer["findings"]["false"] == 0, answer["reasons"]
     assert answer["missed"] == {}, answer["reasons"]

@@ -7,11 +7,12 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
-from controlplane.connectors.builtin.till_files.connector import COLUMNS, TillFilesConnector
+from controlplane.connectors.builtin.till_files.connector import COLUMNS, COUNTED, TillFilesConnector
 from controlplane.connectors.conformance.bench import Bench, Place
 from controlplane.connectors.contract import Connector, Record
 
 ROWS = 3
+STORES = ("ST1", "ST2")
 LARGE = 5000
 """Rows of the first file, so that a page is large too."""
 
@@ -22,16 +23,18 @@ class TillFilesBench(Bench):
     connector: ClassVar[type[Connector]] = TillFilesConnector
     against = "a folder with files of the bench's own"
     known_amounts: ClassVar = {"sales": "1234.56"}
-    several_pages: ClassVar = {"sales": LARGE + 5 * ROWS}
+    several_pages: ClassVar = {"sales": LARGE + 5 * ROWS, "stock": 100}
 
     def start(self, folder: Path) -> Place:
         """Make an empty folder."""
-        self._folder, self._next, self._written = folder / "tills", count(1), set[str]()
+        self._folder, self._next, self._written, self._articles = folder / "tills", count(1), set[str](), 0
         self._folder.mkdir()
         return Place(str(self._folder), options={"currency": "EUR"})
 
     def things(self, entity: str, at_least: int) -> set[str]:
-        """Write files until there are enough rows."""
+        """Write files until there are enough rows; or have two stores count so many articles between them."""
+        if entity == "stock":
+            return self._count(at_least)
         if at_least and not self._written:
             self._drop(min(at_least, LARGE))
         while len(self._written) < at_least:
@@ -47,11 +50,23 @@ class TillFilesBench(Bench):
         path = self._folder / f"sales_{file:06d}.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def _count(self, at_least: int) -> set[str]:
+        self._articles = max(self._articles, -(-at_least // len(STORES)))
+        for store in STORES:
+            rows = [f"{store};{900_000 + n};{n};2026-11-27T07:00:00+01:00" for n in range(self._articles)]
+            part = self._folder / f"stock_{store}.part"
+            part.write_text("\n".join([";".join(COUNTED), *rows]) + "\n", encoding="utf-8")
+            part.rename(part.with_suffix(".csv"))
+        return {f"{900_000 + n}@{store}" for store in STORES for n in range(self._articles)}
+
     def identities(self, entity: str, record: Record) -> set[str]:
         """Return store, receipt and line."""
         store, receipt, line, *_ = json.loads(record.body)["row"].split(";")
         return {f"{store}/{receipt}/{line}"}
 
     def stir(self, entity: str) -> None:
-        """Drop another file."""
-        self._drop(1)
+        """Drop another file, or count anew."""
+        if entity == "stock":
+            self._count(0)
+        else:
+            self._drop(1)
