@@ -137,7 +137,7 @@ class SetQuantities:
             )
         expected = one["changeFromQuantity"]
         if not problems and level is not None and expected is not None and expected != _current(level, name):
-            shown = {"expected": expected, "shown": _current(level, name)}
+            shown = {"expected": expected, "wanted": one["quantity"], "shown": _current(level, name)}
             self.world.journal.write("stale_write", system="shop", sku=level.sku, location=level.location, **shown)
             text = "The changeFromQuantity argument no longer matches the persisted quantity."
             problems.append(_problem([*where, "changeFromQuantity"], "CHANGE_FROM_QUANTITY_STALE", text))

@@ -6,7 +6,7 @@ never_received     the warehouse's figures were other than those of the newest w
                    A file of a till that never came: its sales, until they took effect.
 changed_at_target  somebody edited the shop's stock by hand, until the plane set it again or it was edited back; or the
                    shop answered a write and did not carry it out, until it was set; or, of both, until a write was
-                   refused and the number that it was refused for could be sold.
+                   refused where the shop showed already what was to be written, and that could be sold.
 unit               somebody set an article up in another unit at the target, until the end.
 missing            somebody gave an article a code at the target that nobody knows, until the end.
 late               a document had no effect in the ERP yet; or the shop showed other than what can be sold, and neither
@@ -152,8 +152,8 @@ def _dropped(evidence: Evidence) -> Iterator[Episode]:
 
 
 def _seen_right(evidence: Evidence) -> dict[str, list[datetime]]:
-    """When a write of the plane was refused because the shop showed another number, and that number could be sold."""
-    refused = [event for event in evidence.journal if event["kind"] == "stale_write"]
+    """When a write of the plane was refused because the shop showed already what was to be written, and that could be sold."""
+    refused = [e for e in evidence.journal if e["kind"] == "stale_write" and e["wanted"] == e["shown"]]
     ats = timelines(evidence, "truth", "ats", "ats") if refused else {}
     found: dict[str, list[datetime]] = defaultdict(list)
     for event in refused:
