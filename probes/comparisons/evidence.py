@@ -44,7 +44,7 @@ _P, _C, _V, _E = t.stock_position.c, t.stock_change.c, t.target_level.c, t.targe
 POSITION = (_P.sku, _P.location, _P.on_hand, _P.allocated, _P.available, _P.in_transit, _P.source_at, _P.message_id)
 CHANGE = (_C.sku, _C.location, _C.on_hand, _C.available)
 LEVEL = (_V.sku, _V.location, _V.system, _V.field, _V.value, _V.updated_at)
-EFFECT = (_E.sku, _E.location, _E.system, _E.field, _E.delta, _E.latest)
+EFFECT = (_E.sku, _E.location, _E.system, _E.field, _E.delta, _E.earliest, _E.latest, _E.cause)
 """Columns that are looked at, the key's first: to take two off a row by place costs a fifth of asking for them by name."""
 
 

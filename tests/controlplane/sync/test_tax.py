@@ -292,7 +292,7 @@ def test_of_a_line_of_both_all_of_its_tax_is_checked_and_the_retailers_share_is_
 def bought(name: str, *lines: dict[str, Any], included: bool = False) -> dict[str, Any]:
     """What a shop of Shopify tells of an order."""
     return {
-        "name": name, "admin_graphql_api_id": f"gid://shopify/Order/{name[1:]}", "created_at": "2026-11-27T06:00:00Z", "currency": "USD",
+        "name": name, "admin_graphql_api_id": f"gid://shopify/Order/{name[1:]}", "created_at": "2026-03-01T06:00:00Z", "currency": "USD",
         "source_name": "web", "taxes_included": included, "line_items": [{"id": at, "sku": SKU, **one} for at, one in enumerate(lines, 1)],
         "shipping_address": {"country_code": "US", "province_code": "NY", "zip": "10001"},
     }  # fmt: skip
