@@ -45,7 +45,7 @@ POSITION = (_P.sku, _P.location, _P.on_hand, _P.allocated, _P.available, _P.in_t
 CHANGE = (_C.sku, _C.location, _C.on_hand, _C.available)
 LEVEL = (_V.sku, _V.location, _V.system, _V.field, _V.value, _V.updated_at)
 EFFECT = (_E.sku, _E.location, _E.system, _E.field, _E.delta, _E.earliest, _E.latest, _E.cause)
-"""Columns that are looked at, the key's first: to take two off a row by place costs a fifth of asking for them by name."""
+"""What is looked at of each table: SKU and location first, so that `row[:2]` is the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +102,10 @@ class Evidence:
         """Return what the ledger says a target may have shown when its row was read, from `since` to `until`."""
         place = (system, field, key)
         effects = [row for row in self.effects.get(place, []) if row.latest >= since]
-        later = [row for row in effects if row.cause == "delivery" and row.earliest > until + APART]
-        moved = tuple(row.delta for row in effects if row not in later)
+        moved = tuple(row.delta for row in effects if not _sent_after(row, until))
+        later = sum(row.delta for row in effects if _sent_after(row, until))
         owed = self._offers(system, key) if field == "available" else self._documents(system, key)
-        return Shown(self.levels.get(place), (), owed, moved, sum(row.delta for row in later))
+        return Shown(self.levels.get(place), (), owed, moved, later)
 
     def _documents(self, system: str, key: Key) -> tuple[Owed, ...]:
         return tuple(
@@ -123,6 +123,11 @@ class Evidence:
 
     def _owed(self, row: Row[Any], delta: int) -> Owed:
         return owed(row, delta, self.now, self.reasons)
+
+
+def _sent_after(effect: Row[Any], read: datetime) -> bool:
+    """Say whether an effect is of a delivery that was sent so long after a row was read that it cannot be in it."""
+    return bool(effect.cause == "delivery" and effect.earliest > read + APART)
 
 
 def owed(row: Row[Any], delta: int, now: datetime, reasons: Mapping[str, str]) -> Owed:
@@ -177,7 +182,7 @@ def together(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
 
 
 def load(connection: Connection, around: Standing, keys: Sequence[Key]) -> Evidence:
-    """Load the evidence of some keys, at most some hundred, in a fixed number of queries."""
+    """Load the evidence of some keys, at most `TOGETHER`, in a fixed number of queries."""
     wanted = set(keys)
     positions: Sequence[Any] = connection.execute(select(*POSITION).where(*_of(t.stock_position, keys))).all()
     levels: Sequence[Any] = connection.execute(
@@ -195,8 +200,8 @@ def load(connection: Connection, around: Standing, keys: Sequence[Key]) -> Evide
         positions={key: row for row in positions if (key := row[:2]) in wanted},
         changes=_changes(connection, around.since, keys),
         unseen=unseen(connection, keys),
-        levels={(row[2], row[3], row[:2]): row[4] for row in levels},
-        touched={(row[2], row[3], row[:2]): row[5] for row in levels},
+        levels={(row.system, row.field, row[:2]): row.value for row in levels},
+        touched={(row.system, row.field, row[:2]): row.updated_at for row in levels},
         effects=_by_place(effects),
         owed=documents | _by_target(offers),
         prices=_prices(connection, keys),
@@ -287,7 +292,7 @@ def _by_key(rows: Sequence[Any]) -> dict[Key, list[Row[Any]]]:
 def _by_place(rows: Sequence[Any]) -> dict[tuple[str, str, Key], list[Row[Any]]]:
     found: dict[tuple[str, str, Key], list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        found[row[2], row[3], row[:2]].append(row)
+        found[row.system, row.field, row[:2]].append(row)
     return found
 
 

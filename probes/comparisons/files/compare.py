@@ -157,7 +157,7 @@ def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnect
     con.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
-    con.execute("SET checkpoint_threshold = '1TB'")
+    con.execute("SET checkpoint_threshold = '1TB'")  # tables of texts are dropped soon: compressing them is for nothing
     con.execute("SET streaming_buffer_size = '32MB'")  # reading goes on while what was read is added up
     try:
         if memory_limit is not None:

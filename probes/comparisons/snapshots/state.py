@@ -62,7 +62,8 @@ class Changed:
 
     def differing(self) -> Found:
         """Return those that differ."""
-        chosen, laid = self.kinds != AGREE, _chosen(self.laid, self.kinds != AGREE)
+        chosen = self.kinds != AGREE
+        laid = _chosen(self.laid, chosen)
         return Found(0, laid.keys, self.kinds[chosen], self.gaps[chosen], laid.states, laid.values)
 
 
