@@ -279,6 +279,13 @@ def test_one_level_that_is_refused_leaves_the_others_set(retailer: Retailer) -> 
     assert [shown(retailer, sku) for sku in (SKU, OTHER, THIRD)] == [30, 38, 32]
 
 
+def test_a_level_that_does_not_say_what_it_was_computed_from_is_set_by_itself(retailer: Retailer) -> None:
+    writes = [offer(SKU, 30, 38, "a"), offer(OTHER, 31, None, "b")]
+    outcomes = retailer.connector("shop").write_many(writes)
+    assert [outcome.result for outcome in outcomes] == [Result.DELIVERED, Result.DELIVERED]
+    assert (shown(retailer), shown(retailer, OTHER)) == (30, 31)
+
+
 def test_a_level_that_was_set_with_others_and_is_told_again_alone_takes_effect_once(retailer: Retailer) -> None:
     connector = retailer.connector("shop")
     connector.write_many([offer(SKU, 30, 38, "a"), offer(OTHER, 31, 38, "b")])

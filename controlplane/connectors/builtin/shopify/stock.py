@@ -85,15 +85,19 @@ class Stock:
     def set_all(self, requests: Sequence[Write]) -> list[Outcome]:
         """Set several levels with one request, each by a mutation of its own under the key that it has alone.
 
-        One that is refused leaves the others as they are. Each has to say what it was computed from. Raises ConnectorError.
+        One that is refused leaves the others as they are; one that does not say what it was computed from is set by
+        itself. Raises ConnectorError.
         """
         self._learn({str(request.payload["sku"]) for request in requests})
         sent: dict[int, tuple[dict[str, Any], str]] = {}
         found: dict[int, Outcome] = {}
         for at, request in enumerate(requests):
             try:
-                sent[at] = self._written(request, *_from_to(request), salt="")
-            except (RejectedError, UnmappedError) as error:
+                if request.payload.get("expected") is None:
+                    found[at] = self.set_available(request)
+                else:
+                    sent[at] = self._written(request, *_from_to(request), salt="")
+            except (ConnectorError, UnmappedError) as error:  # of this one alone: what is sent together is sent below
                 found[at] = outcome_of(error)
         if sent:
             data, answer = self._tell_all(list(sent.values()))
