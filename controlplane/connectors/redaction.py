@@ -90,9 +90,11 @@ class Redactor:
         """Remember a secret and return it."""
         if len(secret) >= SHORTEST and secret not in self._forms:
             with self._lock:
-                self._forms = _longest_first({*self._forms, *forms_of(secret)})
+                alone = [part for part in secret.split() if len(part) >= LONG]  # two, while one is changed
+                forms = {form for one in (secret, *alone) for form in forms_of(one)}
+                self._forms = _longest_first({*self._forms, *forms})
                 if len(secret) >= LONG:
-                    self._long = _longest_first({*self._long, *(form.encode() for form in forms_of(secret))})
+                    self._long = _longest_first({*self._long, *(form.encode() for form in forms)})
         return secret
 
     def beside(self, other: Redactor) -> Redactor:

@@ -68,7 +68,7 @@ def amazon(secret: str, _: bytes, __: datetime, ___: str) -> dict[str, str]:
 
 SCHEMES = {
     "shopify": Scheme(shopify, "X-Shopify-Hmac-Sha256", b'{"id": 1, "name": "#1"}'),
-    "shiphero": Scheme(shiphero, "X-Shiphero-Hmac-Sha256", b'{"webhook_type": "Inventory Update", "inventory": []}'),
+    "shiphero": Scheme(shiphero, "X-Shiphero-Hmac-Sha256", b'{"webhook_type": "Inventory Update", "account_id": 1, "inventory": []}'),
     "square": Scheme(
         square, "x-square-hmacsha256-signature",
         b'{"type": "inventory.count.updated", "event_id": "e1", "data": {"object": {"inventory_counts": []}}}', named_in="body",
