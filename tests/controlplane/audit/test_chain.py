@@ -52,7 +52,8 @@ def test_an_untouched_chain_is_without_a_problem(store: Store, clock: ManualCloc
     "odd",
     [
         "a\x00b", "\ud800", {"a\x00": ["\x00"]}, {"\ud800": "\udfff"}, 2**53 + 1, 2**63, -(2**63) - 1, 2**70, 10**2000, 10**5000, -0.0,
-        5e-324, 1e16, 1e300, 1.7976931348623157e308, float("nan"), float("inf"), -float("inf"), Decimal("1E+999999"), Decimal("NaN"), Decimal("0.1000"),
+        5e-324, 1e16, 1e300, 1.7976931348623157e308, float("nan"), float("inf"),
+        -float("inf"), Decimal("1E+999999"), Decimal("NaN"), Decimal("0.1000"),
         "\u2028",
     ],
     ids=lambda odd: type(odd).__name__,
