@@ -222,7 +222,8 @@ def shown(body: Any, personal: Personal, hide: Hide) -> Shown:
     value = _walk(apart, (), None, personal, hide, hidden)
     if not hidden:
         return Shown(body, ())
-    value = _elsewhere(value, telling(hidden))
+    if known := telling(hidden):
+        value = _elsewhere(value, hiding(known))
     if apart is not body:
         value = gathered({"body": value})["body"]
     return Shown(value, tuple(hidden))
@@ -236,15 +237,37 @@ def telling(hidden: Iterable[str]) -> tuple[str, ...]:
 DIGITS = 7
 
 
-def _elsewhere(value: Any, known: tuple[str, ...]) -> Any:
+def _elsewhere(value: Any, mask: Callable[[str], str]) -> Any:
     """Mask the same values where they stand in fields of other names."""
-    if not known:
-        return value
     if isinstance(value, dict):
-        return {name: _elsewhere(inner, known) for name, inner in value.items()}
+        return {name: _elsewhere(inner, mask) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_elsewhere(item, known) for item in value]
-    return scrubbed(value, known) if isinstance(value, str) else value
+        return [_elsewhere(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
+
+
+def hiding(known: Iterable[str]) -> Callable[[str], str]:
+    """Return what masks these values in a text, the longest first. However many they are, it takes about as long as the text is."""
+    values = frozenset(known)
+    shortest = min(map(len, values), default=1)
+    begin: dict[str, list[int]] = {}
+    """How they begin -> lengths of those that begin so."""
+    for value in sorted(values, key=len, reverse=True):
+        lengths = begin.setdefault(value[:shortest], [])
+        if lengths[-1:] != [len(value)]:
+            lengths.append(len(value))
+
+    def mask(text: str) -> str:
+        parts, done, at = list[str](), 0, 0
+        while at + shortest <= len(text):
+            found = next((one for one in begin.get(text[at : at + shortest], ()) if text[at : at + one] in values), 0)
+            if found:
+                parts += [text[done:at], MASK]
+                done = at + found
+            at += found or 1
+        return "".join([*parts, text[done:]]) if parts else text
+
+    return mask
 
 
 def _row_apart(body: Any, personal: Personal, hide: Hide) -> Shown | None:
