@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -61,11 +62,39 @@ SHIPPED: Mapping[str, Showing] = MappingProxyType({
     "nif": "mask", "bank_account*": "mask", "card_holder*": "mask", "account_holder*": "mask", "holder_name": "mask",
     "*_holder_name": "mask", "cookie*": "mask", "session_id": "mask", "device_id": "mask", "delivery_instructions": "mask",
     "shipping_instructions": "mask", "special_instructions": "mask", "comment": "mask", "comments": "mask", "*_comment": "mask",
-    "*_comments": "mask", "gift_from": "mask", "gift_to": "mask",
+    "*_comments": "mask", "gift_from": "mask", "gift_to": "mask", "gift_message*": "mask", "note2": "mask", "*_notes": "mask",
+    "remark": "mask", "remarks": "mask", "*_remark": "mask", "*_remarks": "mask", "memo": "mask", "instructions": "mask",
+    "order_instructions": "mask", "pickup_instructions": "mask", "dropoff_*": "mask", "customers": "mask",
+    "customer_message": "mask", "buyer_message": "mask", "personal_message": "mask",
+    "buyers": "mask", "contacts": "mask", "*_contact": "mask", "*_contacts": "mask", "guest*": "mask", "person": "mask",
+    "persons": "mask", "people": "mask", "person_*": "mask", "*_person": "mask", "maiden_name": "mask", "*_recipient_name": "mask",
+    "sender_name": "mask", "to_name": "mask", "from_name": "mask", "orderer*": "mask", "purchaser*": "mask", "*_by_user": "mask",
+    "first_name_*": "mask", "last_name_*": "mask", "buyer_company_name": "mask", "buyer_legal_company_name": "mask",
+    "buyer_county": "mask", "buyer_tax_*": "mask", "buyer_cashtag": "mask", "buyer_customized_info": "mask", "tax_ids": "mask",
+    "tax_identification*": "mask", "vat_registration": "mask", "customer_shipping": "mask", "customer_communication": "mask",
+    "customer_signature": "mask", "house_number_*": "mask", "*_street_*": "mask", "*_city_name": "mask", "*_address2": "mask",
+    "phone_number_*": "hash", "phone_extension*": "hash", "mobile_phone*": "hash", "fax_*": "hash", "receipt_json": "mask",
 })  # fmt: skip
 """The usual names, so that a System policy that says nothing is safe. `show` takes one out."""
-ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-"""An e-mail address in running text."""
+PARTIES = frozenset({
+    "ship_to", "shipto", "bill_to", "billto", "sold_to", "soldto", "deliver_to", "delivery", "shipping", "billing", "destination",
+    "dropoff", "pickup", "party", "parties", "partner", "partners", "user", "users", "client", "clients", "member", "owner", "receiver",
+    "sender", "payee", "entity", "ship_to_party", "sold_to_party", "bill_to_party", "to_partner", "account_holder", "location_of_delivery",
+})  # fmt: skip
+"""Objects that are of somebody: who and where a bare `name` in them says is personal, as their codes, ids and countries are not."""
+WHERE = frozenset({
+    "street", "street1", "street2", "street_1", "street_2", "address", "address1", "address_1", "address_line1", "address_line_1", "line1",
+    "city", "zip", "zip_code", "zipcode", "postcode", "post_code", "postal_code", "postalcode", "town", "house_number",
+})  # fmt: skip
+"""Beside one of these, too: the object is an address, whatever it is called."""
+BARE = frozenset({
+    "name", "name1", "name2", "name3", "name4", "name_1", "name_2", "full_name", "display_name", "legal_name", "formatted_name",
+    "ref_name", "company", "company_name", "organization", "organisation", "line1", "line2", "line3", "line_1", "line_2", "town", "county",
+    "district", "care_of", "c_o",
+})  # fmt: skip
+"""Names that say who somebody is there, and of what a thing is called elsewhere."""
+ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+"""An e-mail address in running text; it is looked for at the beginning of a word only, so that a long one costs no more than it is long."""
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-. ]")
 """Where the words of a name meet, however it joins them."""
 _TOKEN = re.compile(r"[^\s;,|\"'<>=(){}\[\]]+")
@@ -74,6 +103,11 @@ Hide = Callable[[Showing, Any], str]
 
 
 _HASH = re.compile(r"hmac:[0-9a-f]{8}:[0-9a-f]{16}")
+
+
+@lru_cache(maxsize=10_000)
+def _words(name: str) -> str:
+    return _WORDS.sub("_", name).lower()
 
 
 def stands_for(value: Any) -> bool:
@@ -129,8 +163,19 @@ class Personal:
             self._known[name] = self._by_all((name,))
         return self._known[name]
 
+    def among(self, parts: tuple[str, ...], beside: Iterable[str], within: Showing | None = None) -> Showing | None:
+        """Say the same of a field that stands beside others: a bare name is personal in an address, or in what is of somebody.
+
+        `within`: what is said of what it stands in; a name that is shown with all of that is shown.
+        """
+        found = self.of(parts)
+        if found or within == "show" or _words(parts[-1]) not in BARE:
+            return found
+        whose = next((_words(part) for part in reversed(parts[:-1]) if not part.isdigit()), "")
+        return "mask" if whose in PARTIES or any(_words(name) in WHERE for name in beside) else None
+
     def _by_all(self, given: tuple[str, ...]) -> Showing | None:
-        parts, words = tuple(part.lower() for part in given), _WORDS.sub("_", given[-1]).lower()
+        parts, words = tuple(part.lower() for part in given), _words(given[-1])
         for layer in self._layers:
             found = next((showing for path, showing in layer.paths if meant(parts, path)), None)
             found = found or layer.named(parts[-1]) or layer.named(words)
@@ -148,7 +193,7 @@ class Personal:
         found = None
         for end in range(1, len(parts) + 1):
             if not parts[end - 1].isdigit():
-                found = self.of(tuple(parts[:end])) or found
+                found = self.among(tuple(parts[:end]), (), found) or found
         return None if found == "show" else found
 
 
@@ -169,12 +214,16 @@ class Shown:
 
 def shown(body: Any, personal: Personal, hide: Hide) -> Shown:
     """Return a body (an object or a list) without what is personal in it; the row of a file is taken by its columns."""
+    unread = _row_apart(body, personal, hide)
+    if unread is not None:
+        return unread
     hidden: list[str] = []
     apart = spread({"body": body})["body"]
     value = _walk(apart, (), None, personal, hide, hidden)
     if not hidden:
-        return _row_apart(body, personal, hide)
-    value = _elsewhere(value, telling(hidden))
+        return Shown(body, ())
+    if known := telling(hidden):
+        value = _elsewhere(value, hiding(known))
     if apart is not body:
         value = gathered({"body": value})["body"]
     return Shown(value, tuple(hidden))
@@ -188,24 +237,47 @@ def telling(hidden: Iterable[str]) -> tuple[str, ...]:
 DIGITS = 7
 
 
-def _elsewhere(value: Any, known: tuple[str, ...]) -> Any:
+def _elsewhere(value: Any, mask: Callable[[str], str]) -> Any:
     """Mask the same values where they stand in fields of other names."""
-    if not known:
-        return value
     if isinstance(value, dict):
-        return {name: _elsewhere(inner, known) for name, inner in value.items()}
+        return {name: _elsewhere(inner, mask) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_elsewhere(item, known) for item in value]
-    return scrubbed(value, known) if isinstance(value, str) else value
+        return [_elsewhere(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
 
 
-def _row_apart(body: Any, personal: Personal, hide: Hide) -> Shown:
+def hiding(known: Iterable[str]) -> Callable[[str], str]:
+    """Return what masks these values in a text, the longest first. However many they are, it takes about as long as the text is."""
+    values = frozenset(known)
+    shortest = min(map(len, values), default=1)
+    begin: dict[str, list[int]] = {}
+    """How they begin -> lengths of those that begin so."""
+    for value in sorted(values, key=len, reverse=True):
+        lengths = begin.setdefault(value[:shortest], [])
+        if lengths[-1:] != [len(value)]:
+            lengths.append(len(value))
+
+    def mask(text: str) -> str:
+        parts, done, at = list[str](), 0, 0
+        while at + shortest <= len(text):
+            found = next((one for one in begin.get(text[at : at + shortest], ()) if text[at : at + one] in values), 0)
+            if found:
+                parts += [text[done:at], MASK]
+                done = at + found
+            at += found or 1
+        return "".join([*parts, text[done:]]) if parts else text
+
+    return mask
+
+
+def _row_apart(body: Any, personal: Personal, hide: Hide) -> Shown | None:
     """A row that does not fit its header is hidden whole where the header has a personal column: nobody knows which field is which."""
     header, row = (body.get("header"), body.get("row")) if isinstance(body, dict) else (None, None)
     if not isinstance(header, str) or not isinstance(row, str) or rows.fields(header, row) is not None:
-        return Shown(body, ())
-    if not any(personal.of(("row", name)) not in (None, "show") for name in rows.columns(header)):
-        return Shown(body, ())
+        return None
+    names = rows.columns(header)
+    if not any(personal.among(("row", name), names) not in (None, "show") for name in names):
+        return None
     return Shown({**body, "row": hide("mask", row)}, (row, *tokens(row)))
 
 
@@ -216,10 +288,13 @@ def _walk(
         found = {}
         for name, inner in value.items():
             here = (*at, name)
-            found[name] = _walk(inner, here, personal.of(here) or showing, personal, hide, hidden)
+            found[name] = _walk(inner, here, personal.among(here, value, showing) or showing, personal, hide, hidden)
         return found
     if isinstance(value, list):
         return [_walk(item, (*at, str(n)), showing, personal, hide, hidden) for n, item in enumerate(value)]
+    if showing is None and isinstance(value, str) and "@" in value and (addresses := ADDRESS.findall(value)):
+        hidden += addresses
+        return ADDRESS.sub(MASK, value)
     if showing in (None, "show") or value is None or value == "" or isinstance(value, bool):
         return value
     hidden.append(str(value))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -20,6 +21,8 @@ from rules.canonical import digest
 
 FIRST = "0" * 64
 """What the first action holds as the hash of the one before it."""
+LONGEST = 8192
+"""Bits of a whole number that is kept in digits: of longer ones Python makes none."""
 COVERED = [column.name for column in t.action.columns if column.name not in {"hash", "at"}]
 _HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).where(t.audit_head.c.id == 1)
 
@@ -84,8 +87,10 @@ def settled(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         items = sorted(value) if isinstance(value, (set, frozenset)) else value
         return [settled(item) for item in items]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    if isinstance(value, float) and (value.is_integer() or not isfinite(value)):
+        return int(value) if isfinite(value) else str(value)
+    if isinstance(value, int) and value.bit_length() > LONGEST:
+        return hex(value)
     if value is None or isinstance(value, (int, float, bool)):
         return value
     return kept(str(value))

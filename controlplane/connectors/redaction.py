@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from rules.personal import USUAL, Personal, masking, shown, without_addresses
+from rules.personal import MASK, USUAL, Personal, masking, shown, without_addresses
 
 HIDDEN = "[redacted]"
 LIMIT = 4096
@@ -44,6 +44,9 @@ _FIELD = re.compile(
 )
 
 
+_OPENED = re.compile(r"<(?:[\w-]+:)?([\w.-]+)")
+_ELEMENT = re.compile(r"(?P<before><(?:[\w-]+:)?(?P<name>[\w.-]+)(?:\s[^<>]*)?>)(?P<text>[^<>]+)(?P<after></)")
+_ATTRIBUTE = re.compile(r"""(?P<before>\s(?:[\w-]+:)?(?P<name>[\w.-]+)=")(?P<text>[^"<>]+)(?P<after>")""")
 LARGE = 2**16
 """Bytes of a body from which on it is too long to be looked through at every exchange, for the little of it that is kept."""
 
@@ -52,11 +55,24 @@ def _masked(body: bytes, personal: Personal) -> str:
     if len(body) > LARGE:
         return f"({len(body)} bytes, of which nothing is kept)"
     text = body.decode("utf-8", errors="replace")
+    if text.lstrip().startswith("<"):
+        return without_addresses(_marked_up(text, personal))
     try:
         found = shown(json.loads(text), personal, masking)
     except (ValueError, RecursionError):
         return without_addresses(text)
-    return json.dumps(found.value, ensure_ascii=False) if found.hidden else without_addresses(text)
+    return json.dumps(found.value, ensure_ascii=False) if found.hidden else text
+
+
+def _marked_up(text: str, personal: Personal) -> str:
+    """Mask the text of elements, and the attributes, whose names are personal; the document need not be whole."""
+    names = frozenset(_OPENED.findall(text))
+
+    def put(match: re.Match[str]) -> str:
+        said = personal.among((match["name"],), names) if match["text"].strip() else None
+        return f"{match['before']}{MASK}{match['after']}" if said not in (None, "show") else match[0]
+
+    return _ATTRIBUTE.sub(put, _ELEMENT.sub(put, text))
 
 
 class Redactor:
@@ -74,9 +90,11 @@ class Redactor:
         """Remember a secret and return it."""
         if len(secret) >= SHORTEST and secret not in self._forms:
             with self._lock:
-                self._forms = _longest_first({*self._forms, *forms_of(secret)})
+                alone = [part for part in secret.split() if len(part) >= LONG]  # two, while one is changed
+                forms = {form for one in (secret, *alone) for form in forms_of(one)}
+                self._forms = _longest_first({*self._forms, *forms})
                 if len(secret) >= LONG:
-                    self._long = _longest_first({*self._long, *(form.encode() for form in forms_of(secret))})
+                    self._long = _longest_first({*self._long, *(form.encode() for form in forms)})
         return secret
 
     def beside(self, other: Redactor) -> Redactor:

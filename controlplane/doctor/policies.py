@@ -112,7 +112,20 @@ def secrets(subject: Subject) -> Iterator[Answer]:
                 missing.append(wrong("secrets", str(error), _where_to_set(reference, subject), system.name))
     yield from missing if subject.plane_runs else [_sandbox_to_come(subject, answer) for answer in missing]
     if found or not missing:
-        yield ok("secrets", f"{found} of {found + len(missing)} references lead to a value")
+        yield ok("secrets", f"{found} of {found + len(missing)} references lead to a value{_fixed(subject)}")
+
+
+def _fixed(subject: Subject) -> str:
+    """What cannot be rotated under a running plane: nobody can change a variable of a process from outside."""
+    fixed = [
+        f"{system.name}/{name}"
+        for system in subject.snapshot.systems.values()
+        for name, reference in system.spec.secrets.items()
+        if reference.startswith("env:")
+    ]
+    if not fixed:
+        return ""
+    return f"; a new value of {', '.join(fixed)} (env:) takes a restart of the plane and its workers, of file: and vault: none"
 
 
 def _where_to_set(reference: str, subject: Subject) -> str:

@@ -7,7 +7,7 @@ knows which part tells of a person: it is sealed whole, and shown as `sealed, N 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import orjson
 from controlplane.errors import BadInputError
 from controlplane.sealing.keys import Keyring
 from rules.correction import Change
-from rules.personal import MASK, Hide, Personal, Shown, given_back, masking, scrubbed, shown, telling, tokens
+from rules.personal import MASK, Hide, Personal, Shown, given_back, hiding, masking, scrubbed, shown, telling, tokens
 from rules.policy.kinds import Showing
 
 NOT_READ = object()
@@ -87,19 +87,20 @@ class Shield:
 
     def traced_changes(self, changes: Sequence[Change], *about: Any) -> list[Change]:
         """Return differences between records the same way."""
-        known = telling(value for one in about for value in self._hidden(one))
+        hidden = frozenset(value for one in about for value in self._hidden(one))
+        mask = hiding(telling(hidden))
         return [
-            Change(one.path, *(self._traced_at(one.path, value, known) for value in (one.before, one.after)))
+            Change(one.path, *(self._traced_at(one.path, value, hidden, mask) for value in (one.before, one.after)))
             for one in changes
         ]
 
-    def _traced_at(self, path: str, value: Any, known: Sequence[str]) -> Any:
+    def _traced_at(self, path: str, value: Any, hidden: Container[str], mask: Callable[[str], str]) -> Any:
         if value in (None, "") or isinstance(value, bool):
             return value
         unread = isinstance(value, str) and path in UNREAD
-        if unread or self.personal.at(path):
+        if unread or self.personal.at(path) or (isinstance(value, str) and not value.isdigit() and value in hidden):
             return self._hash("hash", value)
-        return scrubbed(value, known) if isinstance(value, str) else value
+        return mask(value) if isinstance(value, str) else value
 
     def given_back(self, sent: Any, seen: Any, record: Any) -> Any:
         """Return a record that a person sent who saw `seen` of it, with the rest put back. Raises BadInputError."""

@@ -10,7 +10,16 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    model_validator,
+)
 
 from rules.addresses import SANDBOX, Pair
 from rules.references import Naming
@@ -310,7 +319,7 @@ class FlowSpec(Part):
     method: Literal["event", "poll", "batch", "orchestrated"]
     read: Entity | None = Field(default=None, description="what is polled at the source")
     poll_every: Duration | None = None
-    standby: bool = Field(
+    standby: StrictBool = Field(
         default=False, description="it does not run while its source is of record for nothing that it brings"
     )
     targets: tuple[FlowTarget, ...] = ()
@@ -327,7 +336,7 @@ class MappingSpec(Part):
     system: PolicyName
     entity: Literal["sku", "location", "unit", "lot", "status", "tax_code", "reason", "account"]
     codes: dict[str, str] = Field(description="theirs -> ours; a unit of ours is EA, a piece, or for instance 12 EA")
-    strict: bool = Field(
+    strict: StrictBool = Field(
         default=True, description="a code that is not listed is quarantined; otherwise it stands for itself"
     )
 
@@ -335,7 +344,7 @@ class MappingSpec(Part):
 class RetryClass(Part):
     """What is different for one class of failure; what is left out is as the policy says."""
 
-    retry: bool = Field(default=True, description="false: it waits for a person at once")
+    retry: StrictBool = Field(default=True, description="false: it waits for a person at once")
     first: Duration | None = None
     factor: float | None = Field(default=None, ge=1, le=10)
     cap: Duration | None = None
@@ -356,7 +365,7 @@ class RetryPolicySpec(Part):
     cap: Duration = timedelta(minutes=5)
     budget: Duration = Field(default=timedelta(hours=24), description="after this it waits for a person")
     max_attempts: int | None = Field(default=None, ge=1)
-    jitter: bool = True
+    jitter: StrictBool = True
     classes: dict[FailureClass, RetryClass] = Field(default={}, description="what is different for a class of failure")
 
 
@@ -391,7 +400,7 @@ class Member(Part):
     username: str
     name: str
     contact: str = ""
-    on_call: bool = Field(default=True, description="is there to answer when the team is told of an incident")
+    on_call: StrictBool = Field(default=True, description="is there to answer when the team is told of an incident")
 
 
 class TeamSpec(Part):
@@ -434,7 +443,7 @@ class FieldTolerance(Part):
 
     absolute: Decimal = Field(default=Decimal(0), ge=0, description="in the unit of the field, inclusive")
     relative: Decimal = Field(default=Decimal(0), ge=0, lt=1, description="share of the admissible value, inclusive")
-    within_safety_stock: bool = Field(
+    within_safety_stock: StrictBool = Field(
         default=False, description="as many units as the channel's AllocationRule keeps back of the SKU"
     )
 
@@ -442,7 +451,7 @@ class FieldTolerance(Part):
 class HealLimits(Part):
     """What may be put right without asking. Beyond it, a person decides."""
 
-    enabled: bool = False
+    enabled: StrictBool = False
     max_keys: int = Field(default=20, ge=0, description="per run")
     max_units: int = Field(default=100, ge=0, description="per key")
     max_money: Decimal = Field(default=Decimal(1000), ge=0, description="per run")
@@ -571,7 +580,7 @@ class AlertRuleSpec(Part):
     above: float
     clear_at: float = Field(description="resolved only at or below this")
     hold: Duration = Field(default=timedelta(0), description="must be above for so long")
-    per_owner: bool = Field(
+    per_owner: StrictBool = Field(
         default=False,
         description="an incident for each owner of the flows that are read, who is told first; `owner` for the rest",
     )

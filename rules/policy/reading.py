@@ -113,6 +113,8 @@ def _rule_and_remedy(detail: ErrorDetails, path: Path, model: type[BaseModel]) -
         return f"text is wanted, and {_word(given)} was given", _as_text(given)
     if kind == "string_pattern_mismatch":
         return f"'{given}' is not written as it must be", _pattern(str(detail.get("ctx", {}).get("pattern", "")))
+    if kind == "bool_type":
+        return f"true or false is wanted, and {_word(given)} was given", "write true or false, without quotes"
     if kind in NUMBER_WORDS:
         return f"a number is wanted, and {_word(given)} was given", "write digits without quotes"
     if kind == "finite_number":

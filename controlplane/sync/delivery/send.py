@@ -31,6 +31,7 @@ from controlplane.store.text import plain
 from controlplane.sync.delivery.claim import Claimed
 from rules.outcomes import REPEATABLE, Guarantee, Outcome, Result
 from rules.pacing import Allowance
+from rules.personal import without_addresses
 
 DEFECT = timedelta(seconds=60)
 """How long the effect of a write is awaited whose connector failed in a way nobody foresaw."""
@@ -198,11 +199,13 @@ def _allowance(connector: Connector) -> Allowance | None:
 
 
 def _hiding(connector: Connector, outcome: Outcome) -> Outcome:
-    """What a failure tells may be the system's own words, and those may hold what it was sent."""
+    """What a failure tells may be the system's own words, and those may hold what it was sent, or name a person by address."""
     if outcome.result in TOOK_EFFECT:
         return outcome
     hidden = connector.context.hidden
-    return replace(outcome, detail=hidden.text(outcome.detail), evidence=hidden.value(outcome.evidence))
+    return replace(
+        outcome, detail=without_addresses(hidden.text(outcome.detail)), evidence=hidden.value(outcome.evidence)
+    )
 
 
 def _outcome(error: Exception, late: timedelta) -> tuple[Outcome, timedelta]:

@@ -12,16 +12,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from controlplane.access import disable_account
+from controlplane.audit import verify
 from controlplane.client import Person, PlaneClient
 from controlplane.clock import ManualClock
 from controlplane.errors import ConflictError
 from controlplane.jobs.schedules import schedules
 from controlplane.serve import tell_staffing
-from controlplane.wiring import Plane
+from controlplane.settings import Settings
+from controlplane.wiring import Plane, build_plane
 from rules.policy.writing import to_yaml
 from tests.web import PASSWORD, PEOPLE, a_plane, found_by_the_console, proved_anew, served, signed_in
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 REQUESTS = "/api/v1/change-requests"
 Api = dict[str, httpx.Client]
 
@@ -91,6 +94,51 @@ def test_a_change_is_scheduled_and_the_ticker_puts_it_in_force(plane: Plane, api
     assert pass_time(plane, 1) == [{"effective": 1}]
     assert cap(api) == "4m"
     assert pass_time(plane, 5) == []
+
+
+@pytest.mark.parametrize(
+    ("at", "instant"),
+    [
+        ("2026-03-29T01:59:59+01:00", datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)),
+        ("2026-03-29T03:00:00+02:00", datetime(2026, 3, 29, 1, 0, tzinfo=UTC)),
+        ("2026-10-25T02:30:00+02:00", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),
+        ("2026-10-25T02:30:00+01:00", datetime(2026, 10, 25, 1, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_change_is_in_force_at_its_instant_where_clocks_are_put_forward_or_back(
+    plane: Plane, api: Api, at: str, instant: datetime
+) -> None:
+    """Half past two comes twice in October: each is another instant, and a time without its zone is refused."""
+    assert isinstance(plane.clock, ManualClock)
+    plane.clock.advance((instant - timedelta(hours=3) - plane.clock.now()).total_seconds())
+    api = {name: signed_in(str(client.base_url), name) for name, client in api.items()}
+    request = draft(api, cap="4m")
+    assert approve(api, request, "ben") == "approved"
+    for unclear in (at[:19], f"{at[:19]} Europe/Berlin"):
+        assert api["ada"].post(f"{request}/schedule", json={"at": unclear}).status_code == 422
+    assert api["ada"].post(f"{request}/schedule", json={"at": at}).json()["state"] == "scheduled"
+    assert pass_time(plane, 3 * 3600 - 1) == []
+    assert pass_time(plane, 1) == [{"effective": 1}]
+    revision = api["ada"].get("/api/v1/policies/RetryPolicy/default").json()["policy"]
+    assert datetime.fromisoformat(revision["valid_from"]) == instant
+
+
+def test_break_glass_ends_at_its_time_though_the_plane_was_started_anew_meanwhile(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    with a_plane(tmp_path, clock) as before, served(before) as url:
+        api = {name: signed_in(url, name) for name in PEOPLE}
+        request = draft(api, cap="9m")
+        asked = {"hours": 2, "reason": "the ERP is down"}
+        assert api["ada"].post(f"{request}/break-glass", json=asked).json()["state"] == "effective"
+    clock.advance(3600)
+    settings = Settings(home=tmp_path, engine="embedded", admin_password="")
+    for hour, told, in_force in ((1, [], 9 * MINUTE), (4, [{"rolled_back": 1}], 5 * MINUTE), (4, [], 5 * MINUTE)):
+        after = build_plane(settings, clock)
+        assert pass_time(after, 3599 if hour == 1 else 3600) == told, "the second after which it ends, it was down for"
+        assert after.registry.snapshot().retry_policies["default"].spec.cap == in_force
+        with after.store.read() as connection:
+            assert verify(connection) == []
+        after.close()
 
 
 def test_break_glass_shows_the_review_that_is_owed_until_it_is_done(plane: Plane, api: Api) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import Connection, delete, select, text, update
@@ -47,7 +48,16 @@ def test_an_untouched_chain_is_without_a_problem(store: Store, clock: ManualCloc
         assert list(conn.execute(select(t.action.c.seq).order_by(t.action.c.seq)).scalars()) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("odd", ["a\x00b", "\ud800", {"a\x00": ["\x00"]}, 2**70, -0.0, 5e-324, "\u2028"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "a\x00b", "\ud800", {"a\x00": ["\x00"]}, {"\ud800": "\udfff"}, 2**53 + 1, 2**63, -(2**63) - 1, 2**70, 10**2000, 10**5000, -0.0,
+        5e-324, 1e16, 1e300, 1.7976931348623157e308, float("nan"), float("inf"),
+        -float("inf"), Decimal("1E+999999"), Decimal("NaN"), Decimal("0.1000"),
+        "\u2028",
+    ],
+    ids=lambda odd: type(odd).__name__,
+)  # fmt: skip
 def test_whatever_is_told_the_chain_that_nobody_touched_stays_whole(
     store: Store, clock: ManualClock, odd: object
 ) -> None:
@@ -59,7 +69,7 @@ def test_whatever_is_told_the_chain_that_nobody_touched_stays_whole(
             actor="ada",
             action="x.y",
             subject="Flow/1",
-            reason=f"because {odd}",
+            reason=f"because {odd if isinstance(odd, str) else type(odd)}",
             before=[odd],
             after={"v": odd},
         )

@@ -127,5 +127,21 @@ def test_evidence_holds_nothing_of_a_person_whatever_a_system_answers() -> None:
     assert redactor.body(b'{"sku": "A@WH1"}') == '{"sku": "A@WH1"}', "as it came"
 
 
+def test_evidence_in_xml_holds_nothing_of_a_person_either() -> None:
+    body = """<?xml version="1.0"?><s:Envelope xmlns:s="urn:x"><n0:Customer ID="4711"><n0:Name>Planted</n0:Name><Street>Planted 7</Street>
+    <EmailAddress>planted@mail.example</EmailAddress><Contact phone="planted"/></n0:Customer><Material>A-1</Material>
+    <Fault>nobody is planted@mail.example</Fault><Torn><City>Planted</City>"""
+    told = Redactor().body(body.encode())
+    assert "planted" not in told.lower()
+    assert all(kept in told for kept in ('ID="4711"', "<Material>A-1</Material>", "<Fault>nobody is •••</Fault>"))
+
+
+def test_evidence_holds_no_address_in_words_beside_what_is_masked() -> None:
+    assert (
+        Redactor().body(b'{"city": "Ulm", "message": "nobody is anna@mail.example"}')
+        == '{"city": "•••", "message": "nobody is •••"}'
+    )
+
+
 def test_of_a_body_that_is_too_long_to_be_looked_through_nothing_is_kept() -> None:
     assert Redactor().body(b'{"x": "' + b"a" * 70_000) == "(70007 bytes, of which nothing is kept)"

@@ -117,6 +117,18 @@ def test_a_secret_whose_file_is_missing_is_wrong_and_says_where_to_write_it(
     assert the(answers, "secrets", "") == ("ok", "7 of 9 references lead to a value -> ")
 
 
+def test_a_secret_that_takes_a_restart_to_be_rotated_is_named(
+    look: Look, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, clock, "pager", secrets={"token": "env:PAGER_TOKEN"})
+    monkeypatch.setenv("PAGER_TOKEN", "x" * 20)
+    told = the(look(), "secrets", "")[1]
+    assert (
+        "a new value of pager/token (env:) takes a restart of the plane and its workers, of file: and vault: none"
+        in told
+    )
+
+
 def test_a_secret_of_the_environment_that_is_not_set_is_wrong(look: Look, store: Store, clock: ManualClock) -> None:
     put(store, clock, "pager", secrets={"token": "env:NO_SUCH_PAGER_TOKEN"})
     status, told = the(look(), "secrets", "pager")

@@ -167,6 +167,8 @@ CASES = {
         "4:1 spec.owner", "the key 'owner' is missing", "write 'owner: …'"),
     "wrong type": Case(document("AllocationRule", "  channel: shop\n  locations: [A]\n  safety_stock: many\n"),
         "7:3 spec.safety_stock", "a number is wanted, and 'many' was given", "digits without quotes"),
+    "number for yes or no": Case(document("Flow", FLOW + "  message_types: [order.placed]\n  standby: 0\n"),
+        "12:3 spec.standby", "true or false is wanted, and '0' was given", "without quotes"),
     "number for text": Case(document("Mapping", "  system: erp\n  entity: sku\n  codes:\n    A: 12\n"),
         "8:5 spec.codes.A", "text is wanted, and '12' was given", 'put it in quotes: "12"'),
     "wrong word": Case(document("Mapping", "  system: erp\n  entity: skus\n  codes: {}\n"),

@@ -5,11 +5,11 @@ Amazon tells them to queues and event buses only. Of a notification only what is
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from controlplane.connectors.auth import fits
 from controlplane.connectors.builtin.amazon import orders
 from controlplane.connectors.builtin.amazon.api import Api
 from controlplane.connectors.builtin.amazon.reports import KIND, Reports
@@ -41,8 +41,7 @@ NEEDED = {
 
 def receive(context: Context, inbound: Inbound) -> Record:
     """Check the key, and name the type and the notification, whose id stays the same over retries. Raises SignatureError."""
-    given, wanted = inbound.headers.get(HEADER, ""), context.secret(SECRET)
-    if not wanted or not hmac.compare_digest(wanted.encode(), given.encode("utf-8", errors="replace")):
+    if not fits(context.secret(SECRET), [inbound.headers.get(HEADER, "")], lambda key: key):
         raise SignatureError(f"{HEADER} does not match; check {SECRET}, and the connection of the API destination")
     return record_of(inbound.body)
 

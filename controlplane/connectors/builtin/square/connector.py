@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from controlplane.connectors import settings
+from controlplane.connectors.auth import signed_by
 from controlplane.connectors.builtin.square import payments, sales
 from controlplane.connectors.builtin.square.api import Api, rows_in
 from controlplane.connectors.builtin.square.counts import Counts
@@ -100,11 +98,7 @@ class SquareConnector(Connector):
         """Check the HMAC of the subscribed address and the raw body; the event's id stays the same over Square's retries."""
         address = str(self.context.options.get("webhook_url", ""))
         signed = address.encode() + inbound.body
-        wanted = base64.b64encode(
-            hmac.new(self.context.secret("webhook_secret").encode(), signed, hashlib.sha256).digest()
-        )
-        given = inbound.headers.get(SIGNATURE, "").encode("utf-8", errors="replace")
-        if not address or not hmac.compare_digest(wanted, given):
+        if not signed_by(self.context.secret("webhook_secret"), signed, inbound.headers.get(SIGNATURE)) or not address:
             raise SignatureError(
                 f"{SIGNATURE} does not match; check webhook_secret, and that options.webhook_url is the subscribed address"
             )
