@@ -44,6 +44,7 @@ _FIELD = re.compile(
 )
 
 
+_HEX = re.compile("%[0-9A-F]{2}")
 LARGE = 2**16
 """Bytes of a body from which on it is too long to be looked through at every exchange, for the little of it that is kept."""
 
@@ -121,12 +122,27 @@ class Redactor:
 
 
 def forms_of(secret: str) -> Iterator[str]:
-    """Yield how a secret may be written: as it is, percent-encoded, in base64, in JSON, in HTML."""
+    """Yield how a secret may be written: as it is, percent-encoded, in base64, in JSON (in a text of JSON too), in HTML, XML, Python."""
     raw, told = secret.encode(), json.dumps(secret)[1:-1]
-    yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret))
-    yield from (told, told.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
-    for encoded in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
-        yield from (encoded, encoded.rstrip("="), quote(encoded, safe=""))
+    yield secret
+    for encoded in (quote(secret, safe=""), quote_plus(secret), quote(secret)):
+        yield from (encoded, _HEX.sub(lambda found: found[0].lower(), encoded))
+    plain = json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield from (told, told.replace("/", "\\/"), plain)
+    yield from (json.dumps(one)[1:-1] for one in (told, plain))
+    yield from _marked_up(secret)
+    yield from (repr(secret)[1:-1], repr(raw)[2:-1])
+    for based in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
+        yield from (based, based.rstrip("="), quote(based, safe=""))
+
+
+def _marked_up(secret: str) -> Iterator[str]:
+    """In a text of XML quotes stand as they are, in an attribute one kind of them does, and blanks that are none do not."""
+    text = html.escape(secret, quote=False)
+    both = html.escape(secret)
+    attribute = text.replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;").replace("\r", "&#13;")
+    for one in (text, both, both.replace("&#x27;", "&#39;"), both.replace("&#x27;", "&apos;"), attribute):
+        yield from (one, one.encode("ascii", "xmlcharrefreplace").decode())
 
 
 def _longest_first(forms: set[Any]) -> tuple[Any, ...]:
