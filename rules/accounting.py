@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from rules.model.messages import PostingLine
 from rules.money import to_minor
-from rules.policy.kinds import AccountingRuleSpec
+from rules.policy.kinds import AccountingRuleSpec, AccountLine
 from rules.tax import worth
 
 
@@ -20,7 +20,7 @@ class UnbalancedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Taxed:
-    """What is known of a document's tax: what a tax engine agreed with, and what a marketplace does not remit itself."""
+    """What is known of a document's tax: what a tax engine agreed with, or a till charged, and what a marketplace does not remit itself."""
 
     net: Decimal
     tax: Decimal
@@ -41,7 +41,7 @@ class DocumentLine:
 def totals(lines: Sequence[DocumentLine], currency: str, taxed: Taxed | None = None) -> dict[str, Decimal]:
     """Return the document's worth at price and at cost; each line is rounded on its own, as it is printed.
 
-    `taxed`: of a document whose tax was checked; then also net, tax, and gross.
+    `taxed`: of a document whose tax is known; then also net, tax, and gross.
     """
     zero = to_minor(Decimal(0), currency)
     known = {"net": taxed.net, "tax": taxed.tax, "gross": taxed.net + taxed.tax} if taxed else {}
@@ -57,22 +57,23 @@ def totals(lines: Sequence[DocumentLine], currency: str, taxed: Taxed | None = N
 def entry(
     rule: AccountingRuleSpec, lines: Sequence[DocumentLine], taxed: Taxed | None = None
 ) -> tuple[PostingLine, ...]:
-    """Return the lines that the rule posts for the document. Raises UnbalancedError, KeyError for an amount that is not known."""
+    """Return the lines that the rule posts for the document. Raises UnbalancedError, KeyError for an amount that is not known.
+
+    What is below zero, of goods handed back at a till, stands on the other side: no amount of an entry is negative.
+    """
     amounts = totals(lines, rule.currency, taxed)
     zero = to_minor(Decimal(0), rule.currency)
-    posted = tuple(
-        PostingLine(
-            account=line.account,
-            debit=amounts[line.amount] if line.side == "debit" else zero,
-            credit=amounts[line.amount] if line.side == "credit" else zero,
-            memo=line.memo,
-        )
-        for line in rule.lines
-    )
+    posted = tuple(_line(line, amounts[line.amount], zero) for line in rule.lines)
     balance = sum((line.debit - line.credit for line in posted), zero)
     if balance:
         raise UnbalancedError(f"entry '{rule.entry}' is out of balance by {balance} {rule.currency}; correct its lines")
     return posted
+
+
+def _line(line: AccountLine, amount: Decimal, zero: Decimal) -> PostingLine:
+    debited = (line.side == "debit") == (amount >= 0)
+    debit, credit = (abs(amount), zero) if debited else (zero, abs(amount))
+    return PostingLine(account=line.account, debit=debit, credit=credit, memo=line.memo)
 
 
 def business_date(at: datetime, zone: str, day_starts: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import literal, select, text, union_all
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
@@ -23,6 +24,9 @@ from controlplane.store.migrate import migrate
 from controlplane.store.tables import audit_head, metadata
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+# no example is judged by the time that it takes: beside load one that stood still for a moment would be told as flaky
+settings.register_profile("trueup", deadline=None)
+settings.load_profile("trueup")
 POSTGRES = os.environ.get("TRUEUP_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 
 

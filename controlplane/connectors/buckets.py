@@ -19,6 +19,7 @@ from controlplane.connectors.contract import Context, UnsupportedError
 from controlplane.connectors.folders import Entry, Folders, is_whole
 from controlplane.connectors.http import HttpClient
 from controlplane.connectors.markup import Element, markup, texts
+from controlplane.connectors.paging import News, Seen
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import RejectedError, SettingsError, UnavailableError, UnreadableError
 
@@ -106,7 +107,7 @@ class Bucket(Folders):
         return "/".join(part for part in (self._prefix, path.strip("/")) if part)
 
     def _pages(self, prefix: str) -> Iterator[Element]:
-        asked = {"list-type": "2", "delimiter": "/", "prefix": prefix}
+        asked, seen, news = {"list-type": "2", "delimiter": "/", "prefix": prefix}, Seen(), News()
         while True:
             answer = self._ask("/?" + urlencode(sorted(asked.items()), quote_via=quote), prefix)
             page = markup(answer.content, f"{self._context.system}'s list of {prefix or 'the bucket'}")
@@ -116,6 +117,8 @@ class Bucket(Folders):
                 return
             if not more:
                 answer.fail("answered a list that goes on, without saying where")
+            seen.once(more[0], answer)
+            news.heard([str(one.text) for one in page.iter("{*}Key", "{*}Prefix")], answer)
             asked["continuation-token"] = more[0]
 
     def _ask(self, path: str, what: str) -> Any:

@@ -108,7 +108,7 @@ def snapshot(
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="What the System is to be called, e.g. acme-shop.")],
-    kind: Annotated[str, typer.Option(help="What it speaks: rest, graphql, sql or files.")] = "rest",
+    kind: Annotated[str, typer.Option(help="What it speaks: rest, graphql, soap, sql or files.")] = "rest",
     out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.yaml here.")] = None,
 ) -> None:
     """Begin a declared connector: a System policy with a manifest to fill in."""

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
-from controlplane.connectors.paging import Seen
+from controlplane.connectors.paging import News, Seen
 from controlplane.errors import ConnectorError, RejectedError
 from rules.pacing import Allowance
 from rules.personal import without_addresses
@@ -71,10 +71,10 @@ def relay(
 ) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
     """Walk a Relay connection; `fetch(after)` returns (connection, answer). Yields the nodes of each page.
 
-    Raises UnreadableError when the connection breaks the pattern, for instance a cursor that does not move.
+    Raises UnreadableError when the connection breaks the pattern, for instance a cursor that does not move, or leads nowhere for ever.
     """
     after: str | None = None
-    seen = Seen(None)
+    seen, news = Seen(None), News()
     while True:
         connection, answer = fetch(after)
         try:
@@ -88,3 +88,4 @@ def relay(
             return
         after = str(end or "") or None
         seen.once(after, answer)
+        news.heard(nodes, answer)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -66,6 +66,9 @@ class Answer:
     wrote: bool
     told: Callable[[], dict[str, Any]] = dict
     """Makes the evidence, which costs more than reading the answer, and which nobody asks for of most reads."""
+    system: str = "the system"
+    """Whose answer it is, for messages."""
+    _parsed: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -73,9 +76,14 @@ class Answer:
         return self.told()
 
     def json(self) -> Any:
-        """Return the body read as JSON. Raises UnreadableError, of a write UnknownOutcomeError."""
+        """Return the body read as JSON, once: whoever asks gets the same, and changes nothing in it.
+
+        Raises UnreadableError, of a write UnknownOutcomeError.
+        """
         try:
-            return loads(self.content)
+            if not self._parsed:
+                self._parsed.append(loads(self.content))
+            return self._parsed[0]
         except ValueError:
             kind = self.headers.get("content-type", "no content type")
             self.fail(f"answered {self.status} with {len(self.content)} bytes that are not JSON ({kind})")
@@ -83,7 +91,7 @@ class Answer:
     def fail(self, what: str) -> NoReturn:
         """Raise for an answer that breaks the contract; of a write the effect is then unknown."""
         raise with_evidence(
-            (UnknownOutcomeError if self.wrote else UnreadableError)(f"the system {what}"), self.evidence
+            (UnknownOutcomeError if self.wrote else UnreadableError)(f"{self.system} {what}"), self.evidence
         )
 
 
@@ -241,6 +249,7 @@ class HttpClient:
             ended=self.context.clock.now(),
             wrote=write,
             told=partial(self._evidence, request, response, content),
+            system=self.context.system,
         )
 
     def _read(self, response: httpx.Response) -> bytes:

@@ -12,12 +12,16 @@ Element = Any
 """lxml's; it comes without types."""
 DEEPEST = 100
 """Elements within each other, at most."""
+_HOW: dict[str, Any] = {
+    "resolve_entities": False, "no_network": True, "huge_tree": False, "load_dtd": False, "remove_comments": True, "remove_pis": True,
+}  # fmt: skip
+"""A comment within a text would divide it, and what follows it was lost."""
 
 
 def markup(content: bytes, what: str) -> Element:
     """Return the root of a document. Raises UnreadableError naming `what`, line and column, SettingsError where lxml is not installed."""
     etree = _etree()
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
+    parser = etree.XMLParser(**_HOW)
     try:
         root = etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
@@ -36,10 +40,7 @@ def records(content: bytes, tag: str, what: str) -> Iterator[tuple[int, dict[str
         io.BytesIO(content),
         events=("end",),
         tag=f"{{*}}{tag}",
-        resolve_entities=False,
-        no_network=True,
-        huge_tree=False,
-        load_dtd=False,
+        **_HOW,
     )
     try:
         for _, element in walk:

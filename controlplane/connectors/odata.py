@@ -79,7 +79,7 @@ class Service:
                 return self._sent("GET", further, write=False)
             return self._sent("GET", path, write=False, params=first)
 
-        for answer in by_next_url(fetch, root, self._further):
+        for answer in by_next_url(fetch, root, self._further, self._results):
             yield self._results(answer), answer
 
     def by_key(self, path: str, key: str, size: int, **params: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:

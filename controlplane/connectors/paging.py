@@ -2,8 +2,9 @@
 
 Each takes `fetch`, which asks for one page and returns the answer, and yields the answers of all pages, one after another, so that
 no more than one is held. A page with fewer rows than were asked for ends a walk only where an earlier page had as many: a system may have
-a limit of its own. A cursor that was there before, and a page that comes twice in a row, raise UnreadableError: a walk always ends.
-GraphQL's are in `graphql.relay`.
+a limit of its own, and only where it does not tell how many there are. A walk always ends: a cursor that was there before, a page that
+comes twice in a row, and too many pages in a row that bring nothing new, however new their cursors are, raise UnreadableError, which
+names the system and the remedy. GraphQL's are in `graphql.relay`.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]+))', re.IGNORECASE)
 PORTS = {"http": 80, "https": 443}
 GONE = frozenset({400, 404, 410, 422})
 """Statuses by which vendors say that a page token ran out."""
+BARREN = 100
+"""Pages in a row without a record that had not come before, after which a walk is given up: a filter may leave some empty, not so many."""
+Rows = Callable[[Answer], Sequence[Any]]
+"""Returns the rows that an answer lists."""
 
 
 class ExpiredPageError(UnavailableError):
     """A page token ran out in the middle of a walk; what was read is only a part. Read again from the last key, or from the start."""
 
 
-def by_token(fetch: Callable[[str | None], Answer], token_of: Callable[[Answer], str | None]) -> Iterator[Answer]:
+def by_token(
+    fetch: Callable[[str | None], Answer], token_of: Callable[[Answer], str | None], rows_of: Rows
+) -> Iterator[Answer]:
     """Follow a cursor or page token that each answer gives to the next; none, or an empty one, ends it."""
     token: str | None = None
-    seen = Seen()
+    seen, news = Seen(), News()
     while True:
         answer = fetch(token)
         yield answer
@@ -38,47 +45,48 @@ def by_token(fetch: Callable[[str | None], Answer], token_of: Callable[[Answer],
         if not token:
             return
         seen.once(token, answer)
+        news.heard(rows_of(answer), answer)
 
 
-def by_link(fetch: Callable[[str | None], Answer], endpoint: str) -> Iterator[Answer]:
+def by_link(fetch: Callable[[str | None], Answer], endpoint: str, rows_of: Rows) -> Iterator[Answer]:
     """Follow `Link: <…>; rel="next"` (RFC 8288). `fetch` takes path and query below the endpoint, None for the first."""
-    return by_token(fetch, lambda answer: below(endpoint, linked(answer.headers, "next"), answer))
+    return by_token(fetch, lambda answer: below(endpoint, linked(answer.headers, "next"), answer), rows_of)
 
 
 def by_next_url(
-    fetch: Callable[[str | None], Answer], endpoint: str, url_of: Callable[[Answer], str | None]
+    fetch: Callable[[str | None], Answer], endpoint: str, url_of: Callable[[Answer], str | None], rows_of: Rows
 ) -> Iterator[Answer]:
     """Follow the address that the body gives (`@odata.nextLink`, `__next`, `next`). `fetch` as in `by_link`."""
-    return by_token(fetch, lambda answer: below(endpoint, url_of(answer), answer))
+    return by_token(fetch, lambda answer: below(endpoint, url_of(answer), answer), rows_of)
 
 
 def by_offset(
-    fetch: Callable[[int], Answer], rows_of: Callable[[Answer], Sequence[Any]], size: int, *, first: int = 0, step: int = 0,
+    fetch: Callable[[int], Answer], rows_of: Rows, size: int, *, first: int = 0, step: int = 0,
     total_of: Callable[[Answer], int | None] = lambda _: None,
 ) -> Iterator[Answer]:  # fmt: skip
     """Count on by the rows that came (by `step` where given: 1 for numbered pages) until none are left, or all of the total came.
 
     Rows that move while they are read are repeated or missed: only for what is sorted by something that does not change.
     """
-    at, count, before, last = first, 0, None, _Last(size)
+    at, count, news, last = first, 0, News(), _Last(size)
     while True:
         answer = fetch(at)
         yield answer
         rows, total = rows_of(answer), total_of(answer)
         count += len(rows)
-        if last.with_(rows) or (total is not None and count >= total):
+        if not rows or (last.with_(rows) if total is None else count >= total):
             return
-        ends = (len(rows), rows[0], rows[-1])
-        if ends == before:
+        if not news.moved(rows):
             answer.fail("gives the same page again: it does not take the offset, or the page number")
-        at, before = at + (step or len(rows)), ends
+        news.heard(rows, answer)
+        at += step or len(rows)
 
 
 def by_page(
-    fetch: Callable[[int], Answer], rows_of: Callable[[Answer], Sequence[Any]], total_of: Callable[[Answer], int]
+    fetch: Callable[[int], Answer], rows_of: Rows, total_of: Callable[[Answer], int]
 ) -> Iterator[tuple[Sequence[Any], Answer]]:  # fmt: skip
     """Count pages from 1 until as many rows came as there are; yield (rows, answer). What a page beyond the end repeats is left out."""
-    page, seen, before = 1, 0, None
+    page, seen, news = 1, 0, News()
     while True:
         answer = fetch(page)
         rows, total = rows_of(answer), total_of(answer)
@@ -86,14 +94,14 @@ def by_page(
         seen += len(rows)
         if not rows or seen >= total:
             return
-        ends = (len(rows), rows[0], rows[-1])
-        if ends == before:
+        if not news.moved(rows):
             answer.fail(f"gives the same page again, and {total - seen} rows of its {total} are to come")
-        page, before = page + 1, ends
+        news.heard(rows, answer)
+        page += 1
 
 
 def by_key(
-    fetch: Callable[[Any], Answer], rows_of: Callable[[Answer], Sequence[Any]], key_of: Callable[[Any], Hashable], size: int, *,
+    fetch: Callable[[Any], Answer], rows_of: Rows, key_of: Callable[[Any], Hashable], size: int, *,
     after: Any = None,
 ) -> Iterator[Answer]:  # fmt: skip
     """Ask for what comes after the last key of the page before, by a unique order, until none are left."""
@@ -130,9 +138,14 @@ def expiring(fetch: Callable[[str | None], Answer], statuses: frozenset[int] = G
 def resuming(
     walk: Callable[[Any], Iterator[Answer]], last_key: Callable[[Answer], Any], *, after: Any = None
 ) -> Iterator[Answer]:
-    """Walk on from the last key that came when a page token runs out. Raises ExpiredPageError when nothing came in between."""
+    """Walk on from the last key that came when a page token runs out. Raises ExpiredPageError when nothing came in between.
+
+    So it does where a key comes again from which was walked on before: that would lead round.
+    """
+    begun = set[int]()
     while True:
         reached = after
+        begun.add(hash(after))
         try:
             for answer in walk(after):
                 found = last_key(answer)
@@ -140,7 +153,7 @@ def resuming(
                 yield answer
             return
         except ExpiredPageError:
-            if reached == after:
+            if hash(reached) in begun:
                 raise
             after = reached
 
@@ -185,6 +198,33 @@ class _Last:
         over = not rows or (self._was_full and len(rows) < self._size)
         self._was_full = self._was_full or len(rows) >= self._size
         return over
+
+
+class News:
+    """Knows a page by its first and last row and its size: whether it brought something that had not come before."""
+
+    def __init__(self) -> None:
+        self._known, self._last, self._barren = set[int](), 0, 0
+
+    def moved(self, rows: Sequence[Any]) -> bool:
+        """Whether a page is another one than the one before it."""
+        return _ends(rows) != self._last
+
+    def heard(self, rows: Sequence[Any], answer: Answer) -> None:
+        """Note a page that is not the last one. Raises UnreadableError after BARREN in a row that brought nothing new."""
+        self._last = _ends(rows)
+        self._barren = 0 if rows and self._last not in self._known else self._barren + 1
+        self._known.add(self._last)
+        if self._barren >= BARREN:
+            answer.fail(
+                f"gave {BARREN} pages in a row without a record that had not come before, and promises another one each time: such a list "
+                "has no end. Correct how its pages are asked for (in a manifest `paging`), or narrow what is asked for; if it is asked "
+                "as its documentation says, tell its vendor"
+            )
+
+
+def _ends(rows: Sequence[Any]) -> int:
+    return hash((len(rows), repr(rows[0]), repr(rows[-1]))) if rows else 0
 
 
 class Seen:

@@ -47,6 +47,7 @@ _FIELD = re.compile(
 _OPENED = re.compile(r"<(?:[\w-]+:)?([\w.-]+)")
 _ELEMENT = re.compile(r"(?P<before><(?:[\w-]+:)?(?P<name>[\w.-]+)(?:\s[^<>]*)?>)(?P<text>[^<>]+)(?P<after></)")
 _ATTRIBUTE = re.compile(r"""(?P<before>\s(?:[\w-]+:)?(?P<name>[\w.-]+)=")(?P<text>[^"<>]+)(?P<after>")""")
+_HEX = re.compile("%[0-9A-F]{2}")
 LARGE = 2**16
 """Bytes of a body from which on it is too long to be looked through at every exchange, for the little of it that is kept."""
 
@@ -56,7 +57,7 @@ def _masked(body: bytes, personal: Personal) -> str:
         return f"({len(body)} bytes, of which nothing is kept)"
     text = body.decode("utf-8", errors="replace")
     if text.lstrip().startswith("<"):
-        return without_addresses(_marked_up(text, personal))
+        return without_addresses(_masked_markup(text, personal))
     try:
         found = shown(json.loads(text), personal, masking)
     except (ValueError, RecursionError):
@@ -64,7 +65,7 @@ def _masked(body: bytes, personal: Personal) -> str:
     return json.dumps(found.value, ensure_ascii=False) if found.hidden else text
 
 
-def _marked_up(text: str, personal: Personal) -> str:
+def _masked_markup(text: str, personal: Personal) -> str:
     """Mask the text of elements, and the attributes, whose names are personal; the document need not be whole."""
     names = frozenset(_OPENED.findall(text))
 
@@ -139,12 +140,27 @@ class Redactor:
 
 
 def forms_of(secret: str) -> Iterator[str]:
-    """Yield how a secret may be written: as it is, percent-encoded, in base64, in JSON, in HTML."""
+    """Yield how a secret may be written: as it is, percent-encoded, in base64, in JSON (in a text of JSON too), in HTML, XML, Python."""
     raw, told = secret.encode(), json.dumps(secret)[1:-1]
-    yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret))
-    yield from (told, told.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
-    for encoded in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
-        yield from (encoded, encoded.rstrip("="), quote(encoded, safe=""))
+    yield secret
+    for encoded in (quote(secret, safe=""), quote_plus(secret), quote(secret)):
+        yield from (encoded, _HEX.sub(lambda found: found[0].lower(), encoded))
+    plain = json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield from (told, told.replace("/", "\\/"), plain)
+    yield from (json.dumps(one)[1:-1] for one in (told, plain))
+    yield from _marked_up(secret)
+    yield from (repr(secret)[1:-1], repr(raw)[2:-1])
+    for based in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
+        yield from (based, based.rstrip("="), quote(based, safe=""))
+
+
+def _marked_up(secret: str) -> Iterator[str]:
+    """In a text of XML quotes stand as they are, in an attribute one kind of them does, and blanks that are none do not."""
+    text = html.escape(secret, quote=False)
+    both = html.escape(secret)
+    attribute = text.replace('"', "&quot;").replace("\t", "&#9;").replace("\n", "&#10;").replace("\r", "&#13;")
+    for one in (text, both, both.replace("&#x27;", "&#39;"), both.replace("&#x27;", "&apos;"), attribute):
+        yield from (one, one.encode("ascii", "xmlcharrefreplace").decode())
 
 
 def _longest_first(forms: set[Any]) -> tuple[Any, ...]:

@@ -523,7 +523,7 @@ class AccountLine(Part):
     account: str
     side: Literal["debit", "credit"]
     amount: Literal["price", "cost", "net", "tax", "gross"] = Field(
-        description="price as it was ordered, cost; where tax is checked also net of tax, tax, and both together"
+        description="price as it was ordered or sold, cost; of a till's sale, and where tax is checked, also net, tax, and both (gross)"
     )
     memo: str = ""
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from controlplane.connectors.conformance import faults
 from controlplane.connectors.conformance.faults import Asked, Canned, Fault
-from controlplane.connectors.conformance.report import NotApplicable, demand
+from controlplane.connectors.conformance.report import ConformanceError, NotApplicable, demand
 from controlplane.connectors.conformance.stand import Stand
 from controlplane.connectors.contract import Connector, Write
 from controlplane.errors import BadInputError, ConnectorError
@@ -23,9 +23,14 @@ SHORTEST = 8
 
 def secrets(stand: Stand) -> str:
     """Tell no secret in errors, outcomes, evidence, records and logs, not even what the system echoes of it."""
-    values = {value for value in stand.place.secrets.values() if len(value) >= SHORTEST}
-    if not values:
+    given = stand.place.secrets
+    if not given:
         raise NotApplicable("the connector has no secrets")
+    values = {value for value in given.values() if len(value) >= SHORTEST}
+    if not values:
+        raise ConformanceError(
+            f"the bench's secrets ({', '.join(given)}) are all shorter than {SHORTEST} characters: give it longer ones"
+        )
     heard: list[str] = []
     with _logs() as lines:
         with stand.proxy.watching() as asked:

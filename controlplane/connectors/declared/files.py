@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
-from controlplane.connectors import markup
 from controlplane.connectors.contract import Context
+from controlplane.connectors.declared.forms import taken_apart
 from controlplane.connectors.declared.manifest import FilesRead, Read
 from controlplane.connectors.declared.reading import BROKEN, PLACE
 from controlplane.connectors.declared.source import Cursor, Rows, Source
 from controlplane.connectors.drops import folders_of
 from controlplane.connectors.http import LARGEST, Answer
-from controlplane.connectors.records import loads
-from controlplane.errors import SettingsError, UnreadableError
+from controlplane.errors import UnreadableError
 
 
 class FilesSource(Source):
@@ -77,7 +73,7 @@ class FilesSource(Source):
         yield from sorted((name, size) for name, size in found.items() if fnmatchcase(name, read.pattern))
 
     def _records(self, read: FilesRead, file: tuple[str, int]) -> Iterator[tuple[Rows, Answer]]:
-        rows = self._taken_apart(read, file[0], self._content(*file))
+        rows = taken_apart(read, file[0], self._content(*file), self.context.system)
         while part := list(islice(rows, read.size)):
             yield part, self._answer()
 
@@ -87,26 +83,6 @@ class FilesSource(Source):
                 f"{self.context.system}: {name} has {size} bytes, and {LARGEST} are read; send it in parts"
             )
         return self._folders.read(name, LARGEST)
-
-    def _taken_apart(self, read: FilesRead, name: str, content: bytes) -> Iterator[dict[str, Any]]:
-        if read.form == "excel":
-            yield from _of_sheet(read, name, content, self.context.system)
-            return
-        if read.form == "xml":  # it says its encoding itself
-            for line, row in markup.records(content, read.record, f"{self.context.system}: {name}"):
-                yield {PLACE: f"{name}:{line}", **row}
-            return
-        try:
-            text = content.decode(read.encoding)
-        except UnicodeDecodeError as error:
-            raise UnreadableError(
-                f"{self.context.system}: {name} is not {read.encoding} (byte {error.start}); correct `encoding`, or send it again"
-            ) from None
-        take = {"csv": _of_csv, "json_lines": _of_json_lines, "fixed": _of_fixed}[read.form]
-        try:
-            yield from take(read, name, text)
-        except csv.Error as error:
-            raise UnreadableError(f"{self.context.system}: {name} is no CSV: {error}; send it again") from None
 
     def _answer(self) -> Answer:
         now = self.context.clock.now()
@@ -120,78 +96,3 @@ def _files_read(read: Read) -> FilesRead:
 
 def _cursor(done: set[str], sizes: Mapping[str, int]) -> Cursor:
     return {"done": sorted(done), "sizes": dict(sizes)}
-
-
-def _of_csv(read: FilesRead, name: str, text: str) -> Iterator[dict[str, Any]]:
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=read.delimiter)
-    head: list[str] = []
-    for number, values in enumerate(lines, 1):
-        if number == read.header:
-            head = [one.strip() for one in values]
-        elif head and any(one.strip() for one in values):
-            yield _row(head, values, f"{name}:{lines.line_num}")
-
-
-def _row(head: list[str], values: list[Any], place: str) -> dict[str, Any]:
-    if len(values) != len(head):
-        told = f"it has {len(values)} fields and the header {len(head)}"
-        return {PLACE: place, BROKEN: told, "fields": values}
-    return {PLACE: place, **dict(zip(head, values, strict=True))}
-
-
-def _of_json_lines(_read: FilesRead, name: str, text: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found = loads(line)
-        except ValueError as error:
-            found = {BROKEN: f"it is no JSON: {error}", "line": line[:2000]}
-        yield {
-            PLACE: f"{name}:{number}",
-            **(found if isinstance(found, dict) else {BROKEN: "it is no object", "line": line[:2000]}),
-        }
-
-
-def _of_fixed(read: FilesRead, name: str, text: str) -> Iterator[dict[str, Any]]:
-    width = max(one.at + one.length - 1 for one in read.columns)
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        if len(line.rstrip()) > width:
-            yield {
-                PLACE: f"{name}:{number}",
-                BROKEN: f"it has {len(line.rstrip())} characters, and the columns end at {width}",
-                "line": line,
-            }
-            continue
-        yield {
-            PLACE: f"{name}:{number}",
-            **{one.name: line[one.at - 1 : one.at - 1 + one.length].strip() for one in read.columns},
-        }
-
-
-def _of_sheet(read: FilesRead, name: str, content: bytes, system: str) -> Iterator[dict[str, Any]]:
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise SettingsError("spreadsheets take the extra `trueup[files]`; install it") from None
-    try:
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet = book[read.sheet] if read.sheet else book.worksheets[0]
-    except KeyError:
-        raise UnreadableError(f"{system}: {name} has no sheet '{read.sheet}'; correct `sheet`") from None
-    except Exception as error:  # the library raises whatever a broken archive makes it stumble over
-        raise UnreadableError(f"{system}: {name} is no spreadsheet that can be read: {error}; send it again") from error
-    head: list[str] = []
-    for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
-        if number == read.header:
-            head = ["" if one is None else str(one).strip() for one in values]
-        elif head and any(one not in (None, "") for one in values):
-            yield _row(head, [_cell(one) for one in values], f"{name}:{number}")
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value if isinstance(value, str | int | float | None) else str(value)

@@ -149,12 +149,12 @@ def _walk(wire: Wire, read: RestRead, since: str | None) -> Iterator[Answer]:
     asked: Callable[[str | None], Answer] = paging.expiring(fetch) if how.expires else fetch
     match how.kind:
         case "token" | "relay":
-            return paging.by_token(asked, lambda answer: _token(read, answer))
+            return paging.by_token(asked, lambda answer: _token(read, answer), rows)
         case "link":
-            return paging.by_link(lambda path: fetch(None, path or ""), wire.context.endpoint)
+            return paging.by_link(lambda path: fetch(None, path or ""), wire.context.endpoint, rows)
         case "next_url":
             return paging.by_next_url(
-                lambda path: fetch(None, path or ""), wire.context.endpoint, lambda answer: _token(read, answer)
+                lambda path: fetch(None, path or ""), wire.context.endpoint, lambda answer: _token(read, answer), rows
             )
         case "offset" | "numbered":
             step = 1 if how.kind == "numbered" else 0

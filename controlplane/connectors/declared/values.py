@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -279,7 +279,7 @@ def _converted(value: Shape, given: Any) -> Any:
         case "instant" | "unix" | "unix_ms":
             return _instant(value, given).isoformat()
         case "date":
-            return _instant(value, given).date().isoformat()
+            return _day(value, given)
     return format(_number(given, value.scale), "f")
 
 
@@ -318,6 +318,14 @@ def _instant(value: Shape, given: Any) -> datetime:
         seconds = _number(given, 3 if value.kind == "unix_ms" else 0)
         return datetime.fromtimestamp(float(seconds), UTC)
     return read_instant(given, ZoneInfo(value.zone) if value.zone else None)
+
+
+def _day(value: Shape, given: Any) -> str:
+    """Return the day as the system means it: a day that it tells, or that of an instant in the zone, if one is named."""
+    told = str(given).strip()
+    if len(told) == len("2026-11-27"):
+        return date.fromisoformat(told).isoformat()
+    return _instant(value, given).astimezone(ZoneInfo(value.zone or "UTC")).date().isoformat()
 
 
 def read_instant(given: Any, zone: tzinfo | None = None) -> datetime:

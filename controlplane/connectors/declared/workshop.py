@@ -191,6 +191,7 @@ def _timed(read: Read, rows: list[dict[str, Any]], say: Say) -> bool:
     silent = sum(reading.changed_at(read.since, row) is None for row in rows)
     if silent:
         say(
-            f"  `since`: {silent} of {len(rows)} records give no time of change where '{read.since.field}' looks for it"
+            f"  `since`: {silent} of {len(rows)} records give no time of change where '{read.since.field}' looks for it; "
+            "of one that names no zone `since.zone` has to say which"
         )
     return not silent

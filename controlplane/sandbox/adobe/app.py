@@ -17,6 +17,8 @@ from controlplane.sandbox.gate import hang_up
 Answer = Response | tuple[Response, int]
 Handler = Callable[..., Answer]
 ROOT = "/rest/default/V1"
+OAUTH = ("consumer-key-of-trial", "consumer-secret-of-trial", "access-token-of-trial", "access-token-secret-of-trial")
+"""Of the one integration that may sign."""
 _FILTER = re.compile(r"searchCriteria\[filterGroups\]\[(\d+)\]\[filters\]\[(\d+)\]\[(\w+)\]")
 
 
@@ -98,7 +100,7 @@ def create(store: Store) -> Flask:
                 if store.maintenance:
                     return refused(503, "Service Temporarily Unavailable")
                 bearer = request.headers.get("Authorization") == "Bearer integration"
-                if not bearer and not is_signed(request, "ck", "cs", "at", "as", store.nonces):
+                if not bearer and not is_signed(request, *OAUTH, store.nonces):
                     return refused(401, "The consumer isn't authorized to access %resources.", {"resources": "self"})
                 return handle(**path)
 

@@ -19,7 +19,16 @@ from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import BusinessRuleError, Work
 from rules import tax
 from rules.accounting import Taxed
-from rules.model.messages import OrderLine, OrderPlaced, ShipmentShipped, TaxAgreed, TaxAsked, TaxedLine, TaxPlace
+from rules.model.messages import (
+    OrderLine,
+    OrderPlaced,
+    ReturnReceived,
+    ShipmentShipped,
+    TaxAgreed,
+    TaxAsked,
+    TaxedLine,
+    TaxPlace,
+)
 from rules.policy.kinds import AccountingRule, TaxCheck
 
 
@@ -30,13 +39,6 @@ def question(work: Work, message: Message, rule: AccountingRule, check: TaxCheck
     """
     shipment: ShipmentShipped = message.data
     order = order_of(work, shipment)
-    if order.currency != rule.spec.currency:
-        raise BusinessRuleError(
-            "other_currency",
-            f"order {order.ref} is in {order.currency}, and {rule.name} posts in {rule.spec.currency}",
-            "give the orders of this currency an AccountingRule of their own, and replay",
-            order.currency,
-        )
     lines, unasked = _lines(work, shipment, order, check)
     if not lines:
         return Taxed(unasked, Decimal(0))
@@ -128,7 +130,7 @@ def _lines(
     """Return the lines that the engine is asked about, and what the others are worth without tax."""
     units = units_of(shipment)
     ordered = [_ordered(line, order, check) for line in order.lines if line.sku in units]
-    shares = tax.of_shipment(ordered, before(work, order.ref, units), units, order.currency)
+    shares = tax.of_shipment(ordered, before(work, shipment, units), units, order.currency)
     elsewhere = {str(line.line) for line in order.lines if line.tax and line.tax.remitter == "marketplace"}
     asked = tuple(
         TaxedLine(
@@ -140,20 +142,21 @@ def _lines(
     return asked, tax.sum_of([one.amount for one in shares if one.number in elsewhere])
 
 
-def units_of(shipment: ShipmentShipped) -> Counter[str]:
-    """Return how many of each SKU a shipment has."""
+def units_of(document: ShipmentShipped | ReturnReceived) -> Counter[str]:
+    """Return how many of each SKU a document has."""
     units: Counter[str] = Counter()
-    for line in shipment.lines:
+    for line in document.lines:
         units[line.sku] += line.quantity
     return units
 
 
-def before(work: Work, order_ref: str, units: Mapping[str, int]) -> dict[str, int]:
-    """Return what was shipped earlier: the picture has the units of this shipment in it already."""
+def before(work: Work, document: ShipmentShipped | ReturnReceived, units: Mapping[str, int]) -> dict[str, int]:
+    """Return what was shipped, or came back, earlier: the picture has the units of this document in it already."""
     line = t.order_line.c
-    query = select(line.sku, func.sum(line.shipped)).where(line.order_ref == order_ref).group_by(line.sku)
-    shipped = {sku: int(count) for sku, count in work.connection.execute(query)}
-    return {sku: shipped[sku] - count for sku, count in units.items()}
+    moved = line.returned if isinstance(document, ReturnReceived) else line.shipped
+    query = select(line.sku, func.sum(moved)).where(line.order_ref == document.order_ref).group_by(line.sku)
+    known = {sku: int(count) for sku, count in work.connection.execute(query)}
+    return {sku: known[sku] - count for sku, count in units.items()}
 
 
 def _ordered(line: OrderLine, order: OrderPlaced, check: TaxCheck) -> tax.Ordered:

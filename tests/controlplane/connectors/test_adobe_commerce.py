@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.connectors.builtin.adobe_commerce.bench import SECRETS as OAUTH
 from controlplane.connectors.builtin.adobe_commerce.connector import AdobeCommerceConnector
 from controlplane.connectors.contract import Draft, Write
 from controlplane.errors import BadInputError, UnavailableError
@@ -17,8 +18,6 @@ from rules.money import to_minor
 from rules.outcomes import Result
 from tests.controlplane.connectors.conftest import Given
 from tests.controlplane.connectors.simulators import SPECS, hanging_up, held_against
-
-OAUTH = {"consumer_key": "ck", "consumer_secret": "cs", "access_token": "at", "access_token_secret": "as"}
 
 
 @dataclass

@@ -7,11 +7,15 @@ import hashlib
 import hmac
 import html
 import json
+import re
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import httpx
+import pytest
+from lxml import etree
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.auth import RefreshedBearer, base_string, signed_by
@@ -98,6 +102,43 @@ def test_a_secret_is_hidden_in_json_and_html_too() -> None:
     redactor = Redactor([secret])
     for form in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)):
         assert redactor.text(f"before {form} after") == f"before {HIDDEN} after"
+
+
+def lower_hex(text: str) -> str:
+    return "".join(one.lower() if one.startswith("%") else one for one in re.split("(%..)", text))
+
+
+def in_xml(secret: str, encoding: str) -> str:
+    element = etree.Element("login", password=secret)
+    element.text = secret
+    written = etree.tostring(element, encoding=encoding)
+    return written if isinstance(written, str) else written.decode()
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
+    "xml": lambda secret: in_xml(secret, "us-ascii"),
+    "xml as text": lambda secret: in_xml(secret, "unicode"),
+    "json within json": lambda secret: json.dumps({"body": json.dumps({"password": secret})}),
+    "json within json, plain": lambda secret: json.dumps(
+        {"body": json.dumps({"password": secret}, ensure_ascii=False)}
+    ),
+    "lower hexadecimals": lambda secret: f"https://x.example/?p={lower_hex(quote(secret, safe=''))}",
+    "html": lambda secret: html.escape(secret).replace("&#x27;", "&#39;"),
+    "python": lambda secret: repr({"password": secret}),
+    "python's bytes": lambda secret: repr(secret.encode()),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("secret", [
+    'p&ss"word-of-theirs', "it's<a>&word-of-theirs", "plus+/=word-of-theirs", "\u00fcn\u00ef-word-of-theirs", 'back\\"/word-of-theirs',
+    "tab\tword-of-theirs", "line\nword-of-theirs",
+])  # fmt: skip
+def test_a_secret_with_odd_characters_is_hidden_however_it_is_written(secret: str, writer: str) -> None:
+    told = WRITERS[writer](secret)
+    redactor = Redactor([secret])
+    assert "word-of-theirs" not in redactor.text(told)
+    assert b"word-of-theirs" not in redactor.content(told.encode())
 
 
 def test_what_is_read_of_an_answer_has_long_secrets_hidden_and_short_words_left() -> None:

@@ -39,7 +39,7 @@ def token_of(answer: Answer) -> Any:
 
 
 def by_token(fetch: Callable[..., Answer]) -> Iterator[Answer]:
-    return paging.by_token(lambda token: fetch(**({"page": token} if token else {})), token_of)
+    return paging.by_token(lambda token: fetch(**({"page": token} if token else {})), token_of, rows_of)
 
 
 def test_a_cursor_is_followed_to_its_end(scripted: Begin) -> None:
@@ -64,7 +64,9 @@ def test_a_cursor_that_stands_still_or_goes_in_a_circle_is_no_end(
 
 def links(server: ScriptedServer, base: str = "/api") -> list[int]:
     http, _ = asking(server, base)
-    walk = paging.by_link(lambda path: http.send("GET", path or "/rows?limit=5", write=False), http.context.endpoint)
+    walk = paging.by_link(
+        lambda path: http.send("GET", path or "/rows?limit=5", write=False), http.context.endpoint, rows_of
+    )
     return all_rows(walk)
 
 
@@ -115,7 +117,8 @@ def test_the_next_address_of_an_odata_answer_is_followed(scripted: Begin) -> Non
     server = scripted(answer)
     http, _ = asking(server, "/odata")
     walk = paging.by_next_url(
-        lambda path: http.send("GET", path or "/rows", write=False), http.context.endpoint, lambda a: a.json().get("@odata.nextLink")
+        lambda path: http.send("GET", path or "/rows", write=False), http.context.endpoint,
+        lambda a: a.json().get("@odata.nextLink"), rows_of,
     )  # fmt: skip
     assert all_rows(walk) == ROWS
 
@@ -192,14 +195,18 @@ class Tokens:
 def resumed(fetch: Callable[..., Answer]) -> Iterator[Answer]:
     def walk(after: int | None) -> Iterator[Answer]:
         start = {} if after is None else {"after": after}
-        return paging.by_token(paging.expiring(lambda token: fetch(**({"page": token} if token else start))), token_of)
+        return paging.by_token(
+            paging.expiring(lambda token: fetch(**({"page": token} if token else start))), token_of, rows_of
+        )
 
     return paging.resuming(walk, lambda answer: rows_of(answer)[-1])
 
 
 def test_a_page_token_that_ran_out_is_told_by_name(scripted: Begin) -> None:
     _, fetch = asking(scripted(Tokens("4")))
-    walk = paging.by_token(paging.expiring(lambda token: fetch(**({"page": token} if token else {}))), token_of)
+    walk = paging.by_token(
+        paging.expiring(lambda token: fetch(**({"page": token} if token else {}))), token_of, rows_of
+    )
     found: list[int] = []
     with pytest.raises(ExpiredPageError, match="ran out in the middle"):
         found.extend(row for answer in walk for row in rows_of(answer))
@@ -208,7 +215,7 @@ def test_a_page_token_that_ran_out_is_told_by_name(scripted: Begin) -> None:
 def test_what_refuses_the_first_page_is_a_refusal(scripted: Begin) -> None:
     _, fetch = asking(scripted(lambda _: Reply(410)))
     with pytest.raises(RejectedError):
-        all_rows(paging.by_token(paging.expiring(lambda _: fetch()), token_of))
+        all_rows(paging.by_token(paging.expiring(lambda _: fetch()), token_of, rows_of))
 
 
 def test_a_walk_goes_on_from_the_last_key_when_its_token_ran_out(scripted: Begin) -> None:

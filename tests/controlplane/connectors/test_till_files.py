@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from controlplane.connectors.builtin.till_files.connector import LARGEST, PAGE, TillFilesConnector
+from controlplane.connectors.builtin.till_files.connector import PAGE, TillFilesConnector
+from controlplane.connectors.builtin.till_files.fields import amount
+from controlplane.connectors.builtin.till_files.folder import LARGEST
 from controlplane.connectors.codes import MappedCodes
 from controlplane.connectors.contract import Draft, Page, Record, UnmappedError
 from controlplane.errors import BadInputError, UnavailableError, UnreadableError
@@ -102,21 +104,15 @@ def test_a_malformed_row_spoils_only_itself(connector: TillFilesConnector, tmp_p
 def test_a_file_that_cannot_be_read_keeps_none_behind_it_and_is_tried_again(
     connector: TillFilesConnector, tmp_path: Path
 ) -> None:
-    gone = tmp_path / "sales_ST1_1.csv"
-    drop(tmp_path, f"{HEADER}\n{ROW}\n", "sales_ST1_2.csv")
-
-    class Torn(TillFilesConnector):
-        def _read(self, path: Path) -> bytes:
-            if path == gone:
-                path.unlink()  # somebody takes it away between the list and the reading
-            return super()._read(path)
-
-    drop(tmp_path, f"{HEADER}\n{ROW}\n", gone.name)
-    got, pages = list[Page](), Torn(connector.context).poll("sales", None)
+    for at in range(3):
+        drop(tmp_path, f"{HEADER}\n{ROW.replace('000001', f'00000{at}')}\n", f"sales_ST1_{at}.csv")
+    pages = connector.poll("sales", None)
+    got = [next(pages)]
+    (tmp_path / "sales_ST1_1.csv").unlink()  # somebody takes it away between the list and the reading
     with pytest.raises(UnavailableError, match="cannot be read"):
         got.extend(pages)
-    assert sum(len(page.records) for page in got) == 1
-    assert got[-1].cursor["done"] == ["sales_ST1_2.csv"]
+    assert sum(len(page.records) for page in got) == 2
+    assert got[-1].cursor["done"] == ["sales_ST1_0.csv", "sales_ST1_2.csv"]
 
 
 def test_a_large_file_comes_in_pages_and_counts_as_read_after_the_last(
@@ -365,3 +361,17 @@ def test_a_count_with_a_row_that_cannot_be_read_is_not_read_at_all(
     drop(tmp_path, f"{COUNTED}{row}\n", "stock_ST1.csv")
     with pytest.raises(UnreadableError, match="line 4"):
         list(connector.snapshot("stock"))
+
+
+@pytest.mark.parametrize(("text", "worth"), [
+    ("19,90", "19.90"), ("19.90", "19.90"), ("-19,90", "-19.90"), ("1.019,90", "1019.90"), ("1 019,90", "1019.90"), ("1019,90", "1019.90"),
+    ("1,019.90", "1019.90"), ("1,234,567.89", "1234567.89"), ("1.234.567,89", "1234567.89"), ("1,234", "1.234"),
+])  # fmt: skip
+def test_an_amount_is_read_with_either_sign_before_its_decimals(text: str, worth: str) -> None:
+    assert amount(text, "sales_1.csv line 2", "unit_price") == Decimal(worth)
+
+
+@pytest.mark.parametrize("text", ["1,01.90", "1.01,90", "1,234,567", "1,2.3,4", "1.234,", "12,34.56,78", "zehn", ""])
+def test_what_may_be_two_amounts_or_is_none_is_refused_by_its_row(text: str) -> None:
+    with pytest.raises(BadInputError, match=r"sales_1\.csv line 2: .* is no amount"):
+        amount(text, "sales_1.csv line 2", "unit_price")

@@ -204,7 +204,7 @@ def test_an_order_that_the_ledger_never_heard_of_is_told_and_not_one_of_before_t
 def test_an_order_that_waits_for_a_translation_is_unmapped(retailer: Retailer) -> None:
     line = {"line": 1, "native_id": "L1", "sku": "UNKNOWN", "location": "WH1", "quantity": 1, "unit_price": "10.00"}
     data = {"sku": "UNKNOWN", "ref": REF, "native_id": "gid/1", "placed_at": retailer.clock.now().isoformat(),
-            "currency": "EUR", "lines": [line]}  # fmt: skip
+            "currency": "USD", "lines": [line]}  # fmt: skip
     retailer.hook("shop", "order.placed", REF, data)
     retailer.sync.drain()
     retailer.shop.shows[REF] = {"state": "allocated"}  # type: ignore[attr-defined]
@@ -269,7 +269,7 @@ def catalogue(retailer: Retailer) -> Retailer:
 
 
 def described(retailer: Retailer, price: str, active: bool = True, sku: str = "TEE") -> None:
-    data = {"sku": sku, "title": sku, "unit_cost": "4.00", "unit_price": price, "currency": "EUR", "active": active}
+    data = {"sku": sku, "title": sku, "unit_cost": "4.00", "unit_price": price, "currency": "USD", "active": active}
     retailer.hook("erp", "product.described", sku, data, version=f"{price}/{active}")
     retailer.erp.shows[sku] = {"price": Decimal(price), "active": "yes" if active else "no"}  # type: ignore[attr-defined]
 

@@ -32,7 +32,7 @@ def orders(house: House, count: int, first: int = 0) -> None:
             house.clock.advance(0.001)
             ref, now = f"#{number:03}", house.clock.now()
             line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": 1, "unit_price": "10.00"}
-            data = {"ref": ref, "native_id": ref, "placed_at": now.isoformat(), "currency": "EUR", "lines": [line]}
+            data = {"ref": ref, "native_id": ref, "placed_at": now.isoformat(), "currency": "USD", "lines": [line]}
             draft = Draft("order.placed", ref, f"order.placed:{ref}", now, data)
             append(connection, house.clock, draft, source="shop", registry_version=1, trace_id="0" * 32)
 

@@ -274,7 +274,7 @@ class House:
             "ref": ref,
             "native_id": f"gid/{ref}",
             "placed_at": self.clock.now().isoformat(),
-            "currency": "EUR",
+            "currency": "USD",
             "lines": [line],
         }
         return self.hook("shop", "order.placed", ref, data, event=event or ref)
@@ -293,7 +293,7 @@ class House:
     def product(self, sku: str, cost: str, active: bool = True) -> None:
         """The ERP describes an item."""
         data = {
-            "sku": sku, "title": sku, "unit_cost": cost, "unit_price": None, "currency": "EUR", "active": active,
+            "sku": sku, "title": sku, "unit_cost": cost, "unit_price": None, "currency": "USD", "active": active,
         }  # fmt: skip
         self.hook("erp", "product.described", sku, data, version=f"{cost}/{active}")
 

@@ -78,7 +78,7 @@ def sell(house: House, count: int) -> None:
         "sku": "0042",
         "quantity": 1,
         "unit_price": "5.00",
-        "currency": "EUR",
+        "currency": "USD",
         "sold_at": now.isoformat(),
     }
     for number in range(count):
@@ -215,7 +215,7 @@ def test_a_message_that_contradicts_its_neighbour_waits_and_the_batch_goes_on(ho
             "ref": ref,
             "native_id": "x",
             "placed_at": house.clock.now().isoformat(),
-            "currency": "EUR",
+            "currency": "USD",
             "lines": [line],
         }
         house.sync.emit([Draft("order.placed", ref, f"told {number}", house.clock.now(), data)])

@@ -45,7 +45,7 @@ def house(store: Store, clock: ManualClock, tmp_path: Path) -> House:
 def describe(house: House, system: str, version: str, **told: Any) -> None:
     """A system describes an item."""
     data = {
-        "sku": SKU, "title": "Shirt", "unit_cost": "4.00", "unit_price": None, "currency": "EUR", "active": True, **told
+        "sku": SKU, "title": "Shirt", "unit_cost": "4.00", "unit_price": None, "currency": "USD", "active": True, **told
     }  # fmt: skip
     house.hook(system, "product.described", SKU, data, event=f"{system}{version}", version=f"{system}{version}")
     house.clock.advance(1)
@@ -144,7 +144,7 @@ def test_what_waits_goes_through_when_the_blueprint_was_wrong(store: Store, cloc
 def order(ref: str) -> dict[str, Any]:
     line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": 1, "unit_price": "10.00"}
     return {
-        "ref": ref, "native_id": ref, "placed_at": "2026-03-02T08:00:00+00:00", "currency": "EUR", "lines": [line],
+        "ref": ref, "native_id": ref, "placed_at": "2026-03-02T08:00:00+00:00", "currency": "USD", "lines": [line],
     }  # fmt: skip
 
 

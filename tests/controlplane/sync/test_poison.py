@@ -43,7 +43,7 @@ def receive(house: House, receipt: str, quantity: int, event: str, system: str =
 
 def described(house: House, title: str, at: datetime) -> None:
     """The ERP describes an item as it was at an instant."""
-    data = {"sku": SKU, "title": title, "unit_cost": "4.00", "unit_price": None, "currency": "EUR", "active": True}
+    data = {"sku": SKU, "title": title, "unit_cost": "4.00", "unit_price": None, "currency": "USD", "active": True}
     house.erp.told_at = at  # type: ignore[attr-defined]
     house.hook("erp", "product.described", SKU, data, event=title, version=title)
     house.run()
@@ -86,7 +86,7 @@ def test_a_message_whose_row_cannot_even_be_read_is_set_aside_and_the_others_go_
 def test_an_amount_that_no_ledger_could_hold_is_refused_where_it_comes_in(house: House) -> None:
     for amount in ("12345678901234567890123456789", "1E+20000000", "0.0000000000001"):
         data = {
-            "sku": SKU, "title": "x", "unit_cost": amount, "unit_price": None, "currency": "EUR", "active": True,
+            "sku": SKU, "title": "x", "unit_cost": amount, "unit_price": None, "currency": "USD", "active": True,
         }  # fmt: skip
         house.hook("erp", "product.described", SKU, data, event=amount, version=amount)
     house.run()

@@ -27,7 +27,7 @@ from tests.controlplane.sync.kit import PLAIN, House, Vendor
 from tests.controlplane.sync.policies import change
 from tests.controlplane.sync.test_loop import SKU, rows, states
 
-PRODUCT = {"sku": SKU, "title": "Cap", "unit_cost": "4.00", "unit_price": None, "currency": "EUR"}
+PRODUCT = {"sku": SKU, "title": "Cap", "unit_cost": "4.00", "unit_price": None, "currency": "USD"}
 
 
 class Slow(ManualClock):
@@ -266,7 +266,7 @@ def test_a_corrected_document_is_neither_doubled_nor_sent_uncorrected(house: Hou
     house.run()
     [case] = [each for each in rows(house, t.quarantine) if each["stage"] == "delivery"]
     with house.store.write() as connection:
-        corrected = {**case["record"], "currency": "USD"}  # type: ignore[dict-item]
+        corrected = {**case["record"], "currency": "EUR"}  # type: ignore[dict-item]
         quarantine.correct(connection, house.clock, str(case["id"]), corrected, "olga", PLAIN)
         quarantine.approve(connection, house.clock, str(case["id"]), "ben")
     assert replayed(house, target="erp")["counts"] == {"erp": {"needs_person": 1}}

@@ -36,7 +36,7 @@ def acceptor(house: House) -> Acceptor:
 
 def sale(number: int, house: House) -> bytes:
     now = house.clock.now().isoformat()
-    data = {"ref": f"R{number}", "location": "ST1", "sku": "0042", "quantity": 1, "unit_price": "12.90", "currency": "EUR",
+    data = {"ref": f"R{number}", "location": "ST1", "sku": "0042", "quantity": 1, "unit_price": "12.90", "currency": "USD",
             "sold_at": now}  # fmt: skip
     return json.dumps({"specversion": "1.0", "id": f"s{number}", "source": "tills", "type": "sale.recorded",
                        "subject": f"R{number}", "time": now, "data": data}).encode()  # fmt: skip

@@ -135,7 +135,7 @@ def test_a_record_that_a_person_sends_on_is_accepted_by_replay(house: House, tel
     house.run()
     with house.store.read() as connection:
         case = connection.execute(select(t.quarantine.c.id)).scalar_one()
-    item = {"sku": SKU, "title": SKU, "unit_cost": "1.00", "unit_price": None, "currency": "EUR"}
+    item = {"sku": SKU, "title": SKU, "unit_cost": "1.00", "unit_price": None, "currency": "USD"}
     body = {"type": "product.described", "subject": SKU, "data": item}
     with house.store.write() as connection:
         quarantine.correct(connection, house.clock, case, {"topic": "product.described", "body": body}, "olga", PLAIN)
@@ -202,7 +202,7 @@ def test_requests_that_share_a_commit_are_counted_together(house: House, telemet
 
 
 def test_what_is_rolled_back_was_never_counted(house: House, telemetry: Telemetry) -> None:
-    item = {"sku": SKU, "title": SKU, "unit_cost": "1.00", "unit_price": None, "currency": "EUR"}
+    item = {"sku": SKU, "title": SKU, "unit_cost": "1.00", "unit_price": None, "currency": "USD"}
     draft = Draft("product.described", SKU, "k", house.clock.now(), item)
 
     def make(connection: Connection) -> None:

@@ -13,7 +13,10 @@ from controlplane.connectors.conformance.faults import Asked
 from controlplane.connectors.conformance.single import Single
 from controlplane.connectors.contract import Connector, Record, Write
 
-SECRETS = {"consumer_key": "ck", "consumer_secret": "cs", "access_token": "at", "access_token_secret": "as"}
+SECRETS = {
+    "consumer_key": "consumer-key-of-trial", "consumer_secret": "consumer-secret-of-trial", "access_token": "access-token-of-trial",
+    "access_token_secret": "access-token-secret-of-trial",
+}  # fmt: skip
 SOURCE = "default"
 PAGE = 50
 """Rows that the store gives at once, however many are asked for."""

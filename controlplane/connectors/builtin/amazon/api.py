@@ -10,6 +10,7 @@ from controlplane.connectors.contract import Context
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
 from controlplane.connectors.oauth2 import refresh, token_client
 from controlplane.connectors.pace import Pace
+from controlplane.connectors.paging import Rows
 from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ThrottledError, UnavailableError
@@ -80,6 +81,18 @@ class Api:
         if answer.status in (403, 429) and answer.status not in accept:
             self.http.refuse(answer)
         return answer
+
+
+def listed(name: str, within: str = "") -> Rows:
+    """Return what finds the rows of an answer under a name, within another one if given; where there are none, nothing."""
+
+    def rows(answer: Answer) -> list[Any]:
+        told = answer.json()
+        held = told.get(within) if within and isinstance(told, dict) else told
+        found = held.get(name) if isinstance(held, dict) else None
+        return found if isinstance(found, list) else []
+
+    return rows
 
 
 def _wait(answer: Answer) -> float:

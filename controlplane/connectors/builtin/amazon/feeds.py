@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from controlplane.connectors import jobs
-from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.api import Api, listed
 from controlplane.connectors.builtin.amazon.attributes import SHOWN, Target
 from controlplane.connectors.builtin.amazon.documents import download, upload
 from controlplane.connectors.builtin.amazon.numbering import Numbering, spoken
@@ -180,7 +180,7 @@ class Feeds:
             return self._api.ask(FEEDS, createdSince=_stamp(since), createdUntil=_stamp(until), **asked)
 
         found = []
-        for answer in by_token(expiring(fetch), _next):
+        for answer in by_token(expiring(fetch), _next, listed("feeds")):
             try:
                 found += [_checked(feed, answer) for feed in answer.json()["feeds"]]
             except (KeyError, TypeError):

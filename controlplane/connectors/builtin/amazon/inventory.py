@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.api import Api, listed
 from controlplane.connectors.contract import Context, Level
 from controlplane.connectors.http import Answer
 from controlplane.connectors.paging import by_token, expiring
@@ -33,7 +33,9 @@ class Inventory:
             )
             if skus == "":
                 continue
-            for answer in by_token(expiring(partial(self._summaries, skus)), _next_summary):
+            for answer in by_token(
+                expiring(partial(self._summaries, skus)), _next_summary, listed("inventorySummaries", "payload")
+            ):
                 try:
                     rows = answer.json()["payload"]["inventorySummaries"]
                     yield [self._level(row, location, answer) for row in rows]

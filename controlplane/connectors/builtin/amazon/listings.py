@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.api import Api, listed
 from controlplane.connectors.http import Answer
 from controlplane.connectors.paging import ExpiredPageError, by_token, expiring
 
@@ -50,7 +50,7 @@ class Listings:
         for at in range(0, len(plain), PAGE):
             chosen = plain[at : at + PAGE]
             asked = {"identifiersType": "SKU", "identifiers": ",".join(chosen)}
-            for answer in by_token(expiring(partial(self._search, included, asked)), _next):
+            for answer in by_token(expiring(partial(self._search, included, asked)), _next, listed("items")):
                 found |= {str(item["sku"]): (item, answer) for item in _items(answer)[0] if item["sku"] in chosen}
         return found
 
@@ -60,7 +60,7 @@ class Listings:
         while not walk.over:
             asked = {"sortBy": "createdDate", "sortOrder": "ASC", "createdAfter": walk.after or None}
             try:
-                for answer in by_token(expiring(partial(self._search, included, asked)), _next):
+                for answer in by_token(expiring(partial(self._search, included, asked)), _next, listed("items")):
                     yield walk.fresh(answer), answer
                     if walk.shrunk:
                         break

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from controlplane.connectors import taxes as kit
 from controlplane.connectors.builtin.amazon import taxes
-from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.api import Api, listed
 from controlplane.connectors.contract import Context, Draft, Record
 from controlplane.connectors.http import Answer
 from controlplane.connectors.paging import by_token, expiring
@@ -41,7 +41,7 @@ def changed(context: Context, api: Api, marketplace: str, since: datetime, until
         }  # fmt: skip
         return api.ask(PATH, **asked)
 
-    for answer in by_token(expiring(fetch), _next):
+    for answer in by_token(expiring(fetch), _next, listed("orders")):
         try:
             yield [
                 _record(context, row)

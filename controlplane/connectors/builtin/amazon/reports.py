@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from controlplane.connectors.builtin.amazon import settlement
-from controlplane.connectors.builtin.amazon.api import Api
+from controlplane.connectors.builtin.amazon.api import Api, listed
 from controlplane.connectors.builtin.amazon.documents import Document, download
 from controlplane.connectors.contract import Context, Draft, Page, Record
 from controlplane.connectors.http import Answer
@@ -66,7 +66,7 @@ class Reports:
             return self._api.ask(REPORTS, createdSince=since.strftime("%Y-%m-%dT%H:%M:%SZ"), **asked)
 
         found: list[dict[str, Any]] = []
-        for answer in by_token(expiring(fetch), _next):
+        for answer in by_token(expiring(fetch), _next, listed("reports")):
             try:
                 found += [
                     {name: row[name] for name in ("reportId", "createdTime", "reportDocumentId")}

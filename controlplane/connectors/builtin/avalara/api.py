@@ -50,11 +50,10 @@ class Api:
         first = f"{path}?" + urlencode(
             {f"${name}": value for name, value in asked.items()} | {"$top": str(PAGE)}, quote_via=quote
         )
-        for answer in by_next_url(lambda next_one: self.ask("GET", next_one or first), self._context.endpoint, _next):
-            found = exact(answer).get("value")
-            if not isinstance(found, list):
-                answer.fail("answered a list without value")
-            yield found, answer
+        for answer in by_next_url(
+            lambda next_one: self.ask("GET", next_one or first), self._context.endpoint, _next, _listed
+        ):
+            yield _listed(answer), answer
 
     def _refuse(self, answer: Answer) -> NoReturn:
         error = _error(answer)
@@ -79,6 +78,13 @@ def exact(answer: Answer) -> dict[str, Any]:
         answer.fail(f"answered {answer.status} with {len(answer.content)} bytes that are not JSON")
     if not isinstance(found, dict):
         answer.fail("answered something that is no object")
+    return found
+
+
+def _listed(answer: Answer) -> list[dict[str, Any]]:
+    found = exact(answer).get("value")
+    if not isinstance(found, list):
+        answer.fail("answered a list without value")
     return found
 
 

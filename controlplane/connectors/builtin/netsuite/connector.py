@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -195,12 +196,10 @@ class NetSuiteConnector(Connector):
         held = cursor or {}
         since = datetime.fromisoformat(held["since"]) - OVERLAP if held else None
         seen = held.get("since", "")
-        after, more = 0, True
-        while more:
-            rows, more, answer = suiteql.page(self._http, suiteql.items(after, since, self._zone), self._auth)
+        query = partial(suiteql.items, since=since, zone=self._zone)
+        for rows, more, answer in suiteql.pages(self._http, self._auth, query, 0, suiteql.identity):
             try:
                 changes = [suiteql.read_instant(row.get("changed"), self._zone) for row in rows]
-                after = int(rows[-1]["id"]) if rows else after
                 taken = tuple(_item_record(row) for row in rows)
             except (KeyError, OverflowError, ValueError):
                 answer.fail("answered an item that breaks its contract")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
 from typing import Any
 
 from controlplane.connectors.builtin.netsuite import records, suiteql
@@ -32,12 +33,9 @@ def entries(
         ids = [records.sales_order_id(ref) for ref in subjects]
         chunks = [ids[at : at + suiteql.KEYS_AT_ONCE] for at in range(0, len(ids), suiteql.KEYS_AT_ONCE)]
     for chunk in chunks:
-        after, more = 0, True
-        while more:
-            query = suiteql.orders(after, since if chunk is None else None, chunk, zone)
-            rows, more, answer = suiteql.page(http, query, auth)
+        query = partial(suiteql.orders, since=since if chunk is None else None, externals=chunk, zone=zone)
+        for rows, _, answer in suiteql.pages(http, auth, query, 0, suiteql.identity):
             try:
-                after = int(rows[-1]["id"]) if rows else after
                 ours = [row for row in rows if str(row.get("external", "")).startswith(PREFIX)]
                 yield [_entry(row, answer) for row in ours]
             except (KeyError, ValueError):
@@ -47,11 +45,9 @@ def entries(
 def articles(context: Context, http: HttpClient, auth: Any, subjects: Sequence[str] | None) -> Iterator[list[Entry]]:
     """Yield whether each item, or each of the SKUs (ours), is sold. What it costs a customer is not told. Raises ConnectorError."""
     wanted = None if subjects is None else set(subjects)
-    after, more = 0, True
-    while more:
-        rows, more, answer = suiteql.page(http, suiteql.items(after, None), auth)
+    query = partial(suiteql.items, since=None)
+    for rows, _, answer in suiteql.pages(http, auth, query, 0, suiteql.identity):
         try:
-            after = int(rows[-1]["id"]) if rows else after
             told = [(context.codes.ours("sku", row["sku"]), row.get("inactive", "F")) for row in rows]
         except (KeyError, ValueError):
             answer.fail("answered an item that breaks its contract")

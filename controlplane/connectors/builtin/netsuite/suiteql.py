@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Any
 
 from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.paging import Seen
 
 LIMIT = 1000
 MASK = "YYYY-MM-DD HH24:MI:SS"
@@ -102,16 +104,31 @@ def all_balances(
     if skus is not None:
         chunks = [skus[at : at + KEYS_AT_ONCE] for at in range(0, len(skus), KEYS_AT_ONCE)]
     for chunk in chunks:
-        after, more = (0, 0), True
-        while more:
-            rows, more, answer = page(http, balances(after, chunk), auth)
-            yield rows, answer
-            if more:
-                after = _next(rows, answer)
+        walk = pages(http, auth, partial(balances, skus=chunk), (0, 0), _balance)
+        yield from ((rows, answer) for rows, _, answer in walk)
 
 
-def _next(rows: list[dict[str, Any]], answer: Answer) -> tuple[int, int]:
-    try:
-        return int(rows[-1]["location"]), int(rows[-1]["item"])
-    except (IndexError, KeyError, ValueError):
-        answer.fail("promises another page after one without keys")
+def pages(
+    http: HttpClient, auth: Any, query_of: Callable[[Any], str], first: Any, key_of: Callable[[dict[str, Any]], Any]
+) -> Iterator[tuple[list[dict[str, Any]], bool, Answer]]:
+    """Yield (rows, whether there are more, answer) of the query for what comes after a key, from the first on. Raises ConnectorError."""
+    after, seen = first, Seen(first)
+    while True:
+        rows, more, answer = page(http, query_of(after), auth)
+        yield rows, more, answer
+        if not more:
+            return
+        try:
+            after = key_of(rows[-1])
+        except (IndexError, KeyError, TypeError, ValueError):
+            answer.fail("promises another page after one without keys")
+        seen.once(after, answer)
+
+
+def identity(row: Mapping[str, Any]) -> int:
+    """Return the id of a row. Raises KeyError, ValueError."""
+    return int(row["id"])
+
+
+def _balance(row: Mapping[str, Any]) -> tuple[int, int]:
+    return int(row["location"]), int(row["item"])

@@ -56,7 +56,7 @@ class Api:
     def rows(self, path: str, body: dict[str, Any], name: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list that is asked for by a body."""
         fetch: Callable[[str | None], Answer] = partial(self._page, path, body)
-        for answer in by_token(fetch, _cursor):
+        for answer in by_token(fetch, _cursor, lambda answer: rows_in(answer, name)):
             yield rows_in(answer, name), answer
 
     def listed(self, path: str, asked: dict[str, Any], name: str) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
@@ -65,7 +65,7 @@ class Api:
         def fetch(cursor: str | None) -> Answer:
             return self.ask("GET", path, params={**asked, "cursor": cursor} if cursor else asked)
 
-        for answer in by_token(fetch, _cursor):
+        for answer in by_token(fetch, _cursor, lambda answer: rows_in(answer, name)):
             yield rows_in(answer, name), answer
 
     def _page(self, path: str, body: dict[str, Any], cursor: str | None) -> Answer:

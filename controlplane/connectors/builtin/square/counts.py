@@ -48,7 +48,7 @@ class Counts:
                     if wanted is None or (one.sku, one.location) in wanted
                 }
                 yield [one for key, one in told.items() if key not in seen]
-                seen |= told.keys()
+                seen.update(told)  # `|=` would copy all of `seen` for each page
 
     def _level(self, row: Mapping[str, Any], places: Mapping[str, str], answer: Answer) -> Level | None:
         try:

@@ -47,7 +47,7 @@ class Api:
         def fetch(after: str | None) -> Answer:
             return self.ask(path, {**asked, "limit": PAGE} | ({"starting_after": after} if after else {}))
 
-        for answer in by_token(fetch, _last):
+        for answer in by_token(fetch, _last, _rows):
             yield _rows(answer), answer
 
     def tell(self, path: str, form: Mapping[str, str], key: str) -> Answer:
@@ -82,5 +82,7 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _last(answer: Answer) -> str | None:
-    rows = _rows(answer)
-    return str(rows[-1].get("id")) if rows and answer.json().get("has_more") else None
+    rows, more = _rows(answer), bool(answer.json().get("has_more"))
+    if more and not rows:
+        answer.fail("promises another page after one without a row to go on from")
+    return str(rows[-1].get("id")) if more else None

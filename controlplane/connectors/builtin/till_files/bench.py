@@ -7,7 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
-from controlplane.connectors.builtin.till_files.connector import COLUMNS, COUNTED, TillFilesConnector
+from controlplane.connectors.builtin.till_files import counts, sales
+from controlplane.connectors.builtin.till_files.connector import TillFilesConnector
 from controlplane.connectors.conformance.bench import Bench, Place
 from controlplane.connectors.contract import Connector, Record
 
@@ -43,7 +44,7 @@ class TillFilesBench(Bench):
 
     def _drop(self, rows: int) -> None:
         file = next(self._next)
-        lines = [";".join(COLUMNS)]
+        lines = [";".join(sales.COLUMNS)]
         for line in range(1, rows + 1):
             lines.append(f"ST1;r{file};{line};900007;1;1.234,56;2026-11-27T07:00:00+01:00")
             self._written.add(f"ST1/r{file}/{line}")
@@ -55,7 +56,7 @@ class TillFilesBench(Bench):
         for store in STORES:
             rows = [f"{store};{900_000 + n};{n};2026-11-27T07:00:00+01:00" for n in range(self._articles)]
             part = self._folder / f"stock_{store}.part"
-            part.write_text("\n".join([";".join(COUNTED), *rows]) + "\n", encoding="utf-8")
+            part.write_text("\n".join([";".join(counts.COLUMNS), *rows]) + "\n", encoding="utf-8")
             part.rename(part.with_suffix(".csv"))
         return {f"{900_000 + n}@{store}" for store in STORES for n in range(self._articles)}
 

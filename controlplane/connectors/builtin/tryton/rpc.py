@@ -14,6 +14,7 @@ import httpx
 
 from controlplane.connectors.contract import Context
 from controlplane.connectors.http import Answer, HttpClient, with_evidence
+from controlplane.connectors.paging import Seen
 from controlplane.connectors.redaction import Redactor
 from controlplane.errors import ConnectorError, RejectedError, UnavailableError
 
@@ -91,7 +92,7 @@ class Rpc:
         self, model: str, domain: list[Any], fields: list[str], context: Mapping[str, Any], after: int = 0
     ) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield pages of records by ascending id, those after an id; a page starts after the last id, so nothing shifts between pages."""
-        last = after
+        last, seen = after, Seen(after)
         while True:
             chosen = [*domain, ["id", ">", last]]
             order = [["id", "ASC"]]
@@ -104,6 +105,7 @@ class Rpc:
             if len(rows) < PAGE:
                 return
             last = rows[-1]["id"]
+            seen.once(last, answer)
 
 
 def read_error(method: str, error: Any) -> ConnectorError:

@@ -8,6 +8,7 @@ from typing import Any
 from controlplane.connectors.contract import Context
 from controlplane.connectors.graphql import GraphqlClient
 from controlplane.connectors.http import Answer, HttpClient
+from controlplane.connectors.paging import News
 from controlplane.connectors.redaction import Redactor
 from controlplane.connectors.sessions import LoginSession
 from controlplane.errors import ConnectorError, UnavailableError
@@ -60,7 +61,7 @@ class Api:
 
     def pages(self, document: str, /, **variables: Any) -> Iterator[tuple[list[dict[str, Any]], Answer]]:
         """Yield the pages of a list that is sorted by id: what is added meanwhile may be repeated, nothing is left out."""
-        skip = 0
+        skip, news = 0, News()
         while True:
             found, answer = self.ask(document, skip=skip, take=PAGE, **variables)
             try:
@@ -71,6 +72,7 @@ class Api:
             skip += len(items)
             if not items or skip >= total:
                 return
+            news.heard(items, answer)
 
     def _log_in(self) -> Mapping[str, str]:
         asked = {"query": LOGIN, "variables": {"user": self._user, "password": self._password}}

@@ -416,6 +416,20 @@ def test_what_a_bench_leaves_out_does_not_apply_and_says_why() -> None:
     assert "the bench cannot make 'orders'" in finding.detail
 
 
+class ShortSecrets(AcmeBench):
+    """Gives the connector secrets that are too short to be looked for."""
+
+    def start(self, folder: Path) -> Place:
+        return replace(super().start(folder), secrets={"token": "t", "webhook_secret": "w"})
+
+
+def test_secrets_that_are_too_short_to_be_looked_for_are_never_taken_for_none() -> None:
+    [finding] = run("acme_shop", ShortSecrets(), "secrets").findings
+    assert (finding.verdict, finding.detail[:63]) == (
+        Verdict.FAILED, "the bench's secrets (token, webhook_secret) are all shorter than"[:63],
+    )  # fmt: skip
+
+
 def test_a_report_is_told_as_text_and_as_json() -> None:
     report = tried(EndsAfterAPage, "paging")
     document = json.loads(json.dumps(report.document()))

@@ -81,7 +81,7 @@ def test_an_order_for_an_item_that_is_not_sold_any_more(bench: Bench) -> None:
     bench.run()
     assert why(bench) == ("process", "inactive_sku", SKU, "ecommerce")
     case = bench.case()
-    assert (str(case["money"]), case["currency"]) == ("20.00", "EUR")
+    assert (str(case["money"]), case["currency"]) == ("20.00", "USD")
     assert list(bench.erp.effects) == [("sales_order", "#1002")]
 
 
@@ -127,7 +127,7 @@ def test_two_orders_of_one_reference_contradict_each_other(bench: Bench) -> None
     bench.run()
     line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": 9, "unit_price": "10.00"}
     data = {
-        "ref": "#1001", "native_id": "gid/other", "placed_at": bench.clock.now().isoformat(), "currency": "EUR",
+        "ref": "#1001", "native_id": "gid/other", "placed_at": bench.clock.now().isoformat(), "currency": "USD",
         "lines": [line],
     }  # fmt: skip
     bench.hook("shop", "order.placed", "#1001", data, version="another")
@@ -141,7 +141,7 @@ def test_a_write_that_the_target_refuses(bench: Bench) -> None:
     bench.order("#1001", SKU, 2)
     bench.run()
     assert why(bench) == ("delivery", "rejected", "", "ecommerce")
-    assert (str(bench.case()["money"]), bench.case()["currency"]) == ("20.00", "EUR")
+    assert (str(bench.case()["money"]), bench.case()["currency"]) == ("20.00", "USD")
 
 
 def test_a_write_for_which_the_target_has_no_code(bench: Bench) -> None:
