@@ -156,8 +156,9 @@ def explain(folder: Path) -> int:
 def _differing(folder: Path) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
+    shown = [f"{side}.{field}" for side in SIDES for field in ("on_hand", "available")]
     with pq.ParquetFile(folder / "ours.parquet") as file:
-        return dict(file.read().to_pydict())
+        return dict(file.read(["sku", "location", *shown]).to_pydict())
 
 
 def _promised(rows: int) -> tuple[Comparison, AllocationRule]:
