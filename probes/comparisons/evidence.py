@@ -24,8 +24,8 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.keyed import Keyed
 from controlplane.store.types import instant, micros
-from controlplane.sync.delivery.effects import STOCK_SIGN
 from controlplane.sync.processes.inventory import unseen
+from controlplane.sync.processes.targets import STOCK_SIGN
 from rules.comparison.explain import Owed, Shown
 from rules.model.messages import stock_key
 from rules.outcomes import DeliveryState

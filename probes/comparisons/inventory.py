@@ -223,8 +223,10 @@ class _Judge:
         rows = self.read[system].get(key)
         if not rows:
             return self.began, self.around.now
-        since = max(self.began, min(row.read_from for row in rows))
-        return since, max(row.read_to for row in rows)
+        first, last = rows[0].read_from, rows[0].read_to
+        for row in rows[1:]:
+            first, last = min(first, row.read_from), max(last, row.read_to)
+        return max(self.began, first), last
 
     def _at(self, location: str) -> _Location:
         """Return who is held against whom at a location."""
@@ -357,7 +359,7 @@ class _Judge:
     def _judged(self, key: Key, findings: tuple[Finding, ...], basis: dict[str, str]) -> Judged:
         if terms := self._may_be_off_by(key):
             self.terms[stock_key(*key)] = terms
-        levels = {side.system: self._level(side.system, key) for side in self.policy.sides}
+        levels = {system: self._level(system, key) for system in self.units}
         price, currency = self.evidence.prices.get(key[0], (None, None))
         at = self._at(key[1])
         places = {target.side.system: target.place for target in at.targets}

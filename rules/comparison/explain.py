@@ -114,7 +114,7 @@ class Shown:
 
     def complete(self) -> Value | None:
         """Return what it will show when all that is owed is delivered."""
-        return (self.now or 0) + sum(item.delta for item in self.owed)
+        return (self.now or 0) + sum([item.delta for item in self.owed])
 
 
 @dataclass(frozen=True, slots=True)
