@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from controlplane import access, logs
+from controlplane import access, garbage, logs
 from controlplane.api.serving import behind, serving
 from controlplane.app import create_app
 from controlplane.errors import SettingsError
@@ -85,7 +85,9 @@ def serve(stack: ExitStack, plane: Plane) -> None:
         "threads": plane.settings.web_threads,
     }
     options |= behind(plane.settings.proxies)
-    stack.enter_context(serving(create_app(plane), "web", **options, ident="trueup", channel_timeout=60))
+    app = create_app(plane)
+    stack.enter_context(garbage.start_is_kept())
+    stack.enter_context(serving(app, "web", **options, ident="trueup", channel_timeout=60))
 
 
 def seed_people(plane: Plane) -> str:

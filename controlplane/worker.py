@@ -38,7 +38,7 @@ def worker(
     """
     settings = checked(load_settings(shards=shards))
     app = celery_of(settings)
-    from controlplane import logs
+    from controlplane import garbage, logs
     from controlplane.sync.engines import workers
     from controlplane.telemetry.serving import serve_meters
     from controlplane.wiring import join_plane
@@ -51,6 +51,7 @@ def worker(
             stop, _ = serve_meters(plane.telemetry.meters, settings.host, metrics_port)
             stack.callback(stop)
         plane.store.start()
+        stack.enter_context(garbage.start_is_kept())
         only = [name.strip() for name in targets.split(",") if name.strip()]
         code = workers.run(app, plane.sync, settings.shards, concurrency, only)
     raise typer.Exit(code)
