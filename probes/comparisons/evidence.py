@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -225,22 +223,6 @@ def together(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
     """Yield the keys in parts whose evidence is loaded at once."""
     for at in range(0, len(keys), TOGETHER):
         yield keys[at : at + TOGETHER]
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep Python from looking for garbage in cycles for the block, a tenth of a second.
-
-    Rows, evidence and verdicts of some hundred keys are tens of thousands of objects, and hold no cycles: looked through over and over
-    while they are made, they cost half as much again.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def load(

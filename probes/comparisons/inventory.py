@@ -30,7 +30,6 @@ from probes.comparisons.evidence import (
     offers_owed,
     standing,
     together,
-    uncollected,
 )
 from probes.comparisons.grounds import basis_of, is_kept, position_of, row_of
 from probes.comparisons.kept import kept
@@ -172,20 +171,14 @@ class _Judge:
     def until_spent(self, keys: Sequence[Key], meter: Meter) -> Iterator[Judged]:
         """Judge the keys in turn, until the budget is spent."""
         for part in together(keys):
-            if meter.spent():
-                return
-            with uncollected():
-                self._load(part)
-                judged = list(self._judged_of(part, meter))
-            yield from judged
-
-    def _judged_of(self, keys: Sequence[Key], meter: Meter) -> Iterator[Judged]:
-        for key in keys:
-            if meter.spent():
-                return
-            judged = self.judge(key)
-            meter.found(any(finding.is_drift for finding in judged.findings))
-            yield judged
+            for at, key in enumerate(part):
+                if meter.spent():
+                    return
+                if at == 0:
+                    self._load(part)
+                judged = self.judge(key)
+                meter.found(any(finding.is_drift for finding in judged.findings))
+                yield judged
 
     def _load(self, keys: Sequence[Key]) -> None:
         asked: dict[Field, list[Key]] = {(side.system, side.field): [] for side in self.policy.sides}
