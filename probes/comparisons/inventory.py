@@ -355,9 +355,8 @@ class _Judge:
         levels = {system: self._level(system, key) for system in self.units}
         price, currency = self.evidence.prices.get(key[0], (None, None))
         at = self._at(key[1])
-        places = {target.side.system: target.place for target in at.targets}
-        touched = {system: moved for system, place in places.items() if (moved := self.evidence.touched(place, key))}
-        evidence = self._evidence(key, levels, places) if is_kept(findings) else {}
+        touched = {one.side.system: moved for one in at.targets if (moved := self.evidence.touched(one.place, key))}
+        evidence = self._evidence(key, levels, at.targets) if is_kept(findings) else {}
         return Judged(
             stock_key(*key), findings, levels, evidence, price, currency, basis, self.read_at, touched, at.source
         )  # fmt: skip
@@ -366,7 +365,7 @@ class _Judge:
         rows = self.read.get(system, {}).get(key)
         return rows[0] if rows and len(rows) == 1 else None
 
-    def _evidence(self, key: Key, levels: dict[str, Level | None], places: dict[str, Field]) -> dict[str, Any]:
+    def _evidence(self, key: Key, levels: dict[str, Level | None], targets: Sequence[_Target]) -> dict[str, Any]:
         position = self.evidence.positions.get(key)
         twice = {
             system: [row_of(level) for level in rows]
@@ -376,7 +375,7 @@ class _Judge:
             "read": {system: row_of(level) for system, level in levels.items()},
             **({"listed": twice} if twice else {}),
             "position": None if position is None else position_of(position),
-            "delivered": {system: self.evidence.delivered(place, key) for system, place in places.items()},
+            "delivered": {one.side.system: self.evidence.delivered(one.place, key) for one in targets},
             "owed": [
                 {"target": system, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
                 for system in levels for row in self.evidence.owed.get((system, key), ())
