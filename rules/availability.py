@@ -13,5 +13,7 @@ def available_to_sell(available: int, unseen: int, safety: int, buffer_share: fl
     not contain yet. `safety`: units kept back. `buffer_share`: further share of the rest kept back, rounded up.
     """
     rest = max(0, available - unseen - safety)
+    if not buffer_share:
+        return rest
     share = Decimal(str(buffer_share))  # as it is written: in binary, 7 % of 100 units is a little more than 7
     return rest - math.ceil(rest * share)

@@ -135,7 +135,8 @@ def _rows(at: datetime) -> Iterator[tuple[Any, ...]]:
 
 # --- the contender ---
 def explain(folder: Path) -> int:
-    """Judge the keys that differ on the evidence of the ledger; return how many were judged."""
+    """Judge the keys that differ on the evidence of the ledger, in a process that looks for garbage as a plane does; return how many."""
+    from controlplane.garbage import start_is_kept
     from probes.comparisons.inventory import compare
 
     snapshots = newest(folder)
@@ -147,7 +148,8 @@ def explain(folder: Path) -> int:
     policies = Policies(1, {(one.kind, one.name): one for one in (policy, rule)}, {})
     sides = cast("Any", _Sides(rows, clock, began, ended))
     subjects = [f"{sku}@{location}" for sku, location in zip(rows["sku"], rows["location"], strict=True)]
-    judged = compare(ComparisonContext(store, policies, sides, clock, policy), subjects).judged
+    with start_is_kept():
+        judged = compare(ComparisonContext(store, policies, sides, clock, policy), subjects).judged
     _tell(judged)
     store.close()
     return len(judged)
@@ -156,8 +158,9 @@ def explain(folder: Path) -> int:
 def _differing(folder: Path) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
+    shown = [f"{side}.{field}" for side in SIDES for field in ("on_hand", "available")]
     with pq.ParquetFile(folder / "ours.parquet") as file:
-        return dict(file.read().to_pydict())
+        return dict(file.read(["sku", "location", *shown]).to_pydict())
 
 
 def _promised(rows: int) -> tuple[Comparison, AllocationRule]:

@@ -28,10 +28,10 @@ import httpx
 from controlplane.connectors.allowances import Left
 from controlplane.connectors.contract import Context
 from controlplane.connectors.downloads import whole
-from controlplane.connectors.network import PinnedTransport, within
 from controlplane.connectors.pace import Pace
 from controlplane.connectors.records import loads
 from controlplane.connectors.redaction import Redactor
+from controlplane.connectors.transport import PinnedTransport, within
 from controlplane.errors import (
     BlockedAddressError,
     ConnectorError,

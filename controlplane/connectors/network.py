@@ -7,16 +7,8 @@ leads elsewhere a moment later leads nowhere new; the name stays in the Host hea
 from __future__ import annotations
 
 import socket
-import ssl
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import httpcore
-import httpx
 
 from controlplane.errors import BlockedAddressError
 from rules.addresses import Pair, literal_of, refusal
@@ -68,105 +60,12 @@ class Door:
         failed: OSError = OSError(f"no address of '{host}' answers")
         for address in found:
             try:
-                return socket.create_connection((address, port), _share(timeout, found))
+                return socket.create_connection((address, port), share_of(timeout, found))
             except OSError as error:
                 failed = error
         raise failed
 
 
-def _share(timeout: float | None, found: Sequence[str]) -> float | None:
+def share_of(timeout: float | None, found: Sequence[str]) -> float | None:
     """What each of several addresses may take of the time for all."""
     return None if timeout is None else timeout / len(found)
-
-
-# --- how long an exchange may take in all ---
-
-_over_at: ContextVar[float | None] = ContextVar("over_at", default=None)
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Let whatever goes over the network in the block take so many seconds in all.
-
-    httpx's own time-outs start anew with every byte: headers or a body that drip would hold a thread for hours.
-    """
-    before = _over_at.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _over_at.reset(before)
-
-
-def _left(timeout: float | None, over: type[Exception]) -> float | None:
-    """Return the seconds that the next step may take. Raises `over` when none are left."""
-    end = _over_at.get()
-    if end is None:
-        return timeout
-    left = end - time.monotonic()
-    if left <= 0:
-        raise over("the exchange was not over within the time-out of the System policy")
-    return left if timeout is None else min(timeout, left)
-
-
-class _Timed(httpcore.NetworkStream):
-    """A connection each of whose steps ends with the exchange."""
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Timed(self._stream.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class PinnedBackend(httpcore.NetworkBackend):
-    """Makes httpcore's connections through a door. TLS goes on above it, by the name that was asked for."""
-
-    def __init__(self, door: Door) -> None:
-        self._door, self._plain = door, httpcore.SyncBackend()
-
-    def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:  # fmt: skip
-        """Connect to a checked address. Raises BlockedAddressError, and httpcore's errors."""
-        try:
-            found = self._door.addresses(host, port)
-        except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
-        failed: Exception = httpcore.ConnectError(f"no address of '{host}' answers")
-        for address in found:
-            share = _share(_left(timeout, httpcore.ConnectTimeout), found)
-            try:
-                return _Timed(self._plain.connect_tcp(address, port, share, local_address, socket_options))
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed
-
-
-class PinnedTransport(httpx.HTTPTransport):
-    """httpx's transport over a door. Every connection passes it, one for a redirect too; no proxy of the environment is used."""
-
-    def __init__(self, door: Door, limits: httpx.Limits, verify: ssl.SSLContext | None = None) -> None:
-        context = verify or httpx.create_ssl_context(trust_env=False)
-        super().__init__(verify=context, trust_env=False, limits=limits)
-        if not isinstance(getattr(self, "_pool", None), httpcore.ConnectionPool):
-            raise TypeError("this version of httpx keeps its connections elsewhere, where they would not be checked")
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections, keepalive_expiry=limits.keepalive_expiry,
-            network_backend=PinnedBackend(door),
-        )  # fmt: skip

@@ -13,14 +13,17 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
 import structlog
 
 from controlplane.clock import Clock
 from controlplane.errors import SettingsError
+
+if TYPE_CHECKING:
+    import httpx
 
 log = structlog.get_logger()
 KEPT = timedelta(seconds=30)
@@ -108,6 +111,8 @@ class Vault:
         return _Held(fields, "", self._clock.now() + KEPT)
 
     def _get(self, path: str, token: str) -> Mapping[str, Any]:
+        import httpx  # not everybody has a Vault
+
         headers = {"X-Vault-Token": token, "X-Vault-Request": "true"}
         if self._namespace:
             headers["X-Vault-Namespace"] = self._namespace
@@ -119,12 +124,12 @@ class Vault:
             raise _AwayError(
                 f"no answer from {self._address} ({why}); see that it runs, and TRUEUP_VAULT_ADDR"
             ) from None
-        if answer.status_code == httpx.codes.FORBIDDEN:
+        if answer.status_code == HTTPStatus.FORBIDDEN:
             raise SettingsError(
                 f"is refused by Vault (403); give TRUEUP_VAULT_TOKEN a token whose policy lets it read {api_path(path)}, "
                 "and TRUEUP_VAULT_NAMESPACE where there are namespaces"
             )
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == HTTPStatus.NOT_FOUND:
             raise SettingsError(_missing(path, answer))
         if not answer.is_success:
             raise _AwayError(_away(answer))
@@ -158,7 +163,7 @@ def _missing(path: str, answer: httpx.Response) -> str:
 
 
 def _away(answer: httpx.Response) -> str:
-    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+    if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         return "it is sealed or being maintained (503); unseal it"
     if answer.is_redirect:
         return f"it is a standby that sends us on ({answer.status_code}); name the active one in TRUEUP_VAULT_ADDR"

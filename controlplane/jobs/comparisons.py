@@ -168,7 +168,7 @@ def _anchor(plane: Plane, policy: Comparison, compared: Compared, run_id: str) -
             if (level := judged.levels.get(side.system)) is not None
             and policy.spec.source_of(level.location) != side.system
             and all(finding.cause is Cause.NONE for finding in judged.findings)
-            and judged.evidence["delivered"].get(side.system) is None
+            and side.system not in judged.touched
         ]
         if agreeing:
             plane.sync.healing.anchor(side.system, side.field, agreeing, run_id)

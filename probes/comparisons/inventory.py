@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,21 @@ from controlplane.connectors.contract import Level
 from controlplane.health.observations.comparison import Compared, ComparisonContext, Judged
 from controlplane.store import tables as t
 from controlplane.sync.processes.inventory import offered
-from probes.comparisons.evidence import UNREAD, Evidence, Key, Standing, catch_up, load, offers_owed, standing, together
+from probes.comparisons.evidence import (
+    UNREAD,
+    Evidence,
+    Field,
+    Key,
+    Standing,
+    catch_up,
+    load,
+    offers_owed,
+    standing,
+    together,
+)
+from probes.comparisons.grounds import basis_of, is_kept, position_of, row_of
 from probes.comparisons.kept import kept
-from probes.comparisons.leeway import tolerance_for, units_of
+from probes.comparisons.leeway import is_by_article, tolerance_for, units_of
 from rules.comparison.budget import Meter, resumed
 from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
 from rules.comparison.explain import (
@@ -38,8 +50,9 @@ from rules.comparison.explain import (
     unproven,
     untold,
 )
+from rules.comparison.tolerance import Tolerance
 from rules.model.messages import stock_key
-from rules.policy.kinds import ComparisonSide
+from rules.policy.kinds import AllocationRule, ComparisonSide
 
 LEVEL = "stock.level"
 Levels = dict[Key, list[Level]]
@@ -48,7 +61,7 @@ Levels = dict[Key, list[Level]]
 def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -> Compared:
     """Compare all keys of the policy's locations, or only the given ones: `SKU@location`, or a SKU for all locations."""
     began, meter = context.clock.now(), context.meter()
-    keys = None if subjects is None else sorted(keys_of(subjects, context.policy.spec.locations), key=_by_location)
+    keys = None if subjects is None else sorted(set(keys_of(subjects, context.policy.spec.locations)))
     read: dict[str, Levels] = {}
     unread: dict[str, str] = {}
     read_at: dict[str, datetime] = {}
@@ -74,11 +87,6 @@ def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -
         return Compared(judged, {}, began, keys is not None, len(left), stopped, resume, proven)
 
 
-def _by_location(key: Key) -> Key:
-    """Neighbours in this order share a location: evidence is loaded by the SKUs and the locations of some hundred keys."""
-    return key[1], key[0]
-
-
 def _key(subject: str) -> Key:
     sku, _, location = subject.rpartition("@")
     return sku, location
@@ -86,16 +94,17 @@ def _key(subject: str) -> Key:
 
 def keys_of(subjects: Iterable[str], locations: Sequence[str]) -> Iterator[Key]:
     """Yield the keys that subjects name; a SKU alone stands for every location. Those of other locations are left out."""
+    mine = frozenset(locations)
     for subject in subjects:
         sku, at, location = subject.rpartition("@")
-        if at and location in locations:
+        if at and location in mine:
             yield sku, location
         elif not at:
             yield from ((subject, each) for each in locations)
 
 
 def _read(context: ComparisonContext, side: ComparisonSide, keys: Sequence[Key] | None) -> Levels:
-    mine = side.locations or context.policy.spec.locations
+    mine = frozenset(side.locations or context.policy.spec.locations)
     asked = None if keys is None else [key for key in keys if key[1] in mine]
     found: Levels = {}
     if asked == []:
@@ -105,6 +114,25 @@ def _read(context: ComparisonContext, side: ComparisonSide, keys: Sequence[Key] 
             if level.location in mine:
                 found.setdefault((level.sku, level.location), []).append(level)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A side that is held against the side of record at a location, and what policy says of it there."""
+
+    side: ComparisonSide
+    place: Field
+    tolerance: Tolerance | None
+    """None: each article has its own."""
+    rule: AllocationRule | None
+    """What of the stock it may offer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    source: str
+    """The side of record."""
+    targets: tuple[_Target, ...]
 
 
 class _Judge:
@@ -129,6 +157,7 @@ class _Judge:
         self.told = {flow.spec.source for flow in context.snapshot.flows.values() if LEVEL in flow.spec.message_types}
         """Systems whose levels the ledger is told; of the others it knows what was read just now."""
         self.units = {side.system: units_of(context.snapshot, side.system) for side in self.policy.sides}
+        self.locations: dict[str, _Location] = {}
 
     def known(self) -> list[Key]:
         """Return the keys that any side or the ledger knows."""
@@ -137,7 +166,7 @@ class _Judge:
         keys: set[Key] = {(row.sku, row.location) for row in self.connection.execute(mine)}
         for levels in self.read.values():
             keys |= levels.keys()
-        return sorted(keys, key=_by_location)
+        return sorted(keys)
 
     def until_spent(self, keys: Sequence[Key], meter: Meter) -> Iterator[Judged]:
         """Judge the keys in turn, until the budget is spent."""
@@ -146,37 +175,69 @@ class _Judge:
                 if meter.spent():
                     return
                 if at == 0:
-                    self.evidence = load(self.connection, self.around, part)
+                    self._load(part)
                 judged = self.judge(key)
                 meter.found(any(finding.is_drift for finding in judged.findings))
                 yield judged
 
+    def _load(self, keys: Sequence[Key]) -> None:
+        asked: dict[Field, list[Key]] = {(side.system, side.field): [] for side in self.policy.sides}
+        for key in keys:
+            for target in self._at(key[1]).targets:
+                asked[target.place].append(key)
+        self.evidence = load(self.connection, self.around, keys, asked)
+
     def judge(self, key: Key) -> Judged:
         """Judge one key on all its sides."""
-        source = self.policy.source_of(key[1])
+        at = self._at(key[1])
         heard = self.evidence.heard(key)
-        first = self._allowing(self._held(key, self._source(source, key, heard)), [source])
-        findings = [first]
-        told = f"{sorted(heard)} by {self.evidence.told_by(key)}"
-        basis = {source: told if first.cause is not Cause.DUPLICATE else str(first.cause)}
-        for side in self._targets(key):
-            shown = self.evidence.shown(side.system, side.field, key, *self._reading(side.system, key))
-            finding = self._target(side, key, shown, first, heard)
-            finding = self._allowing(finding, [source, side.system, "plane"])
-            finding = in_another_unit(finding, self.units[side.system], settled=not shown.owed)
-            findings.append(finding)
-            basis[side.system] = _basis(finding, shown)
+        first = self._allowing(self._held(key, self._source(at.source, key, heard)), (at.source,))
+        findings, shows = [first], []
+        for target in at.targets:
+            system = target.side.system
+            shown = self.evidence.shown(*target.place, key, *self._reading(system, key))
+            finding = self._target(target, key, shown, first, heard)
+            finding = self._allowing(finding, (at.source, system, "plane"))
+            findings.append(in_another_unit(finding, self.units[system], settled=not shown.owed))
+            shows.append(shown)
+        basis = self._bases(key, findings, shows, heard) if is_kept(findings) else {}
         return self._judged(key, tuple(findings), basis)
+
+    def _bases(
+        self, key: Key, findings: Sequence[Finding], shows: Sequence[Shown], heard: set[tuple[int, int]]
+    ) -> dict[str, str]:
+        first, *others = findings
+        told = f"{sorted(heard)} by {self.evidence.told_by(key)}"
+        basis = {first.side: told if first.cause is not Cause.DUPLICATE else str(first.cause)}
+        return basis | {finding.side: basis_of(finding, shown) for finding, shown in zip(others, shows, strict=True)}
 
     def _reading(self, system: str, key: Key) -> tuple[datetime, datetime]:
         """Return from when to when a row was read: what was known to be there before is in it, and what was sent after is not."""
-        rows = self.read[system].get(key, [])
-        since = max(self.began, min((row.read_from for row in rows), default=self.began))
-        return since, max((row.read_to for row in rows), default=self.around.now)
+        rows = self.read[system].get(key)
+        if not rows:
+            return self.began, self.around.now
+        first, last = rows[0].read_from, rows[0].read_to
+        for row in rows[1:]:
+            first, last = min(first, row.read_from), max(last, row.read_to)
+        return max(self.began, first), last
 
-    def _targets(self, key: Key) -> list[ComparisonSide]:
-        source = self.policy.source_of(key[1])
-        return [side for side in self.policy.sides_at(key[1]) if side.system != source]
+    def _at(self, location: str) -> _Location:
+        """Return who is held against whom at a location."""
+        known = self.locations.get(location)
+        if known is None:
+            source = self.policy.source_of(location)
+            sides = (side for side in self.policy.sides_at(location) if side.system != source)
+            known = self.locations[location] = _Location(source, tuple(self._held_at(side, location) for side in sides))
+        return known
+
+    def _held_at(self, side: ComparisonSide, location: str) -> _Target:
+        by_article = is_by_article(self.policy, side)
+        tolerance = None if by_article else tolerance_for(self.snapshot, self.policy, side, "", location)
+        rules = (
+            rule for rule in self.snapshot.allocation_rules.values()
+            if rule.spec.channel == side.system and location in rule.spec.locations
+        )  # fmt: skip
+        return _Target(side, (side.system, side.field), tolerance, next(rules, None))
 
     def _source(self, system: str, key: Key, heard: set[tuple[int, int]]) -> Finding:
         rows = self.read[system].get(key, [])
@@ -189,51 +250,53 @@ class _Judge:
 
     def _held(self, key: Key, finding: Finding) -> Finding:
         """Of what the ledger never heard: the level was told, and waits in quarantine."""
-        reason = self.evidence.held.get((finding.side, f"{key[0]}@{key[1]}"))
-        if finding.cause is not Cause.NEVER_RECEIVED or reason is None:
+        if finding.cause is not Cause.NEVER_RECEIVED:
+            return finding
+        reason = self.around.held.get((finding.side, stock_key(*key)))
+        if reason is None:
             return finding
         cause = Cause.UNMAPPED if reason.startswith(UNMAPPED) else Cause.QUARANTINED
         text = f"{finding.side} shows {finding.actual}; its level was told, and waits in quarantine ({reason})"
         return replace(finding, cause=cause, explanation=text)
 
-    def _target(
-        self, side: ComparisonSide, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]
-    ) -> Finding:
+    def _target(self, target: _Target, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]) -> Finding:
+        side = target.side
         rows = self.read[side.system].get(key, [])
         values = [row.on_hand if side.field == "on_hand" else row.available for row in rows]
-        wanted = self._wanted(side, key, shown, source, heard)
+        wanted = self._wanted(target, key, shown, source, heard)
         if len(rows) > 1:
             return listed_twice(side.system, values, wanted)
         if rows and values[0] is None:
             return untold(side.system, wanted)
         actual = values[0] if values else None
         known = side.field == "available"
-        tolerance = tolerance_for(self.snapshot, self.policy, side, key[0], key[1])
+        tolerance = target.tolerance or tolerance_for(self.snapshot, self.policy, side, key[0], key[1])
         return explain_target(side.system, actual, shown, wanted, tolerance, known)
 
     def _wanted(
-        self, side: ComparisonSide, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]
+        self, target: _Target, key: Key, shown: Shown, source: Finding, heard: set[tuple[int, int]]
     ) -> list[int]:
-        if side.field != "on_hand":
-            return self._offered(side.system, key, shown)
+        if target.side.field != "on_hand":
+            return self._offered(target.rule, key, shown)
         told = {source.actual} if isinstance(source.actual, int) else set()
         return sorted({pair[0] for pair in heard} | told)
 
     def _allowing(self, finding: Finding, systems: Sequence[str]) -> Finding:
         """A gap that records of these systems may fill is not proven while they wait here, older than the reading."""
+        if finding.cause not in (Cause.NEVER_RECEIVED, Cause.CHANGED_AT_TARGET):
+            return finding
         waiting = min((at for system, at in self.around.backlog.items() if system in systems), default=None)
-        if waiting is None or finding.cause not in (Cause.NEVER_RECEIVED, Cause.CHANGED_AT_TARGET):
+        if waiting is None:
             return finding
         return unproven(finding, overdue=self.around.now - waiting > self.policy.promise)
 
-    def _offered(self, channel: str, key: Key, shown: Shown) -> list[int]:
-        for rule in self.snapshot.allocation_rules.values():
-            if rule.spec.channel == channel and key[1] in rule.spec.locations:
-                position = self.evidence.positions.get(key)
-                if position is None:
-                    return []
-                return [offered(rule, key[0], position.available, self.evidence.unseen.get(key, 0))]
-        return [] if shown.now is None else [shown.now]
+    def _offered(self, rule: AllocationRule | None, key: Key, shown: Shown) -> list[int]:
+        if rule is None:
+            return [] if shown.now is None else [shown.now]
+        position = self.evidence.positions.get(key)
+        if position is None:
+            return []
+        return [offered(rule, key[0], position[3], self.evidence.unseen.get(key, 0))]
 
     # --- what a side shows instead ---
     def seen(self, judged: Iterable[Judged]) -> Iterator[Seen]:
@@ -248,8 +311,10 @@ class _Judge:
 
     def _may_be_off_by(self, key: Key) -> dict[str, int]:
         position = self.evidence.positions.get(key)
-        terms = {} if position is None else {"allocated": position.allocated, "in_transit": max(0, position.in_transit)}
-        return {term: units for term, units in terms.items() if units}
+        if position is None:
+            return {}
+        _, _, allocated, _, in_transit, *_ = position
+        return {term: units for term, units in (("allocated", allocated), ("in_transit", max(0, in_transit))) if units}
 
     def by_definition(self, one: Judged, proven: Mapping[str, str]) -> Judged:
         """Return the judged key with the verdict *definition* on the sides that are off by it."""
@@ -265,85 +330,54 @@ class _Judge:
         """Judge without readings: what the ledger alone proves to be late or held."""
         found = []
         for system, key in self._owed():
-            side = next((side for side in self._targets(key) if side.system == system), None)
-            if side is None:
+            target = next((one for one in self._at(key[1]).targets if one.side.system == system), None)
+            if target is None:
                 continue
-            shown = self.evidence.shown(side.system, side.field, key, self.began, self.around.now)
+            shown = self.evidence.shown(*target.place, key, self.began, self.around.now)
             now = shown.now if shown.now is not None else 0
             complete = now + sum(item.delta for item in shown.owed)
-            finding = explain_target(side.system, now, Shown(now, (), shown.owed), [complete])
+            finding = explain_target(system, now, Shown(now, (), shown.owed), [complete])
             if finding.cause in CERTAIN:
-                found.append(self._judged(key, (finding,), {side.system: str(finding.cause)}))
+                found.append(self._judged(key, (finding,), {system: str(finding.cause)}))
         return found
 
     def _owed(self) -> Iterator[tuple[str, Key]]:
         """Yield every place that something is on its way to, its evidence loaded."""
         keys = {key for _, key in self.around.documents} | set(offers_owed(self.connection, self.around.systems))
-        mine = sorted((key for key in keys if key[1] in self.policy.locations), key=_by_location)
+        mine = sorted(key for key in keys if key[1] in self.policy.locations)
         for part in together(mine):
-            self.evidence = load(self.connection, self.around, part)
+            self._load(part)
             yield from self.evidence.owed
 
     def _judged(self, key: Key, findings: tuple[Finding, ...], basis: dict[str, str]) -> Judged:
         if terms := self._may_be_off_by(key):
             self.terms[stock_key(*key)] = terms
-        levels = {side.system: self._level(side.system, key) for side in self.policy.sides}
+        levels = {system: self._level(system, key) for system in self.units}
         price, currency = self.evidence.prices.get(key[0], (None, None))
-        places = {side.system: (side.system, side.field, key) for side in self._targets(key)}
-        touched = {system: at for system, place in places.items() if (at := self.evidence.touched.get(place))}
+        at = self._at(key[1])
+        touched = {one.side.system: moved for one in at.targets if (moved := self.evidence.touched(one.place, key))}
+        evidence = self._evidence(key, levels, at.targets) if is_kept(findings) else {}
         return Judged(
-            stock_key(*key), findings, levels, self._evidence(key, levels), price, currency, basis, self.read_at, touched,
-            self.policy.source_of(key[1]),
+            stock_key(*key), findings, levels, evidence, price, currency, basis, self.read_at, touched, at.source
         )  # fmt: skip
 
     def _level(self, system: str, key: Key) -> Level | None:
-        rows = self.read.get(system, {}).get(key, [])
-        return rows[0] if len(rows) == 1 else None
+        rows = self.read.get(system, {}).get(key)
+        return rows[0] if rows and len(rows) == 1 else None
 
-    def _evidence(self, key: Key, levels: dict[str, Level | None]) -> dict[str, Any]:
+    def _evidence(self, key: Key, levels: dict[str, Level | None], targets: Sequence[_Target]) -> dict[str, Any]:
         position = self.evidence.positions.get(key)
         twice = {
-            system: [_row(level) for level in rows]
-            for system, found in self.read.items() if len(rows := found.get(key, [])) > 1
+            system: [row_of(level) for level in rows]
+            for system, found in self.read.items() if len(rows := found.get(key, ())) > 1
         }  # fmt: skip
         return {
-            "read": {system: _row(level) for system, level in levels.items()},
+            "read": {system: row_of(level) for system, level in levels.items()},
             **({"listed": twice} if twice else {}),
-            "position": None if position is None else {
-                "on_hand": position.on_hand, "allocated": position.allocated, "available": position.available,
-                "in_transit": position.in_transit, "source_at": position.source_at.isoformat(),
-                "message_id": position.message_id,
-            },
-            "delivered": {
-                side.system: self.evidence.levels.get((side.system, side.field, key)) for side in self._targets(key)
-            },
+            "position": None if position is None else position_of(position),
+            "delivered": {one.side.system: self.evidence.delivered(one.place, key) for one in targets},
             "owed": [
                 {"target": system, "delivery_id": row.id, "state": row.state, "promise_at": row.promise_at.isoformat()}
                 for system in levels for row in self.evidence.owed.get((system, key), ())
             ],
         }  # fmt: skip
-
-
-def _basis(finding: Finding, shown: Shown) -> str:
-    """What nobody heard is what will still be off when all that is on its way is there; another unit is one by whatever it is off."""
-    actual = finding.actual
-    if finding.cause is Cause.UNIT:
-        return str(finding.cause)
-    if finding.cause is Cause.NEVER_RECEIVED:
-        actual = shown.complete()
-    if finding.delivery_id is None and isinstance(actual, int) and finding.expected:
-        gaps = (actual - value for value in finding.expected if isinstance(value, int))
-        return f"off by {min(gaps, key=abs)}"
-    return str(finding.cause)
-
-
-def _row(level: Level | None) -> dict[str, Any] | None:
-    if level is None:
-        return None
-    return {
-        "on_hand": level.on_hand,
-        "available": level.available,
-        "source_at": level.source_at.isoformat() if level.source_at else None,
-        "read_from": level.read_from.isoformat(),
-        "read_to": level.read_to.isoformat(),
-    }

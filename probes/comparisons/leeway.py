@@ -19,6 +19,12 @@ def tolerance_for(
     return Tolerance(own.absolute, own.relative, business)
 
 
+def is_by_article(spec: ComparisonSpec, side: ComparisonSide) -> bool:
+    """Say whether what is allowed of a side's field differs from article to article."""
+    own = spec.tolerances.get(side.field)
+    return own is not None and own.within_safety_stock
+
+
 def _safety_stock(snapshot: Snapshot, channel: str, sku: str, location: str) -> int:
     for rule in snapshot.allocation_rules.values():
         if rule.spec.channel == channel and location in rule.spec.locations:

@@ -102,6 +102,8 @@ class Shown:
         """Return every value it may rightly show, or None when the evidence cannot tell."""
         if self.now is None:
             return None
+        if not self.owed and not self.moved:
+            return frozenset((self.now - self.later, *self.earlier))
         under_way = [*(item.delta for item in self.owed if item.sent), *(-delta for delta in self.moved if delta)]
         if len(under_way) > MOST_OVERLAPS:
             return None
@@ -112,7 +114,7 @@ class Shown:
 
     def complete(self) -> Value | None:
         """Return what it will show when all that is owed is delivered."""
-        return (self.now or 0) + sum(item.delta for item in self.owed)
+        return (self.now or 0) + sum([item.delta for item in self.owed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def explain_source(side: str, actual: Pair | None, heard: Iterable[tuple[int, in
         return Finding(
             side, Cause.NEVER_RECEIVED, actual[0], (), f"{side} lists the key, and the ledger never heard of it"
         )
-    if any(_fits(actual, pair) for pair in known):
+    if actual in known or any(_fits(actual, pair) for pair in known):
         return Finding(side, Cause.NONE, actual[0], on_hand, "as the ledger heard it")
     said = " or ".join(f"{held} on hand, {free} available" for held, free in known)
     text = f"{side} shows {_figures(actual)}; the ledger last heard {said}, and no change since"

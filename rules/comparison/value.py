@@ -46,4 +46,5 @@ def ordered(values: Iterable[Value]) -> tuple[Value, ...]:
     def place(value: Value) -> tuple[bool, int | Decimal, str]:
         return (True, 0, value) if isinstance(value, str) else (False, value, "")
 
-    return tuple(sorted(set(values), key=place))
+    found = set(values)
+    return tuple(sorted(found, key=place) if len(found) > 1 else found)

@@ -53,11 +53,12 @@ class Judged:
     levels: Mapping[str, Level | None]
     """Side -> the stock that was read; empty where it is not stock that is compared."""
     evidence: Mapping[str, Any]
+    """What is kept with a finding; empty where nothing drifts, nor is undecided."""
     unit_value: Decimal | None
     """What one unit of a difference is worth; where it is no units that differ: what the whole subject is."""
     currency: str | None
     basis: Mapping[str, str] = field(default_factory=dict)
-    """`Finding.place` -> what the verdict rests on; a suspicion is confirmed only when that has not moved."""
+    """`Finding.place` -> what the verdict rests on; a suspicion is confirmed only when that has not moved. Empty as `evidence` is."""
     read_at: Mapping[str, datetime] = field(default_factory=dict)
     """Side -> when all that it lists of the subject had been read; empty where that is not kept."""
     touched: Mapping[str, datetime] = field(default_factory=dict)

@@ -14,12 +14,10 @@ from controlplane.sync.processes import targets
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.fulfilment import refresh_state
 from controlplane.sync.processes.inventory import offers
+from controlplane.sync.processes.targets import STOCK_SIGN
 from controlplane.sync.processes.taxes import agreed
 from controlplane.sync.routing import emit
 from rules.outcomes import Result
-
-STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment": 1, "cash_sale": -1}
-"""How the books of an ERP move with a document: units times this."""
 
 
 def has(sent: Sent) -> bool:

@@ -16,12 +16,12 @@ from controlplane.store import Store
 from controlplane.store import tables as t
 from controlplane.store.locks import lock_books
 from controlplane.store.types import EPOCH
-from controlplane.sync.delivery.effects import STOCK_SIGN
 from controlplane.sync.intake import take
 from controlplane.sync.ledger.readings import readings
 from controlplane.sync.processes import targets
 from controlplane.sync.processes.contract import Work
 from controlplane.sync.processes.inventory import offers
+from controlplane.sync.processes.targets import STOCK_SIGN
 from controlplane.sync.routing.run import emit
 from rules.ids import new_id
 from rules.outcomes import DeliveryState

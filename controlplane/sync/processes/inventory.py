@@ -6,6 +6,7 @@ That expectation goes with each write, so that a write computed from anything el
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
 from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
 from controlplane.store.direct import Prepared
+from controlplane.store.keyed import Keyed
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes import ownership, targets
@@ -36,6 +38,12 @@ _FREE = Prepared(
     .where(*_MINE)
     .group_by(_P.available)
 )
+_LACKED = Keyed(
+    "order_line", ("location", "quantity"), ("sku",),
+    "EXISTS (SELECT 1 FROM stock_position p WHERE p.sku = r.sku AND p.location = r.location"
+    " AND (r.warehouse_at IS NULL OR r.warehouse_at > p.source_at))",
+)  # fmt: skip
+"""The same lines, by SKU."""
 _CHANGE = insert(t.stock_change)
 _MADE = Prepared(
     select(_M.data)
@@ -130,13 +138,11 @@ def offered(rule: AllocationRule, sku: str, available: int, unseen_: int) -> int
 
 def unseen(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Return key -> units of orders that the warehouse's figure does not contain yet; keys without any are left out."""
-    query = (
-        select(_LINE.sku, _LINE.location, func.sum(_LINE.quantity).label("units"))
-        .join_from(t.order_line, t.stock_position, _LACKS)
-        .where(_LINE.sku.in_({sku for sku, _ in keys}), _LINE.location.in_({location for _, location in keys}))
-        .group_by(_LINE.sku, _LINE.location)
-    )
-    return {(row.sku, row.location): int(row.units) for row in connection.execute(query)}
+    skus = [(sku,) for sku in dict.fromkeys(sku for sku, _ in keys)]
+    found: Counter[tuple[str, str]] = Counter()
+    for at, location, units in _LACKED.rows(connection, skus):
+        found[skus[at][0], location] += units
+    return found
 
 
 def _waiting(work: Work, channel: str, subject: str) -> int | None:

@@ -13,6 +13,8 @@ from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
 
+STOCK_SIGN = {"item_fulfillment": -1, "item_receipt": 1, "inventory_adjustment": 1, "cash_sale": -1}
+"""How the books of an ERP move with a document: units times this."""
 _V = t.target_level.c
 _LEVEL = Prepared(
     select(t.target_level).where(

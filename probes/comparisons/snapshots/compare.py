@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.comparisons.answer.model import Difference, Result, SourceSummary
 from probes.comparisons.snapshots import buckets
 from probes.comparisons.snapshots.buckets import CODES, Columns, Judge
 from probes.comparisons.snapshots.model import BAD, KEYS, Snapshot, SnapshotError
@@ -25,6 +23,8 @@ from rules.comparison.verdict import Kind
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from probes.comparisons.answer.model import Difference, Result, SourceSummary
 
 AT_ONCE = 2
 
@@ -72,6 +72,8 @@ def compare(
     progress: Callable[[int, str], None] | None = None,
 ) -> Compared:
     """Hold the snapshots against each other; see compare_snapshots."""
+    from concurrent.futures import ThreadPoolExecutor
+
     columns = columns_of(snapshots, values)
     judge = Judge(columns, tolerance)
     every = buckets.numbers(snapshots)
@@ -145,6 +147,8 @@ def _write(compared: Compared, names: Sequence[pa.Array], target: Path) -> None:
 def _result(compared: Compared, names: Sequence[pa.Array], tolerance: Decimal, limit: int, seconds: float) -> Result:
     import numpy as np
 
+    from probes.comparisons.answer.model import Result
+
     found = compared.differing
     counts = np.bincount(found.kinds, minlength=len(buckets.KINDS))
     differ = len(found.at)
@@ -171,6 +175,8 @@ def _result(compared: Compared, names: Sequence[pa.Array], tolerance: Decimal, l
 def _worst(compared: Compared, names: Sequence[pa.Array], limit: int) -> tuple[Difference, ...]:
     import numpy as np
 
+    from probes.comparisons.answer.model import Difference
+
     found = compared.differing
     order = np.lexsort((found.at, -found.gaps))[:limit]
     texts = [part.to_pylist() for part in _named(found.at[order], names)]
@@ -195,6 +201,8 @@ def _shown(compared: Compared, side: int, place: int) -> tuple[Decimal, ...] | N
 
 
 def _source(snapshot: Snapshot) -> SourceSummary:
+    from probes.comparisons.answer.model import SourceSummary
+
     read = f"read {snapshot.pages[0].read_from} to {snapshot.pages[-1].read_to}" if snapshot.pages else ""
     return SourceSummary(
         snapshot.side, str(snapshot.folder), "snapshot", "columns", snapshot.rows + snapshot.bad_rows, snapshot.duplicate_keys,

@@ -29,7 +29,7 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray[Any, Any], 
         found, places = words[:, 0], kind.scale
         inexact = words[:, 1] != (found >> np.int64(63))
     elif pa.types.is_integer(kind):
-        found, places = np.from_dlpack(column.combine_chunks().cast(pa.int64())), 0
+        found, places = np.from_dlpack(column.combine_chunks()), 0
         inexact = np.zeros(len(found), bool)
     else:
         raise SnapshotError(f"{name} is {kind}: a snapshot keeps whole numbers and decimals; convert it exactly before")
@@ -37,7 +37,7 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray[Any, Any], 
         raise SnapshotError(
             f"{name} has a value beyond {LARGEST:,} in its smallest unit; correct it at its source, or lessen its places"
         )
-    return found, places
+    return found.astype(np.int64, copy=False), places
 
 
 def as_arrow(values: np.ndarray[Any, Any], absent: np.ndarray[Any, Any] | None = None) -> pa.Array:

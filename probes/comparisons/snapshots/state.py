@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -113,7 +112,8 @@ class State:
         if unknown := sorted(set(changed) - set(self.sides)):
             raise SnapshotError(f"{unknown[0]!r} is no side of this comparison; the sides are {', '.join(self.sides)}")
         changes = {self.sides.index(side): self._change(side, table) for side, table in changed.items()}
-        laid = self.at(np.unique(np.concatenate([np.empty(0, np.int64), *(one.keys for one in changes.values())])))
+        every = np.concatenate([np.empty(0, np.int64), *(one.keys for one in changes.values())])
+        laid = self.at(every[_last_of_each(every)])
         for side, change in changes.items():
             places = np.searchsorted(laid.keys, change.keys)
             laid.states[side][places] = np.where(change.gone, MISSING, PRESENT)
@@ -152,9 +152,16 @@ class State:
                     f"{side}.{name} comes with {own} decimal places, and {places} were compared; compare whole snapshots anew"
                 )
             values.append(column * 10 ** (places - own))
-        _, last = np.unique(keys[::-1], return_index=True)
-        place = len(keys) - 1 - last
+        place = _last_of_each(keys)
         return Change(keys[place], tuple(column[place] for column in values), gone[place])
+
+
+def _last_of_each(keys: Array) -> Array:
+    """Return the place of the last of each key, in the order of keys. `numpy.unique` imports masked arrays."""
+    order = np.argsort(keys, kind="stable")
+    held = keys[order]
+    found: Array = order[np.append(held[1:] != held[:-1], True)[: len(held)]]
+    return found
 
 
 def _filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -168,6 +175,8 @@ def _filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def build(folder: Path, snapshots: Sequence[Snapshot], values: Sequence[str], tolerance: Decimal) -> State:
     """Compare whole snapshots and keep what was seen; what the folder held before is replaced."""
+    from concurrent.futures import ThreadPoolExecutor
+
     columns = columns_of(snapshots, values)
     judge = Judge(columns, tolerance)
     folder.mkdir(parents=True, exist_ok=True)

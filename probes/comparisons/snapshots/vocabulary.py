@@ -40,7 +40,6 @@ class Vocabulary:
     def numbers(self, texts: pa.Array) -> np.ndarray[Any, Any]:
         """Return the numbers (int32) of texts without nulls; what is new gets the next ones, on disk before they are returned."""
         import numpy as np
-        import pyarrow.compute as pc
 
         found = self._look_up(texts)
         if found.null_count:
@@ -48,7 +47,7 @@ class Vocabulary:
                 self._catch_up()
                 found = self._look_up(texts)
                 if found.null_count:
-                    self._append(pc.unique(texts.filter(pc.is_null(found))))
+                    self._append(texts.filter(found.is_null()).unique())
                     found = self._look_up(texts)
         return np.from_dlpack(found)  # `to_numpy` imports pandas
 
@@ -59,10 +58,12 @@ class Vocabulary:
 
     def _look_up(self, texts: pa.Array) -> pa.Array:
         import pyarrow as pa
-        import pyarrow.compute as pc
+        from pyarrow import (
+            _compute,  # `pyarrow.compute` writes a Python function for each of hundreds as it is imported
+        )
 
         known = pa.nulls(0, pa.string()) if self._known is None else self._known
-        return pc.index_in(texts, value_set=known)
+        return _compute.call_function("index_in", [texts], _compute.SetLookupOptions(known, skip_nulls=False))
 
     def _append(self, texts: pa.Array) -> None:
         import pyarrow as pa

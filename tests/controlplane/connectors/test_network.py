@@ -19,9 +19,10 @@ from cryptography.x509.oid import NameOID
 
 from controlplane.connectors.builtin.broker.connector import BrokerConnector
 from controlplane.connectors.http import HttpClient
-from controlplane.connectors.network import Door, PinnedTransport
+from controlplane.connectors.network import Door
 from controlplane.connectors.outcomes import outcome_of
 from controlplane.connectors.redaction import Redactor
+from controlplane.connectors.transport import PinnedTransport
 from controlplane.errors import BlockedAddressError, UnavailableError
 from rules.addresses import Pair
 from rules.outcomes import Result

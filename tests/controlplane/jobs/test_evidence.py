@@ -17,6 +17,7 @@ from tests.controlplane.sync.test_loop import SKU
 
 KEY = (SKU, "WH1")
 SYSTEMS = ["erp", "wms", "shop"]
+ASKED = {("erp", "on_hand"): [KEY], ("shop", "available"): [KEY]}
 
 
 @pytest.fixture
@@ -69,16 +70,17 @@ def test_the_ledger_allows_what_it_took_for_true_when_the_reading_began_and_all_
         retailer.sync.drain()
     with retailer.store.read() as connection:
         around = standing(connection, SYSTEMS, began, retailer.clock.now())
-        heard = load(connection, around, [KEY]).heard(KEY)
+        heard = load(connection, around, [KEY], ASKED).heard(KEY)
     assert sorted(heard) == [(10, 10), (11, 11), (12, 12)]
 
 
 def test_evidence_of_one_key_holds_nothing_of_another(retailer: Retailer) -> None:
     stock(retailer, 3)
     with retailer.store.read() as connection:
-        evidence = load(connection, standing(connection, SYSTEMS, retailer.clock.now(), retailer.clock.now()), [KEY])
+        around = standing(connection, SYSTEMS, retailer.clock.now(), retailer.clock.now())
+        evidence = load(connection, around, [KEY], ASKED)
     assert set(evidence.positions) == {KEY}
-    assert {key for _, _, key in evidence.levels} == {KEY}
+    assert {key for held in evidence.levels.values() for key in held} == {KEY}
 
 
 def test_what_was_sent_long_after_a_row_was_read_does_not_make_an_edit_look_right(retailer: Retailer) -> None:

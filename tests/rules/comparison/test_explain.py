@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.comparison.explain import MOST_OVERLAPS, Cause, Owed, Shown, explain_source, explain_target
+from rules.comparison.tolerance import Tolerance
+from rules.comparison.value import Value
 
 LEVELS = st.integers(-5, 40)
 OWED = st.builds(
@@ -188,3 +191,20 @@ def test_with_evidence_taken_away_a_true_value_is_never_drift(
     for less in (replace(shown, now=None), replace(shown, owed=unsure)):
         found = explain_target("erp", real, less, [shown.complete() or 0])
         assert not found.is_drift, found.explanation
+
+
+AMOUNTS = st.integers(-50, 50) | st.decimals(-50, 50, places=2) | st.sampled_from(["placed", "shipped", "5"])
+ALLOWANCE = st.integers(0, 5) | st.decimals(0, 5, places=2)
+
+
+@given(AMOUNTS, st.lists(AMOUNTS, max_size=3), ALLOWANCE, st.decimals(0, "0.5", places=2), ALLOWANCE)
+def test_a_value_is_near_where_it_lies_no_farther_than_the_widest_of_what_is_allowed(
+    value: Value, allowed: list[Value], absolute: Decimal | int, relative: Decimal, business: Decimal | int
+) -> None:
+    def lies_near(other: Value) -> bool:
+        if isinstance(value, str) or isinstance(other, str):
+            return value == other
+        room = (Decimal(absolute), Decimal(business), relative * abs(Decimal(other)))
+        return any(abs(Decimal(value) - Decimal(other)) <= each for each in room)
+
+    assert Tolerance(absolute, relative, business).near(value, allowed) == any(map(lies_near, allowed))
