@@ -1,6 +1,7 @@
 """The command `trueup compare`: exit code 0 the files agree, 1 they differ, 2 they could not be compared."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -46,6 +47,9 @@ def app_command(
     from probes.comparisons.files.request import split_columns
     from probes.comparisons.sources import Asked, compare_sources
 
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # nothing here is linear algebra: NumPy need not start its threads
     try:
         _check_target(html, sources)
         asked = Asked(

@@ -15,7 +15,6 @@ from probes.comparisons.answer.model import Reporter
 from probes.comparisons.engines.tables import DIALECTS, Table, address, bring, compare_tables
 from probes.comparisons.files.compare import compare_files
 from probes.comparisons.files.request import Request, build_request, label_of
-from probes.comparisons.snapshots.model import KEYS, MANIFEST, load
 
 ENGINE = "TRUEUP_COMPARE_ENGINE"
 """Environment variable: `local` or `spark://HOST:PORT` for Spark; empty for the engine that is built in."""
@@ -43,7 +42,7 @@ def compare_sources(sources: Sequence[str], asked: Asked, progress: Reporter | N
     """
     tables = [address(source) for source in sources]
     engine = os.environ.get(ENGINE, "")
-    if any((Path(source) / MANIFEST).is_file() for source, table in zip(sources, tables, strict=True) if table is None):
+    if any(_is_snapshot(Path(source)) for source, table in zip(sources, tables, strict=True) if table is None):
         return _snapshots(sources, asked, progress)
     if engine:
         return _on_spark(sources, asked, engine)
@@ -57,6 +56,15 @@ def compare_sources(sources: Sequence[str], asked: Asked, progress: Reporter | N
         names = asked.names or [label_of(s) if t is None else t.name for s, t in zip(sources, tables, strict=True)]
         paths = _here(sources, tables, asked, Path(folder))
         return _files(paths, asked, names if any(tables) else asked.names, progress)
+
+
+def _is_snapshot(source: Path) -> bool:
+    """Whether it is a snapshot's folder; what reads snapshots is imported for folders only."""
+    if not source.is_dir():
+        return False
+    from probes.comparisons.snapshots.model import MANIFEST
+
+    return (source / MANIFEST).is_file()
 
 
 def _are_of_one_database(tables: Sequence[Table | None]) -> bool:
@@ -107,6 +115,7 @@ def _on_spark(sources: Sequence[str], asked: Asked, master: str) -> Result:
 
 def _snapshots(sources: Sequence[str], asked: Asked, progress: Reporter | None) -> Result:
     from probes.comparisons.snapshots import SnapshotError, compare_snapshots
+    from probes.comparisons.snapshots.model import KEYS, load
 
     try:
         if asked.maps or asked.decimals:

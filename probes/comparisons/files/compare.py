@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 from probes.comparisons.answer.model import Reporter, Result, SourceSummary
 from probes.comparisons.answer.problems import CouldNotCompare, FileProblem
 from probes.comparisons.files.align import Aligned, Shape, align
-from probes.comparisons.files.csv_reader import load_csv
-from probes.comparisons.files.encoding import as_utf8, magic
-from probes.comparisons.files.jsonl_reader import load_jsonl
+from probes.comparisons.files.csv_lines import AT_ONCE
+from probes.comparisons.files.loading import Chosen, choose_rows, load_side
 from probes.comparisons.files.outputs import write_differences
-from probes.comparisons.files.parquet_reader import load_parquet, plain_columns
 from probes.comparisons.files.request import Request, Side, build_request
 from probes.comparisons.files.slots import FEWEST, Choice, Columns, choose
 from probes.comparisons.files.tables import Desk, Loaded, counted, literal, narrow
@@ -25,10 +23,6 @@ from probes.comparisons.files.values import DECIMAL, Normalised, are_whole, norm
 
 if TYPE_CHECKING:
     import duckdb
-
-AT_ONCE = 2
-"""Files that are read at the same time."""
-_JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 
 
 def compare_files(
@@ -88,10 +82,10 @@ def _run(
     con = _connect(scratch, memory_limit)
     try:
         report(0, "choosing the rows that may differ")
-        choice = _chosen(con, request, scratch)
-        loaded = _load_all(con, request, scratch, report, choice)
+        chosen = choose_rows(con, request, scratch)
+        loaded = _load_all(con, request, scratch, report, chosen)
         report(len(request.sides), "aligning the keys")
-        sources, aligned = _judged(con, request, loaded, choice)
+        sources, aligned = _judged(con, request, loaded, chosen.choice)
         report(len(request.sides) + 1, "done")
     except duckdb.OutOfMemoryException as error:
         raise CouldNotCompare(["memory or temporary disk ran out: raise --memory-limit or free disk space"]) from error
@@ -147,7 +141,7 @@ def _columns(desk: Desk, loaded: Loaded) -> Columns:
     """Return a loaded side as the choice of rows takes it."""
     keys = tuple((key, "VARCHAR") for key in desk.key_columns)
     values = tuple((text, "VARCHAR") for text in desk.text_columns)
-    return Columns(f"text_{desk.index}", keys, values, tidy=True, hashed=loaded.hashed)
+    return Columns(f"text_{desk.index}", keys, values, tidy=True, hashed=loaded.hashed, number="rowid")
 
 
 def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnection":
@@ -167,20 +161,6 @@ def _connect(scratch: Path, memory_limit: str | None) -> "duckdb.DuckDBPyConnect
     return con
 
 
-def _chosen(con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path) -> Choice | None:
-    """Choose the rows of typed files that may differ; None where all rows are to be looked at."""
-    if any(magic(side.path) != "parquet" for side in request.sides):
-        return None
-    desks = [Desk(con, scratch, side.index, request.keys, request.values, _counting_nothing) for side in request.sides]
-    found = [plain_columns(desk, side, request.wanted(side)) for desk, side in zip(desks, request.sides, strict=True)]
-    sides = [one for one in found if one is not None]
-    return choose(con, sides) if len(sides) == len(found) else None
-
-
-def _counting_nothing(_what: str, _rows: int) -> None:
-    """Tell nobody."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
     """A side whose raw table is filled."""
@@ -190,7 +170,7 @@ class _Side:
 
 
 def _load_all(
-    con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path, report: Reporter, choice: Choice | None
+    con: "duckdb.DuckDBPyConnection", request: Request, scratch: Path, report: Reporter, chosen: Chosen
 ) -> list[_Side]:
     """Load the sides, two at a time; raises CouldNotCompare with what is wrong with each of them."""
 
@@ -199,7 +179,7 @@ def _load_all(
         progress = partial(_rows_read, report, side)
         desk = Desk(con.cursor(), scratch, side.index, request.keys, request.values, progress)
         try:
-            loaded = _load(desk, request, side, choice.where[side.index] if choice else "true")
+            loaded = load_side(desk, side, request.wanted(side), chosen)
         except FileProblem as problem:
             return f"{side.path}: {problem}"
         return _Side(desk, loaded)
@@ -213,21 +193,6 @@ def _load_all(
 
 def _rows_read(report: Reporter, side: Side, what: str, rows: int) -> None:
     report(side.index, f"{side.name}: {what}, {rows:,} rows")
-
-
-def _load(desk: Desk, request: Request, side: Side, only: str) -> Loaded:
-    kind = magic(side.path)
-    wanted = request.wanted(side)
-    suffixes = [suffix.lower() for suffix in side.path.suffixes if suffix.lower() != ".gz"]
-    last = suffixes[-1] if suffixes else ""
-    if kind == "parquet":
-        return load_parquet(desk, side, wanted, only)
-    if kind == "zip":
-        raise FileProblem("is a zip or Excel file: save the sheet as CSV, or unpack it")
-    if last in (".parquet", ".pq"):
-        raise FileProblem("does not begin like a Parquet file: empty, truncated or another format; export it again")
-    plain = as_utf8(side.path, kind, desk.scratch / f"{side.index}.txt")
-    return (load_jsonl if last in _JSON_SUFFIXES else load_csv)(desk, side, plain, wanted)
 
 
 def _summary(side: Side, loaded: Loaded, read: Normalised, rows: int) -> SourceSummary:

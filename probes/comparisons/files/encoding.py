@@ -21,7 +21,8 @@ _C1 = frozenset(range(0x80, 0xA0))
 class Plain:
     """A UTF-8 text file without BOM; `lines` counts by line feeds; `note` says what was unusual, or is empty.
 
-    `blanks`: a blank may stand somewhere in it that is no line end; False is certain.
+    `blanks`: a blank may stand somewhere in it that is no line end; False is certain. `lone_returns`: a carriage return may stand
+    somewhere without its line feed; False is certain.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class Plain:
     lines: int
     note: str = ""
     blanks: bool = True
+    lone_returns: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,15 @@ class _Guess:
     label: str
     skip: int = 0
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of a text's lines and blanks while its encoding was guessed; see Plain."""
+
+    lines: int = 0
+    blanks: bool = True
+    lone_returns: bool = True
 
 
 def magic(path: Path) -> str:
@@ -62,10 +73,11 @@ def as_utf8(path: Path, kind: str, scratch: Path) -> Plain:
     Raises FileProblem for truncated gzip or UTF-16, and for bytes that are no text.
     """
     try:
-        guess, lines, blanks = _guess(path, kind)
+        guess, seen = _guess(path, kind)
         if kind == "text" and guess.codec == "utf-8" and not guess.skip:
-            return Plain(path, guess.label, lines, guess.note, blanks)
-        return Plain(scratch, guess.label, _transcode(path, kind, guess, scratch), guess.note)
+            return Plain(path, guess.label, seen.lines, guess.note, seen.blanks, seen.lone_returns)
+        lines = _transcode(path, kind, guess, scratch)
+        return Plain(scratch, guess.label, lines, guess.note, seen.blanks, seen.lone_returns)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileProblem(f"is a damaged or truncated gzip file ({error}): export it again") from error
     except UnicodeDecodeError as error:
@@ -84,13 +96,13 @@ def _chunks(path: Path, kind: str) -> Generator[bytes, None, None]:
             yield chunk
 
 
-def _guess(path: Path, kind: str) -> tuple[_Guess, int, bool]:
+def _guess(path: Path, kind: str) -> tuple[_Guess, _Seen]:
     chunks = _chunks(path, kind)
     head = next(chunks, b"")
     chunks.close()
     wide = _utf16(head)
     if wide:
-        return wide, 0, True
+        return wide, _Seen()
     if b"\0" in head:
         raise FileProblem("holds zero bytes, so it is no text: give CSV, JSON Lines or Parquet")
     return _utf8_or_latin(path, kind, 3 if head.startswith(codecs.BOM_UTF8) else 0)
@@ -110,27 +122,25 @@ def _utf16(head: bytes) -> _Guess | None:
     return None
 
 
-def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, int, bool]:
+def _utf8_or_latin(path: Path, kind: str, bom: int) -> tuple[_Guess, _Seen]:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, offset, chunk, blanks = 0, 0, b"\n", False
+    lines, lone, offset, chunk, blanks = 0, 0, 0, b"\n", False
     try:
-        for chunk in _chunks(path, kind):
+        for following in _chunks(path, kind):
+            lone -= chunk.endswith(b"\r") and following.startswith(b"\n")
+            chunk = following
             if not chunk.isascii() or decoder.getstate()[0]:  # a letter may go on from the chunk before
                 decoder.decode(chunk)
             lines += chunk.count(b"\n")
-            blanks = blanks or _has_blank(chunk)
+            lone += chunk.count(b"\r") - (chunk.count(b"\r\n") if b"\r" in chunk else 0)
+            blanks = blanks or any(blank in chunk for blank in _BLANKS)
             offset += len(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         where = f"byte 0x{error.object[error.start]:02X} after about {offset + error.start} bytes"
-        return _latin(path, kind, where), 0, True
-    return _Guess("utf-8", "UTF-8 with BOM" if bom else "UTF-8", bom), lines + (not chunk.endswith(b"\n")), blanks
-
-
-def _has_blank(chunk: bytes) -> bool:
-    """Whether a byte of a blank is in it, or a carriage return without its line feed (which the next chunk may begin with)."""
-    returns = chunk.count(b"\r")
-    return any(blank in chunk for blank in _BLANKS) or (returns > 0 and returns != chunk.count(b"\r\n"))
+        return _latin(path, kind, where), _Seen()
+    seen = _Seen(lines + (not chunk.endswith(b"\n")), blanks or lone > 0, lone > 0)
+    return _Guess("utf-8", "UTF-8 with BOM" if bom else "UTF-8", bom), seen
 
 
 def _latin(path: Path, kind: str, where: str) -> _Guess:

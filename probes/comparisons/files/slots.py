@@ -38,7 +38,7 @@ class Columns:
     """One side's relation (SQL that `FROM` takes), and its columns as (name in SQL, type), keys first.
 
     `tidy`: no key has blanks around it, and what is written alike on the first side and here is known to be there and a number.
-    `hashed`: the relation has the columns of `row_hashes`.
+    `hashed`: the relation has the columns of `row_hashes`. `number`: SQL of a row's number, from 0 in the order in which they are read.
     """
 
     relation: str
@@ -46,6 +46,7 @@ class Columns:
     values: tuple[tuple[str, str], ...]
     tidy: bool = False
     hashed: bool = False
+    number: str = "file_row_number"
 
     @property
     def are_plain(self) -> bool:
@@ -80,10 +81,14 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen: `where` is the condition, per side, that a row is to be looked at; `rows` how many a side has in all."""
+    """What was chosen: `where` is the condition, per side, that a row is to be looked at; `rows` how many a side has in all.
+
+    `numbers`: those of the rows to look at, per side, ascending.
+    """
 
     where: tuple[str, ...]
     rows: tuple[int, ...]
+    numbers: tuple[np.ndarray[Any, Any], ...]
 
     def clean(self, looked_at: Sequence[int]) -> int:
         """Return how many rows of each side were left out, given how many were not: the same on every side."""
@@ -94,16 +99,30 @@ class Choice:
 
 
 def choose(con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], fewest: int = FEWEST) -> Choice | None:
-    """Choose the rows to look at, into the table `dirty`; None where everything has to be. Memory: 8 bytes a slot, 8 a row of a side."""
+    """Choose the rows to look at, into tables `chosen_0` …; None where everything has to be looked at.
+
+    Memory: 8 bytes a slot, 8 a row of the first side while it is read, 4 a row of every side.
+    """
     if not all(side.are_plain for side in sides):
         return None
     rows = tuple(_count(con, f"SELECT count(*) FROM {side.relation}") for side in sides)  # noqa: S608
     if sum(rows) < fewest:
         return None
-    bits = min(MOST_BITS, max(FEWEST_BITS, max(rows).bit_length()))
-    _keep(con, _dirty(con, sides, bits, rows[0]))
-    where = tuple(f"({side.key_hash()} >> {64 - bits}) IN (SELECT slot FROM dirty)" for side in sides)  # noqa: S608
-    return Choice(where, rows)
+    chosen = _numbers(con, sides, rows)
+    for place, numbers in enumerate(chosen):
+        _keep(con, place, numbers)
+    where = (f"{side.number} IN (SELECT number FROM chosen_{place})" for place, side in enumerate(sides))  # noqa: S608
+    return Choice(tuple(where), rows, tuple(chosen))
+
+
+def import_arrays() -> None:
+    """Import what is needed here already, where there is nothing else to do."""
+    import numpy as np  # noqa: F401
+    import pyarrow as pa  # noqa: F401
+
+
+def _bits(rows: Sequence[int]) -> int:
+    return min(MOST_BITS, max(FEWEST_BITS, max(rows).bit_length()))
 
 
 def factors(sides: int) -> list[int]:
@@ -120,29 +139,43 @@ def _scattered(number: int) -> int:
     return (value ^ (value >> 31)) | 1
 
 
-def _dirty(con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], bits: int, first: int) -> np.ndarray[Any, Any]:
+def _numbers(
+    con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], rows: Sequence[int]
+) -> list[np.ndarray[Any, Any]]:
+    """Return of each side the numbers of the rows in slots that are to be looked into."""
     import numpy as np
 
-    shift = np.uint64(64 - bits)
-    sums = np.zeros(1 << bits, np.uint64)
-    hashes = np.empty(first, np.uint64)
-    with ThreadPoolExecutor(1) as beside:
-        for number, (side, factor) in enumerate(zip(sides, factors(len(sides)), strict=True)):
-            at = 0
-            for keys, prints in _batches(con, f"SELECT {side.both()} FROM {side.relation}"):  # noqa: S608
-                np.add.at(sums, (keys >> shift).view(np.int64), prints * np.uint64(factor))
-                if number == 0:
-                    hashes[at : at + len(keys)] = keys
-                    at += len(keys)
-            if number == 0:
-                twice = beside.submit(_twice, hashes[:at])  # while the other sides are read
-        found = sums != 0
-        found[(twice.result() >> shift).view(np.int64)] = True
+    shift = np.uint64(64 - _bits(rows))
+    slots = [np.empty(count, np.uint32) for count in rows]
+    found = _summed(con, sides, shift, slots) != 0
     for asked in [query for side in sides for query in _odd(side)]:
         for spelled, trimmed_too in _batches(con, asked):
             found[(spelled >> shift).view(np.int64)] = True
             found[(trimmed_too >> shift).view(np.int64)] = True
-    return np.flatnonzero(found).view(np.uint64)
+    return [np.flatnonzero(found[of_side]) for of_side in slots]
+
+
+def _summed(
+    con: duckdb.DuckDBPyConnection, sides: Sequence[Columns], shift: np.uint64, slots: Sequence[np.ndarray[Any, Any]]
+) -> np.ndarray[Any, Any]:
+    """Return the sums of all slots, not zero in those of keys that the first side has twice; fills `slots` with that of every row."""
+    import numpy as np
+
+    sums = np.zeros(1 << (64 - int(shift)), np.uint64)
+    with ThreadPoolExecutor(1) as beside:
+        for number, (side, factor) in enumerate(zip(sides, factors(len(sides)), strict=True)):
+            at, hashes = 0, np.empty(len(slots[0]) if number == 0 else 0, np.uint64)
+            for keys, prints in _batches(con, f"SELECT {side.both()} FROM {side.relation}"):  # noqa: S608
+                places = keys >> shift
+                np.add.at(sums, places.view(np.int64), prints * np.uint64(factor))
+                slots[number][at : at + len(keys)] = places
+                if number == 0:
+                    hashes[at : at + len(keys)] = keys
+                at += len(keys)
+            if number == 0:
+                twice = beside.submit(_twice, hashes)  # while the other sides are read
+        sums[(twice.result() >> shift).view(np.int64)] = 1
+    return sums
 
 
 def _odd(side: Columns) -> list[str]:
@@ -167,8 +200,8 @@ def _batches(con: duckdb.DuckDBPyConnection, asked: str) -> Iterator[tuple[np.nd
         yield np.from_dlpack(batch.column(0)), np.from_dlpack(batch.column(1))
 
 
-def _keep(con: duckdb.DuckDBPyConnection, slots: np.ndarray[Any, Any]) -> None:  # noqa: ARG001 - DuckDB finds `slots` by its name
-    con.execute("CREATE TABLE dirty AS SELECT column0 AS slot FROM slots")
+def _keep(con: duckdb.DuckDBPyConnection, place: int, numbers: np.ndarray[Any, Any]) -> None:  # noqa: ARG001 - DuckDB finds `numbers` by its name
+    con.execute(f"CREATE TABLE chosen_{place} AS SELECT column0 AS number FROM numbers")  # noqa: S608
 
 
 def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:

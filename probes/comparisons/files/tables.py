@@ -101,14 +101,10 @@ def publish(desk: Desk, *, kept_lines: bool, ordinal: str = "rowid") -> None:
 
 
 def narrow(desk: Desk, condition: str, *, kept_lines: bool) -> None:
-    """Keep of the raw table only the rows that `condition` (SQL) holds of.
-
-    Which rows these are is asked first: then the texts of the others are not looked at.
-    """
+    """Keep of the raw table only the rows that `condition` (SQL) holds of."""
     number = desk.index
-    chosen = f"SELECT rowid FROM text_{number} WHERE {condition}"  # noqa: S608
     desk.con.execute(f"DROP VIEW raw_{number}")
-    kept = f"SELECT *, rowid AS place FROM text_{number} WHERE rowid IN ({chosen})"  # noqa: S608
+    kept = f"SELECT *, rowid AS place FROM text_{number} WHERE {condition}"  # noqa: S608
     desk.con.execute(f"CREATE TABLE kept_{number} AS {kept}")
     desk.con.execute(f"DROP TABLE text_{number}")
     desk.con.execute(f"ALTER TABLE kept_{number} RENAME TO text_{number}")

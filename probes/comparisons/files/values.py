@@ -28,7 +28,7 @@ _PLAIN = {
     Mark.COMMA: f"{_WHOLE}(,[0-9]{{1,{DECIMAL_PLACES}}})?",
     Mark.UNKNOWN: _WHOLE,
 }
-_PLAINEST = "0|-?[1-9][0-9]{0,17}"
+PLAINEST = "0|-?[1-9][0-9]{0,17}"
 _LONGEST_SHOWN = 120
 
 
@@ -52,7 +52,7 @@ def are_whole(desk: Desk) -> bool:
 
 def _has_others(desk: Desk, column: str) -> bool:
     spellings = f"(SELECT DISTINCT {column} FROM raw_{desk.index})"  # noqa: S608
-    return bool(counted(desk.con, f"SELECT count(*) FROM {spellings} WHERE NOT {_is_like(column, _PLAINEST)}")[0])  # noqa: S608
+    return bool(counted(desk.con, f"SELECT count(*) FROM {spellings} WHERE NOT {_is_like(column, PLAINEST)}")[0])  # noqa: S608
 
 
 def normalise(desk: Desk, loaded: Loaded, whole: bool = False) -> Normalised:
