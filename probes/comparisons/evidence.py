@@ -41,7 +41,9 @@ APART = timedelta(seconds=10)
 """How far the clocks of two machines of ours may be apart: what one sent so much after another had read was not there yet."""
 SENT = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 _P, _C, _V, _E = t.stock_position.c, t.stock_change.c, t.target_level.c, t.target_effect.c
-POSITION = (_P.sku, _P.location, _P.on_hand, _P.allocated, _P.available, _P.in_transit, _P.source_at, _P.message_id)
+POSITION = (
+    _P.sku, _P.location, _P.on_hand, _P.allocated, _P.available, _P.in_transit, _P.source_at, _P.message_id, _P.updated_at,
+)  # fmt: skip
 CHANGE = (_C.sku, _C.location, _C.on_hand, _C.available)
 LEVEL = (_V.sku, _V.location, _V.system, _V.field, _V.value, _V.updated_at)
 EFFECT = (_E.sku, _E.location, _E.system, _E.field, _E.delta, _E.earliest, _E.latest, _E.cause)

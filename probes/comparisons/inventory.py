@@ -22,6 +22,7 @@ from controlplane.sync.processes.inventory import offered
 from probes.comparisons.evidence import UNREAD, Evidence, Key, Standing, catch_up, load, offers_owed, standing, together
 from probes.comparisons.kept import kept
 from probes.comparisons.leeway import tolerance_for, units_of
+from probes.comparisons.places import Places
 from rules.comparison.budget import Meter, resumed
 from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
 from rules.comparison.explain import (
@@ -62,7 +63,8 @@ def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -
     catch_up(context.store, context.clock, read_until)
     with context.store.read() as connection:
         systems = [side.system for side in context.policy.spec.sides]
-        judge = _Judge(context, connection, standing(connection, systems, began, read_until), read, read_at)
+        around = standing(connection, systems, began, read_until)
+        judge = _Judge(context, connection, around, read, read_at, whole=keys is None)
         if unread:
             return Compared(judge.overdue(), unread, began, partial=keys is not None)
         todo = keys if keys is not None else resumed(judge.known(), _key(context.resume))
@@ -117,6 +119,8 @@ class _Judge:
         around: Standing,
         read: dict[str, Levels],
         read_at: dict[str, datetime],
+        *,
+        whole: bool,
     ) -> None:
         self.policy = context.policy.spec
         self.snapshot, self.connection, self.around = context.snapshot, connection, around
@@ -124,7 +128,8 @@ class _Judge:
         """Of the keys that are looked at together."""
         self.terms: dict[str, dict[str, int]] = {}
         """Subject -> what its sides may be off by; those without any are left out."""
-        self.read, self.read_at = read, read_at
+        self.read, self.read_at, self.whole = read, read_at, whole
+        self.places = Places(read)
         self.began = around.since
         self.told = {flow.spec.source for flow in context.snapshot.flows.values() if LEVEL in flow.spec.message_types}
         """Systems whose levels the ledger is told; of the others it knows what was read just now."""
@@ -291,10 +296,22 @@ class _Judge:
         price, currency = self.evidence.prices.get(key[0], (None, None))
         places = {side.system: (side.system, side.field, key) for side in self._targets(key)}
         touched = {system: at for system, place in places.items() if (at := self.evidence.touched.get(place))}
+        source = self.policy.source_of(key[1])
+        if position := self.evidence.positions.get(key):
+            touched[source] = position.updated_at
         return Judged(
-            stock_key(*key), findings, levels, self._evidence(key, levels), price, currency, basis, self.read_at, touched,
-            self.policy.source_of(key[1]),
+            stock_key(*key), findings, levels, self._evidence(key, levels), price, currency, basis, self._read_at(source, key),
+            touched, source,
         )  # fmt: skip
+
+    def _read_at(self, source: str, key: Key) -> dict[str, datetime]:
+        """Return side -> when it was known whether it lists the key: when its place was passed, else when all had been read."""
+        if not self.whole:
+            return self.read_at
+        passed = {
+            system: self.places.passed(system, source, key) for system in self.read_at if key not in self.read[system]
+        }
+        return self.read_at | {system: at for system, at in passed.items() if at is not None}
 
     def _level(self, system: str, key: Key) -> Level | None:
         rows = self.read.get(system, {}).get(key, [])

@@ -189,7 +189,7 @@ class _Desk:
         self.last = row.id
         moved = row.evidence.get("basis") != values["evidence"]["basis"]
         if row.state == "suspected":
-            anew = moved and not _grew(judged, finding, row)
+            anew = (moved and not _grew(judged, finding, row)) or _closed_between(judged, finding, row)
             if not anew and self._is_put_off(judged, finding, row):
                 return False
             seen = seen_at(judged, finding, self.now)
@@ -293,6 +293,14 @@ def _grew(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
     """Say whether what was changed at a target was only changed further: nothing heard or written since explains the first gap."""
     touched = judged.touched.get(finding.place)
     return finding.cause is Cause.CHANGED_AT_TARGET and touched is not None and touched <= row.first_seen_at
+
+
+def _closed_between(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+    """Whether the gap at the source that was seen first may be closed, and this another: the ledger has heard of the key since that
+    row was read, be it before it was judged, and the source shows another row by now.
+    """
+    heard = judged.touched.get(finding.side)
+    return heard is not None and heard > row.first_seen_at and _changed_since(judged, finding, row)
 
 
 def _changed_since(judged: Judged, finding: Finding, row: Row[Any]) -> bool:

@@ -73,8 +73,12 @@ def test_a_row_that_the_table_refuses_raises_what_sqlalchemy_raises(store: Store
 
 
 def test_what_was_written_is_undone_with_its_transaction(store: Store) -> None:
-    with pytest.raises(LookupError), store.write() as connection:
-        upsert(connection, t.product, article("A"))
-        raise LookupError
+    def undone() -> None:
+        with store.write() as connection:
+            upsert(connection, t.product, article("A"))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        undone()
     with store.read() as connection:
         assert connection.execute(select(t.product)).all() == []
