@@ -198,6 +198,31 @@ def test_a_gap_that_closed_and_opened_anew_is_not_confirmed_while_the_webhook_ma
     assert [finding for finding in retailer.findings() if finding[0] == "wms"] == [("wms", "never_received", "closed")]
 
 
+def test_an_edit_that_is_edited_further_is_as_old_as_the_first_though_customers_order_meanwhile(
+    retailer: Retailer,
+) -> None:
+    retailer.shop.levels[SKU, "WH1"] += 7
+    retailer.compare()
+    retailer.clock.advance(30)
+    retailer.order("#1001", SKU, 2)
+    retailer.shop.levels[SKU, "WH1"] += 7 - 2
+    retailer.sync.translate()
+    retailer.sync.process()
+    assert retailer.confirm(minutes=1.6)["opened"] == 1
+    assert [one for one in retailer.findings() if one[0] == "shop"] == [("shop", "changed_at_target", "healing")]
+
+
+def test_a_gap_that_orders_heard_of_since_explain_is_not_confirmed_with_another(retailer: Retailer) -> None:
+    retailer.shop.levels[SKU, "WH1"] -= 2
+    retailer.compare()
+    retailer.clock.advance(30)
+    retailer.order("#1001", SKU, 2)
+    retailer.shop.levels[SKU, "WH1"] += 7
+    retailer.sync.translate()
+    retailer.sync.process()
+    assert retailer.confirm(minutes=1.6)["opened"] == 0
+
+
 def test_a_gap_that_the_ledger_heard_of_while_it_was_being_read_is_not_taken_for_the_next_one(
     retailer: Retailer,
 ) -> None:
