@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,12 +17,16 @@ import typer
 from controlplane.errors import TrueupError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from controlplane.scenarios.judge.report import Report
     from controlplane.scenarios.scenario import Scenario
 
 SHOWN = 12
 """So many reasons are printed for each broken expectation; the report file has all."""
 FAILED, NOT_RUN = 1, 2
+TOLD_EVERY = 30.0
+"""Wall seconds between two lines that say how far it is, where there is no terminal to draw on."""
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Play a scenario and hold the plane against the truth."
@@ -51,7 +57,10 @@ def run(
         Path | None, typer.Option(help="Write all expectations, reasons and episodes to this file.")
     ] = None,
 ) -> None:
-    """Play a scenario. Exit code 0: every expectation held; 1: one did not; 2: it could not be played."""
+    """Play a scenario. Exit code 0: every expectation held; 1: one did not; 2: it could not be played.
+
+    Ctrl-C ends the play and judges what was played until then; once more ends at once.
+    """
     if seeds:
         _run_seeds(scenario, seeds, minutes, as_json, report)
         return
@@ -98,8 +107,8 @@ def _run_seeds(name: str, seeds: str, minutes: float | None, as_json: bool, repo
 
     with _told():
         scenario = _loaded(name, minutes)
-        with _progress(scenario) as moved:
-            answer = play_seeds(scenario, seeds, moved)
+        with _progress(scenario) as moved, _stoppable() as stop:
+            answer = play_seeds(scenario, seeds, moved, stop)
     if report:
         report.write_text(json.dumps(answer, indent=2, default=str) + "\n", encoding="utf-8")
     typer.echo(json.dumps(answer) if as_json else shown(answer))
@@ -112,15 +121,32 @@ def _play(name: str, seed: int, minutes: float | None, keep: Path | None) -> Rep
     from controlplane.scenarios.runner import play
 
     scenario = _loaded(name, minutes)
-    with _progress(scenario) as moved:
-        return judge(play(scenario, seed, keep, moved), scenario.expect)
+    with _progress(scenario) as moved, _stoppable() as stop:
+        return judge(play(scenario, seed, keep, moved, stop), scenario.expect)
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Give what is set at the first Ctrl-C; the second interrupts as ever."""
+    stop = threading.Event()
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+        typer.echo("stopping; what was played until now is judged (Ctrl-C again: at once, and nothing is)", err=True)
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def _progress(scenario: Scenario) -> Iterator[Callable[[datetime], None]]:
-    """Give what draws how far the scenario is: on a terminal only, beside the answer."""
+    """Give what tells how far the scenario is, beside the answer: drawn on a terminal, else a line now and then."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield _lines(scenario)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -140,6 +166,22 @@ def _progress(scenario: Scenario) -> Iterator[Callable[[datetime], None]]:
             bar.update(task, completed=seconds, description=f"{scenario.name}, until quiet" if over else scenario.name)
 
         yield moved
+
+
+def _lines(scenario: Scenario) -> Callable[[datetime], None]:
+    from controlplane.clock import SystemClock
+
+    wall = SystemClock()
+    told = wall.stopwatch()
+
+    def moved(now: datetime) -> None:
+        nonlocal told
+        if wall.stopwatch() - told >= TOLD_EVERY:
+            told = wall.stopwatch()
+            played = (now - scenario.start).total_seconds() / 60
+            typer.echo(f"{scenario.name}: {played:.1f} of {scenario.minutes:g} minutes of trading are played", err=True)
+
+    return moved
 
 
 def _show(judged: Report) -> None:

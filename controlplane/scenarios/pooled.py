@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,19 @@ def numbers_of(seeds: str) -> range:
     return range(first, last + 1)
 
 
-def play_seeds(scenario: Scenario, seeds: str, progress: Progress = lambda _: None) -> dict[str, Any]:
-    """Play every seed in turn; return the pooled numbers, those of each seed beside them, and the verdict on the goals."""
-    pooled, each = truth.Truth(), []
+def play_seeds(
+    scenario: Scenario, seeds: str, progress: Progress = lambda _: None, stop: threading.Event | None = None
+) -> dict[str, Any]:
+    """Play every seed in turn; return the pooled numbers, those of each seed beside them, and the verdict on the goals.
+
+    Once `stop` is set, what was played until then is judged, and seeds that were not begun are left out.
+    """
+    pooled = truth.Truth()
+    each: list[dict[str, Any]] = []
     for seed in numbers_of(seeds):
-        evidence = play(scenario, seed, progress=progress)
+        if each and stop is not None and stop.is_set():
+            break
+        evidence = play(scenario, seed, progress=progress, stop=stop)
         judged = truth.judge(evidence)
         pooled.add(judged)
         simulated = (evidence.ended - evidence.began).total_seconds()
@@ -35,6 +44,7 @@ def play_seeds(scenario: Scenario, seeds: str, progress: Progress = lambda _: No
                 "messages": evidence.plane.accepted, "journal": len(evidence.journal),
                 "episodes": judged.episodes.total(), "found": judged.found.total(),
                 "true": judged.true, "false": judged.false, "indeterminate": judged.indeterminate,
+                "unrest": list(evidence.unrest),
             }
         )  # fmt: skip
     verdict = "pass" if all(goal.holds for goal in pooled.goals()) else "fail"
@@ -61,8 +71,12 @@ def shown(answer: Mapping[str, Any]) -> str:
         f"a plain diff of the same snapshots: {plain['true']} of {plain['differences']} differences are true",
         f"cycles to detect: {answer['detect_cycles']}",
     ]
-    lines += [f"seed {one['seed']}: {one['messages']} messages in {one['wall_seconds']} s" for one in answer["seeds"]]
+    lines += [f"seed {one['seed']}: {_took(one)}" for one in answer["seeds"]]
     return "\n".join(lines)
+
+
+def _took(one: Mapping[str, Any]) -> str:
+    return "; ".join([f"{one['messages']} messages in {one['wall_seconds']} s", *one["unrest"]])
 
 
 def _matrix(confusion: list[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -47,17 +48,24 @@ class Stage:
     readings: PacedConnections
 
 
-def play(scenario: Scenario, seed: int, keep: Path | None = None, progress: Progress = lambda _: None) -> Evidence:
+def play(
+    scenario: Scenario,
+    seed: int,
+    keep: Path | None = None,
+    progress: Progress = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Evidence:
     """Play the scenario to quiet and return the evidence; everything is taken down again, whatever happens.
 
-    `keep`: a folder, new or empty, that the plane's home is left in. Raises ScenarioError when it cannot be played.
+    `keep`: a folder, new or empty, that the plane's home is left in. `stop`: once it is set, the evidence is of what was
+    played until then. Raises ScenarioError when it cannot be played.
     """
     wall = SystemClock()
     started = wall.stopwatch()
-    with set_up(scenario, seed, keep) as stage:
+    with set_up(scenario, seed, keep, progress, stop) as stage:
         at_start = stage.retailer.truth()
         stage.readings.expect(at_start)
-        unrest = stage.time.play(progress)
+        unrest = stage.time.play()
         return Evidence(
             scenario=scenario.name,
             seed=seed,
@@ -74,7 +82,13 @@ def play(scenario: Scenario, seed: int, keep: Path | None = None, progress: Prog
 
 
 @contextmanager
-def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[Stage]:
+def set_up(
+    scenario: Scenario,
+    seed: int,
+    keep: Path | None = None,
+    progress: Progress = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Iterator[Stage]:
     """Bring retailer and plane up on free ports of loopback, at the scenario's first instant; take them down after."""
     with ExitStack() as stack:
         home = (
@@ -101,7 +115,7 @@ def set_up(scenario: Scenario, seed: int, keep: Path | None = None) -> Iterator[
         ticker = Ticker(replace(plane, connections=cast("Connections", readings)), PULSE)
         stack.callback(ticker.stop)
         _serve(stack, create_app(plane, mounts=()), listening)
-        time = SharedClock(scenario, plane, ticker, retailer, clock)
+        time = SharedClock(scenario, plane, ticker, retailer, clock, progress, stop)
         readings.passing = time.pass_by
         yield Stage(plane, retailer, time, readings)
 

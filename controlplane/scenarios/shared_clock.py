@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -29,31 +30,41 @@ UNSETTLED = ("suspected", "open", "healing")
 Progress = Callable[[datetime], None]
 
 
+class StoppedError(Exception):
+    """Somebody asked to stop while the plane was in the middle of something: what it was at is given up."""
+
+
 class SharedClock:
     """Moves a stepped retailer and a plane without engine or ticker threads through time together."""
 
     def __init__(
-        self, scenario: Scenario, plane: Plane, ticker: Ticker, retailer: Retailer, clock: ManualClock
-    ) -> None:
+        self, scenario: Scenario, plane: Plane, ticker: Ticker, retailer: Retailer, clock: ManualClock,
+        progress: Progress = lambda _: None, stop: threading.Event | None = None,
+    ) -> None:  # fmt: skip
+        """`progress` is told of every step. `stop`: set by whoever does not want to go on."""
         self.scenario, self.plane, self.ticker, self.retailer, self.clock = scenario, plane, ticker, retailer, clock
         self.standing = Standing(clock.now(), None, 0)
+        self._progress, self._stop = progress, stop or threading.Event()
 
-    def play(self, progress: Progress) -> list[str]:
-        """Play to the end of trading and on to quiet; return what was still moving when the wait was given up."""
+    def play(self) -> list[str]:
+        """Play to the end of trading and on to quiet; return what was still moving when the wait was given up.
+
+        Also when it was stopped: everything up to that instant stands, and can be judged.
+        """
+        try:
+            self._play_until(self.scenario.ends)
+            if self.scenario.stops_after is None:
+                return self._settle()
+            self._play_until(self.scenario.ends + self.scenario.stops_after)  # what still moves then is nobody's fault
+        except StoppedError:
+            played = (self.clock.now() - self.scenario.start).total_seconds() / 60
+            return [f"stopped after {played:.1f} minutes of the retailer's clock"]
+        return []
+
+    def _play_until(self, until: datetime) -> None:
         self.step(self.clock.now())
-        while self.clock.now() < self.scenario.ends:
-            self.step(min(self._next(), self.scenario.ends))
-            progress(self.clock.now())
-        if self.scenario.stops_after is not None:
-            return self._run_out(self.scenario.ends + self.scenario.stops_after, progress)
-        return self._settle(progress)
-
-    def _run_out(self, until: datetime, progress: Progress) -> list[str]:
-        """Go on to an instant; what still moves then is nobody's fault."""
         while self.clock.now() < until:
             self.step(min(self._next(), until))
-            progress(self.clock.now())
-        return []
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass while the plane is in the middle of something: the retailer goes on, and so does all other work.
@@ -65,12 +76,15 @@ class SharedClock:
             self.step(min(self.ticker.next_due(), until))
 
     def step(self, to: datetime) -> None:
-        """Move to an instant and let retailer and plane do everything that is due by then."""
+        """Move to an instant and let retailer and plane do everything that is due by then. Raises StoppedError."""
+        if self._stop.is_set():
+            raise StoppedError
         self.clock.move_to(to)
         self.standing = self.retailer.advance(to)
         self.plane.sync.drain()
         if self.ticker.run_due():
             self.plane.sync.drain()
+        self._progress(self.clock.now())
 
     def _next(self) -> datetime:
         now = self.clock.now()
@@ -78,7 +92,7 @@ class SharedClock:
         due = (told, self.ticker.next_due(), self.plane.sync.next_due())
         return min((instant for instant in due if instant and instant > now), default=now + LOOK)
 
-    def _settle(self, progress: Progress) -> list[str]:
+    def _settle(self) -> list[str]:
         """Go on until nothing moves any more and a complete comparison has begun after that; bounded."""
         still_since: datetime | None = None
         look_at, limit = self.clock.now(), self.clock.now() + LIMIT
@@ -92,7 +106,6 @@ class SharedClock:
                     return unrest or ["no complete comparison after everything was still"]
                 look_at = self.clock.now() + LOOK
             self.step(min(self._next(), look_at))
-            progress(self.clock.now())
 
     def unrest(self) -> list[str]:
         """Say in words what still moves, or waits to move."""

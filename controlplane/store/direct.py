@@ -265,6 +265,39 @@ class Prepared:
         return lambda: made.read(asked)
 
 
+class Change:
+    """A Core statement that writes one row, compiled once for each database. Its values are given by column, of Python's types."""
+
+    def __init__(self, statement: Executable, columns: Sequence[str]) -> None:
+        """`columns`: those that are given; all others are what the table says by itself, which has to be a plain value."""
+        self._statement, self._columns = statement, list(columns)
+        self._made: dict[str, _Writing] = {}
+
+    def run(self, connection: Connection, row: Mapping[str, Any]) -> int:
+        """Write the row; return how many were written."""
+        made = self._made.get(connection.dialect.name)
+        if made is None:
+            made = self._made[connection.dialect.name] = _Writing(self._statement, self._columns, connection)
+        return change(connection, made.query, made.values(row))
+
+
+class _Writing:
+    def __init__(self, statement: Executable, columns: Sequence[str], connection: Connection) -> None:
+        compiled: Any = statement.compile(dialect=connection.dialect, column_keys=columns)  # type: ignore[attr-defined]
+        self.query: str = compiled.string
+        self._columns, self._names = columns, compiled.positiontup
+        self._binds: Mapping[str, Callable[[Any], Any]] = compiled._bind_processors
+        self._usual = {column.key: self._bound(column.key, column.default.arg) for column in compiled.insert_prefetch}
+
+    def values(self, row: Mapping[str, Any]) -> Values:
+        """Return the values as the driver takes them."""
+        given = self._usual | {name: self._bound(name, row[name]) for name in self._columns}
+        return given if self._names is None else [given[name] for name in self._names]
+
+    def _bound(self, name: str, value: Any) -> Any:
+        return self._binds[name](value) if name in self._binds else value
+
+
 class _Made:
     def __init__(self, statement: Executable, connection: Connection) -> None:
         self._dialect: Any = connection.dialect

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from controlplane.store.direct import Change
+
 
 def _insert(connection: Connection, table: Table) -> Any:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -16,13 +18,24 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> list[Any]:
-    """Insert the rows whose unique keys are new; return the first primary-key column of those that went in."""
+    """Insert the rows whose unique keys are new; return the first primary-key column of those that went in.
+
+    Each row gives that column. Many rows go to PostgreSQL with one statement, for the sake of the way there and back.
+    """
     if not rows:
         return []
     key = next(iter(table.primary_key.columns))
-    given = rows[0] if len(rows) == 1 else list(rows)  # of one row the compiled statement is kept
-    statement = _insert(connection, table).values(given).on_conflict_do_nothing().returning(key)
+    if len(rows) == 1 or connection.dialect.name == "sqlite":
+        new = _insert_new(connection.dialect.name, table, tuple(rows[0]))
+        return [row[key.name] for row in rows if new.run(connection, row)]
+    statement = _insert(connection, table).values(list(rows)).on_conflict_do_nothing().returning(key)
     return list(connection.execute(statement).scalars())
+
+
+@lru_cache(maxsize=200)
+def _insert_new(dialect: str, table: Table, columns: tuple[str, ...]) -> Change:
+    statement: Any = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    return Change(statement.on_conflict_do_nothing().inline(), columns)
 
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any], where: ColumnElement[bool] | None = None) -> bool:
@@ -30,19 +43,19 @@ def upsert(connection: Connection, table: Table, row: dict[str, Any], where: Col
 
     `where`: overwrite only a row of which this holds.
     """
-    if where is not None:
-        statement = _insert(connection, table).values(row)
-        keys, set_ = _overwritten(table, tuple(row), statement.excluded)
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=set_, where=where)
-        return connection.execute(statement.returning(table.c[keys[0]])).first() is not None
-    return connection.execute(_upsert(connection.dialect.name, table, tuple(row)), row).first() is not None
+    if where is None:
+        return _upsert(connection.dialect.name, table, tuple(row)).run(connection, row) > 0
+    statement = _insert(connection, table).values(row)
+    keys, set_ = _overwritten(table, tuple(row), statement.excluded)
+    statement = statement.on_conflict_do_update(index_elements=keys, set_=set_, where=where)
+    return connection.execute(statement.returning(table.c[keys[0]])).first() is not None
 
 
 @lru_cache(maxsize=200)
-def _upsert(dialect: str, table: Table, columns: tuple[str, ...]) -> Any:
+def _upsert(dialect: str, table: Table, columns: tuple[str, ...]) -> Change:
     statement: Any = (sqlite if dialect == "sqlite" else postgresql).insert(table)
     keys, set_ = _overwritten(table, columns, statement.excluded)
-    return statement.on_conflict_do_update(index_elements=keys, set_=set_).returning(table.c[keys[0]])
+    return Change(statement.on_conflict_do_update(index_elements=keys, set_=set_).inline(), columns)
 
 
 def _overwritten(table: Table, columns: tuple[str, ...], excluded: Any) -> tuple[list[str], dict[str, Any]]:

@@ -47,8 +47,8 @@ Field = tuple[str, str]
 
 
 # Rows of the ledger stay as the database gives them, some ten of a key: the place of the key first, instants in microseconds.
-Position = tuple[int, int, int, int, int, int, str]
-"""Place, on hand, allocated, available, in transit, the source's instant, message."""
+Position = tuple[int, int, int, int, int, int, str, int]
+"""Place, on hand, allocated, available, in transit, the source's instant, message, when it was heard."""
 Heard = tuple[int, int, int]
 """Place, on hand, available."""
 Shows = tuple[int, int, int]
@@ -71,7 +71,7 @@ class Delivery(NamedTuple):
 
 _KEY = ("sku", "location")
 _PLACE = "r.system = :system AND r.field = :field"
-_HELD = ("on_hand", "allocated", "available", "in_transit", "source_at", "message_id")
+_HELD = ("on_hand", "allocated", "available", "in_transit", "source_at", "message_id", "updated_at")
 _POSITIONS = Keyed("stock_position", _HELD, _KEY)
 _CHANGES = Keyed("stock_change", ("on_hand", "available"), _KEY, "r.changed_at >= :since")
 _BEFORE = Keyed("stock_change", ("max(r.id)",), _KEY, "r.changed_at < :since", each=True)
@@ -130,6 +130,11 @@ class Evidence:
         """Return the message that a key was last heard of by: figures that come back later are not the same gap."""
         position = self.positions.get(key)
         return None if position is None else position[6]
+
+    def heard_at(self, key: Key) -> datetime | None:
+        """Return when a key was last heard of."""
+        position = self.positions.get(key)
+        return None if position is None else instant(position[7])
 
     def shown(self, system: str, field: str, key: Key, since: datetime, until: datetime) -> Shown:
         """Return what the ledger says a target may have shown when its row was read, from `since` to `until`."""

@@ -49,7 +49,7 @@ def row_of(level: Level | None) -> dict[str, Any] | None:
 
 def position_of(row: Position) -> dict[str, Any]:
     """Return what the ledger took the stock for, as JSON has it."""
-    _, on_hand, allocated, available, in_transit, source_at, message_id = row
+    _, on_hand, allocated, available, in_transit, source_at, message_id, _ = row
     return {
         "on_hand": on_hand, "allocated": allocated, "available": available, "in_transit": in_transit,
         "source_at": instant(source_at).isoformat(), "message_id": message_id,

@@ -34,6 +34,7 @@ from probes.comparisons.evidence import (
 from probes.comparisons.grounds import basis_of, is_kept, position_of, row_of
 from probes.comparisons.kept import kept
 from probes.comparisons.leeway import is_by_article, tolerance_for, units_of
+from probes.comparisons.places import Places
 from rules.comparison.budget import Meter, resumed
 from rules.comparison.clues import Seen, by_definition, definitions, in_another_unit
 from rules.comparison.explain import (
@@ -75,7 +76,8 @@ def compare(context: ComparisonContext, subjects: Sequence[str] | None = None) -
     catch_up(context.store, context.clock, read_until)
     with context.store.read() as connection:
         systems = [side.system for side in context.policy.spec.sides]
-        judge = _Judge(context, connection, standing(connection, systems, began, read_until), read, read_at)
+        around = standing(connection, systems, began, read_until)
+        judge = _Judge(context, connection, around, read, read_at, whole=keys is None)
         if unread:
             return Compared(judge.overdue(), unread, began, partial=keys is not None)
         todo = keys if keys is not None else resumed(judge.known(), _key(context.resume))
@@ -145,6 +147,8 @@ class _Judge:
         around: Standing,
         read: dict[str, Levels],
         read_at: dict[str, datetime],
+        *,
+        whole: bool,
     ) -> None:
         self.policy = context.policy.spec
         self.snapshot, self.connection, self.around = context.snapshot, connection, around
@@ -152,7 +156,8 @@ class _Judge:
         """Of the keys that are looked at together."""
         self.terms: dict[str, dict[str, int]] = {}
         """Subject -> what its sides may be off by; those without any are left out."""
-        self.read, self.read_at = read, read_at
+        self.read, self.read_at, self.whole = read, read_at, whole
+        self.places = Places(read)
         self.began = around.since
         self.told = {flow.spec.source for flow in context.snapshot.flows.values() if LEVEL in flow.spec.message_types}
         """Systems whose levels the ledger is told; of the others it knows what was read just now."""
@@ -356,10 +361,21 @@ class _Judge:
         price, currency = self.evidence.prices.get(key[0], (None, None))
         at = self._at(key[1])
         touched = {one.side.system: moved for one in at.targets if (moved := self.evidence.touched(one.place, key))}
+        if heard := self.evidence.heard_at(key):
+            touched[at.source] = heard
         evidence = self._evidence(key, levels, at.targets) if is_kept(findings) else {}
         return Judged(
-            stock_key(*key), findings, levels, evidence, price, currency, basis, self.read_at, touched, at.source
+            stock_key(*key), findings, levels, evidence, price, currency, basis, self._read_at(at.source, key), touched, at.source
         )  # fmt: skip
+
+    def _read_at(self, source: str, key: Key) -> dict[str, datetime]:
+        """Return side -> when it was known whether it lists the key: when its place was passed, else when all had been read."""
+        if not self.whole:
+            return self.read_at
+        passed = {
+            system: self.places.passed(system, source, key) for system in self.read_at if key not in self.read[system]
+        }
+        return self.read_at | {system: at for system, at in passed.items() if at is not None}
 
     def _level(self, system: str, key: Key) -> Level | None:
         rows = self.read.get(system, {}).get(key)

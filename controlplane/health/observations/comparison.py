@@ -60,9 +60,11 @@ class Judged:
     basis: Mapping[str, str] = field(default_factory=dict)
     """`Finding.place` -> what the verdict rests on; a suspicion is confirmed only when that has not moved. Empty as `evidence` is."""
     read_at: Mapping[str, datetime] = field(default_factory=dict)
-    """Side -> when all that it lists of the subject had been read; empty where that is not kept."""
+    """Side -> when it was known what it lists of the subject: its row's place passed, or all read; empty where that is not kept."""
     touched: Mapping[str, datetime] = field(default_factory=dict)
-    """`Finding.place` -> when the ledger's picture of it changed last; those that it has none of are left out."""
+    """`Finding.place` -> when the ledger's picture of it changed last (of the source: was told); those that it has none of are
+    left out.
+    """
     source: str = ""
     """The side of record, whose own row is all that its verdict needs; empty where rows are not kept."""
 

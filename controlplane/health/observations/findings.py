@@ -15,6 +15,7 @@ from controlplane.errors import ConflictError, NotFoundError
 from controlplane.health.observations.comparison import Compared, Judged
 from controlplane.store import tables as t
 from rules.comparison.explain import CERTAIN, Cause, Finding
+from rules.comparison.moves import may_add_up
 from rules.comparison.value import distance, kept
 from rules.ids import new_id
 
@@ -28,6 +29,8 @@ PUT_OFF = "put_off"
 SHOWN_BY_ONE = (Cause.CHANGED_AT_TARGET, Cause.UNIT)
 """What the side's own row shows."""
 SHOWN_BY_ROWS = (*SHOWN_BY_ONE, Cause.NEVER_RECEIVED)
+MANY = 12
+"""Effects on one key of which all sums are tried."""
 Place = tuple[str, str, str, str]
 """Subject, side, field, cause."""
 
@@ -189,7 +192,7 @@ class _Desk:
         self.last = row.id
         moved = row.evidence.get("basis") != values["evidence"]["basis"]
         if row.state == "suspected":
-            anew = moved and not _grew(judged, finding, row)
+            anew = (moved and not self._grew(judged, finding, row)) or _closed_between(judged, finding, row)
             if not anew and self._is_put_off(judged, finding, row):
                 return False
             seen = seen_at(judged, finding, self.now)
@@ -248,6 +251,27 @@ class _Desk:
         _put(self.connection, row.id, later)
         return True
 
+    def _grew(self, judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+        """Say whether what was changed at a target was only changed further: nothing heard or written since explains the first gap."""
+        touched = judged.touched.get(finding.place)
+        if finding.cause is not Cause.CHANGED_AT_TARGET or touched is None:
+            return False
+        return touched <= row.first_seen_at or not self._may_be_explained(row)
+
+    def _may_be_explained(self, row: Row[Any]) -> bool:
+        """Whether what the ledger heard or wrote of the key since it was first seen may be what it was off by then."""
+        e = t.target_effect.c
+        sku, _, location = row.subject.rpartition("@")
+        since = select(e.cause, e.delta).where(
+            e.system == row.side, e.field.in_(("available", "on_hand")), e.sku == sku, e.location == location,
+            e.latest > row.first_seen_at,
+        )  # fmt: skip
+        effects = self.connection.execute(since.limit(MANY + 1)).all()
+        if not isinstance(row.actual, int) or any(effect.cause != "event" for effect in effects):
+            return True
+        gaps = {row.actual - value for value in row.expected or () if isinstance(value, int)}
+        return may_add_up([effect.delta for effect in effects], gaps, MANY)
+
     def _accepted(self, row: Row[Any], values: dict[str, Any], moved: bool) -> bool:
         if not moved:
             return False
@@ -289,10 +313,12 @@ class _Desk:
         return [one for ids in self.closed.values() for one in ids]
 
 
-def _grew(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
-    """Say whether what was changed at a target was only changed further: nothing heard or written since explains the first gap."""
-    touched = judged.touched.get(finding.place)
-    return finding.cause is Cause.CHANGED_AT_TARGET and touched is not None and touched <= row.first_seen_at
+def _closed_between(judged: Judged, finding: Finding, row: Row[Any]) -> bool:
+    """Whether the gap at the source that was seen first may be closed, and this another: the ledger has heard of the key since that
+    row was read, be it before it was judged, and the source shows another row by now.
+    """
+    heard = judged.touched.get(finding.side)
+    return heard is not None and heard > row.first_seen_at and _changed_since(judged, finding, row)
 
 
 def _changed_since(judged: Judged, finding: Finding, row: Row[Any]) -> bool:

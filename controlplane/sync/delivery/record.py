@@ -113,9 +113,10 @@ def _finish(sent: Sent, then: Next, now: datetime) -> tuple[Any, ...]:
 
 def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]], before: Row[Any] | None) -> None:
     """Note what took effect, let the next of each key go on, hold what gave up, and note how the system stands."""
-    for sent, then in counted:
-        if (then.state is DeliveryState.DELIVERED and effects.has(sent)) or effects.shows_as_wanted(sent):
-            _take_effect(work, sent)
+    _take_effects(work, [
+        sent for sent, then in counted
+        if (then.state is DeliveryState.DELIVERED and effects.has(sent)) or effects.shows_as_wanted(sent)
+    ])  # fmt: skip
     ended = [sent.claimed.order_key for sent, then in counted if then.state in CLOSED]
     if ended:
         promote(work.connection, target, ended)
@@ -131,6 +132,25 @@ def _settle(work: Work, target: str, counted: Sequence[tuple[Sent, Next]], befor
     allowances = [sent.allowance for sent in in_order if sent.allowance is not None]
     if allowances:
         systems.heed(work.connection, work.clock, target, allowances[-1])
+
+
+def _take_effects(work: Work, sents: Sequence[Sent]) -> None:
+    """Note what writes did: all together, and each by itself only where one of them fails."""
+    if len(sents) > 1:
+        try:
+            with facts.savepoint(work.connection):
+                for sent in sents:
+                    effects.apply(work, sent)
+        except (IntegrityError, DataError):
+            log.debug("an effect of a batch contradicts what is known; each is noted by itself")
+        except SQLAlchemyError:
+            raise  # the database, not a record
+        except Exception as error:  # noqa: BLE001 - it is found, and told, as each is noted by itself
+            log.debug("an effect of a batch could not be noted; each is noted by itself", error=repr(error))
+        else:
+            return
+    for sent in sents:
+        _take_effect(work, sent)
 
 
 def _take_effect(work: Work, sent: Sent) -> None:

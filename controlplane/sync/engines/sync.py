@@ -17,7 +17,7 @@ from controlplane.clock import Clock
 from controlplane.connectors import Connections
 from controlplane.connectors.contract import Connector, Draft, Inbound, Record, SignatureError, UnsupportedError
 from controlplane.errors import ConnectorError, NotFoundError, SettingsError
-from controlplane.registry import Registry
+from controlplane.registry import Registry, Snapshot
 from controlplane.sealing import Keyring, NoKeys, Shield
 from controlplane.store import Store
 from controlplane.store import tables as t
@@ -88,9 +88,10 @@ class Sync:
 
         Raises SignatureError, NotFoundError, UnsupportedError for a system that calls nobody, OverloadedError.
         """
-        if system not in self.registry.snapshot().systems:
+        snapshot = self.registry.snapshot()
+        if system not in snapshot.systems:
             raise NotFoundError(f"no system '{system}' in the registry; webhooks go to /hooks/<system>")
-        connector, shield = self._hearing(system), self.shield(system)
+        connector, shield = self._hearing(system, snapshot), Shield(snapshot.personal_of(system), self.keys)
         try:
             arrival = intake.webhook(self.clock, connector, inbound, shield)
         except SignatureError:
@@ -101,9 +102,9 @@ class Sync:
             arrival = intake.webhook(self.clock, renewed, inbound, shield)
         return self.acceptor.take(arrival) == 1
 
-    def _hearing(self, system: str) -> Connector:
+    def _hearing(self, system: str, snapshot: Snapshot) -> Connector:
         try:
-            return self.connections.get(system)
+            return self.connections.get(system, snapshot)
         except SettingsError as error:
             if self.connections.hears(system):
                 raise

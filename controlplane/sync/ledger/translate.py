@@ -133,7 +133,9 @@ def preview(
     A draft without a key is an event of its own: it is known by the record that it comes from, and its place in it.
     """
     try:
-        drafts = translate_reading(body) if topic == READING else connections.get(system).translate(topic, body)
+        drafts = (
+            translate_reading(body) if topic == READING else connections.get(system, snapshot).translate(topic, body)
+        )
         found = [
             draft if draft.dedupe_key.strip() else replace(draft, dedupe_key=f"record:{intake_id}:{place}")
             for place, draft in enumerate(drafts, 1)

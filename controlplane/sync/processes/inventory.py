@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
 
 from controlplane.connectors.contract import Draft
 from controlplane.store import tables as t
-from controlplane.store.direct import Prepared
+from controlplane.store.direct import Change, Prepared
 from controlplane.store.keyed import Keyed
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
@@ -44,7 +44,10 @@ _LACKED = Keyed(
     " AND (r.warehouse_at IS NULL OR r.warehouse_at > p.source_at))",
 )  # fmt: skip
 """The same lines, by SKU."""
-_CHANGE = insert(t.stock_change)
+_CHANGE = Change(
+    insert(t.stock_change).inline(),
+    ("sku", "location", "on_hand", "allocated", "available", "in_transit", "source_at", "changed_at", "message_id"),
+)
 _MADE = Prepared(
     select(_M.data)
     .where(_M.subject == bindparam("subject"), _M.type == "stock.offer", t.among(_M.state, "accepted"))
@@ -81,7 +84,7 @@ def _position(work: Work, message: Message, level: StockLevel) -> None:
     row["message_id"] = message.id
     now = work.clock.now()
     upsert(work.connection, t.stock_position, row | {"source": message.source, "updated_at": now})
-    work.connection.execute(_CHANGE, row | {"changed_at": now})
+    _CHANGE.run(work.connection, row | {"changed_at": now})
 
 
 def offers(work: Work, keys: Iterable[tuple[str, str]], cause: str) -> list[Draft]:

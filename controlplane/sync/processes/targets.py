@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import BigInteger, bindparam, func, insert, select
 
 from controlplane.store import tables as t
-from controlplane.store.direct import Prepared
+from controlplane.store.direct import Change, Prepared
+from controlplane.store.types import micros
 from controlplane.store.upsert import upsert
 from controlplane.sync.ledger import Message
 from controlplane.sync.processes.contract import Work
@@ -22,7 +23,19 @@ _LEVEL = Prepared(
         _V.location == bindparam("location"),
     )
 )  # fmt: skip
-_EFFECT = insert(t.target_effect)
+_LINE, _ORDER = t.order_line.c, t.order_state.c
+_SOLD_AFTER = Prepared(
+    select(func.coalesce(func.sum(_LINE.quantity), 0).label("units"))
+    .join(t.order_state, _ORDER.ref == _LINE.order_ref)
+    .where(
+        _ORDER.source == bindparam("system"), _LINE.sku == bindparam("sku"), _LINE.location == bindparam("location"),
+        _ORDER.placed_at > bindparam("as_of", type_=BigInteger),
+    )
+)  # fmt: skip
+_EFFECT = Change(
+    insert(t.target_effect).inline(),
+    ("system", "field", "sku", "location", "value", "delta", "earliest", "latest", "cause", "cause_id"),
+)
 
 
 def level(work: Work, system: str, field: str, sku: str, location: str) -> Any:
@@ -74,13 +87,10 @@ def anchor(
 
 def _sold_after(work: Work, key: tuple[str, str, str, str], as_of: datetime) -> int:
     system, field, sku, location = key
-    line, order = t.order_line.c, t.order_state.c
-    query = (
-        select(func.coalesce(func.sum(line.quantity), 0))
-        .join(t.order_state, order.ref == line.order_ref)
-        .where(order.source == system, line.sku == sku, line.location == location, order.placed_at > as_of)
-    )
-    return int(work.connection.execute(query).scalar_one()) if field == "available" else 0
+    if field != "available":
+        return 0
+    [sold] = _SOLD_AFTER.rows(work.connection, system=system, sku=sku, location=location, as_of=micros(as_of))
+    return int(sold.units)
 
 
 def place(
@@ -99,4 +109,4 @@ def place(
     row = {"system": system, "field": field, "sku": sku, "location": location, "value": value}
     upsert(work.connection, t.target_level, row | {"as_of": as_of, "updated_at": work.clock.now()})
     effect = row | {"delta": delta, "earliest": earliest, "latest": latest, "cause": cause, "cause_id": cause_id}
-    work.connection.execute(_EFFECT, effect)
+    _EFFECT.run(work.connection, effect)

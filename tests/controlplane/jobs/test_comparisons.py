@@ -164,10 +164,15 @@ class Dated(Vendor):
     """A warehouse that says when each of its rows has changed."""
 
     changed_at: datetime
+    meanwhile: Callable[[], None] | None = None
+    """What happens once while the other sides are still being read."""
 
     def snapshot(self, entity: str, keys: Sequence[tuple[str, str]] | None = None) -> Iterator[list[Level]]:
         for page in super().snapshot(entity, keys):
             yield [replace(level, source_at=self.changed_at) for level in page]
+        if self.meanwhile and keys is None:
+            then, self.meanwhile = self.meanwhile, None
+            then()
 
 
 def dated(retailer: Retailer, on_hand: int) -> None:
@@ -191,6 +196,52 @@ def test_a_gap_that_closed_and_opened_anew_is_not_confirmed_while_the_webhook_ma
     retailer.sync.drain()
     retailer.confirm(minutes=1.1)
     assert [finding for finding in retailer.findings() if finding[0] == "wms"] == [("wms", "never_received", "closed")]
+
+
+def test_an_edit_that_is_edited_further_is_as_old_as_the_first_though_customers_order_meanwhile(
+    retailer: Retailer,
+) -> None:
+    retailer.shop.levels[SKU, "WH1"] += 7
+    retailer.compare()
+    retailer.clock.advance(30)
+    retailer.order("#1001", SKU, 2)
+    retailer.shop.levels[SKU, "WH1"] += 7 - 2
+    retailer.sync.translate()
+    retailer.sync.process()
+    assert retailer.confirm(minutes=1.6)["opened"] == 1
+    assert [one for one in retailer.findings() if one[0] == "shop"] == [("shop", "changed_at_target", "healing")]
+
+
+def test_a_gap_that_orders_heard_of_since_explain_is_not_confirmed_with_another(retailer: Retailer) -> None:
+    retailer.shop.levels[SKU, "WH1"] -= 2
+    retailer.compare()
+    retailer.clock.advance(30)
+    retailer.order("#1001", SKU, 2)
+    retailer.shop.levels[SKU, "WH1"] += 7
+    retailer.sync.translate()
+    retailer.sync.process()
+    assert retailer.confirm(minutes=1.6)["opened"] == 0
+
+
+def test_a_gap_that_the_ledger_heard_of_while_it_was_being_read_is_not_taken_for_the_next_one(
+    retailer: Retailer,
+) -> None:
+    def told() -> None:
+        retailer.clock.advance(5)
+        dated(retailer, 31)
+        retailer.tell()
+        retailer.sync.drain()
+
+    dated(retailer, 30)
+    retailer.wms.meanwhile = told  # type: ignore[attr-defined]
+    retailer.compare()
+    assert ("wms", "never_received", "suspected") in retailer.findings()
+    retailer.clock.advance(90)
+    dated(retailer, 32)
+    retailer.confirm(minutes=0.5)
+    assert retailer.confirm(minutes=1.1).get("opened", 0) == 0, "it has been there for less than its promise"
+    retailer.confirm(minutes=1)
+    assert ("wms", "never_received", "healing") in retailer.findings()
 
 
 def test_a_source_that_changes_all_the_time_and_is_never_heard_is_confirmed_half_a_promise_later(

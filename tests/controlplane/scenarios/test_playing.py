@@ -1,8 +1,12 @@
 """A whole plane and the sandbox retailer on one clock: played end to end, and taken down again."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,6 +68,45 @@ def test_the_command_prints_json_and_keeps_the_home_when_asked(tmp_path: Path) -
     again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 2
     assert "is not empty" in again.stderr
+
+
+def test_a_play_that_is_stopped_is_judged_by_what_was_played(tmp_path: Path) -> None:
+    path, stop, told = tmp_path / "mine.yaml", threading.Event(), []
+    path.write_text(TWO_MINUTES.replace("minutes: 2", "minutes: 90"), encoding="utf-8")
+
+    def moved(now: datetime) -> None:
+        told.append(now)
+        if now - told[0] >= timedelta(minutes=3):
+            stop.set()
+
+    evidence = play(load(path), seed=3, progress=moved, stop=stop)
+    assert timedelta(minutes=3) <= evidence.ended - evidence.began < timedelta(minutes=5)
+    assert told == sorted(told)
+    assert len(told) > 5
+    [said] = evidence.unrest
+    assert re.fullmatch(r"stopped after [34]\.\d minutes of the retailer's clock", said)
+    assert evidence.plane.accepted > 4
+    assert any(event["kind"] == "effect" for event in evidence.journal)
+    report = judge(evidence, Scenario(name="mine", minutes=1).expect)
+    assert report.numbers["verdict"] == "fail"
+    assert [check.reasons for check in report.checks if check.name == "still moving when the wait ended"] == [(said,)]
+
+
+@pytest.mark.timeout(240)
+def test_an_interrupt_ends_the_command_with_an_answer_and_progress_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(TWO_MINUTES.replace("minutes: 2", "minutes: 9000"), encoding="utf-8")
+    program = "import controlplane.scenarios.commands as c; c.TOLD_EVERY = 0.5; c.app()"
+    command = [sys.executable, "-c", program, "run", str(path), "--seeds", "1..5", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as played:
+        assert played.stderr is not None
+        assert "of 9000 minutes of trading are played" in played.stderr.readline()
+        played.send_signal(signal.SIGINT)
+        answer, said = played.communicate(timeout=200)
+    [seed] = json.loads(answer)["seeds"]
+    assert (played.returncode, seed["seed"]) == (1, 1)
+    assert seed["unrest"][0].startswith("stopped after")
+    assert "what was played until now is judged" in said
 
 
 @pytest.mark.timeout(600)

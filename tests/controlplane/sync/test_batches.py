@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from controlplane.clock import ManualClock
 from controlplane.connectors.contract import BatchRefusedError, Draft, Manifest, UnmappedError, Write, WriteSpec
@@ -71,17 +71,17 @@ def house(store: Store, clock: ManualClock) -> House:
     return found
 
 
-def sell(house: House, count: int) -> None:
+def sell(house: House, count: int, sku: str = "0042", first: int = 0) -> None:
     now = house.clock.now()
     data = {
         "location": "ST1",
-        "sku": "0042",
+        "sku": sku,
         "quantity": 1,
         "unit_price": "5.00",
         "currency": "USD",
         "sold_at": now.isoformat(),
     }
-    for number in range(count):
+    for number in range(first, first + count):
         ref = f"R{number:04}"
         house.hook("tills", "sale.recorded", ref, {**data, "ref": ref})
 
@@ -187,6 +187,27 @@ def test_a_batch_is_one_request_and_an_attempt_each(house: House) -> None:
     assert house.erp.sizes == [120]  # type: ignore[attr-defined]
     with house.store.read() as connection:
         assert connection.execute(select(func.count()).select_from(t.attempt)).scalar_one() == 120
+
+
+def test_an_effect_that_cannot_be_noted_leaves_those_of_its_batch_noted_once(house: House) -> None:
+    smallest = -(2**63) if house.store.is_sqlite else -(2**31)
+    for sku, value in (("0042", 100), ("0043", smallest)):
+        level = {"system": "erp", "field": "on_hand", "sku": sku, "location": "ST1", "value": value}
+        with house.store.write() as connection:
+            now = house.clock.now()
+            connection.execute(insert(t.target_level).values(**level, as_of=now, updated_at=now))
+    sell(house, 3)
+    sell(house, 1, "0043", first=3)
+    sell(house, 2, first=4)
+    while house.sync.translate() or house.sync.process():
+        pass
+    house.run()
+    assert house.erp.sizes == [6]  # type: ignore[attr-defined]
+    assert states(house) == {"delivered": 6}, "what took effect stands, whatever can be noted of it"
+    v, e = t.target_level.c, t.target_effect.c
+    with house.store.read() as connection:
+        assert dict(connection.execute(select(v.sku, v.value)).all()) == {"0042": 95, "0043": smallest}  # type: ignore[arg-type]
+        assert list(connection.execute(select(e.value).order_by(e.id)).scalars()) == [99, 98, 97, 96, 95]
 
 
 def test_a_batch_that_could_not_be_sent_is_tried_again_whole_and_once_each(house: House) -> None:
