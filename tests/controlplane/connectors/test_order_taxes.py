@@ -18,7 +18,7 @@ from controlplane.connectors.builtin.vendure import orders as vendure
 from controlplane.connectors.contract import Context, UnmappedError
 from controlplane.connectors.records import read_json
 from controlplane.errors import BadInputError
-from rules.model.messages import OrderPlaced, parse
+from rules.model.messages import OrderPlaced, SaleRecorded, parse
 from rules.personal import Personal
 from tests.controlplane.connectors.conftest import Given
 
@@ -63,6 +63,17 @@ def test_shopifys_webhook_and_poll_tell_the_same_tax_of_all_its_kinds_together()
         "NY State Tax, NYC Tax",
     )
     assert (line.tax.code, line.tax.included, order.tax) == (None, False, Decimal("2.50"))
+
+
+def test_what_a_shopify_till_charged_is_told_of_each_line_that_it_handed_over() -> None:
+    told = {**TOLD, "source_name": "pos", "location_id": 801}
+    polled = {**POLLED, "sourceName": "pos", "retailLocation": {"id": "gid://shopify/Location/801"}}
+    sales = [[parse(one.type, one.data) for one in order_drafts(CONTEXT, body, "WH1")] for body in (told, polled)]
+    assert sales[0] == sales[1]
+    [sale] = sales[0]
+    assert isinstance(sale, SaleRecorded)
+    assert sale.tax is not None
+    assert (sale.tax.amount, sale.tax.rate, sale.tax.included) == (Decimal("1.70"), Decimal("0.085"), False)
 
 
 def discounted(price: str, quantity: int, *off: str) -> tuple[OrderPlaced, OrderPlaced]:

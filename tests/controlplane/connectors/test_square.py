@@ -115,6 +115,11 @@ def test_sales_are_read_line_by_line_net_and_exact_to_the_cent_and_returns_count
     assert all(isinstance(one.unit_price, Decimal) for one in found.values())
 
 
+def test_a_line_of_nothing_is_no_sale_and_spoils_no_other(bench: Bench) -> None:
+    bench.seller.sell("O1", "L1", ("V1", "0", 0), ("V2", "1", 250))
+    assert bench.drafts().keys() == {"O1/O1-2"}
+
+
 def test_a_sale_that_a_till_made_offline_comes_late_and_is_found(bench: Bench) -> None:
     bench.seller.sell("O1", "L1", ("V1", "1", 100))
     cursor = list(bench.connector.poll("sales", None))[-1].cursor

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 from controlplane.connectors.builtin.shopify import taxes
@@ -35,18 +36,12 @@ def order_drafts(context: Context, body: Mapping[str, Any], location: str) -> li
             "placed_at": body["createdAt" if polled else "created_at"],
             "currency": body["currencyCode" if polled else "currency"],
         }
-        occurred = datetime.fromisoformat(head["placed_at"])
+        occurred, currency = datetime.fromisoformat(head["placed_at"]), str(head["currency"])
+        charged = partial(taxes.of_line, context, body, currency=currency, polled=polled)
         store = _store(body, head["ref"], context.codes, polled=polled)
         if store and not body.get("shippingLine" if polled else "shipping_lines"):
-            return [_sale(at, line, store, head, occurred) for at, line in lines]
-        currency = str(head["currency"])
-        ordered = [
-            {
-                **_line(at, line, location, head["ref"]),
-                "tax": taxes.of_line(context, body, line, currency, polled=polled),
-            }
-            for at, line in lines
-        ]
+            return [_sale(at, line, store, head, occurred, charged(line)) for at, line in lines]
+        ordered = [{**_line(at, line, location, head["ref"]), "tax": charged(line)} for at, line in lines]
         data = {**head, "lines": ordered, **taxes.of_order(context, body, currency, polled=polled)}
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadInputError(f"the order breaks the shop's contract: {error!r}") from error
@@ -67,10 +62,17 @@ def _store(body: Mapping[str, Any], ref: str, codes: Codes, *, polled: bool) -> 
     return codes.ours("location", str(number) if polled else f"gid://shopify/Location/{number}")
 
 
-def _sale(at: int, line: Mapping[str, Any], store: str, head: Mapping[str, str], occurred: datetime) -> Draft:
+def _sale(
+    at: int,
+    line: Mapping[str, Any],
+    store: str,
+    head: Mapping[str, str],
+    occurred: datetime,
+    tax: dict[str, Any] | None,
+) -> Draft:
     told, ref = _line(at, line, store, head["ref"]), f"{head['ref']}/{at}"
     data = {name: told[name] for name in ("sku", "location", "quantity", "unit_price")}
-    data |= {"ref": ref, "currency": head["currency"], "sold_at": head["placed_at"]}
+    data |= {"ref": ref, "currency": head["currency"], "sold_at": head["placed_at"], "tax": tax}
     return Draft("sale.recorded", ref, f"sale.recorded:{ref}", occurred, data)
 
 

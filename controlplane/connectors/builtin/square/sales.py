@@ -54,7 +54,11 @@ def drafts(context: Context, api: Api, order: Mapping[str, Any]) -> list[Draft]:
     location = context.codes.ours("location", str(order["location_id"]))
     sold = [(line, 1) for line in order.get("line_items") or ()]
     back = [(line, -1) for one in order.get("returns") or () for line in one.get("return_line_items") or ()]
-    goods = [(line, sign) for line, sign in [*sold, *back] if line.get("item_type", "ITEM") == "ITEM"]
+    goods = [
+        (line, sign)
+        for line, sign in [*sold, *back]
+        if line.get("item_type", "ITEM") == "ITEM" and exact(line["quantity"])
+    ]
     api.learn(str(line.get("catalog_object_id") or "") for line, _ in goods)
     made = []
     for line, sign in goods:
