@@ -267,8 +267,8 @@ class _Desk:
             e.latest > row.first_seen_at,
         )  # fmt: skip
         effects = self.connection.execute(since.limit(MANY + 1)).all()
-        if not isinstance(row.actual, int) or any(effect.cause != "event" for effect in effects):
-            return True
+        if not effects or not isinstance(row.actual, int) or any(effect.cause != "event" for effect in effects):
+            return True  # it was touched by what is not known, or by what put it right
         gaps = {row.actual - value for value in row.expected or () if isinstance(value, int)}
         return may_add_up([effect.delta for effect in effects], gaps, MANY)
 

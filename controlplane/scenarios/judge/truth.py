@@ -141,20 +141,22 @@ def judge(evidence: Evidence) -> Truth:
     truth, runs = Truth(runs=1), evidence.plane.runs
     truth.keys, truth.indeterminate = sum(run.keys for run in runs), sum(run.indeterminate for run in runs)
     truth.comparisons = len(runs)
-    named = _findings(truth, evidence.plane.findings, of_key, cycle)
+    named = _findings(truth, evidence, of_key, cycle)
     _episodes(truth, really, named, cycle)
     _naive(truth, evidence.naive, of_key, cycle)
     return truth
 
 
 def _findings(
-    truth: Truth, findings: Sequence[FindingFact], of_key: dict[str, list[Episode]], cycle: timedelta
+    truth: Truth, evidence: Evidence, of_key: dict[str, list[Episode]], cycle: timedelta
 ) -> dict[str, list[FindingFact]]:
-    """Count the findings; return the true ones by key."""
+    """Count the findings; return the true ones by key. What still went on when the play ended was not too short to be told."""
     named: dict[str, list[FindingFact]] = defaultdict(list)
-    for finding in findings:
+    for finding in evidence.plane.findings:
         mine = of_key[finding.key]
-        matching = [e for e in mine if names(finding, e) and counts(finding, e, cycle)]
+        matching = [
+            e for e in mine if names(finding, e) and (counts(finding, e, cycle) or e.end >= evidence.ended)
+        ]  # fmt: skip
         if not matching:
             truth.false += 1
             truth.reasons["false"].append(describe(finding, mine))

@@ -71,6 +71,13 @@ def test_an_episode_that_ended_sooner_does_not_count() -> None:
     assert not judge(evidence(lost_at(10, 16.9))).episodes
 
 
+@pytest.mark.parametrize(("ended", "true"), [(15.0, 1), (120.0, 0)])
+def test_what_still_went_on_when_the_play_ended_was_not_too_short_to_be_told(ended: float, true: int) -> None:
+    truth = judge(evidence(lost_at(10, 15), findings=(finding("never_received", 14),), ended=ended))
+    assert (truth.true, truth.false) == (true, 1 - true)
+    assert not truth.episodes, "what would have become of it is not known"
+
+
 def test_a_finding_without_an_episode_is_false_whatever_else_is_true() -> None:
     found = (finding("never_received", 14), finding("changed_at_target", 60))
     truth = judge(evidence(lost_at(10, 20), findings=found))
