@@ -76,14 +76,15 @@ def _scalars(con: "duckdb.DuckDBPyConnection", expressions: Sequence[str], table
 
 
 def _set_duplicates_apart(con: "duckdb.DuckDBPyConnection", shape: Shape, side: int) -> int:
-    """Fill `twice_I` with the keys that occur more than once; how many there are.
+    """Fill `twice_I` with the keys that occur more than once, if there may be any; how many there are.
 
     Fingerprints are counted first: that is cheap, and a chance collision only costs the exact count.
     """
     keys = shape.key_list
     rows, prints = _scalars(con, ["count(*)", f"count(DISTINCT hash({keys}))"], f"side_{side}")
-    having = "HAVING count(*) > 1" if rows != prints else "HAVING false"
-    con.execute(f"CREATE TABLE twice_{side} AS SELECT {keys} FROM side_{side} GROUP BY {keys} {having}")  # noqa: S608
+    if rows == prints:
+        return 0
+    con.execute(f"CREATE TABLE twice_{side} AS SELECT {keys} FROM side_{side} GROUP BY {keys} HAVING count(*) > 1")  # noqa: S608
     return _scalars(con, ["count(*)"], f"twice_{side}")[0]
 
 

@@ -99,7 +99,7 @@ def _judged(
 ) -> tuple[list[SourceSummary], Aligned]:
     """Choose the rows to look at where the files themselves did not allow it, make numbers of the texts, align and judge."""
     choice = choice or _narrowed(con, sides)
-    whole = all(are_whole(side.desk) for side in sides)
+    whole = all(are_whole(side.desk, side.loaded) for side in sides)
     read = [normalise(side.desk, side.loaded, whole) for side in sides]
     rows = choice.rows if choice else tuple(one.rows for one in read)
     if not any(rows):
@@ -129,7 +129,7 @@ def _write(con: "duckdb.DuckDBPyConnection", shape: Shape, request: Request, tar
 def _narrowed(con: "duckdb.DuckDBPyConnection", sides: Sequence["_Side"]) -> Choice | None:
     """Choose among loaded rows where all of the first side can be read: what is written alike on the others can be read too."""
     rows = sum(counted(con, f"SELECT count(*) FROM raw_{side.desk.index}")[0] for side in sides)  # noqa: S608
-    if rows < FEWEST or not are_whole(sides[0].desk):
+    if rows < FEWEST or not are_whole(sides[0].desk, sides[0].loaded):
         return None
     choice = choose(con, [_columns(side.desk, side.loaded) for side in sides])
     for side, where in zip(sides, choice.where if choice else (), strict=False):

@@ -15,6 +15,7 @@ _FLOATS = ("FLOAT", "DOUBLE")
 _INTEGERS = tuple(
     f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 )
+_SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
 _NESTED = ("STRUCT", "MAP", "UNION", "LIST", "[", "VARIANT", "GEOMETRY")
 
 
@@ -68,7 +69,8 @@ def load_parquet(desk: Desk, side: Side, wanted: Sequence[str], only: str = "tru
         raise FileProblem(f"is a damaged or truncated Parquet file ({reason}): export it again") from error
     publish(desk, kept_lines=True)
     marks = tuple(side.mark if column.is_text else Mark.DOT for column in values)
-    return Loaded("Parquet", "typed", (*found.notes, *_notes(keys)), marks)
+    small = all(column.type in _SMALL for column in values)
+    return Loaded("Parquet", "typed", (*found.notes, *_notes(keys)), marks, small=small)
 
 
 def _linked(desk: Desk, side: Side) -> Path:

@@ -28,6 +28,8 @@ FEWEST = 200_000
 """Rows of all sides together from which on a pass more is worth it."""
 FEWEST_BITS, MOST_BITS = 12, 28
 BATCH = 1_000_000
+AT_ONCE = 2
+"""Sides whose rows are looked through at the same time."""
 MODULUS = 1 << 64
 WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 KEYS = WHOLE | {"VARCHAR", "DATE"}
@@ -152,7 +154,8 @@ def _numbers(
         for spelled, trimmed_too in _batches(con, asked):
             found[(spelled >> shift).view(np.int64)] = True
             found[(trimmed_too >> shift).view(np.int64)] = True
-    return [np.flatnonzero(found[of_side]) for of_side in slots]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda of_side: np.flatnonzero(np.take(found, of_side)), slots))
 
 
 def _summed(

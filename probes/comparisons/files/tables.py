@@ -25,7 +25,7 @@ class Loaded:
 
     `marks`: per value column the decimal mark where it is certain (typed numbers, JSON, asked for), else None.
     `find_lines`: the file's lines of some ordinals, for a reader that did not keep them; None for one that did.
-    `hashed`: `text_I` has the columns of `row_hashes`.
+    `hashed`: `text_I` has the columns of `row_hashes`. `small`: a value that is there is a whole number of 32 bits.
     """
 
     format: str
@@ -35,6 +35,7 @@ class Loaded:
     semicolon_separated: bool = False
     find_lines: LineFinder | None = field(default=None, compare=False)
     hashed: bool = False
+    small: bool = False
 
 
 @dataclass(frozen=True, slots=True)

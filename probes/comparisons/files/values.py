@@ -42,12 +42,13 @@ class Normalised:
     notes: tuple[str, ...]
 
 
-def are_whole(desk: Desk) -> bool:
+def are_whole(desk: Desk, loaded: Loaded) -> bool:
     """Whether every row can be read, and every value is a whole number of at most 18 digits, written in the plainest way."""
-    keyed = " AND ".join(f"{key} IS NOT NULL" for key in desk.key_columns)
-    if counted(desk.con, f"SELECT count(*) FROM raw_{desk.index} WHERE trouble IS NOT NULL OR NOT ({keyed})")[0]:  # noqa: S608
+    needed = [*desk.key_columns, *(desk.text_columns if loaded.small else ())]
+    there = " AND ".join(f"{column} IS NOT NULL" for column in needed)
+    if counted(desk.con, f"SELECT count(*) FROM raw_{desk.index} WHERE trouble IS NOT NULL OR NOT ({there})")[0]:  # noqa: S608
         return False
-    return not any(_has_others(desk, column) for column in desk.text_columns)
+    return loaded.small or not any(_has_others(desk, column) for column in desk.text_columns)
 
 
 def _has_others(desk: Desk, column: str) -> bool:

@@ -176,6 +176,20 @@ def test_a_float_that_is_no_number_is_a_bad_row(tmp_path: Path, write: Write, st
     assert [row.line for row in result.sources[0].bad_samples] == [1, 3]
 
 
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint32(), pa.int64()])
+def test_a_whole_number_that_is_not_there_is_a_bad_row_though_it_is_so_on_every_side(
+    tmp_path: Path, stock: Compare, kind: pa.DataType
+) -> None:
+    sides = [
+        parquet(tmp_path / f"{name}.parquet", sku=["A", "B", "C"], qty=pa.array([1, None, count], kind))
+        for name, count in (("a", 3), ("b", 100))
+    ]
+    result = stock(*sides)
+    assert [source.bad_rows for source in result.sources] == [1, 1]
+    assert [row.line for row in result.sources[0].bad_samples] == [2]
+    assert (result.agree, [difference.key for difference in result.differences]) == (1, [("C",), ("B",)])
+
+
 def test_a_side_of_no_rows_misses_every_key(write: Write, stock: Compare) -> None:
     result = stock(write("a.csv", "sku,qty\nA,5\n"), write("b.csv", "sku,qty\n"))
     assert (result.missing, result.differ) == ({"a": 0, "b": 1}, 1)
