@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from sqlalchemy import literal, select, text, union_all
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
@@ -24,8 +24,8 @@ from controlplane.store.migrate import migrate
 from controlplane.store.tables import audit_head, metadata
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-# no example is judged by the time that it takes: beside load one that stood still for a moment would be told as flaky
-settings.register_profile("trueup", deadline=None)
+# no example is judged by the time that it takes, nor by that of making it: beside load one that stood still would be told as flaky
+settings.register_profile("trueup", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("trueup")
 POSTGRES = os.environ.get("TRUEUP_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 
