@@ -79,19 +79,45 @@ def _run(
 ) -> tuple[list[SourceSummary], Aligned]:
     import duckdb
 
-    con = _connect(scratch, memory_limit)
+    con, before = _connect(scratch, memory_limit), _looks(request)
     try:
         report(0, "choosing the rows that may differ")
         chosen = choose_rows(con, request, scratch)
         loaded = _load_all(con, request, scratch, report, chosen)
         report(len(request.sides), "aligning the keys")
         sources, aligned = _judged(con, request, loaded, chosen.choice)
+        _refuse_changed(request, before)
         report(len(request.sides) + 1, "done")
     except duckdb.OutOfMemoryException as error:
         raise CouldNotCompare(["memory or temporary disk ran out: raise --memory-limit or free disk space"]) from error
+    except Exception:
+        _refuse_changed(request, before)  # the better reason
+        raise
     finally:
         con.close()
     return sources, aligned
+
+
+def _looks(request: Request) -> list[tuple[int, ...] | None]:
+    """Return what tells each file from another one in its place, and from itself after a change; None where it is not there."""
+    found: list[tuple[int, ...] | None] = []
+    for side in request.sides:
+        try:
+            seen = side.path.stat()
+            found.append((seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _refuse_changed(request: Request, before: Sequence[tuple[int, ...] | None]) -> None:
+    """Raise CouldNotCompare for files that are others than they were: they are read more than once, and would be mixed."""
+    pairs = zip(request.sides, before, _looks(request), strict=True)
+    changed = [side.path for side, then, now in pairs if then != now]
+    if changed:
+        raise CouldNotCompare(
+            [f"{path}: changed while it was read: compare again once it is whole" for path in changed]
+        )
 
 
 def _judged(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from probes.comparisons.files import CouldNotCompare
+from probes.comparisons.files import CouldNotCompare, compare_files
 from tests.probes.comparisons.conftest import Compare, Write
 
 PLAIN = "sku,qty\n00123,5\n1E5,6\n2024-01-02,7\n1-2,8\n"
@@ -260,3 +260,27 @@ def test_a_value_column_of_dates_is_refused(tmp_path: Path, write: Write, stock:
 def test_all_files_without_rows_are_no_agreement(write: Write, stock: Compare) -> None:
     with pytest.raises(CouldNotCompare, match="nothing to compare"):
         stock(write("a.csv", "sku,qty\n"), write("b.csv", "sku,qty\n"))
+
+
+@pytest.mark.parametrize("rows", [3, 200_000])
+@pytest.mark.parametrize("when", ["choosing", "reading", "aligning"])
+@pytest.mark.parametrize("becomes", ["other rows", "shorter", "gone"])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, rows: int, when: str, becomes: str) -> None:
+    """It is read more than once, and lines are found again by their number: rows of two states would be mixed."""
+    lines = ["sku,qty\n", *(f"A{n},{n}\n" for n in range(rows))]
+    paths = [tmp_path / "erp.csv", tmp_path / "wms.csv"]
+    for path in paths:
+        path.write_text("".join(lines))
+    paths[1].write_text("".join([*lines[:-1], "Z,1\n"]))
+
+    def changing(_step: int, what: str) -> None:
+        if what.startswith(when) and paths[0].exists():
+            if becomes == "gone":
+                paths[0].unlink()
+            else:
+                paths[0].write_text(
+                    "".join(["sku,qty\n", "B,1\n", *lines[1:]] if becomes == "other rows" else lines[:2])
+                )
+
+    with pytest.raises(CouldNotCompare, match=r"erp\.csv: changed while it was read: compare again once it is whole"):
+        compare_files(paths, ["sku"], ["qty"], progress=changing)
