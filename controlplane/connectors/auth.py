@@ -156,11 +156,19 @@ def signed_by(secret: str, body: bytes, signature: str | None) -> bool:
     return fits(secret, [signature or ""], lambda key: base64.b64encode(hmac.new(key, body, hashlib.sha256).digest()))
 
 
+MADE = 16
+"""Characters that a secret has at least which a system made: vendors' have 20 and more."""
+
+
 def fits(secret: str, given: Iterable[str], proof: Callable[[bytes], bytes]) -> bool:
     """Whether one of those that were given is the proof by a secret, compared in constant time.
 
-    While a secret is changed there are two, divided by a space or a line end, and the proof by either is taken.
+    While a secret is changed there are two, divided by a space or a line end, and the proof by either is taken. The words of a
+    passphrase are no secrets by themselves: there are two only where both are as long as a system makes them.
     """
-    wanted, told = [proof(key.encode()) for key in secret.split()], [one.encode(errors="replace") for one in given]
+    parts = secret.split()
+    both = parts if len(parts) == 2 and all(len(part) >= MADE for part in parts) else []
+    keys = both or ([secret] if parts else [])  # nothing is proven by a secret that says nothing
+    wanted, told = [proof(key.encode()) for key in keys], [one.encode(errors="replace") for one in given]
     # all are compared, so that the time taken tells nothing
     return any([hmac.compare_digest(one, other) for one in wanted for other in told])  # noqa: C419

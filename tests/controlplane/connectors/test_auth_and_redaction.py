@@ -69,6 +69,28 @@ def _used(auth: RefreshedBearer, refuse: str = "") -> str:
         return client.get("http://shop.example/", auth=auth).text
 
 
+@pytest.mark.parametrize(
+    "secret", ["open sesame", "correct horse battery staple", f"{'a' * 20} short", f"{'a' * 20} {'b' * 20} {'c' * 20}"]
+)
+def test_a_word_of_a_passphrase_proves_nothing(secret: str) -> None:
+    assert signed_by(secret, b"{}", _signed(secret))
+    assert not any(signed_by(secret, b"{}", _signed(word)) for word in [*secret.split(), ""])
+
+
+def test_either_of_two_secrets_proves_and_none_proves_nothing() -> None:
+    old, new = "o" * 20, "n" * 20
+    assert [signed_by(f"{new} {old}\n", b"{}", _signed(one)) for one in (new, old, f"{new} {old}")] == [
+        True,
+        True,
+        False,
+    ]
+    assert [signed_by(nothing, b"{}", _signed(nothing)) for nothing in ("", " ")] == [False, False]
+
+
+def _signed(secret: str) -> str:
+    return base64.b64encode(hmac.new(secret.encode(), b"{}", hashlib.sha256).digest()).decode()
+
+
 def test_a_token_is_kept_renewed_before_it_runs_out_and_after_a_refusal() -> None:
     clock = ManualClock(START)
     auth, fetched = _bearer(clock, life=3600)
