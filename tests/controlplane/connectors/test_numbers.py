@@ -24,7 +24,7 @@ def test_the_same_key_has_the_same_number_and_another_the_next(store: Store) -> 
     assert StoredNumbers(store, CLOCK, "3pl").take("control", "b").value == 2
 
 
-def test_several_are_numbered_with_one_statement_and_those_that_have_a_number_keep_it(store: Store) -> None:
+def test_several_are_numbered_with_one_way_there_and_back_and_those_that_have_a_number_keep_it(store: Store) -> None:
     numbers = StoredNumbers(store, CLOCK, "3pl")
     numbers.take("control", "b")
     keys = ["a", "b", "c", "a", *(f"k{number}" for number in range(TOGETHER))]
@@ -40,7 +40,8 @@ def test_several_are_numbered_with_one_statement_and_those_that_have_a_number_ke
         event.remove(store.engine, "before_cursor_execute", note)
     assert found[:4] == [2, 1, 3, 2]
     assert found[4:] == list(range(4, 4 + TOGETHER))
-    assert sum("INSERT" in one for one in told) == 2, "of so many rows that two statements are needed"
+    if not store.is_sqlite:  # there is no way there and back, and each row goes by itself
+        assert sum("INSERT" in one for one in told) == 2, "of so many rows that two statements are needed"
     numbers.use_all("control", keys)
     assert all(one.used_at for one in numbers.find_all("control", keys).values())
     with pytest.raises(NotFoundError, match="'none' has no number"):

@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from controlplane import logs, plugins
 from controlplane.access import create_account, issue_token
-from controlplane.connectors.builtin.till_files.connector import COLUMNS
+from controlplane.connectors.builtin.till_files.sales import COLUMNS
 from controlplane.connectors.conformance.bench import Bench, Place
 from controlplane.connectors.conformance.faults import Asked, Canned
 from controlplane.connectors.conformance.proxy import Proxy

@@ -57,7 +57,7 @@ def drafts(context: Context, api: Api, order: Mapping[str, Any]) -> list[Draft]:
     goods = [
         (line, sign)
         for line, sign in [*sold, *back]
-        if line.get("item_type", "ITEM") == "ITEM" and exact(line["quantity"])
+        if line.get("item_type", "ITEM") == "ITEM" and not _is_nothing(line)
     ]
     api.learn(str(line.get("catalog_object_id") or "") for line, _ in goods)
     made = []
@@ -75,6 +75,11 @@ def drafts(context: Context, api: Api, order: Mapping[str, Any]) -> list[Draft]:
         }  # fmt: skip
         made.append(Draft("sale.recorded", ref, f"sale.recorded:{ref}", datetime.fromisoformat(sold_at), data))
     return made
+
+
+def _is_nothing(line: Mapping[str, Any]) -> bool:
+    """Whether a line is of no unit and no money. One of no unit that costs something breaks the contract, and is told by name."""
+    return not exact(line["quantity"]) and not int((line.get("total_money") or {}).get("amount", 0))
 
 
 def _tax(context: Context, order: Mapping[str, Any], line: Mapping[str, Any], sign: int) -> dict[str, Any] | None:
