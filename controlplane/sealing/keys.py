@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -108,7 +111,11 @@ class Keys:
         path = self.path
         if self._settings.seal_keys or path is None or path.exists():
             return False
-        self.put(Ring.new(clock.now()))
+        with self._draft(path, Ring.new(clock.now())) as draft:
+            try:
+                os.link(draft, path)
+            except FileExistsError:  # another process made them meanwhile, and may have sealed something
+                return False
         return True
 
     def put(self, ring: Ring) -> None:
@@ -119,15 +126,23 @@ class Keys:
                 f"{self.where}: a variable of the environment cannot be written to; print the new keys with `--print`, and "
                 "put them where the variable is set"
             )
-        draft = path.with_name(f".{path.name}.part")
+        with self._draft(path, ring) as draft:
+            draft.replace(path)
+
+    @contextmanager
+    def _draft(self, path: Path, ring: Ring) -> Iterator[Path]:
+        """Give a whole file of the keys beside their place, of this process alone; it is gone afterwards. Raises SettingsError."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(ring.text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+            try:
+                with os.fdopen(number, "w") as file:  # mkstemp lets its owner only read it
+                    file.write(ring.text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield Path(name)
+            finally:
+                Path(name).unlink(missing_ok=True)
         except OSError as error:
             raise SettingsError(
                 f"{path} cannot be written ({error.strerror}); correct its owner or its mode"

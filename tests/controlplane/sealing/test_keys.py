@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from sqlalchemy import insert, select
@@ -37,6 +39,24 @@ def test_the_plane_makes_keys_once_that_only_their_owner_can_read(settings: Sett
     before = path.read_bytes()
     assert not keys.make(clock)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("_again", range(5))
+def test_of_several_that_begin_on_one_home_at_once_one_makes_the_keys_and_all_have_the_same(
+    settings: Settings, clock: ManualClock, _again: int
+) -> None:
+    together = Barrier(8)
+
+    def begin(_: int) -> tuple[bool, str]:
+        keys = Keys(settings)
+        together.wait()
+        return keys.make(clock), keys.ring().text
+
+    with ThreadPoolExecutor(8) as pool:
+        begun = list(pool.map(begin, range(8)))
+    assert [made for made, _ in begun].count(True) == 1
+    assert len({text for _, text in begun}) == 1
+    assert [path.name for path in settings.home.iterdir()] == ["seal-keys.json"]
 
 
 def test_keys_that_are_missing_are_named_with_their_place(settings: Settings) -> None:

@@ -132,21 +132,21 @@ def test_a_sale_whose_till_tells_no_tax_waits_where_a_rule_posts_it(house: House
     assert "ST1/9/3 does not say what tax was charged on it, and till-revenue posts of it" in reason
 
 
+def shipped(house: House, number: int, quantity: int, price: str, currency: str) -> None:
+    """Place order O-number, and ship all of it as S-number."""
+    line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": quantity, "unit_price": price}
+    ref, placed_at = f"O-{number}", house.clock.now().isoformat()
+    order = {"ref": ref, "native_id": f"gid/{ref}", "placed_at": placed_at, "currency": currency, "lines": [line]}
+    house.hook("shop", "order.placed", ref, order)
+    house.run()
+    house.shipment(f"S-{number}", ref, SKU, quantity)
+    house.run()
+
+
 def test_what_comes_back_is_posted_at_the_price_of_its_order_and_its_parts_add_up(house: House) -> None:
     rule(house, "returns", "return.received", [("4100", "debit", "price"), ("1100", "credit", "price")])
     rule(house, "restocked", "return.received", [("1200", "debit", "cost"), ("5000", "credit", "cost")])
-    line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": 3, "unit_price": "3.333333333333"}
-    order = {
-        "ref": "O-1",
-        "native_id": "gid/O-1",
-        "placed_at": house.clock.now().isoformat(),
-        "currency": "USD",
-        "lines": [line],
-    }
-    house.hook("shop", "order.placed", "O-1", order)
-    house.run()
-    house.shipment("S-1", "O-1", SKU, 3)
-    house.run()
+    shipped(house, 1, 3, "3.333333333333", "USD")
     for at in range(3):
         returned(house, f"R-{at}", "O-1", 1)
     entries = posted(house, "return.received")
@@ -184,18 +184,7 @@ def test_goods_that_cost_another_currency_than_is_posted_wait(house: House) -> N
 
 
 def test_an_order_in_another_currency_waits_when_it_ships(house: House) -> None:
-    line = {"line": 1, "native_id": "L1", "sku": SKU, "location": "WH1", "quantity": 1, "unit_price": "10.00"}
-    order = {
-        "ref": "O-2",
-        "native_id": "gid/O-2",
-        "placed_at": house.clock.now().isoformat(),
-        "currency": "EUR",
-        "lines": [line],
-    }
-    house.hook("shop", "order.placed", "O-2", order)
-    house.run()
-    house.shipment("S-2", "O-2", SKU, 1)
-    house.run()
+    shipped(house, 2, 1, "10.00", "EUR")
     assert posted(house) == {}
     assert ["S-2 is in EUR, and shipment-revenue posts in USD" in reason for _, reason in waiting(house)] == [True]
 
